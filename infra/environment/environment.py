@@ -1,0 +1,230 @@
+"""Make the project's one Python environment from its hash locks, or make the locks.
+
+    python3.11 infra/environment/environment.py install [--group serving] [--into .venv]
+    python3.11 infra/environment/environment.py lock
+
+Runs on a bare Python 3.11: standard library only. uv does the installing; it does not
+read pip's configuration, so the index, find-links, certificate and proxy that pip is
+configured with are passed on to it.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = Path(__file__).resolve().parent / "locks"
+# Each group holds the ones before it.
+GROUPS = ("serving", "training", "torch", "development")
+FREE_SPACE = 6 * 2**30  # the development environment takes 2.5 GB, and uv's cache as much
+
+
+class EnvironmentFault(Exception):
+    """The environment cannot be made; the message says why and what to do."""
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def torch_requirement() -> str:
+    pins = pyproject()["dependency-groups"]["torch"]
+    return next(pin for pin in pins if pin.startswith("torch=="))
+
+
+def run(*command: str | Path, env: dict[str, str], quiet: bool = False) -> None:
+    result = subprocess.run(
+        [str(word) for word in command], env=env, cwd=ROOT, text=True, capture_output=quiet
+    )
+    if result.returncode:
+        said = (result.stdout + result.stderr) if quiet else ""
+        raise EnvironmentFault(f"{said}\n`{' '.join(map(str, command))}` failed".strip())
+
+
+def pip_settings(pip: Path) -> dict[str, str]:
+    """Pip's effective settings by name; the environment outranks the files."""
+    listing = subprocess.run([pip, "config", "list"], capture_output=True, text=True, check=True)
+    settings: dict[str, str] = {}
+    for line in listing.stdout.splitlines():
+        key, _, value = line.partition("=")
+        name = key.rpartition(".")[2]
+        if name not in settings or key.startswith(":env:"):
+            settings[name] = str(ast.literal_eval(value))
+    return settings
+
+
+def uv_environment(settings: dict[str, str]) -> dict[str, str]:
+    env = {
+        **os.environ,
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        # As pip does: all indexes count alike. The hashes say what may come from them.
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # else every import compiles again
+    passed_on = {
+        "index-url": "UV_DEFAULT_INDEX",
+        "extra-index-url": "UV_INDEX",
+        "find-links": "UV_FIND_LINKS",
+        "cert": "SSL_CERT_FILE",
+        "proxy": "ALL_PROXY",
+    }
+    for name, variable in passed_on.items():
+        if settings.get(name) and variable not in os.environ:
+            separator = "," if variable == "UV_FIND_LINKS" else " "
+            env[variable] = separator.join(settings[name].split())
+    return env
+
+
+def check_machine() -> None:
+    if sys.version_info[:2] != (3, 11):
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise EnvironmentFault(f"Python 3.11 is needed, this is {found}; try `make PYTHON=...`")
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError as error:
+        raise EnvironmentFault(
+            "this Python 3.11 has no venv module; on Debian: apt install python3.11-venv"
+        ) from error
+
+
+def check_disk(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < FREE_SPACE:
+        raise EnvironmentFault(
+            f"disk nearly full: {free / 2**30:.1f} GB free below {folder}, "
+            f"{FREE_SPACE / 2**30:.0f} GB are needed for the environment"
+        )
+
+
+def make_venv(venv: Path) -> tuple[Path, dict[str, str]]:
+    """Create the virtual environment with uv in it; returns uv's path and environment."""
+    python, pip, uv = (venv / "bin" / name for name in ("python", "pip", "uv"))
+    if not pip.exists():
+        run(sys.executable, "-m", "venv", "--clear", venv, env=dict(os.environ))
+    version = pyproject()["tool"]["slipway"]["uv"]
+    has = subprocess.run([uv, "--version"], capture_output=True, text=True) if uv.exists() else None
+    if has is None or has.returncode or f" {version}" not in has.stdout:
+        run(
+            *(python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+            *("--no-input", "-r", LOCKS / "uv.txt"),
+            env=dict(os.environ),
+            quiet=True,
+        )
+    return uv, uv_environment(pip_settings(pip)) | {"VIRTUAL_ENV": str(venv)}
+
+
+def install_torch(uv: Path, env: dict[str, str]) -> None:
+    """Install the CPU build: from pip's find-links where it lies there, else PyTorch's own."""
+    requirement = torch_requirement()
+    offline = [uv, "pip", "install", "--quiet", "--no-deps", "--no-index", requirement]
+    if not env.get("UV_FIND_LINKS") or subprocess.run(offline, env=env, capture_output=True).returncode:
+        try:
+            run(
+                *(uv, "pip", "install", "--quiet", "--no-deps", "--torch-backend", "cpu"),
+                requirement,
+                env=env,
+                quiet=True,
+            )
+        except EnvironmentFault as fault:
+            raise EnvironmentFault(
+                f"{fault}\nno CPU build of {requirement} found: put its wheel in a folder and "
+                "name that folder in pip's find-links (PIP_FIND_LINKS=FOLDER)"
+            ) from fault
+
+
+def refuse_gpu_builds(venv: Path) -> None:
+    site = venv / "lib" / "python3.11" / "site-packages"
+    found = sorted(path.name for path in site.glob("nvidia_*.dist-info"))
+    gpu = [name for name in found if not name.startswith("nvidia_ml_py-")]  # bindings, 50 kB
+    version = site / "torch" / "version.py"
+    cuda = version.exists() and re.search(r"^cuda.*= *'", version.read_text(), re.MULTILINE)
+    if gpu or cuda:
+        raise EnvironmentFault(f"a GPU build came in: {', '.join(gpu) or 'torch'}")
+
+
+def fingerprint(group: str) -> str:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for file in ("uv.txt", f"{group}.txt"):
+        digest.update((LOCKS / file).read_bytes())
+    return digest.hexdigest()
+
+
+def install(group: str, venv: Path) -> None:
+    stamp = venv / ".slipway"
+    if stamp.exists() and stamp.read_text() == fingerprint(group):
+        return
+    check_machine()
+    check_disk(venv.parent)
+    print(f"environment: installing group {group} into {venv.name} (some minutes)", flush=True)
+    uv, env = make_venv(venv)
+    stamp.unlink(missing_ok=True)
+    lock = LOCKS / f"{group}.txt"
+    run(
+        *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+        *("--compile-bytecode", "-r", lock),
+        env=env,
+    )
+    if group in ("torch", "development"):
+        install_torch(uv, env)
+    if group == "development":
+        editable = [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        run(*editable, "--editable", ROOT, env=env)
+    refuse_gpu_builds(venv)
+    stamp.write_text(fingerprint(group))
+    print("environment: ready", flush=True)
+
+
+def lock() -> None:
+    """Resolve all groups together, then write one hash lock a group from that resolution."""
+    LOCKS.mkdir(exist_ok=True)
+    uv, env = make_venv(ROOT / ".venv")
+    quiet = ["--quiet", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
+    common = [uv, "pip", "compile", *quiet, "--python-version", "3.11", "--generate-hashes"]
+    common += ["--no-annotate", "--no-emit-package", "torch"]
+    if not env.get("UV_FIND_LINKS"):
+        common += ["--torch-backend", "cpu"]
+    together = LOCKS / "development.txt"
+    torch = f"# {torch_requirement()}, the CPU build, is installed in a step of its own.\n"
+    for group in reversed(GROUPS):
+        chosen = [word for name in GROUPS[1 : GROUPS.index(group) + 1] for word in ("--group", name)]
+        constraint = [] if group == "development" else ["--constraint", str(together)]
+        target = LOCKS / f"{group}.txt"
+        run(*common, *chosen, *constraint, "pyproject.toml", "-o", target, env=env)
+        if group in ("torch", "development"):
+            target.write_text(torch + target.read_text())
+    wanted = LOCKS / "uv.in"
+    wanted.write_text(f"uv=={pyproject()['tool']['slipway']['uv']}\n")
+    run(*common, wanted, "-o", LOCKS / "uv.txt", env=env)
+    wanted.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    installing = commands.add_parser("install", help="install a group from its lock")
+    installing.add_argument("--group", choices=GROUPS, default="development")
+    installing.add_argument("--into", type=Path, default=ROOT / ".venv")
+    commands.add_parser("lock", help="resolve pyproject.toml into locks/")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "lock":
+            lock()
+        else:
+            install(arguments.group, arguments.into.absolute())
+    except EnvironmentFault as fault:
+        print(f"environment: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

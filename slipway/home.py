@@ -1,0 +1,64 @@
+"""Where Slipway keeps what it makes, and the ports it listens on; each moved by a variable."""
+
+import os
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+
+# Set before any dependency is imported: none of them may call home.
+TELEMETRY_OFF = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "YDATA_PROFILING_NO_ANALYTICS": "True",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def silence_telemetry() -> None:
+    os.environ.update(TELEMETRY_OFF)
+
+
+def root() -> Path:
+    """The repository: the nearest folder upward that holds `pipelines`, from here or this file.
+
+    Raises:
+        FileNotFoundError: neither lies in a Slipway repository.
+    """
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / "pipelines").is_dir() and (folder / "pyproject.toml").is_file():
+                return folder
+    raise FileNotFoundError(f"{Path.cwd()} is not inside a Slipway repository")
+
+
+def home() -> Path:
+    """The registry's database, artifacts, logs and promotion log: $SLIPWAY_HOME."""
+    return Path(os.environ.get("SLIPWAY_HOME") or root() / ".slipway").absolute()
+
+
+def cache() -> Path:
+    """Downloaded data sets, shared by all checkouts: $SLIPWAY_CACHE."""
+    return Path(os.environ.get("SLIPWAY_CACHE") or Path.home() / ".cache" / "slipway").absolute()
+
+
+def mirror() -> Path:
+    """A folder of data set files by name, for machines without internet: $SLIPWAY_MIRROR."""
+    return Path(os.environ.get("SLIPWAY_MIRROR") or root().parent / "shared" / "data" / "mirror")
+
+
+def port(service: str) -> int:
+    """The loopback port of `predict`, `mlflow` or another service.
+
+    Raises:
+        ValueError: the variable that moves it holds no port number.
+    """
+    defaults = {"predict": 8000, "mlflow": 5000}
+    variable = f"SLIPWAY_{service.upper()}_PORT"
+    value = os.environ.get(variable, str(defaults[service]))
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise ValueError(f"{variable} must be a port number from 1 to 65535, got {value!r}")
+    return int(value)
