@@ -3,7 +3,6 @@
 import sys
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 
 from slipway.contract.record import Record
 
-# Set while a project's model.py is loaded; the loader takes it from here.
-_published: list["Model"] = []
+# By the name of the module that published it.
+_published: dict[str, "Model"] = {}
 
 
 class Model(ABC):
@@ -91,21 +90,19 @@ def publish(model: Model) -> None:
     same file without MLflow, whose import takes 1.3 s.
     """
     model._record_types()
-    _published.append(model)
+    _published[type(model).__module__] = model
     if "mlflow.pyfunc" in sys.modules:
         from slipway.contract.pyfunc import as_pyfunc
 
         sys.modules["mlflow"].models.set_model(as_pyfunc(model))
 
 
-def loaded_by(load: Callable[[], Any]) -> Model:
-    """The model that `load` (an import of a model.py) publishes.
+def published_by(module: str) -> Model:
+    """The model that the imported module named `module` published.
 
     Raises:
-        TypeError: it published none, or more than one.
+        TypeError: it published none.
     """
-    _published.clear()
-    load()
-    if len(_published) != 1:
-        raise TypeError(f"model.py must call publish(...) once, it did {len(_published)} times")
-    return _published.pop()
+    if module not in _published:
+        raise TypeError(f"{module} publishes no model; its last line must be publish(...)")
+    return _published[module]

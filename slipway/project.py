@@ -1,0 +1,132 @@
+"""Projects: every folder `pipelines/<track>/<name>` that holds a `params.yaml`."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from slipway import home
+from slipway.contract.model import Model, published_by
+from slipway.registry.gate import Gate
+
+NAME = "^[a-z][a-z0-9_]{1,62}$"
+
+
+class Tiny(BaseModel):
+    """What a test changes to train the project in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int = Field(default=200, ge=10)
+    prepare: dict[str, Any] = {}
+    fit: dict[str, Any] = {}
+
+
+class Params(BaseModel):
+    """A project's `params.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    dataset: str
+    """Its name in `pipelines/datasets/`."""
+    environment: Literal["training", "torch"] = "training"
+    """The lock that it trains under."""
+    prepare: dict[str, Any] = {}
+    """Keyword arguments of `data.splits`."""
+    fit: dict[str, Any] = {}
+    """Keyword arguments of `train.fit`."""
+    primary: str
+    """The metric by which candidate and champion are compared; one of the gate's."""
+    gate: Gate
+    profile: bool = False
+    """Write a profile of the training data (a page a column) beside the report."""
+    tiny: Tiny = Tiny()
+    exempt: dict[str, str] = {}
+    """Checks that this project does not pass, each with the reason."""
+
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _parse_gate(cls, value: Any) -> Gate:
+        return value if isinstance(value, Gate) else Gate.parse(value)
+
+    def shrunk(self) -> "Params":
+        """The same with `tiny` applied and no gate: what tests train."""
+        return self.model_copy(
+            update={
+                "prepare": {**self.prepare, **self.tiny.prepare},
+                "fit": {**self.fit, **self.tiny.fit},
+                "gate": self.gate.opened(),
+                "profile": False,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def track(self) -> str:
+        return self.folder.parent.name
+
+    @cached_property
+    def params(self) -> Params:
+        """Raises ValueError: a field of params.yaml is missing, unknown or malformed."""
+        file = self.folder / "params.yaml"
+        try:
+            values = yaml.safe_load(file.read_text())
+            if not isinstance(values, Mapping):
+                raise ValueError("a mapping is expected")
+            return Params(**{str(key): value for key, value in values.items()})
+        except (ValidationError, yaml.YAMLError, ValueError) as error:
+            raise ValueError(f"{file}: {error}") from error
+
+    def module(self, name: Literal["data", "train", "model"]) -> ModuleType:
+        """The project's `data.py`, `train.py` or `model.py`."""
+        top = str(self.folder.parents[2])
+        if top not in sys.path:
+            sys.path.insert(0, top)
+        return importlib.import_module(f"pipelines.{self.track}.{self.name}.{name}")
+
+    def model(self) -> Model:
+        """The model that `model.py` publishes, its weights not loaded."""
+        return published_by(self.module("model").__name__)
+
+    @property
+    def card(self) -> str:
+        """The docstring of `model.py`, read without importing it."""
+        import ast
+
+        return ast.get_docstring(ast.parse((self.folder / "model.py").read_text())) or ""
+
+
+def discover(root: Path | None = None) -> list[Project]:
+    """Every project of the repository, by track and name."""
+    top = root or home.root()
+    return [Project(file.parent) for file in sorted(top.glob("pipelines/*/*/params.yaml"))]
+
+
+def find(name: str) -> Project:
+    """The project called `name` (`titanic`, or `ml/titanic`).
+
+    Raises:
+        KeyError: there is none.
+    """
+    for project in discover():
+        if name in (project.name, f"{project.track}/{project.name}"):
+            return project
+    known = ", ".join(project.name for project in discover())
+    raise KeyError(f"no project {name!r}; known: {known}")

@@ -1,0 +1,55 @@
+"""What a project tried, and what it chose."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slipway.contract import Record
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing tried; a child run in MLflow.
+
+    `metrics` are on validation data, never on the test rows. `curves` are per epoch or step.
+    """
+
+    name: str
+    metrics: dict[str, float]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `train.fit` returns, its weights being written.
+
+    `native` answers with the training framework itself: parity is measured against it.
+    """
+
+    candidates: list[Candidate]
+    chosen: str
+    native: Callable[[list[Any]], list[Record]]
+
+    def __post_init__(self) -> None:
+        names = [candidate.name for candidate in self.candidates]
+        if len(set(names)) != len(names):
+            raise ValueError(f"candidates must have different names, got {names}")
+        for name, role in ((self.chosen, "chosen"), (BASELINE, "compared with")):
+            if name not in names:
+                raise ValueError(f"candidate {name!r} ({role}) is not among {names}")
+
+
+def write(fitted: Fitted, file: Path) -> None:
+    rows = [asdict(candidate) for candidate in fitted.candidates]
+    file.write_text(json.dumps({"chosen": fitted.chosen, "candidates": rows}, indent=1) + "\n")
+
+
+def read(file: Path) -> tuple[str, list[Candidate]]:
+    """The chosen one's name, and all candidates."""
+    content = json.loads(file.read_text())
+    return content["chosen"], [Candidate(**row) for row in content["candidates"]]

@@ -1,0 +1,143 @@
+"""Pictures that more than one project draws, in one style."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slipway.training.candidates import BASELINE, Candidate
+
+INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "figure.constrained_layout.use": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "font.size": 9,
+    }
+)
+
+
+def panels(count: int, *, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels side by side."""
+    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, height), squeeze=False)
+    return figure, list(axes[0])
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a PNG without a date or a version in it, so that equal runs give equal bytes."""
+    figure.savefig(file, metadata={"Software": None})
+    plt.close(figure)
+
+
+def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
+    """A bar a candidate: its validation metric, with the spread over folds where given."""
+    shown = [each for each in tried if metric in each.metrics]
+    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * max(len(shown), 1)))
+    colours = [
+        ACCENT if each.name == chosen else PALE if each.name != BASELINE else INK for each in shown
+    ]
+    values = [each.metrics[metric] for each in shown]
+    spread = [each.metrics.get(f"{metric}_std", 0.0) for each in shown]
+    axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
+    axes.invert_yaxis()
+    for row, value in enumerate(values):
+        axes.annotate(f" {value:.4g}", (value + spread[row], row), va="center")
+    axes.margins(x=0.15)
+    axes.set_title(f"Candidates by validation {metric} (chosen: {chosen})")
+    return figure
+
+
+def confusion(
+    axes: Axes, truths: Sequence[object], told: Sequence[object], labels: Sequence[object]
+) -> None:
+    """Counts of truth (rows) against answer (columns)."""
+    position = {label: place for place, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=int)
+    for truth, answer in zip(truths, told, strict=True):
+        counts[position[truth], position[answer]] += 1
+    axes.imshow(counts, cmap="GnBu")
+    size = 9 if len(labels) <= 4 else 7
+    for row in range(len(labels)):
+        for column in range(len(labels)):
+            dark = counts[row, column] > counts.max() / 2
+            colour = "white" if dark else INK
+            axes.text(
+                column, row, str(counts[row, column]), ha="center", va="center", color=colour, size=size
+            )
+    names = [str(label) for label in labels]
+    tilt = 0 if len(labels) <= 4 else 60
+    axes.set_xticks(range(len(labels)), names, rotation=tilt)
+    axes.set_yticks(range(len(labels)), names)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("happened")
+    axes.set_title("Confusion matrix (test rows)")
+
+
+def roc(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
+    """The ROC curve with its area."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    fall_out, recall, _ = roc_curve(truths, scores)
+    area = roc_auc_score(truths, scores)
+    axes.plot(fall_out, recall, color=ACCENT, label=f"area {area:.3f}")
+    axes.plot([0, 1], [0, 1], color=PALE, linestyle=":")
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    axes.legend(loc="lower right", frameon=False)
+    axes.set_title("ROC curve (test rows)")
+
+
+def precision_recall(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
+    """Precision against recall with the average precision."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(truths, scores)
+    average = average_precision_score(truths, scores)
+    axes.plot(recall, precision, color=ACCENT, label=f"average precision {average:.3f}")
+    axes.axhline(float(np.mean(truths)), color=PALE, linestyle=":", label="share of positives")
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
+    axes.set_ylim(0, 1.02)
+    axes.legend(loc="lower left", frameon=False)
+    axes.set_title("Precision and recall (test rows)")
+
+
+def weights(axes: Axes, names: Sequence[str], values: Sequence[float], title: str) -> None:
+    """Horizontal bars around zero, the first name on top."""
+    colours = [ACCENT if value >= 0 else INK for value in values]
+    axes.barh(list(names), list(values), color=colours)
+    axes.invert_yaxis()
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_title(title)
+
+
+def curves(axes: Axes, tried: Sequence[Candidate], curve: str, title: str) -> None:
+    """One line a candidate that has the curve."""
+    for each in tried:
+        if curve in each.curves:
+            values = each.curves[curve]
+            axes.plot(range(1, len(values) + 1), values, label=each.name)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(curve)
+    axes.legend(frameon=False)
+    axes.set_title(title)
+
+
+def share(axes: Axes, groups: Sequence[str], truths: Sequence[bool], title: str) -> None:
+    """The share of positives in each group, with the group's size written on its bar."""
+    for group in sorted(set(groups)):
+        members = [truth for name, truth in zip(groups, truths, strict=True) if name == group]
+        bar = axes.bar([group], [float(np.mean(members))], color=ACCENT)
+        axes.bar_label(bar, [f"{len(members)}"], fontsize=7)
+    axes.set_ylim(0, 1.05)
+    axes.set_title(title)

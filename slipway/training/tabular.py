@@ -1,0 +1,40 @@
+"""scikit-learn pipelines over number and text columns, exported to ONNX."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# The newest that both skl2onnx and ONNX Runtime's tree operators know.
+OPSET = {"": 21, "ai.onnx.ml": 3}
+
+
+def together(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The blocks of `model.features` side by side, for scikit-learn: (rows, columns) object."""
+    return np.concatenate([block.astype(object) for block in columns.values()], axis=1)
+
+
+def export_onnx(
+    pipeline: Any, inputs: Mapping[str, int], weights: Path, options: Any | None = None
+) -> None:
+    """Write `pipeline` as `weights/model.onnx`.
+
+    `inputs` gives each block's width by its name: the block `categories` is text, others are
+    float32. A classifier answers `label` and `probabilities` (rows, classes).
+    """
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    kinds = {"categories": StringTensorType, "texts": StringTensorType}
+    types = [
+        (name, kinds.get(name, FloatTensorType)([None, width])) for name, width in inputs.items()
+    ]
+    is_classifier = hasattr(pipeline, "predict_proba")
+    if is_classifier:
+        options = {id(pipeline): {"zipmap": False}, **(options or {})}
+    graph = to_onnx(
+        pipeline, initial_types=types, options=options, target_opset=OPSET, name=weights.name
+    )
+    graph.doc_string = ""
+    (weights / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
