@@ -16,10 +16,14 @@ TELEMETRY_OFF = {
     "YDATA_PROFILING_NO_ANALYTICS": "True",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+# MLflow draws a bar for every file it copies, and tells of each table it makes.
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
 
 def silence_telemetry() -> None:
     os.environ.update(TELEMETRY_OFF)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def root() -> Path:

@@ -5,6 +5,7 @@ So mirrors, proxies and credentials that the machine is configured with hold her
 
 import hashlib
 import http.client
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -43,6 +44,8 @@ def obtain(source: Source, scratch: Path, *, partial: Path) -> Path:
         return _download(source.locator, partial)
     if source.kind == "mirror":
         return _from_mirror(source)
+    if source.kind == "pypi" and (found := _installed(source)):
+        return found
     clients: dict[str, Callable[[str, Path], Path]] = {
         "pypi": _from_pypi,
         "debian": _from_debian,
@@ -94,6 +97,19 @@ def _from_mirror(source: Source) -> Path:
     if not file.is_file():
         raise SourceFault("not in the mirror folder (set $SLIPWAY_MIRROR)")
     return file
+
+
+def _installed(source: Source) -> Path | None:
+    """The member in an installed package of exactly that version, or None."""
+    name, _, version = source.locator.partition("==")
+    try:
+        package = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if source.member is None or package.version != version:
+        return None
+    file = Path(str(package.locate_file(source.member)))
+    return file if file.is_file() else None
 
 
 def _from_pypi(locator: str, folder: Path) -> Path:

@@ -1,0 +1,144 @@
+"""What a project folder must be: `slipway check` says what falls short, a line each."""
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from slipway import home, readme
+from slipway.datasets import catalogue
+from slipway.project import NAME, Project, discover
+from slipway.scaffold import TRACKS, dvc_yaml
+from slipway.training.candidates import BASELINE
+
+FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "train.py")
+CARD = ("Data", "Task", "Model", "Limits")
+# What the serving image holds: a model.py imports nothing else.
+SERVING = ("slipway.contract", "numpy", "pydantic", "onnxruntime", "PIL")
+
+Check = Callable[[Project], Iterator[str]]
+
+
+def shortfalls(project: Project) -> list[str]:
+    """`ml/titanic: card: no line "Data:"`, one a shortfall; exempted checks are left out."""
+    place = f"{project.track}/{project.name}"
+    missing = [name for name in FILES if not (project.folder / name).is_file()]
+    if missing:
+        return [f"{place}: files: no {name}" for name in missing]
+    try:
+        exempt = project.params.exempt
+    except ValueError as error:
+        return [f"{place}: params: {error}"]
+    said = [f"{place}: exempt: no check is called {name!r}" for name in exempt if name not in CHECKS]
+    for name, check in CHECKS.items():
+        if name not in exempt:
+            said += [f"{place}: {name}: {line}" for line in check(project)]
+    return said
+
+
+def _names(project: Project) -> Iterator[str]:
+    if project.track not in TRACKS:
+        yield f"track must be one of {', '.join(TRACKS)}, got {project.track}"
+    if not re.match(NAME, project.name):
+        yield f"name must be snake_case, got {project.name}"
+    namesakes = [each for each in discover() if each.name == project.name]
+    if len(namesakes) > 1:
+        yield "another track has a project of the same name"
+
+
+def _card(project: Project) -> Iterator[str]:
+    text = project.card
+    if not text.partition("\n")[0].endswith("?"):
+        yield "the first line of model.py's docstring must be the question it answers"
+    for word in CARD:
+        if not re.search(rf"^{word}: \S", text, re.MULTILINE):
+            yield f'model.py\'s docstring has no line "{word}: ..."'
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import; relative ones begin with a dot."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, each.name) for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")
+
+
+def _imports(project: Project) -> Iterator[str]:
+    import sys
+
+    for line, name in imports(project.folder / "model.py"):
+        top = name.partition(".")[0]
+        served = any(name == each or name.startswith(f"{each}.") for each in SERVING)
+        if not served and top not in sys.stdlib_module_names:
+            yield f"model.py line {line} imports {name or 'a sibling'}; it ships alone"
+    own = f"pipelines.{project.track}.{project.name}"
+    for file in project.folder.glob("*.py"):
+        for line, name in imports(file):
+            foreign = name.startswith("pipelines.") and not name.startswith(own)
+            if foreign or name.startswith(("services", "..")):
+                yield f"{file.name} line {line} imports {name}: projects are islands"
+
+
+def _dvc(project: Project) -> Iterator[str]:
+    if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment):
+        yield "dvc.yaml differs from what `slipway new` writes"
+
+
+def _dataset(project: Project) -> Iterator[str]:
+    try:
+        catalogue.entry(project.params.dataset)
+    except (KeyError, ValueError) as error:
+        yield str(error.args[0])
+
+
+def _gate(project: Project) -> Iterator[str]:
+    named = {condition.metric for condition in project.params.gate.conditions}
+    for metric in (project.params.primary, "parity_error", "parity_agreement"):
+        if metric not in named:
+            yield f"the gate says nothing of {metric}"
+
+
+def _metrics(project: Project) -> Iterator[str]:
+    """The committed results: they pass the gate and beat the baseline."""
+    file = project.folder / "metrics.json"
+    if not file.is_file():
+        yield "no metrics.json: run dvc repro and commit it"
+        return
+    found, params = json.loads(file.read_text()), project.params
+    yield from (f"gate not met: {short}" for short in params.gate.shortfalls(found["metrics"]))
+    condition = params.gate.condition(params.primary)
+    baseline = found["candidates"].get(BASELINE, {}).get(params.primary)
+    value = found["metrics"].get(params.primary)
+    if baseline is not None and value is not None and not condition.better(value, baseline):
+        yield f"{params.primary} {value:.4g} is not better than the baseline's {baseline:.4g}"
+
+
+def _readme(project: Project) -> Iterator[str]:
+    text = (project.folder / "README.md").read_text()
+    block = readme.BLOCK.search(text)
+    if not block:
+        yield f"README.md has no place for results: {readme.START} and {readme.END}"
+    elif (project.folder / "metrics.json").is_file() and block[0] != readme.results(project):
+        yield "README.md does not show the committed results: run `slipway readme`"
+
+
+def _size(project: Project) -> Iterator[str]:
+    for file in project.folder.rglob("*"):
+        inside = file.relative_to(project.folder).parts[0]
+        if inside not in ("work", "__pycache__") and file.is_file() and file.stat().st_size > 200_000:
+            yield f"{file.relative_to(home.root())} is over 200 kB"
+
+
+CHECKS: dict[str, Check] = {
+    "names": _names,
+    "card": _card,
+    "imports": _imports,
+    "dvc": _dvc,
+    "dataset": _dataset,
+    "gate": _gate,
+    "metrics": _metrics,
+    "readme": _readme,
+    "size": _size,
+}

@@ -1,0 +1,199 @@
+"""The `slipway` command. Each verb imports what it needs when it runs."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway import home
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
+)
+
+ProjectFolder = Annotated[Path, typer.Argument(help="A project's folder; the current one if not given")]
+
+
+class Fault(Exception):
+    """Ends the command with one message and no traceback."""
+
+
+def _workspace(folder: Path):  # type: ignore[no-untyped-def]
+    from slipway.project import Project
+    from slipway.training.workspace import Workspace
+
+    project = Project(folder.resolve())
+    if not (project.folder / "params.yaml").is_file():
+        raise Fault(f"{project.folder} is no project: it has no params.yaml")
+    return Workspace.of(project)
+
+
+@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
+def prepare(folder: ProjectFolder = Path()) -> None:
+    """Fetch the data set and split it."""
+    from slipway.training import stages
+
+    stages.prepare(_workspace(folder))
+
+
+@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
+def fit(folder: ProjectFolder = Path()) -> None:
+    """Train the candidates, export the chosen one, measure its parity."""
+    from slipway.training import stages
+
+    stages.fit(_workspace(folder))
+
+
+@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
+def evaluate(folder: ProjectFolder = Path()) -> None:
+    """Score what the service would answer; draw the report."""
+    from slipway.training import stages
+
+    stages.evaluate(_workspace(folder))
+
+
+@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
+def register(folder: ProjectFolder = Path()) -> None:
+    """Hold the gate, add a version to the registry, promote it if it is not worse."""
+    from slipway.registry.register import register
+
+    register(_workspace(folder))
+
+
+@app.command("list")
+def list_() -> None:
+    """Every project with its data set, primary metric and state."""
+    from slipway.overview import lines
+
+    for line in lines():
+        typer.echo(line)
+
+
+@app.command()
+def check(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Say what falls short in the projects, all of them or those named."""
+    from slipway.check import shortfalls
+    from slipway.project import discover, find
+
+    projects = [find(name) for name in names] if names else discover()
+    said = [line for project in projects for line in shortfalls(project)]
+    for line in said:
+        typer.echo(line)
+    if said:
+        raise Fault(f"{len(said)} shortfalls in {len(projects)} projects")
+    typer.echo(f"{len(projects)} projects checked, nothing falls short")
+
+
+@app.command()
+def new(place: Annotated[str, typer.Argument(help="Track and name, like ml/loan_default")]) -> None:
+    """Write the skeleton of a project; it trains as it stands."""
+    from slipway.scaffold import create
+
+    folder = create(place, home.root()).relative_to(home.root())
+    typer.echo(f"{folder} written; train it: dvc repro {folder}/dvc.yaml")
+
+
+@app.command()
+def datasets(
+    names: Annotated[list[str] | None, typer.Argument(help="Fetch these; list all if none")] = None,
+) -> None:
+    """List the catalogue, or fetch and verify data sets by name."""
+    from slipway.datasets import entries, fetch
+
+    if names:
+        for name in names:
+            for file, origin in fetch(name).origins.items():
+                typer.echo(f"{name}: {file} verified ({origin})")
+        return
+    for name, entry in entries().items():
+        size = sum(file.bytes for file in entry.files.values())
+        typer.echo(f"{name:24} {size / 1e6:8.1f} MB  {entry.title}")
+
+
+@app.command()
+def history(name: Annotated[str | None, typer.Argument(help="A project; all if none")] = None) -> None:
+    """What was promoted when, and on what evidence."""
+    from slipway.registry.promotions import history
+
+    for entry in history(name):
+        did = "promoted" if entry["promoted"] else "kept out"
+        typer.echo(f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}")
+
+
+@app.command()
+def readme(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Write the figures and pictures of the last run into the projects' READMEs."""
+    from slipway.project import discover, find
+    from slipway.readme import write
+
+    for project in [find(name) for name in names] if names else discover():
+        write(project)
+        typer.echo(f"{project.folder.relative_to(home.root())}/README.md written")
+
+
+@app.command()
+def leaderboard(file: Path) -> None:
+    """Write the table of all projects; the root stage of dvc repro."""
+    from slipway.overview import leaderboard
+
+    file.write_text(leaderboard())
+
+
+@app.command()
+def repro(
+    names: Annotated[list[str] | None, typer.Argument(help="Projects; all if none")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Projects trained side by side")] = 1,
+) -> None:
+    """Bring projects up to date with DVC; one that fails does not stop the others."""
+    from slipway.repro import repro
+    from slipway.project import discover, find
+
+    projects = [find(name) for name in names] if names else discover()
+    failed = repro(projects, jobs=jobs)
+    if failed:
+        raise Fault(f"{len(failed)} of {len(projects)} projects failed: {', '.join(failed)}")
+
+
+@app.command()
+def up() -> None:
+    """Train what is out of date, then serve: MLflow and the model server."""
+    from slipway.platform import up
+
+    up()
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    from slipway.platform import down
+
+    down()
+
+
+def main() -> None:
+    home.silence_telemetry()
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "show"):  # of the command line itself
+            error.show()
+            sys.exit(2)
+        if not _explains_itself(error):
+            traceback.print_exc()
+        shown = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"slipway: {shown}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _explains_itself(error: Exception) -> bool:
+    """Whether the message was written for whoever runs the command: it was raised by Slipway."""
+    if type(error).__module__.startswith("slipway"):
+        return True
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")).startswith("slipway.")

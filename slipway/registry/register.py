@@ -1,0 +1,192 @@
+"""The verb `register`: log the run, hold the gate, add a version, promote it if it deserves it."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway import home
+from slipway.contract import Model
+from slipway.datasets import catalogue
+from slipway.registry import card, promotions, tracking
+from slipway.registry.digest import digest
+from slipway.registry.gate import GateNotMet
+from slipway.registry.promotion import judge
+from slipway.training import candidates, stages
+from slipway.training.workspace import Workspace, write_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What a shipped model.py may import; the versions are those of the serving lock.
+SERVED_WITH = ("mlflow-skinny", "numpy", "onnxruntime", "pillow", "pydantic")
+
+
+def register(work: Workspace) -> None:
+    """Register what `fit` and `evaluate` left. Doing it twice changes nothing.
+
+    Raises:
+        GateNotMet: the run is logged, but no version is made.
+    """
+    project, metrics = work.project, json.loads(work.metrics.read_text())["metrics"]
+    with tempfile.TemporaryDirectory(prefix="slipway-") as scratch, tracking.writing():
+        about = _about(work, Path(scratch) / "about")
+        shipped = digest([project.folder / "model.py", work.weights, about])
+        registry = tracking.client()
+        version = tracking.version_with(registry, project.name, shipped)
+        if version is None:
+            run = _log_run(registry, work, about, metrics)
+            try:
+                work.params.gate.check(metrics)
+            except GateNotMet:
+                registry.set_tag(run, "gate", "not met")
+                raise
+            registry.set_tag(run, "gate", "met")
+            version = _add_version(registry, work, run, about, shipped)
+        _promote(registry, work, str(version.version), metrics[work.params.primary], shipped)
+    write_json(work.receipt, {"project": project.name, "digest": shipped, "metrics": metrics})
+
+
+def _about(work: Workspace, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "card.md").write_text(card.render(work))
+    shutil.copy(work.metrics, folder / "metrics.json")
+    shutil.copy(work.examples, folder / "examples.json")
+    return folder
+
+
+def lineage(work: Workspace) -> dict[str, str]:
+    """Which data and which commit the model came from."""
+    entry = catalogue.entry(work.params.dataset)
+    files = {name: file.sha256 for name, file in entry.files.items()}
+    return {"dataset": entry.name, "data_sha256": json.dumps(files), "git_commit": commit()}
+
+
+def commit() -> str:
+    """The checked-out commit, `+` behind it when the tree differs; empty outside git."""
+    git = ["git", "-C", str(home.root())]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+    if head.returncode:
+        return ""
+    state = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+    return head.stdout.strip() + ("+" if state.stdout.strip() else "")
+
+
+def _log_run(
+    registry: "MlflowClient", work: Workspace, about: Path, metrics: dict[str, float]
+) -> str:
+    """One run, a child run a candidate; pictures, card and timings as artifacts."""
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.utils.time import get_current_time_millis
+
+    place = tracking.experiment(registry, work.project.name)
+    chosen, tried = candidates.read(work.candidates)
+    now = get_current_time_millis()
+
+    def log(name: str, parent: str | None, params: dict[str, Any], scores: list[Metric]) -> str:
+        tags = {"mlflow.runName": name} | ({"mlflow.parentRunId": parent} if parent else {})
+        run = str(registry.create_run(place, tags=tags).info.run_id)
+        registry.log_batch(
+            run,
+            metrics=scores,
+            params=[Param(key, str(value)) for key, value in params.items()],
+            tags=[RunTag("chosen", "true")] if name == chosen else [],
+        )
+        return run
+
+    params = {"dataset": work.params.dataset, **work.params.prepare, **work.params.fit}
+    parent = log(work.project.name, None, params, [Metric(k, v, now, 0) for k, v in metrics.items()])
+    for each in tried:
+        scores = [Metric(key, value, now, 0) for key, value in each.metrics.items()]
+        for key, curve in each.curves.items():
+            scores += [Metric(key, value, now, step) for step, value in enumerate(curve, start=1)]
+        child = log(each.name, parent, each.parameters, scores)
+        registry.set_terminated(child)
+    for key, value in lineage(work).items():
+        registry.set_tag(parent, key, value)
+    for folder in (about, work.report, work.volatile):
+        if folder.is_dir():
+            registry.log_artifacts(parent, str(folder), folder.name)
+    registry.set_terminated(parent)
+    return parent
+
+
+def _add_version(
+    registry: "MlflowClient", work: Workspace, run: str, about: Path, shipped: str
+) -> Any:
+    import mlflow
+
+    name = work.project.name
+    with mlflow.start_run(run_id=run):
+        info = mlflow.pyfunc.log_model(
+            name=name,
+            python_model=str(work.project.folder / "model.py"),
+            artifacts={"weights": str(work.weights), "about": str(about)},
+            pip_requirements=requirements(),
+            registered_model_name=None,
+        )
+    if info.signature is None:
+        raise TypeError(f"{name}: MLflow took no signature from predict's type hints")
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registry.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return registry.create_model_version(
+        name,
+        source=info.model_uri,
+        run_id=run,
+        tags={"digest": shipped, **lineage(work)},
+    )
+
+
+def requirements() -> list[str]:
+    """`numpy==2.4.6` and so on, from the serving lock."""
+    lock = (home.root() / "infra/environment/locks/serving.txt").read_text()
+    pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
+    return [pin for pin in pins if pin.split("==")[0] in SERVED_WITH]
+
+
+def load_version(name: str, version: str) -> Model:
+    """Our typed model of a registered version, out of MLflow's wrapping."""
+    import mlflow
+
+    model = mlflow.pyfunc.load_model(f"models:/{name}/{version}").unwrap_python_model()
+    return model.model  # type: ignore[no-any-return]
+
+
+def _promote(
+    registry: "MlflowClient", work: Workspace, version: str, candidate_score: float, shipped: str
+) -> None:
+    name = work.project.name
+    bearer = tracking.version_of(registry, name, tracking.CHAMPION)
+    standing = str(bearer.version) if bearer else None
+    if standing == version:
+        print(f"{name}: v{version} is champion already", flush=True)
+        return
+    verdict = judge(
+        primary=work.params.gate.condition(work.params.primary),
+        candidate_score=candidate_score,
+        champion=load_version(name, standing) if standing else None,
+        champion_version=standing,
+        test=stages.split(work, "test"),
+        score=work.project.module("train").score,
+    )
+    evidence = {
+        "metric": work.params.primary,
+        "score": candidate_score,
+        "champion_version": standing,
+        "champion_score": verdict.champion_score,
+        "digest": shipped,
+        **lineage(work),
+    }
+    promotions.append(
+        promotions.Decision(name, version, verdict.promote, verdict.reason, evidence)
+    )
+    alias = tracking.CHAMPION if verdict.promote else tracking.CHALLENGER
+    registry.set_registered_model_alias(name, alias, version)
+    print(f"{name}: v{version} is {alias} ({verdict.reason})", flush=True)

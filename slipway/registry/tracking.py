@@ -1,0 +1,71 @@
+"""The MLflow registry: $MLFLOW_TRACKING_URI, else a SQLite file in Slipway's home."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from slipway import home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+def tracking_uri() -> str:
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{home.home() / 'mlflow.db'}"
+
+
+def artifacts() -> Path:
+    return home.home() / "artifacts"
+
+
+def writing() -> FileLock:
+    """Held while the registry is written: projects trained side by side share one SQLite file."""
+    home.home().mkdir(parents=True, exist_ok=True)
+    return FileLock(home.home() / "registry.lock", is_singleton=True)
+
+
+def client() -> "MlflowClient":
+    """A client of the registry; MLflow's own functions go to the same place."""
+    home.silence_telemetry()
+    import mlflow
+
+    home.home().mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(tracking_uri())
+    mlflow.set_registry_uri(tracking_uri())
+    return mlflow.MlflowClient()
+
+
+def experiment(registry: "MlflowClient", name: str) -> str:
+    """The id of the experiment `name`, made on first use."""
+    found = registry.get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    place = (artifacts() / name).as_uri() if tracking_uri().startswith("sqlite") else None
+    return str(registry.create_experiment(name, artifact_location=place))
+
+
+def version_of(registry: "MlflowClient", name: str, alias: str) -> Any | None:
+    """The model version that bears `alias`, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return registry.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def version_with(registry: "MlflowClient", name: str, digest: str) -> Any | None:
+    """The newest version of `name` whose shipped bytes have this digest, or None."""
+    found = [
+        version
+        for version in registry.search_model_versions(f"name='{name}'")
+        if version.tags.get("digest") == digest
+    ]
+    return max(found, key=lambda version: int(version.version), default=None)

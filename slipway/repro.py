@@ -1,0 +1,66 @@
+"""Run `dvc repro` for projects, some side by side; one that fails does not stop the others."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slipway import home
+from slipway.project import Project
+
+_printing = threading.Lock()
+
+
+def dvc_environment() -> dict[str, str]:
+    """Stages call `python`: the one that runs this, even when its venv is not activated."""
+    scripts = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    return {**os.environ, "PATH": f"{scripts}{os.pathsep}{path}", "PYTHONUNBUFFERED": "1"}
+
+
+def repro(projects: Sequence[Project], *, jobs: int) -> list[str]:
+    """Bring `projects` up to date; returns the names of those that failed.
+
+    DVC locks what a stage touches, so disjoint projects run side by side.
+    """
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        codes = list(pool.map(_one, projects))
+    failed = [project.name for project, code in zip(projects, codes, strict=True) if code]
+    if not failed:
+        _dvc("repro", "--quiet", "dvc.yaml", label="leaderboard")
+    return failed
+
+
+def _one(project: Project) -> int:
+    start = time.perf_counter()
+    target = project.folder.relative_to(home.root()) / "dvc.yaml"
+    code = _dvc("repro", str(target), label=project.name)
+    state = f"failed (exit {code})" if code else "up to date"
+    with _printing:
+        print(f"{project.name}: {state}, {time.perf_counter() - start:.1f} s", flush=True)
+    return code
+
+
+def _dvc(*words: str, label: str) -> int:
+    """Run dvc at the root, its lines shown as they come with `label` before them."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=home.root(),
+        env=dvc_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = line.strip()
+        if told and not told.startswith(("To track", "git add", "To enable", "Use `dvc push`")):
+            with _printing:
+                shown = told if told.startswith(f"{label}: ") else f"{label}: {told}"
+                print(shown, flush=True)
+    return process.wait()
