@@ -1,0 +1,47 @@
+"""The model server packaged as a BentoML service.
+
+bentoml serve services.predict.service:Predict
+"""
+
+from slipway import home
+
+home.silence_telemetry()
+
+import bentoml  # noqa: E402 - telemetry is off before it is imported
+from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
+
+from services.predict.app import create_app  # noqa: E402
+
+app = create_app()
+
+
+class Front:
+    """Answers before BentoML's own routes, of which only health and metrics are wanted.
+
+    Its start page loads a tracking script, and its routes would shadow ours.
+    """
+
+    BENTOML_ROUTES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope["path"] not in self.BENTOML_ROUTES
+        await (app if ours else self.inner)(scope, receive, send)
+
+
+@bentoml.asgi_app(app, path="/")  # mounted as well: this is what starts and stops it
+@bentoml.service(name="slipway_predict", workers=1, traffic={"timeout": 30})
+class Predict:
+    """Serves what the registry holds; BentoML gives health endpoints, metrics and packaging."""
+
+    def __is_ready__(self) -> bool:
+        return app.state.fleet.synced and bool(app.state.fleet.served)
+
+
+def _front(inner: ASGIApp) -> Front:
+    return Front(inner)
+
+
+Predict.add_asgi_middleware(_front)  # type: ignore[arg-type]
