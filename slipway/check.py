@@ -30,7 +30,9 @@ def shortfalls(project: Project) -> list[str]:
         exempt = project.params.exempt
     except ValueError as error:
         return [f"{place}: params: {error}"]
-    said = [f"{place}: exempt: no check is called {name!r}" for name in exempt if name not in CHECKS]
+    said = [
+        f"{place}: exempt: no check is called {name!r}" for name in exempt if name not in CHECKS
+    ]
     for name, check in CHECKS.items():
         if name not in exempt:
             said += [f"{place}: {name}: {line}" for line in check(project)]
@@ -127,7 +129,11 @@ def _readme(project: Project) -> Iterator[str]:
 def _size(project: Project) -> Iterator[str]:
     for file in project.folder.rglob("*"):
         inside = file.relative_to(project.folder).parts[0]
-        if inside not in ("work", "__pycache__") and file.is_file() and file.stat().st_size > 200_000:
+        if (
+            inside not in ("work", "__pycache__")
+            and file.is_file()
+            and file.stat().st_size > 200_000
+        ):
             yield f"{file.relative_to(home.root())} is over 200 kB"
 
 

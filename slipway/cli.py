@@ -13,7 +13,9 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
 )
 
-ProjectFolder = Annotated[Path, typer.Argument(help="A project's folder; the current one if not given")]
+ProjectFolder = Annotated[
+    Path, typer.Argument(help="A project's folder; the current one if not given")
+]
 
 
 class Fault(Exception):
@@ -113,13 +115,17 @@ def datasets(
 
 
 @app.command()
-def history(name: Annotated[str | None, typer.Argument(help="A project; all if none")] = None) -> None:
+def history(
+    name: Annotated[str | None, typer.Argument(help="A project; all if none")] = None,
+) -> None:
     """What was promoted when, and on what evidence."""
     from slipway.registry.promotions import history
 
     for entry in history(name):
         did = "promoted" if entry["promoted"] else "kept out"
-        typer.echo(f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}")
+        typer.echo(
+            f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}"
+        )
 
 
 @app.command()
@@ -147,8 +153,8 @@ def repro(
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Projects trained side by side")] = 1,
 ) -> None:
     """Bring projects up to date with DVC; one that fails does not stop the others."""
-    from slipway.repro import repro
     from slipway.project import discover, find
+    from slipway.repro import repro
 
     projects = [find(name) for name in names] if names else discover()
     failed = repro(projects, jobs=jobs)

@@ -47,6 +47,8 @@ class Params(BaseModel):
     gate: Gate
     profile: bool = False
     """Write a profile of the training data (a page a column) beside the report."""
+    starter: bool = False
+    """Trained and served by `make up`."""
     tiny: Tiny = Tiny()
     exempt: dict[str, str] = {}
     """Checks that this project does not pass, each with the reason."""

@@ -13,6 +13,8 @@ from slipway import home
 from slipway.project import Project
 
 _printing = threading.Lock()
+# Advice of DVC's that holds for a person at the keyboard, not here.
+ADVICE = ("To track", "git add", "To enable", "dvc config", "Use `dvc push`")
 
 
 def dvc_environment() -> dict[str, str]:
@@ -31,7 +33,8 @@ def repro(projects: Sequence[Project], *, jobs: int) -> list[str]:
         codes = list(pool.map(_one, projects))
     failed = [project.name for project, code in zip(projects, codes, strict=True) if code]
     if not failed:
-        _dvc("repro", "--quiet", "dvc.yaml", label="leaderboard")
+        # This stage alone: the projects not asked for stay as they are.
+        _dvc("repro", "--quiet", "--single-item", "leaderboard", label="leaderboard")
     return failed
 
 
@@ -59,7 +62,7 @@ def _dvc(*words: str, label: str) -> int:
     assert process.stdout is not None
     for line in process.stdout:
         told = line.strip()
-        if told and not told.startswith(("To track", "git add", "To enable", "Use `dvc push`")):
+        if told and not told.startswith(ADVICE):
             with _printing:
                 shown = told if told.startswith(f"{label}: ") else f"{label}: {told}"
                 print(shown, flush=True)

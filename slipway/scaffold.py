@@ -253,10 +253,14 @@ def create(place: str, root: Path) -> Path:
     """
     track, _, name = place.partition("/")
     if track not in TRACKS or not re.match(NAME, name):
-        raise ValueError(f"a project is one of {'/, '.join(TRACKS)}/ and a snake_case name, got {place!r}")
+        raise ValueError(
+            f"a project is one of {'/, '.join(TRACKS)}/ and a snake_case name, got {place!r}"
+        )
     taken = list(root.glob(f"pipelines/*/{name}"))
     if taken:
-        raise FileExistsError(f"{taken[0].relative_to(root)} exists; names are unique over all tracks")
+        raise FileExistsError(
+            f"{taken[0].relative_to(root)} exists; names are unique over all tracks"
+        )
     folder = root / "pipelines" / track / name
     folder.mkdir(parents=True)
     class_name = "".join(word.capitalize() for word in name.split("_"))

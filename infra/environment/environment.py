@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
@@ -30,12 +31,12 @@ class EnvironmentFault(Exception):
     """The environment cannot be made; the message says why and what to do."""
 
 
-def pyproject() -> dict:
+def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def torch_requirement() -> str:
-    pins = pyproject()["dependency-groups"]["torch"]
+    pins: list[str] = pyproject()["dependency-groups"]["torch"]
     return next(pin for pin in pins if pin.startswith("torch=="))
 
 
@@ -125,8 +126,11 @@ def make_venv(venv: Path) -> tuple[Path, dict[str, str]]:
 def install_torch(uv: Path, env: dict[str, str]) -> None:
     """Install the CPU build: from pip's find-links where it lies there, else PyTorch's own."""
     requirement = torch_requirement()
-    offline = [uv, "pip", "install", "--quiet", "--no-deps", "--no-index", requirement]
-    if not env.get("UV_FIND_LINKS") or subprocess.run(offline, env=env, capture_output=True).returncode:
+    offline: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-deps", "--no-index", requirement]
+    if (
+        not env.get("UV_FIND_LINKS")
+        or subprocess.run(offline, env=env, capture_output=True).returncode
+    ):
         try:
             run(
                 *(uv, "pip", "install", "--quiet", "--no-deps", "--torch-backend", "cpu"),
@@ -176,7 +180,7 @@ def install(group: str, venv: Path) -> None:
     if group in ("torch", "development"):
         install_torch(uv, env)
     if group == "development":
-        editable = [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        editable: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
         run(*editable, "--editable", ROOT, env=env)
     refuse_gpu_builds(venv)
     stamp.write_text(fingerprint(group))
@@ -188,14 +192,16 @@ def lock() -> None:
     LOCKS.mkdir(exist_ok=True)
     uv, env = make_venv(ROOT / ".venv")
     quiet = ["--quiet", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
-    common = [uv, "pip", "compile", *quiet, "--python-version", "3.11", "--generate-hashes"]
+    common: list[str | Path] = [uv, "pip", "compile", *quiet, "--python-version", "3.11", "--generate-hashes"]
     common += ["--no-annotate", "--no-emit-package", "torch"]
     if not env.get("UV_FIND_LINKS"):
         common += ["--torch-backend", "cpu"]
     together = LOCKS / "development.txt"
     torch = f"# {torch_requirement()}, the CPU build, is installed in a step of its own.\n"
     for group in reversed(GROUPS):
-        chosen = [word for name in GROUPS[1 : GROUPS.index(group) + 1] for word in ("--group", name)]
+        chosen = [
+            word for name in GROUPS[1 : GROUPS.index(group) + 1] for word in ("--group", name)
+        ]
         constraint = [] if group == "development" else ["--constraint", str(together)]
         target = LOCKS / f"{group}.txt"
         run(*common, *chosen, *constraint, "pyproject.toml", "-o", target, env=env)

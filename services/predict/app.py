@@ -213,7 +213,9 @@ async def _form(served: Served, request: Request, settings: Settings) -> Record:
     if not length.isdecimal():
         raise Problem(411, "Length required", "a multipart body needs a Content-Length")
     if int(length) > settings.body_bytes:
-        raise Problem(413, "Body too large", f"the body must be at most {settings.body_bytes} bytes")
+        raise Problem(
+            413, "Body too large", f"the body must be at most {settings.body_bytes} bytes"
+        )
     values: dict[str, Any] = {}
     try:
         async with request.form(max_files=10, max_fields=500) as form:

@@ -103,9 +103,7 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _component(
-    project: str, record: Any, mode: str, components: dict[str, Any]
-) -> dict[str, str]:
+def _component(project: str, record: Any, mode: str, components: dict[str, Any]) -> dict[str, str]:
     """Put a record's schema among the components, under its project's name."""
     prefix = f"#/components/schemas/{project}."
     schema = record.model_json_schema(mode=mode, ref_template=prefix + "{model}")

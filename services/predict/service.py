@@ -44,4 +44,4 @@ def _front(inner: ASGIApp) -> Front:
     return Front(inner)
 
 
-Predict.add_asgi_middleware(_front)  # type: ignore[arg-type]
+Predict.add_asgi_middleware(_front)  # type: ignore[attr-defined]

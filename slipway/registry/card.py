@@ -33,9 +33,14 @@ def _facts(text: str) -> str:
 
 def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
     """Every test metric, with what the gate asks of it."""
-    wanted = {each.metric: str(each).removeprefix(each.metric) for each in work.params.gate.conditions}
+    wanted = {
+        each.metric: str(each).removeprefix(each.metric) for each in work.params.gate.conditions
+    }
     rows = ["| metric (test rows) | value | gate |", "| --- | ---: | --- |"]
-    rows += [f"| {name} | {value:.4g} | {wanted.get(name, '').strip()} |" for name, value in metrics.items()]
+    rows += [
+        f"| {name} | {value:.4g} | {wanted.get(name, '').strip()} |"
+        for name, value in metrics.items()
+    ]
     return "\n".join(rows)
 
 
@@ -54,7 +59,11 @@ def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
 
 def _data(work: Workspace, results: dict[str, Any]) -> str:
     entry = catalogue.entry(work.params.dataset)
-    lines = [f"{entry.title} ({entry.home}).", f"Licence: {entry.licence}.", f"Cite: {entry.citation}."]
+    lines = [
+        f"{entry.title} ({entry.home}).",
+        f"Licence: {entry.licence}.",
+        f"Cite: {entry.citation}.",
+    ]
     rows = results["rows"]
     lines.append(f"Rows: {rows['train']} to train, {rows['test']} to test.")
     lines += [f"`{name}` sha256 `{file.sha256}`" for name, file in entry.files.items()]

@@ -50,7 +50,9 @@ class Gate:
         for metric, text in texts.items():
             match = CONDITION.match(str(text))
             if not match:
-                raise ValueError(f'gate {metric} must read ">= number" or "<= number", got {text!r}')
+                raise ValueError(
+                    f'gate {metric} must read ">= number" or "<= number", got {text!r}'
+                )
             conditions.append(Condition(metric, match[1], float(match[2])))
         return cls(tuple(conditions))
 

@@ -97,7 +97,9 @@ def _log_run(
         return run
 
     params = {"dataset": work.params.dataset, **work.params.prepare, **work.params.fit}
-    parent = log(work.project.name, None, params, [Metric(k, v, now, 0) for k, v in metrics.items()])
+    parent = log(
+        work.project.name, None, params, [Metric(k, v, now, 0) for k, v in metrics.items()]
+    )
     for each in tried:
         scores = [Metric(key, value, now, 0) for key, value in each.metrics.items()]
         for key, curve in each.curves.items():
@@ -184,9 +186,7 @@ def _promote(
         "digest": shipped,
         **lineage(work),
     }
-    promotions.append(
-        promotions.Decision(name, version, verdict.promote, verdict.reason, evidence)
-    )
+    promotions.append(promotions.Decision(name, version, verdict.promote, verdict.reason, evidence))
     alias = tracking.CHAMPION if verdict.promote else tracking.CHALLENGER
     registry.set_registered_model_alias(name, alias, version)
     print(f"{name}: v{version} is {alias} ({verdict.reason})", flush=True)

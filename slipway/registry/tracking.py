@@ -34,7 +34,8 @@ def client() -> "MlflowClient":
     home.silence_telemetry()
     import mlflow
 
-    home.home().mkdir(parents=True, exist_ok=True)
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        home.home().mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
     return mlflow.MlflowClient()

@@ -1,7 +1,7 @@
 """What a project tried, and what it chose."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Fitted:
 
     candidates: list[Candidate]
     chosen: str
-    native: Callable[[list[Any]], list[Record]]
+    native: Callable[[list[Any]], Sequence[Record]]
 
     def __post_init__(self) -> None:
         names = [candidate.name for candidate in self.candidates]

@@ -1,6 +1,6 @@
 """Parity: how far the exported model's answers lie from the training framework's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from slipway.contract import Record
@@ -9,7 +9,7 @@ from slipway.contract import Record
 ROWS = 1000
 
 
-def parity(native: list[Record], exported: list[Record]) -> dict[str, float]:
+def parity(native: Sequence[Record], exported: Sequence[Record]) -> dict[str, float]:
     """`parity_error`: the largest difference between two numbers, relative above 1.
 
     `parity_agreement`: the share of other values (labels, texts, flags) that are equal.
@@ -21,9 +21,7 @@ def parity(native: list[Record], exported: list[Record]) -> dict[str, float]:
         raise ValueError(f"parity needs as many answers, got {len(native)} and {len(exported)}")
     error, same, compared = 0.0, 0, 0
     for left, right in zip(native, exported, strict=True):
-        for one, other in zip(
-            _leaves(left.model_dump()), _leaves(right.model_dump()), strict=True
-        ):
+        for one, other in zip(_leaves(left.model_dump()), _leaves(right.model_dump()), strict=True):
             if isinstance(one, float) and isinstance(other, float):
                 error = max(error, abs(one - other) / max(1.0, abs(one)))
             else:

@@ -72,7 +72,13 @@ def confusion(
             dark = counts[row, column] > counts.max() / 2
             colour = "white" if dark else INK
             axes.text(
-                column, row, str(counts[row, column]), ha="center", va="center", color=colour, size=size
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                color=colour,
+                size=size,
             )
     names = [str(label) for label in labels]
     tilt = 0 if len(labels) <= 4 else 60

@@ -5,9 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 # The newest that both skl2onnx and ONNX Runtime's tree operators know.
 OPSET = {"": 21, "ai.onnx.ml": 3}
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows by column name, None where a value is missing."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def together(columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
+from slipway.training.tabular import rows
 
 from .model import Passenger
 
@@ -35,7 +36,6 @@ def splits(
 
 
 def passengers(frame: pd.DataFrame) -> list[tuple[Passenger, bool]]:
-    known = frame.astype(object).where(frame.notna(), None)
     return [
         (
             Passenger(
@@ -51,5 +51,5 @@ def passengers(frame: pd.DataFrame) -> list[tuple[Passenger, bool]]:
             ),
             row["Survived"] == 1,
         )
-        for row in known.to_dict("records")
+        for row in rows(frame)
     ]

@@ -2,7 +2,7 @@
 
 Data: 891 passengers with what became of them, 38 % survived.
 Task: binary classification; both errors weigh alike.
-Model: scaled and one-hot features into the candidate with the best cross-validated accuracy, as ONNX.
+Model: numbers and one-hot categories into the candidate of the best cross-validated accuracy.
 Limits: one ship in 1912. A worked example of the method, not evidence about people today.
 """
 

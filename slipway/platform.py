@@ -1,0 +1,253 @@
+"""`make up` and `make down`: train what is out of date, then MLflow and the model server."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from slipway import home, readme
+from slipway.project import Project, discover
+from slipway.repro import dvc_environment, repro
+from slipway.training.workspace import Workspace
+
+FREE_SPACE = 2 * 2**30  # data sets, DVC's cache and the registry of the starters take 0.5 GB
+START_SECONDS = 120
+
+
+class PlatformFault(Exception):
+    """The platform cannot start; the message names the cause and the way out."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that `up` starts, and the address that answers when it is ready."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: str
+    environment: dict[str, str]
+
+    @property
+    def port(self) -> int:
+        return home.port(self.name)
+
+    @property
+    def address(self) -> str:
+        return f"http://{home.LOOPBACK}:{self.port}"
+
+    @property
+    def note(self) -> Path:
+        """Which process it is."""
+        return home.home() / "run" / f"{self.name}.json"
+
+    @property
+    def log(self) -> Path:
+        return home.home() / "logs" / f"{self.name}.log"
+
+    def process(self) -> psutil.Process | None:
+        """The process that we started, if it still runs."""
+        try:
+            note = json.loads(self.note.read_text())
+            process = psutil.Process(note["pid"])
+            ours = abs(process.create_time() - note["started"]) < 2
+        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+            return None
+        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def services() -> list[Service]:
+    python, top = sys.executable, home.root()
+    mlflow, predict = (home.port(name) for name in ("mlflow", "predict"))
+    database = f"sqlite:///{home.home() / 'mlflow.db'}"
+    return [
+        Service(
+            "mlflow",
+            (
+                *(python, "-m", "mlflow", "server", "--backend-store-uri", database),
+                *("--artifacts-destination", (home.home() / "artifacts").as_uri()),
+                # One worker without job execution takes 0.55 GB; the default 3.5 GB.
+                *("--workers", "1", "--host", home.LOOPBACK, "--port", str(mlflow)),
+            ),
+            "/health",
+            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        ),
+        Service(
+            "predict",
+            (
+                *(python, "-m", "bentoml", "serve", "services.predict.service:Predict"),
+                *("--working-dir", str(top), "--host", home.LOOPBACK, "--port", str(predict)),
+            ),
+            "/readyz",
+            {
+                "MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}",
+                "BENTOML_HOME": str(home.home() / "bentoml"),
+            },
+        ),
+    ]
+
+
+def up() -> None:
+    """Bring the starters up to date and serve every champion. Safe to repeat, also when killed.
+
+    Raises:
+        PlatformFault: a port is taken, the disk is full, or a service does not come up.
+    """
+    running = services()
+    for service in running:
+        check_port(service)
+    check_disk()
+    starters = [project for project in discover() if project.params.starter]
+    failed = repro(starters, jobs=1)
+    restore_registry(starters)
+    for service in running:
+        start(service)
+    tell(running, starters, failed)
+
+
+def check_port(service: Service) -> None:
+    """Raises PlatformFault: somebody else listens on the service's port."""
+    own = service.process()
+    family = {own.pid, *(child.pid for child in own.children(recursive=True))} if own else set()
+    for connection in psutil.net_connections("tcp"):
+        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != service.port:
+            continue
+        if connection.pid in family:
+            continue
+        holder = "another process"
+        if connection.pid:
+            holder = f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+        raise PlatformFault(
+            f"port {service.port} of {service.name} is taken by {holder}; stop it, or move ours: "
+            f"SLIPWAY_{service.name.upper()}_PORT=... make up"
+        )
+
+
+def check_disk() -> None:
+    home.home().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home.home()).free
+    if free < FREE_SPACE:
+        raise PlatformFault(
+            f"disk nearly full: {free / 2**30:.1f} GB free at {home.home()}, "
+            f"{FREE_SPACE / 2**30:.0f} GB are needed"
+        )
+
+
+def restore_registry(projects: list[Project]) -> None:
+    """Register again what DVC holds for done, but a registry that was deleted has lost."""
+    from slipway.registry import tracking
+    from slipway.registry.register import register
+
+    for project in projects:
+        work = Workspace.of(project)
+        if not work.receipt.is_file():
+            continue
+        shipped = json.loads(work.receipt.read_text())["digest"]
+        if tracking.version_with(tracking.client(), project.name, shipped) is None:
+            print(f"{project.name}: not in the registry any more, registered again", flush=True)
+            register(work)
+
+
+def start(service: Service) -> None:
+    """Start the service unless it runs, and wait until it answers."""
+    process = service.process()
+    if process is None:
+        service.note.parent.mkdir(parents=True, exist_ok=True)
+        service.log.parent.mkdir(parents=True, exist_ok=True)
+        if service.name == "predict":
+            # Counters of processes that are gone must not come back.
+            shutil.rmtree(home.home() / "bentoml" / "prometheus_multiproc_dir", ignore_errors=True)
+        with service.log.open("ab") as log:
+            child = subprocess.Popen(
+                service.command,
+                cwd=home.root(),
+                env={**dvc_environment(), **service.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        process = psutil.Process(child.pid)
+        print(f"{service.name}: starting at {service.address}", flush=True)
+        service.note.write_text(
+            json.dumps({"pid": child.pid, "started": process.create_time(), "port": service.port})
+        )
+    wait(service, process)
+
+
+def wait(service: Service, process: psutil.Process) -> None:
+    """Raises PlatformFault: the service ended, or does not answer in time."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if answers(service.address + service.ready):
+            return
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise PlatformFault(f"{service.name} ended while starting\n{tail(service.log)}")
+        time.sleep(0.2)
+    raise PlatformFault(
+        f"{service.name} did not answer {service.ready} in {START_SECONDS} s\n{tail(service.log)}"
+    )
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    return f"last lines of {log}:\n" + "\n".join(
+        log.read_text(errors="replace").splitlines()[-lines:]
+    )
+
+
+def tell(running: list[Service], starters: list[Project], failed: list[str]) -> None:
+    """The addresses, a curl that works, and what is missing."""
+    by_name = {service.name: service for service in running}
+    address = by_name["predict"].address
+    with urllib.request.urlopen(f"{address}/v1/models", timeout=10) as answer:
+        served = [model["name"] for model in json.load(answer)["models"]]
+    print(f"\nserved: {', '.join(served)}")
+    print(f"  model server   {address}/docs")
+    print(f"  metrics        {address}/metrics")
+    print(f"  MLflow         {by_name['mlflow'].address}")
+    shown = [each for each in starters if each.name in served]
+    first = next((each for each in shown if each.name == "titanic"), shown[0] if shown else None)
+    if first:
+        print(f"\nTry it:\n{readme.curl(first, by_name['predict'].port)}")
+    if failed:
+        print(f"\nNot up to date: {', '.join(failed)}; the reasons stand above. Again: make up")
+    print("\nStop: make down", flush=True)
+
+
+def down() -> None:
+    """Stop the processes that `up` started, and no others."""
+    for service in reversed(services()):
+        process = service.process()
+        if process is None:
+            print(f"{service.name}: not running", flush=True)
+        else:
+            stop(process)
+            print(f"{service.name}: stopped", flush=True)
+        service.note.unlink(missing_ok=True)
+
+
+def stop(process: psutil.Process, seconds: float = 15) -> None:
+    """End a process and its children: asked first, killed if it does not go."""
+    family = [process, *process.children(recursive=True)]
+    for each in family:
+        try:
+            each.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, left = psutil.wait_procs(family, timeout=seconds)
+    for each in left:
+        each.kill()
