@@ -14,6 +14,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -174,7 +175,7 @@ def _untar(package: Path, member: str, target: Path) -> Path:
             if stream is None:
                 raise SourceFault(f"{member} in the package is not a file")
             return _copy(stream, target)
-    except (KeyError, tarfile.TarError) as error:
+    except (KeyError, EOFError, OSError, zlib.error, tarfile.TarError) as error:
         raise SourceFault(f"{member} cannot be read from the package: {error}") from error
 
 

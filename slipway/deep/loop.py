@@ -1,0 +1,92 @@
+"""One training loop for every network: the project says what the loss of some rows is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from slipway.deep.seeding import deterministic
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to learn."""
+
+    epochs: int
+    learning_rate: float
+    """The highest, where a schedule changes it."""
+    schedule: str = "constant"
+    """`constant`, or `one_cycle`: up over the first 30 % of the steps, then down to nearly 0."""
+    batch: int = 128
+    weight_decay: float = 0.0
+    clip: float | None = None
+    """The longest gradient; a longer one is shortened to it."""
+
+
+def train(
+    module: nn.Module,
+    rows: int,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    plan: Plan,
+    *,
+    seed: int,
+    measure: Callable[[], dict[str, float]] | None = None,
+) -> dict[str, list[float]]:
+    """Fit `module`, and leave it ready to answer; returns curves of one value an epoch.
+
+    `loss` gets the places of one batch among `rows` and gives its mean loss. `measure` is called
+    after each epoch, the module in evaluation mode; what it returns becomes curves of that name.
+
+    Raises:
+        ValueError: the schedule has no such name, or the loss is no longer a number.
+    """
+    deterministic(seed)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    scheduler = _scheduler(optimizer, plan, steps=plan.epochs * -(-rows // plan.batch))
+    curves: dict[str, list[float]] = {}
+    for epoch in range(plan.epochs):
+        module.train()
+        rate = optimizer.param_groups[0]["lr"]
+        total = 0.0
+        for batch in torch.randperm(rows).split(plan.batch):
+            total += _step(module, loss(batch), optimizer, plan.clip) * len(batch)
+            if scheduler:
+                scheduler.step()
+        module.eval()
+        if total != total:
+            raise ValueError(f"the loss is not a number after epoch {epoch + 1}: learn slower")
+        measured = measure() if measure else {}
+        for name, value in {"loss": total / rows, "learning_rate": rate, **measured}.items():
+            curves.setdefault(name, []).append(value)
+    return curves
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, plan: Plan, *, steps: int) -> LRScheduler | None:
+    if plan.schedule == "one_cycle":
+        return OneCycleLR(optimizer, plan.learning_rate, total_steps=steps)
+    if plan.schedule != "constant":
+        raise ValueError(f"schedule must be constant or one_cycle, got {plan.schedule!r}")
+    return None
+
+
+def _step(
+    module: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None
+) -> float:
+    optimizer.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    return float(loss.item())
+
+
+def predict(module: nn.Module, *inputs: torch.Tensor, batch: int = 1000) -> torch.Tensor:
+    """The module's answers in evaluation mode, a batch at a time so that memory stays bounded."""
+    module.eval()
+    with torch.inference_mode():
+        parts = zip(*(each.split(batch) for each in inputs), strict=True)
+        return torch.cat([module(*part) for part in parts])

@@ -1,0 +1,142 @@
+"""What the tests share: an own home, every project trained tiny, and the real server over them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway import home
+from slipway.project import Project, discover
+
+home.silence_telemetry()
+ROOT = Path(__file__).resolve().parents[1]
+PROJECTS = discover(ROOT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test touches the registry, the servers or the promotion log of this checkout."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_HOME", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def trained(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Every project, trained on few rows through all four stages: workspaces by name."""
+    from slipway.registry.register import register
+    from slipway.training import stages
+    from slipway.training.workspace import Workspace
+
+    spaces = {}
+    for project in PROJECTS:
+        work = Workspace.tiny(project, tmp_path_factory.mktemp(project.name))
+        for stage in (stages.prepare, stages.fit, stages.evaluate, register):
+            stage(work)
+        spaces[project.name] = work
+    return spaces
+
+
+@pytest.fixture(scope="session")
+def serving_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has the serving lock installed and nothing else."""
+    venv = tmp_path_factory.mktemp("serving") / "venv"
+    script = ROOT / "infra" / "environment" / "environment.py"
+    # The interpreter that made this environment: a venv made from a venv would still find it.
+    python = Path(sys.base_prefix) / "bin" / "python3.11"
+    subprocess.run(
+        [python, script, "install", "--group", "serving", "--into", venv], check=True, cwd=ROOT
+    )
+    return venv / "bin" / "python"
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind((home.LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(*command: object, env: dict[str, str], log: Path, ready: str) -> Iterator[None]:
+    """A process in the background, from when it answers until the block ends."""
+    import psutil
+
+    from slipway.platform import stop
+
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{command} did not come up:\n{log.read_text()[-3000:]}")
+            try:
+                if httpx.get(ready, timeout=5).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        yield
+    finally:
+        stop(psutil.Process(process.pid))
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def server(
+    trained: dict, serving_python: Path, own_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """The model server under BentoML with serving packages alone, asking a real MLflow server."""
+    logs = tmp_path_factory.mktemp("logs")
+    mlflow, predict = (f"http://{home.LOOPBACK}:{free_port()}" for _ in range(2))
+    database = f"sqlite:///{own_home / 'mlflow.db'}"
+    serve = ["-m", "bentoml", "serve", "services.predict.service:Predict", "--working-dir", ROOT]
+    with (
+        running(
+            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database),
+            *("--workers", "1", "--port", mlflow.rpartition(":")[2]),
+            env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            log=logs / "mlflow.log",
+            ready=f"{mlflow}/health",
+        ),
+        running(
+            *(serving_python, *serve, "--host", home.LOOPBACK),
+            *("--port", predict.rpartition(":")[2]),
+            env={
+                "MLFLOW_TRACKING_URI": mlflow,
+                "BENTOML_HOME": str(logs / "bentoml"),
+                "PYTHONPATH": str(ROOT),
+                "SLIPWAY_PREDICT_RELOAD_SECONDS": "0.3",
+                "SLIPWAY_PREDICT_BODY_BYTES": "3000000",
+            },
+            log=logs / "predict.log",
+            ready=f"{predict}/readyz",
+        ),
+        httpx.Client(base_url=predict, timeout=30) as client,
+    ):
+        deadline = time.monotonic() + 60
+        while len(client.get("/v1/models").json()["models"]) < len(PROJECTS):
+            assert time.monotonic() < deadline, client.get("/v1/models").text
+            time.sleep(0.2)
+        yield client
+
+
+def by_name(project: Project) -> str:
+    return project.name

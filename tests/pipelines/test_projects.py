@@ -1,0 +1,173 @@
+"""The contract, for every project found."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway.check import shortfalls
+from slipway.project import Project
+from slipway.registry import tracking
+from slipway.training.candidates import BASELINE
+from slipway.training.workspace import Workspace
+from tests.conftest import PROJECTS, ROOT, by_name
+
+pytestmark = pytest.mark.parametrize("project", PROJECTS, ids=by_name)
+
+
+def examples(work: Workspace) -> list[dict[str, Any]]:
+    return json.loads(work.examples.read_text())
+
+
+def close(one: Any, other: Any) -> bool:
+    """Equal, numbers to 5 digits: examples are written with 6."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, float):
+        return other == pytest.approx(one, rel=1e-5, abs=1e-5)
+    return one == other
+
+
+def test_nothing_falls_short(project: Project) -> None:
+    assert shortfalls(project) == []
+
+
+def test_trains_through_all_stages(project: Project, trained: dict) -> None:
+    work = trained[project.name]
+    assert json.loads(work.receipt.read_text())["project"] == project.name
+    pictures = list(work.report.glob("*.png"))
+    assert len(pictures) >= 2
+    assert all(file.stat().st_size < 200_000 for file in pictures)
+
+
+def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: dict) -> None:
+    registry = tracking.client()
+    version = tracking.version_of(registry, project.name, tracking.CHAMPION)
+    assert version is not None
+    run = registry.get_run(version.run_id)
+    assert project.params.primary in run.data.metrics
+    children = registry.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
+    )
+    names = {child.info.run_name for child in children}
+    assert names == set(json.loads(trained[project.name].metrics.read_text())["candidates"])
+    assert BASELINE in names
+    assert version.tags["dataset"] == project.params.dataset
+
+
+def test_signature_comes_from_the_types(project: Project, trained: dict) -> None:
+    import mlflow
+
+    tracking.client()
+    info = mlflow.models.get_model_info(f"models:/{project.name}@champion")
+    assert info.signature is not None
+    (column,) = info.signature.inputs.inputs
+    fields = project.model().input_type().model_fields
+    assert {each.name for each in column.type.properties} == set(fields)
+
+
+def test_mlflow_alone_can_serve_it(project: Project, trained: dict) -> None:
+    import mlflow
+
+    tracking.client()
+    model = mlflow.pyfunc.load_model(f"models:/{project.name}@champion")
+    sent = model.unwrap_python_model().model.input_type()
+    for each in examples(trained[project.name]):
+        record = sent.model_validate_json(json.dumps(each["input"]))
+        (told,) = model.predict([record])
+        assert close(each["output"], told.model_dump(mode="json"))
+
+
+def test_parity_holds_the_gates_bounds(project: Project, trained: dict) -> None:
+    metrics = json.loads(trained[project.name].metrics.read_text())["metrics"]
+    for name in ("parity_error", "parity_agreement"):
+        assert project.params.gate.condition(name).met_by(metrics[name]), (name, metrics[name])
+
+
+def test_model_imports_with_serving_packages_only(project: Project, serving_python: Path) -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "for name in ('torch', 'sklearn', 'dvc', 'matplotlib'):\n"
+        "    assert importlib.util.find_spec(name) is None, name\n"
+        "spec = importlib.util.spec_from_file_location('alone', sys.argv[1])\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['alone'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "from slipway.contract.model import published_by\n"
+        "print(published_by('alone').input_type().__name__)\n"
+    )
+    done = subprocess.run(
+        [serving_python, "-c", code, project.folder / "model.py"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == project.model().input_type().__name__
+
+
+def test_examples_are_served_as_documented(
+    project: Project, trained: dict, server: httpx.Client
+) -> None:
+    shown = examples(trained[project.name])
+    for each in shown:
+        answer = server.post(f"/v1/models/{project.name}/predict", json=each["input"])
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert body["model"] == project.name
+        assert body["version"] == "1"
+        assert close(each["output"], body["predictions"][0])
+    batch = [each["input"] for each in reversed(shown)]
+    told = server.post(f"/v1/models/{project.name}/predict", json=batch).json()["predictions"]
+    wanted = [each["output"] for each in reversed(shown)]
+    assert len(told) == len(wanted)
+    assert all(close(one, other) for one, other in zip(wanted, told, strict=True))
+
+
+def test_openapi_documents_it(project: Project, trained: dict, server: httpx.Client) -> None:
+    document = server.get("/openapi.json").json()
+    operation = document["paths"][f"/v1/models/{project.name}/predict"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    assert content["examples"]["example 1"]["value"] == examples(trained[project.name])[0]["input"]
+    record = content["schema"]["oneOf"][0]["$ref"].rpartition("/")[2]
+    fields = document["components"]["schemas"][record]["properties"]
+    assert set(fields) == set(project.model().input_type().model_fields)
+
+
+def wrong_values(schema: dict[str, Any]) -> list[Any]:
+    """Values that the JSON schema of a field refuses."""
+    kinds = schema.get("anyOf", [schema])
+    wrong: list[Any] = [{"no": "such"}, ["neither"]]
+    for kind in kinds:
+        if "maximum" in kind:
+            wrong.append(kind["maximum"] + 1)
+        if "minimum" in kind:
+            wrong.append(kind["minimum"] - 1)
+        if "pattern" in kind:
+            wrong.append("\u2603 no such value")
+        if "maxLength" in kind and kind["maxLength"] <= 10_000:
+            wrong.append("x" * (kind["maxLength"] + 1))
+    return wrong
+
+
+def test_bad_input_is_refused_by_the_fields_name(
+    project: Project, trained: dict, server: httpx.Client
+) -> None:
+    good = examples(trained[project.name])[0]["input"]
+    place = f"/v1/models/{project.name}/predict"
+    sent = project.model().input_type()
+    bad: list[tuple[str, dict[str, Any]]] = [("surplus", {**good, "surplus": 1})]
+    for name, field in sent.model_fields.items():
+        if field.is_required():
+            bad.append((name, {key: value for key, value in good.items() if key != name}))
+    for name, schema in sent.model_json_schema()["properties"].items():
+        bad += [(name, {**good, name: value}) for value in wrong_values(schema)]
+    for name, body in bad:
+        answer = server.post(place, json=body)
+        assert answer.status_code == 422, (name, body, answer.text)
+        named = {error["field"].partition(".")[0] for error in answer.json()["errors"]}
+        assert name in named, (name, answer.json())

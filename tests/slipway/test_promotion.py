@@ -1,0 +1,145 @@
+"""The gate, the promotion rule and its log."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from slipway.contract import Model, Record
+from slipway.registry import promotions
+from slipway.registry.gate import Condition, Gate, GateNotMet
+from slipway.registry.promotion import judge
+from slipway.training.examples import Examples
+
+
+class Sent(Record):
+    value: int
+
+
+class Told(Record):
+    value: int
+
+
+class Adds(Model):
+    def __init__(self, more: int) -> None:
+        self.more = more
+
+    def predict(self, model_input: list[Sent]) -> list[Told]:
+        return [Told(value=each.value + self.more) for each in model_input]
+
+
+class Breaks(Adds):
+    def predict(self, model_input: list[Sent]) -> list[Told]:
+        raise RuntimeError("no")
+
+
+TEST = Examples([Sent(value=1), Sent(value=2)], [2, 3])
+UP, DOWN = Condition("accuracy", ">=", 0.5), Condition("error", "<=", 2)
+
+
+def score(*, answers: list[Told], truths: list[int]) -> dict[str, float]:
+    gaps = [abs(told.value - truth) for told, truth in zip(answers, truths, strict=True)]
+    return {"accuracy": sum(gap == 0 for gap in gaps) / 2, "error": sum(gaps) / 2}
+
+
+def verdict(primary: Condition, candidate: float, champion: Model | None):  # type: ignore[no-untyped-def]
+    return judge(
+        primary=primary,
+        candidate_score=candidate,
+        champion=champion,
+        champion_version="3",
+        test=TEST,
+        score=score,
+    )
+
+
+def test_the_first_candidate_is_promoted() -> None:
+    assert verdict(UP, 0.6, None).promote
+
+
+@pytest.mark.parametrize(
+    ("primary", "candidate", "champion", "promote"),
+    [
+        (UP, 1.0, Adds(1), True),
+        (UP, 0.99, Adds(1), False),
+        (UP, 0.1, Adds(5), True),
+        (DOWN, 0.0, Adds(1), True),
+        (DOWN, 0.1, Adds(1), False),
+        (DOWN, 3.9, Adds(5), True),
+        (UP, math.nan, Adds(1), False),
+    ],
+)
+def test_not_worse_on_the_same_rows(
+    primary: Condition, candidate: float, champion: Model, promote: bool
+) -> None:
+    decided = verdict(primary, candidate, champion)
+    assert decided.promote is promote
+    assert "v3 on the same 2 rows" in decided.reason
+
+
+def test_a_champion_that_cannot_answer_gives_way() -> None:
+    decided = verdict(UP, 0.6, Breaks(0))
+    assert decided.promote
+    assert "cannot answer" in decided.reason
+
+
+def test_gate_says_what_fell_short() -> None:
+    gate = Gate.parse({"accuracy": ">= 0.78", "error": "<=0.1", "f1": ">= 0.5"})
+    gate.check({"accuracy": 0.78, "error": 0.1, "f1": 0.9})
+    with pytest.raises(GateNotMet) as caught:
+        gate.check({"accuracy": 0.71, "error": math.nan})
+    assert str(caught.value) == (
+        "gate not met: accuracy >= 0.78, got 0.71; error <= 0.1, got nan; f1 >= 0.5, "
+        "got no such metric"
+    )
+
+
+@pytest.mark.parametrize("text", ["0.78", "> 0.78", ">= high", "", ">= 1e"])
+def test_malformed_gates_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="accuracy|could not convert"):
+        Gate.parse({"accuracy": text})
+
+
+def test_an_opened_gate_lets_all_through() -> None:
+    Gate.parse({"accuracy": ">= 0.78", "error": "<= 1"}).opened().check(
+        {"accuracy": -9.0, "error": 9e9}
+    )
+
+
+@pytest.fixture
+def own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    for version in ("1", "2", "3"):
+        promotions.append(
+            promotions.Decision("iris", version, version != "2", "because", {"score": 0.5})
+        )
+    return promotions.log_file()
+
+
+def test_the_log_keeps_every_decision(own_log: Path) -> None:
+    entries = promotions.history("iris")
+    assert [(each["version"], each["promoted"]) for each in entries] == [
+        ("1", True),
+        ("2", False),
+        ("3", True),
+    ]
+    assert promotions.history("titanic") == []
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_changed_line_is_found(own_log: Path, line: int) -> None:
+    lines = own_log.read_text().splitlines()
+    entry = json.loads(lines[line])
+    entry["reason"] = "otherwise"
+    lines[line] = json.dumps(entry, sort_keys=True)
+    own_log.write_text("\n".join(lines) + "\n")
+    with pytest.raises(promotions.PromotionLogBroken, match=f"line {line + 2} does not follow"):
+        promotions.history()
+
+
+def test_a_removed_line_is_found(own_log: Path) -> None:
+    lines = own_log.read_text().splitlines()
+    own_log.write_text("\n".join([lines[0], lines[2]]) + "\n")
+    with pytest.raises(promotions.PromotionLogBroken):
+        promotions.history()
