@@ -126,7 +126,15 @@ def make_venv(venv: Path) -> tuple[Path, dict[str, str]]:
 def install_torch(uv: Path, env: dict[str, str]) -> None:
     """Install the CPU build: from pip's find-links where it lies there, else PyTorch's own."""
     requirement = torch_requirement()
-    offline: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-deps", "--no-index", requirement]
+    offline: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        requirement,
+    ]
     if (
         not env.get("UV_FIND_LINKS")
         or subprocess.run(offline, env=env, capture_output=True).returncode
@@ -180,7 +188,14 @@ def install(group: str, venv: Path) -> None:
     if group in ("torch", "development"):
         install_torch(uv, env)
     if group == "development":
-        editable: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        editable: list[str | Path] = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+        ]
         run(*editable, "--editable", ROOT, env=env)
     refuse_gpu_builds(venv)
     stamp.write_text(fingerprint(group))
@@ -192,7 +207,15 @@ def lock() -> None:
     LOCKS.mkdir(exist_ok=True)
     uv, env = make_venv(ROOT / ".venv")
     quiet = ["--quiet", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
-    common: list[str | Path] = [uv, "pip", "compile", *quiet, "--python-version", "3.11", "--generate-hashes"]
+    common: list[str | Path] = [
+        uv,
+        "pip",
+        "compile",
+        *quiet,
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+    ]
     common += ["--no-annotate", "--no-emit-package", "torch"]
     if not env.get("UV_FIND_LINKS"):
         common += ["--torch-backend", "cpu"]

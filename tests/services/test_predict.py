@@ -190,8 +190,10 @@ def test_bento_is_built(tmp_path: Path) -> None:
 
     env = {**os.environ, "BENTOML_HOME": str(tmp_path)}
     built = subprocess.run(
-        [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
-        + ["-f", "services/predict/bentofile.yaml", "."],
+        [
+            *(sys.executable, "-m", "bentoml", "build", "--output", "tag"),
+            *("-f", "services/predict/bentofile.yaml", "."),
+        ],
         cwd=ROOT,
         env=env,
         capture_output=True,

@@ -29,7 +29,7 @@ LABELS = (
     "Ankle boot",
 )
 SIDE = 28
-# 3 MB when decoded; a few kB of PNG can claim to hold gigabytes.
+# At most 4 MB when decoded; a few kB of PNG can claim to hold gigabytes.
 LARGEST = 1024
 FORMATS = ("PNG", "JPEG")
 

@@ -77,7 +77,7 @@ def network(recipe: Recipe) -> nn.Sequential:
     """Four convolutions, or for comparison a linear model of the pixels.
 
     28x28 is pooled to 14x14 after the first layer, where a channel costs most, and to 7x7 after
-    the second; a fourth layer sees 24x24 of the original pixels.
+    the second; the fourth layer sees 26x26 of the original pixels.
     """
     if not recipe.convolutions:
         return nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, len(LABELS)))
@@ -134,7 +134,7 @@ def trained(
 ) -> tuple[nn.Module, dict[str, list[float]]]:
     """The network, and its curves; `accuracy` among them where there are pictures to judge by."""
     deterministic(seed)
-    # Channels last: a third faster on CPUs than torch's usual order.
+    # Channels last takes a quarter less time on CPUs than torch's usual order.
     module = network(recipe).to(memory_format=torch.channels_last)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
@@ -274,12 +274,12 @@ def mistakes(evaluation: Evaluation, rows: int = 3, columns: int = 7) -> Figure:
         if answer.label != truth
     ]
     surest = sorted(wrong, key=lambda each: -each[0].probability)[: rows * columns]
-    figure, grid = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.75 * rows + 0.4))
+    figure, grid = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.65 * rows + 0.4))
     for axes in grid.flat:
         axes.axis("off")
     for axes, (answer, truth, record) in zip(grid.flat, surest, strict=False):
         axes.imshow(pixels(record.image), cmap="gray", vmin=0, vmax=255)
-        said = f"{answer.label} {answer.probability:.2f}\nis {truth}"
+        said = f"{answer.label} {answer.probability:.3f}\nis {truth}"
         axes.set_title(said, size=7.5, weight="normal", loc="center")
     figure.suptitle("Wrong and surest of it (test rows): answer, probability, truth")
     return figure

@@ -6,7 +6,7 @@ Model: ratings, areas, ages and one-hot categories into the candidate with the b
 R2 on log price, as ONNX. The interval is the price times and over one factor: nine in ten
 held-out training sales lay within it.
 Limits: one town around the crisis of 2008; no use for other places or years. Two huge houses
-sold for little were left out of training, so the like of them are valued far too high.
+sold for little were left out of training, so the like of them are valued at many times their price.
 """
 
 import json
@@ -177,7 +177,7 @@ ENGINEERED: dict[str, Callable[[House], float]] = {
     "log_living_area": lambda house: np.log(house.living_area),
     "log_lot_area": lambda house: np.log(house.lot_area),
     "age": age,
-    "root_age": lambda house: np.sqrt(age(house)),  # the first ten years cost the most
+    "root_age": lambda house: np.sqrt(age(house)),  # lets the first years weigh more
     "years_since_remodelled": years_since_remodelled,
     "is_new": lambda house: age(house) <= 1,
     "total_baths": total_baths,

@@ -64,7 +64,7 @@ SHOWN = (
 )
 DOTS = {"markersize": 3, "markeredgecolor": plots.PALE}
 # From barely any effect to a model that says the mean to every house.
-GRIDS = {"ridge": (-1.0, 5.0), "lasso": (-4.5, 0.0), "elastic_net": (-4.5, 0.0)}
+GRIDS = {"ridge": (-1.0, 5.0), "lasso": (-4.0, 0.0), "elastic_net": (-4.0, 0.0)}
 GIVEN = (*PLAIN, *GRADED)
 CRAFTED = (*GIVEN, *ENGINEERED)
 
@@ -73,7 +73,8 @@ CRAFTED = (*GIVEN, *ENGINEERED)
 class Recipe:
     """An estimator, what fills its gaps, and the numbers that it is shown.
 
-    `nearest` is compared but never chosen: its export would carry every training row along.
+    `nearest` is compared but never chosen: its export carries all training rows, 299 kB
+    against 6 kB, for a score that differs by 0.0001.
     """
 
     estimator: RegressorMixin
@@ -394,7 +395,7 @@ def regularization(tried: dict[str, Candidate]) -> Figure:
     best = max(tried[kind].metrics["r2_log"] for kind in GRIDS)
     # Cut where the penalty wins: all fall to 0, and the small gain at the top would be lost.
     left.set(xscale="log", xlabel="alpha", ylabel="r2_log", ylim=(best - 0.06, best + 0.01))
-    left.legend(frameon=False, loc="lower left")
+    left.legend(frameon=False, loc=(0.42, 0.03))
     left.set_title("R2 on log price, by folds (top part)")
     right.set(xscale="log", xlabel="alpha", ylabel="coefficients")
     right.set_title("Coefficients that are not zero")

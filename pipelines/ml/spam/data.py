@@ -26,8 +26,8 @@ CAMPAIGN_WORDS = 30
 EXAMPLES = [
     Email(
         subject="Congratulations, you have been selected",
-        body="Claim your FREE prize of $5,000 now! Click http://prize.example/claim before midnight. "
-        "No obligation, this is a limited time offer.",
+        body="Claim your FREE prize of $5,000 now! Click http://prize.example/claim before "
+        "midnight. No obligation, this is a limited time offer.",
     ),
     Email(
         subject="Re: build fails on the new server",
@@ -83,7 +83,7 @@ def subject_of(message: Message) -> str:
     try:
         return str(make_header(decode_header(raw)))
     except (HeaderParseError, LookupError, UnicodeError, ValueError):
-        return raw  # a charset that nobody knows, in 12 of 6,046: the words around it still count
+        return raw  # a charset that nobody knows: the words around it still count
 
 
 def texts(message: Message) -> Iterator[str]:
