@@ -76,12 +76,12 @@ def dvc_yaml(environment: str) -> str:
 
 
 _MODEL = '''\
-"""Which species is this iris? Rewrite this card for {name}.
+"""Which species is this iris?
 
 Data: 150 flowers of three species, measured by Anderson in 1935.
 Task: classification.
 Model: logistic regression on the measured lengths, as ONNX.
-Limits: a starting point made by `slipway new`.
+Limits: the starting point that `slipway new` wrote for {name}.
 """
 
 import numpy as np

@@ -24,6 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
 # Each group holds the ones before it.
 GROUPS = ("serving", "training", "torch", "development")
+# How pip and uv say that nothing answers.
+UNREACHED = re.compile(
+    "NewConnectionError|Connection refused|dns error|Name or service not known|Network is "
+    "unreachable|timed out|Failed to fetch|error sending request",
+    re.IGNORECASE,
+)
 FREE_SPACE = 6 * 2**30  # the development environment takes 2.5 GB, and uv's cache as much
 
 
@@ -46,6 +52,8 @@ def run(*command: str | Path, env: dict[str, str], quiet: bool = False) -> None:
     )
     if result.returncode:
         said = (result.stdout + result.stderr) if quiet else ""
+        if UNREACHED.search(said):
+            said += "\nno network, or the package index pip is configured with cannot be reached"
         raise EnvironmentFault(f"{said}\n`{' '.join(map(str, command))}` failed".strip())
 
 
@@ -184,6 +192,7 @@ def install(group: str, venv: Path) -> None:
         *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
         *("--compile-bytecode", "-r", lock),
         env=env,
+        quiet=True,
     )
     if group in ("torch", "development"):
         install_torch(uv, env)

@@ -1,0 +1,117 @@
+"""The locks and what installs them."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import ROOT
+
+LOCKS = ROOT / "infra" / "environment" / "locks"
+PIN = re.compile(r"^([a-z0-9_.-]+)==(\S+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def environment() -> ModuleType:
+    file = ROOT / "infra" / "environment" / "environment.py"
+    spec = importlib.util.spec_from_file_location("environment", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pins(group: str) -> dict[str, str]:
+    return dict(PIN.findall((LOCKS / f"{group}.txt").read_text()))
+
+
+def test_each_group_holds_the_one_before() -> None:
+    groups = [pins(name) for name in ("serving", "training", "torch", "development")]
+    for smaller, larger in zip(groups, groups[1:], strict=False):
+        assert smaller.items() <= larger.items()
+        assert len(smaller) < len(larger)
+
+
+def test_the_serving_group_trains_nothing() -> None:
+    assert not {"torch", "scikit-learn", "dvc", "mlflow", "matplotlib"} & pins("serving").keys()
+
+
+@pytest.mark.parametrize("file", sorted(LOCKS.glob("*.txt")), ids=lambda file: file.stem)
+def test_every_pin_has_a_hash_and_no_host(file: Path) -> None:
+    text = file.read_text()
+    assert "://" not in text
+    assert str(Path.home()) not in text
+    for block in re.split(r"\n(?=[a-z0-9])", text):
+        if PIN.match(block):
+            assert "--hash=sha256:" in block, block
+
+
+def test_no_gpu_build_is_locked_or_installed() -> None:
+    import torch
+
+    assert torch.version.cuda is None
+    for group in ("torch", "development"):
+        gpu = [name for name in pins(group) if name.startswith(("nvidia-", "triton", "cuda"))]
+        assert [name for name in gpu if name != "nvidia-ml-py"] == []
+
+
+def test_a_gpu_build_is_refused(environment: ModuleType, tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    (site / "nvidia_ml_py-13.0.dist-info").mkdir(parents=True)
+    environment.refuse_gpu_builds(tmp_path)
+    (site / "nvidia_cublas-13.0.dist-info").mkdir()
+    with pytest.raises(environment.EnvironmentFault, match="nvidia_cublas"):
+        environment.refuse_gpu_builds(tmp_path)
+    (site / "nvidia_cublas-13.0.dist-info").rmdir()
+    (site / "torch").mkdir()
+    (site / "torch" / "version.py").write_text("cuda: Optional[str] = '13.0'\n")
+    with pytest.raises(environment.EnvironmentFault, match="torch"):
+        environment.refuse_gpu_builds(tmp_path)
+
+
+def test_pips_settings_are_passed_on(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_FIND_LINKS", "UV_INDEX", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    env = environment.uv_environment(
+        {"index-url": "https://one.example/simple", "find-links": "/a /b", "cert": "/c.pem"}
+    )
+    assert env["UV_DEFAULT_INDEX"] == "https://one.example/simple"
+    assert env["UV_FIND_LINKS"] == "/a,/b"
+    assert env["SSL_CERT_FILE"] == "/c.pem"
+
+
+def test_a_full_disk_is_named(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FREE_SPACE", 2**60)
+    with pytest.raises(environment.EnvironmentFault, match="disk nearly full: .* GB free"):
+        environment.check_disk(tmp_path)
+
+
+def test_no_network_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """An index that refuses connections: the command says so and leaves no stamp."""
+    script = ROOT / "infra" / "environment" / "environment.py"
+    python = Path(sys.base_prefix) / "bin" / "python3.11"
+    done = subprocess.run(
+        [python, script, "install", "--group", "serving", "--into", tmp_path / "venv"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+            "PIP_RETRIES": "0",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "no network" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "venv" / ".slipway").exists()

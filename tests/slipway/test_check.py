@@ -1,0 +1,95 @@
+"""The checker finds what it says it finds, and the skeleton passes it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway.check import shortfalls
+from slipway.project import Project
+from slipway.scaffold import create
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A copy of Titanic in a repository of its own."""
+    place = tmp_path / "pipelines" / "ml" / "titanic"
+    ignored = shutil.ignore_patterns("work", "__pycache__")
+    shutil.copytree(ROOT / "pipelines" / "ml" / "titanic", place, ignore=ignored)
+    return Project(place)
+
+
+def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new, 1))
+
+    return damage
+
+
+def test_the_copy_is_whole(project: Project) -> None:
+    assert shortfalls(project) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "train.py").unlink(), "files: no train.py"),
+        (replace("model.py", "Limits: ", "Bounds: "), 'card: model.py\'s docstring has no line "L'),
+        (replace("model.py", "the Titanic?", "the Titanic."), "card: the first line"),
+        (replace("model.py", "import numpy as np", "import pandas"), "imports pandas; it ships"),
+        (replace("model.py", "import numpy as np", "from . import data"), "imports .; it ships"),
+        (replace("train.py", "import numpy as np", "import services"), "imports services"),
+        (
+            replace("data.py", "import pandas", "import pipelines.ml.spam.data\nimport pandas"),
+            "projects are islands",
+        ),
+        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml differs"),
+        (replace("params.yaml", "dataset: titanic", "dataset: olympic"), "no data set 'olympic'"),
+        (replace("params.yaml", "parity_error", "parity_err"), "says nothing of parity_error"),
+        (replace("params.yaml", "primary:", "primry:"), "primry"),
+        (replace("params.yaml", '>= 0.78"', '>= 0.99"'), "gate not met: accuracy >= 0.99, got"),
+        (replace("README.md", "| accuracy | ", "| accuracy | 9"), "run `slipway readme`"),
+        (replace("README.md", "<!-- results -->", ""), "no place for results"),
+        (lambda folder: (folder / "big.bin").write_bytes(b"x" * 200_001), "over 200 kB"),
+        (lambda folder: (folder / "metrics.json").unlink(), "metrics: no metrics.json"),
+    ],
+)
+def test_each_shortfall_is_found(
+    project: Project, damage: Callable[[Path], None], told: str
+) -> None:
+    damage(project.folder)
+    assert any(told in line for line in shortfalls(project)), shortfalls(project)
+
+
+def test_an_exemption_silences_one_check_and_must_exist(project: Project) -> None:
+    file = project.folder / "params.yaml"
+    original = file.read_text()
+    (project.folder / "dvc.yaml").write_text("stages: {}\n")
+    file.write_text(original + "exempt: {dvc: another way}\n")
+    assert shortfalls(Project(project.folder)) == []
+    file.write_text(original + "exempt: {dvc: another way, size_of: none}\n")
+    assert shortfalls(Project(project.folder)) == [
+        "ml/titanic: exempt: no check is called 'size_of'"
+    ]
+
+
+def test_the_skeleton_falls_short_only_of_being_run(tmp_path: Path) -> None:
+    for place in ("ml/one", "dl/two", "cv/three"):
+        said = shortfalls(Project(create(place, tmp_path)))
+        assert said == [f"{place}: metrics: no metrics.json: run dvc repro and commit it"]
+
+
+@pytest.mark.parametrize("place", ["one", "ml/", "ml/One", "xx/one", "ml/1", "ml/a b", "ml/../x"])
+def test_bad_names_are_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(ValueError, match="a project is one of"):
+        create(place, tmp_path)
+
+
+def test_a_name_is_taken_over_all_tracks(tmp_path: Path) -> None:
+    create("ml/one", tmp_path)
+    with pytest.raises(FileExistsError, match="pipelines/ml/one exists"):
+        create("dl/one", tmp_path)

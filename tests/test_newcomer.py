@@ -1,0 +1,268 @@
+"""A fresh clone, used as a newcomer would: the README's commands, and what goes wrong."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slipway.project import Project, discover
+from tests.conftest import ROOT, free_port
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def shell_blocks(file: Path) -> list[str]:
+    return BLOCK.findall(file.read_text())
+
+
+def shrink(project: Project) -> None:
+    """Train a network in seconds: its parameters under `tiny`, and a gate that lets it pass.
+
+    The other projects keep theirs: they train in under half a minute each.
+    """
+    file = project.folder / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    for stage, values in params["tiny"].items():
+        if stage != "rows":
+            params[stage].update(values)
+    params["gate"] = {
+        metric: ">= -1e9" if condition.startswith(">=") else "<= 1e9"
+        for metric, condition in params["gate"].items()
+    }
+    params["profile"] = False
+    file.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed and uncommitted files of this checkout, nothing that git ignores."""
+    folder = tmp_path_factory.mktemp("newcomer") / "slipway"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
+    for project in discover(folder):
+        if project.params.environment == "torch":
+            shrink(project)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(clone: Path) -> Iterator[dict[str, str]]:
+    """Ports of its own, nothing inherited from this environment, and everything stopped after."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLIPWAY_H", "MLFLOW", "VIRTUAL_ENV", "BENTOML", "MAKE", "DVC"))
+    }
+    # The interpreter without this environment's packages.
+    kept["PATH"] = os.pathsep.join(
+        [
+            str(Path(sys.base_prefix) / "bin"),
+            *(part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part),
+        ]
+    )
+    kept["SLIPWAY_PREDICT_PORT"], kept["SLIPWAY_MLFLOW_PORT"] = (
+        str(free_port()),
+        str(free_port()),
+    )
+    yield kept
+    subprocess.run(["make", "down"], cwd=clone, env=kept, capture_output=True)
+
+
+def shell(
+    command: str, clone: Path, env: dict[str, str], seconds: float = 800
+) -> subprocess.CompletedProcess[str]:
+    """Run a README's command as it stands there, but for the port."""
+    moved = command.replace("127.0.0.1:8000", f"127.0.0.1:{env['SLIPWAY_PREDICT_PORT']}")
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", moved],
+        cwd=clone,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def activated(env: dict[str, str], clone: Path) -> dict[str, str]:
+    return {**env, "PATH": f"{clone / '.venv' / 'bin'}{os.pathsep}{env['PATH']}"}
+
+
+def test_a_killed_make_up_starts_again_and_ends_well(
+    clone: Path, environment: dict[str, str]
+) -> None:
+    process = subprocess.Popen(
+        ["make", "up"],
+        cwd=clone,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told.append(line)
+        if "titanic: > python -m slipway fit" in line:
+            break
+    else:
+        raise AssertionError("make up ended before Titanic was fitted:\n" + "".join(told))
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = shell("make up", clone, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = ", ".join(sorted(each.name for each in discover(clone) if each.params.starter))
+    assert f"served: {names}" in done.stdout
+    curl = next(line for line in done.stdout.splitlines() if line.startswith("curl"))
+    answer = shell(curl, clone, environment)
+    assert '"predictions":[{' in answer.stdout, answer.stdout + answer.stderr
+
+
+def test_every_command_of_the_readmes_works(clone: Path, environment: dict[str, str]) -> None:
+    files = [clone / "README.md", clone / "CONTRIBUTING.md"]
+    files += [project.folder / "README.md" for project in discover(clone)]
+    ran = 0
+    for file in files:
+        for block in shell_blocks(file):
+            for command in block.strip().splitlines():
+                if command == "make test":
+                    continue  # what runs this
+                done = shell(command, clone, activated(environment, clone))
+                assert done.returncode == 0, (file.name, command, done.stdout + done.stderr)
+                if command.startswith("curl"):
+                    assert '"predictions":[{' in done.stdout, (command, done.stdout)
+                ran += 1
+    assert ran >= 12
+
+
+def test_the_committed_lock_is_true(clone: Path) -> None:
+    """Trained again here from nothing, Titanic gave the bytes that its committed lock names."""
+    place = Path("pipelines") / "ml" / "titanic"
+    assert (clone / place / "dvc.lock").read_text() == (ROOT / place / "dvc.lock").read_text()
+    assert (clone / place / "metrics.json").read_text() == (
+        ROOT / place / "metrics.json"
+    ).read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("slipway/training/parity.py", {"prepare", "fit", "evaluate", "register"}),
+        ("slipway/contract/model.py", {"prepare", "fit", "evaluate", "register"}),
+        ("slipway/registry/gate.py", {"register"}),
+        ("slipway/datasets/fetch.py", {"prepare", "register"}),
+        ("infra/environment/locks/training.txt", {"prepare", "fit", "evaluate", "register"}),
+        ("pipelines/datasets/titanic.yaml", {"prepare", "register"}),
+        ("pipelines/ml/titanic/train.py", {"fit", "evaluate"}),
+        ("pipelines/ml/titanic/README.md", set()),
+        ("infra/environment/locks/development.txt", set()),
+        ("README.md", set()),
+    ],
+)
+def test_dvc_sees_what_matters_as_changed(
+    clone: Path, environment: dict[str, str], file: str, stages: set[str]
+) -> None:
+    path = clone / file
+    original = path.read_bytes()
+    path.write_bytes(original + b"\n# changed\n")
+    try:
+        command = "dvc status --json pipelines/ml/titanic/dvc.yaml"
+        done = shell(command, clone, activated(environment, clone))
+    finally:
+        path.write_bytes(original)
+    found = {name.rpartition(":")[2] for name in json.loads(done.stdout)}
+    assert found == stages, done.stdout + done.stderr
+
+
+def test_the_new_project_is_served_without_a_restart(
+    clone: Path, environment: dict[str, str]
+) -> None:
+    """CONTRIBUTING's walk made `my_project`; the running server has found it."""
+    place = f"http://127.0.0.1:{environment['SLIPWAY_PREDICT_PORT']}/v1/models/my_project"
+    deadline = time.monotonic() + 20
+    while (done := shell(f"curl -sf {place}", clone, environment)) and done.returncode:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.5)
+    assert '"accuracy"' in done.stdout
+
+
+def test_a_deleted_project_leaves_the_rest_whole(clone: Path, environment: dict[str, str]) -> None:
+    shutil.rmtree(clone / "pipelines" / "ml" / "my_project")
+    done = shell("dvc repro && dvc status && slipway check", clone, activated(environment, clone))
+    assert "up to date" in done.stdout, done.stdout + done.stderr
+    assert "my_project" not in (clone / "docs" / "leaderboard.md").read_text()
+
+
+def test_a_second_make_up_trains_nothing(clone: Path, environment: dict[str, str]) -> None:
+    done = shell("make up", clone, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Running stage" not in done.stdout
+    assert "starting at" not in done.stdout
+
+
+def test_a_lost_registry_is_filled_again(clone: Path, environment: dict[str, str]) -> None:
+    assert shell("make down", clone, environment).returncode == 0
+    (clone / ".slipway" / "mlflow.db").unlink()
+    done = shell("make up", clone, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "titanic: not in the registry any more, registered again" in done.stdout
+    assert "titanic" in done.stdout.partition("served:")[2]
+
+
+def test_a_taken_port_is_named_with_its_holder(clone: Path, environment: dict[str, str]) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        done = shell("make up", clone, {**environment, "SLIPWAY_PREDICT_PORT": port})
+    assert done.returncode != 0
+    assert f"port {port} of predict is taken by" in done.stderr
+    assert f"(process {os.getpid()})" in done.stderr
+
+
+def test_one_unreachable_source_does_not_take_the_rest_down(
+    clone: Path, environment: dict[str, str]
+) -> None:
+    entry = clone / "pipelines" / "datasets" / "spam_assassin_emails.yaml"
+    original = entry.read_text()
+    content = original.replace("@0.2.3", "@0.2.399")
+    content = re.sub("sha256: .*", f"sha256: {'0' * 64}", content)
+    entry.write_text(content)
+    try:
+        done = shell("make up", clone, environment)
+    finally:
+        entry.write_text(original)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "data set spam_assassin_emails: emails.tgz could not be had" in done.stdout
+    assert "Not up to date: spam" in done.stdout
+    assert "titanic" in done.stdout.partition("served:")[2]
+
+
+def test_make_down_stops_both(clone: Path, environment: dict[str, str]) -> None:
+    done = shell("make down", clone, environment)
+    assert "predict: stopped" in done.stdout
+    assert "mlflow: stopped" in done.stdout
+    for name in ("SLIPWAY_PREDICT_PORT", "SLIPWAY_MLFLOW_PORT"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(environment[name])), timeout=2)
