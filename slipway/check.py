@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from slipway import home, readme
+from slipway import readme
 from slipway.datasets import catalogue
 from slipway.project import NAME, Project, discover
 from slipway.scaffold import TRACKS, dvc_yaml
@@ -134,7 +134,7 @@ def _size(project: Project) -> Iterator[str]:
             and file.is_file()
             and file.stat().st_size > 200_000
         ):
-            yield f"{file.relative_to(home.root())} is over 200 kB"
+            yield f"{file.relative_to(project.folder)} is over 200 kB"
 
 
 CHECKS: dict[str, Check] = {

@@ -26,8 +26,8 @@ LOCKS = Path(__file__).resolve().parent / "locks"
 GROUPS = ("serving", "training", "torch", "development")
 # How pip and uv say that nothing answers.
 UNREACHED = re.compile(
-    "NewConnectionError|Connection refused|dns error|Name or service not known|Network is "
-    "unreachable|timed out|Failed to fetch|error sending request",
+    "from versions: none|NewConnectionError|Connection refused|dns error|"
+    "Name or service not known|Network is unreachable|timed out|Failed to fetch|error sending request",
     re.IGNORECASE,
 )
 FREE_SPACE = 6 * 2**30  # the development environment takes 2.5 GB, and uv's cache as much
@@ -183,6 +183,7 @@ def install(group: str, venv: Path) -> None:
     if stamp.exists() and stamp.read_text() == fingerprint(group):
         return
     check_machine()
+    venv.parent.mkdir(parents=True, exist_ok=True)
     check_disk(venv.parent)
     print(f"environment: installing group {group} into {venv.name} (some minutes)", flush=True)
     uv, env = make_venv(venv)

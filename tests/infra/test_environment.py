@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +33,7 @@ def pins(group: str) -> dict[str, str]:
 
 def test_each_group_holds_the_one_before() -> None:
     groups = [pins(name) for name in ("serving", "training", "torch", "development")]
-    for smaller, larger in zip(groups, groups[1:], strict=False):
+    for smaller, larger in pairwise(groups):
         assert smaller.items() <= larger.items()
         assert len(smaller) < len(larger)
 

@@ -38,7 +38,7 @@ def test_the_copy_is_whole(project: Project) -> None:
     ("damage", "told"),
     [
         (lambda folder: (folder / "train.py").unlink(), "files: no train.py"),
-        (replace("model.py", "Limits: ", "Bounds: "), 'card: model.py\'s docstring has no line "L'),
+        (replace("model.py", "Limits: ", "Bounds: "), "card: model.py's docstring has no line \"L"),
         (replace("model.py", "the Titanic?", "the Titanic."), "card: the first line"),
         (replace("model.py", "import numpy as np", "import pandas"), "imports pandas; it ships"),
         (replace("model.py", "import numpy as np", "from . import data"), "imports .; it ships"),
