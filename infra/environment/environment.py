@@ -27,7 +27,8 @@ GROUPS = ("serving", "training", "torch", "development")
 # How pip and uv say that nothing answers.
 UNREACHED = re.compile(
     "from versions: none|NewConnectionError|Connection refused|dns error|"
-    "Name or service not known|Network is unreachable|timed out|Failed to fetch|error sending request",
+    "Name or service not known|Network is unreachable|timed out|"
+    "Failed to fetch|error sending request",
     re.IGNORECASE,
 )
 FREE_SPACE = 6 * 2**30  # the development environment takes 2.5 GB, and uv's cache as much

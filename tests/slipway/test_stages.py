@@ -69,5 +69,9 @@ def test_imports_are_dependencies(
         and not (file.parent == ROOT / "slipway" and file.name in PLUMBING)
     ]
     # `project.py` reads the gate's syntax; only `register` applies the gate.
+    # `stages.py` loads the downloader, which `prepare` alone calls.
     harmless = {"slipway/registry/__init__.py", "slipway/registry/gate.py"}
-    assert set(undeclared) - harmless == set()
+    loads = () if stage == "prepare" else ("slipway/datasets/",)
+    assert [
+        each for each in undeclared if each not in harmless and not each.startswith(loads)
+    ] == []
