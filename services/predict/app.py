@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -99,6 +100,11 @@ def _add_routes(app: FastAPI, fleet: Fleet, settings: Settings) -> None:
         if not fleet.served:
             raise Problem(503, "Not ready", "no champion in the registry; train one: make repro")
         return JSONResponse({"ready": True, "models": len(fleet.served), "faults": fleet.faults})
+
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    async def exposition() -> Response:
+        """For Prometheus."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/models", tags=["models"])
     async def models() -> dict[str, Any]:

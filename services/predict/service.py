@@ -16,12 +16,12 @@ app = create_app()
 
 
 class Front:
-    """Answers before BentoML's own routes, of which only health and metrics are wanted.
+    """Answers before BentoML's own routes, of which only health is wanted.
 
-    Its start page loads a tracking script, and its routes would shadow ours.
+    Its start page loads a tracking script, and its metrics grow with every path a caller makes up.
     """
 
-    BENTOML_ROUTES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+    BENTOML_ROUTES = frozenset({"/livez", "/readyz", "/healthz"})
 
     def __init__(self, inner: ASGIApp) -> None:
         self.inner = inner
@@ -32,9 +32,11 @@ class Front:
 
 
 @bentoml.asgi_app(app, path="/")  # mounted as well: this is what starts and stops it
-@bentoml.service(name="slipway_predict", workers=1, traffic={"timeout": 30})
+@bentoml.service(
+    name="slipway_predict", workers=1, traffic={"timeout": 30}, metrics={"enabled": False}
+)
 class Predict:
-    """Serves what the registry holds; BentoML gives health endpoints, metrics and packaging."""
+    """Serves what the registry holds; BentoML gives health endpoints and packaging."""
 
     def __is_ready__(self) -> bool:
         return app.state.fleet.synced and bool(app.state.fleet.served)
