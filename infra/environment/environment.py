@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
 # Each group holds the ones before it.
 GROUPS = ("serving", "training", "torch", "development")
+# Programs that run beside Slipway, each in an environment of its own: nothing is shared.
+APART = ("litserve", "mlserver", "triton")
 # How pip and uv say that nothing answers.
 UNREACHED = re.compile(
     "from versions: none|NewConnectionError|Connection refused|dns error|"
@@ -241,6 +243,8 @@ def lock() -> None:
         run(*common, *chosen, *constraint, "pyproject.toml", "-o", target, env=env)
         if group in ("torch", "development"):
             target.write_text(torch + target.read_text())
+    for group in APART:
+        run(*common, "--group", group, "-o", LOCKS / f"{group}.txt", env=env)
     wanted = LOCKS / "uv.in"
     wanted.write_text(f"uv=={pyproject()['tool']['slipway']['uv']}\n")
     run(*common, wanted, "-o", LOCKS / "uv.txt", env=env)
@@ -251,7 +255,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     installing = commands.add_parser("install", help="install a group from its lock")
-    installing.add_argument("--group", choices=GROUPS, default="development")
+    installing.add_argument("--group", choices=(*GROUPS, *APART), default="development")
     installing.add_argument("--into", type=Path, default=ROOT / ".venv")
     commands.add_parser("lock", help="resolve pyproject.toml into locks/")
     arguments = parser.parse_args()

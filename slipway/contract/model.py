@@ -4,10 +4,11 @@ import sys
 import typing
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from slipway.contract.graph import open_graph
 from slipway.contract.record import Record
 
 # By the name of the module that published it.
@@ -21,6 +22,9 @@ class Model(ABC):
     the signature in the registry, the endpoint and its documentation all come from them.
     """
 
+    explained: ClassVar[str | None] = None
+    """The number in the answer that explanations divide among the fields of the record."""
+
     def load(self, weights: Path) -> None:  # noqa: B027 - nothing to load is a valid model
         """Read what `fit` left in the folder `weights`.
 
@@ -31,6 +35,19 @@ class Model(ABC):
     @abstractmethod
     def predict(self, model_input: list[Any]) -> list[Any]:
         """Answer each record, in order; as many answers as records."""
+
+    def predict_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Answer whole columns, (rows,) each: fields of the record to fields of the answer.
+
+        Optional, for models whose features are plain arithmetic: no record is built, so large
+        batches run at the speed of the graph. The caller has held the columns against the
+        record's constraints; an unknown number is not-a-number.
+        """
+        raise NotImplementedError(f"{type(self).__name__} answers records only")
+
+    @classmethod
+    def answers_columns(cls) -> bool:
+        return cls.predict_columns is not Model.predict_columns
 
     @classmethod
     def input_type(cls) -> type[Record]:
@@ -59,28 +76,14 @@ class Model(ABC):
 
 
 class OnnxModel(Model):
-    """A model whose weights are the one file `model.onnx`, run by ONNX Runtime on CPU."""
+    """A model whose weights are the one file `model.onnx`; ONNX Runtime on CPU runs it."""
 
     def load(self, weights: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # One request is one short call: threads of its own would only contend with others'.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        onnxruntime.disable_telemetry_events()
-        file = weights / "model.onnx"
-        if not file.is_file():
-            raise FileNotFoundError(f"no model.onnx in {weights}")
-        self._session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+        self._graph = open_graph(weights / "model.onnx")
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph: inputs by name to outputs by name, first axis the rows."""
-        names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, feeds), strict=True))
+        return self._graph.run(feeds)
 
 
 def publish(model: Model) -> None:
@@ -106,3 +109,10 @@ def published_by(module: str) -> Model:
     if module not in _published:
         raise TypeError(f"{module} publishes no model; its last line must be publish(...)")
     return _published[module]
+
+
+def forget(model: Model) -> None:
+    """Let go of the module that published `model`, so that its memory is freed with it."""
+    module = type(model).__module__
+    _published.pop(module, None)
+    sys.modules.pop(module, None)

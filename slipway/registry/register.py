@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import home
 from slipway.contract import Model
+from slipway.contract.shipped import REFERENCE
 from slipway.datasets import catalogue
 from slipway.registry import card, promotions, tracking
 from slipway.registry.digest import digest
@@ -20,8 +21,11 @@ from slipway.training.workspace import Workspace, write_json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What a shipped model.py may import; the versions are those of the serving lock.
-SERVED_WITH = ("mlflow-skinny", "numpy", "onnxruntime", "pillow", "pydantic")
+# What a shipped model.py may import, and what MLflow's own tools need to serve it.
+SERVED_WITH = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow", "pydantic")
+
+# Explanations average over them: their cost grows with the rows, their error with the root.
+REFERENCE_ROWS = 100
 
 
 def register(work: Workspace) -> None:
@@ -54,6 +58,10 @@ def _about(work: Workspace, folder: Path) -> Path:
     (folder / "card.md").write_text(card.render(work))
     shutil.copy(work.metrics, folder / "metrics.json")
     shutil.copy(work.examples, folder / "examples.json")
+    if work.project.model().explained:
+        rows = stages.split(work, "train").records
+        spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
+        (folder / REFERENCE).write_text("".join(f"{row.model_dump_json()}\n" for row in spread))
     return folder
 
 
@@ -147,8 +155,8 @@ def _add_version(
 
 
 def requirements() -> list[str]:
-    """`numpy==2.4.6` and so on, from the serving lock."""
-    lock = (home.root() / "infra/environment/locks/serving.txt").read_text()
+    """`numpy==2.4.6` and so on, from the training lock: all but pandas stand in serving's too."""
+    lock = (home.root() / "infra/environment/locks/training.txt").read_text()
     pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
     return [pin for pin in pins if pin.split("==")[0] in SERVED_WITH]
 

@@ -231,6 +231,8 @@ def valuations(logs: np.ndarray, spread: float) -> list[Valuation]:
 
 
 class HousePrices(OnnxModel):
+    explained = "price"
+
     def load(self, weights: Path) -> None:
         super().load(weights)
         self._spread = float(json.loads((weights / "interval.json").read_text())["spread"])

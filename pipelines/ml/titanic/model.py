@@ -100,6 +100,8 @@ def survivals(probabilities: np.ndarray) -> list[Survival]:
 
 
 class Titanic(OnnxModel):
+    explained = "probability"
+
     def predict(self, model_input: list[Passenger]) -> list[Survival]:
         return survivals(self.run(features(model_input))["probabilities"][:, 1])
 

@@ -1,0 +1,82 @@
+"""What ships: the folder of a registered version, loaded without MLflow."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway.contract.model import Model, published_by
+
+REFERENCE = "reference.jsonl"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A version's folder as MLflow keeps it, of which only these parts are ours."""
+
+    folder: Path
+
+    @property
+    def code(self) -> Path:
+        return self.folder / "model.py"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "artifacts" / "weights"
+
+    @property
+    def about(self) -> Path:
+        return self.folder / "artifacts" / "about"
+
+    @property
+    def parts(self) -> list[Path]:
+        """What the digest is taken over; nothing else is read."""
+        return [self.code, self.weights, self.about]
+
+    @property
+    def card(self) -> str:
+        return (self.about / "card.md").read_text()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        found: dict[str, float] = json.loads((self.about / "metrics.json").read_text())["metrics"]
+        return found
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        """Each with `input` and `output`, as JSON would hold them."""
+        found: list[dict[str, Any]] = json.loads((self.about / "examples.json").read_text())
+        return found
+
+    @property
+    def reference(self) -> list[dict[str, Any]]:
+        """Training rows, as JSON would hold them, that explanations compare with; often none."""
+        file = self.about / REFERENCE
+        if not file.is_file():
+            return []
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    def load(self) -> Model:
+        """Run `model.py` and read its weights. Check the digest before: this runs the code.
+
+        Raises:
+            TypeError: it publishes no model.
+            Exception: whatever its code raises.
+        """
+        name = f"_slipway_shipped_{self.folder.name}_{len(sys.modules)}"
+        spec = importlib.util.spec_from_file_location(name, self.code)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Type hints are looked up by module name.
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+            model = published_by(name)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
+        model.load(self.weights)
+        return model
