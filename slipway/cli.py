@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slipway import home
+from slipway.access import commands as keys
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
@@ -16,6 +17,7 @@ app = typer.Typer(
 ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
+app.add_typer(keys.app, name="keys")
 
 
 class Fault(Exception):

@@ -8,6 +8,7 @@ from slipway.contract import Model
 from slipway.registry.gate import Condition
 from slipway.training.examples import Examples
 from slipway.training.stages import answer
+from slipway.training.workspace import rounded
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def judge(
         sent = champion.input_type()
         records = [sent.model_validate(record.model_dump()) for record in test.records]
         scores = score(answers=answer(champion, records), truths=test.truths)
-        standing = scores[primary.metric]
+        # The candidate's score was read from a file, where its last digits are rounded off.
+        standing = rounded(scores[primary.metric])
     except Exception as error:
         kind = type(error).__name__
         return Verdict(True, f"champion v{champion_version} cannot answer the test rows ({kind})")

@@ -1,19 +1,14 @@
 """The promotion log: append-only, each line bound to the one before by its hash."""
 
-import hashlib
-import json
-import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slipway import home
+from slipway.chain import ChainBroken, ChainLog
 from slipway.registry.tracking import writing
 
-
-class PromotionLogBroken(Exception):
-    """A line was changed or removed; the message says which."""
+PromotionLogBroken = ChainBroken
 
 
 @dataclass(frozen=True)
@@ -32,42 +27,19 @@ def log_file() -> Path:
 
 
 def append(decision: Decision) -> None:
-    """Write one line, on disk when this returns."""
-    with writing():
-        lines = log_file().read_text().splitlines() if log_file().exists() else []
-        entry = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            **vars(decision),
-            "previous": _hash(lines[-1]) if lines else "",
-        }
-        with log_file().open("a") as stream:
-            stream.write(json.dumps(entry, sort_keys=True) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+    """Write one line, on disk when this returns.
+
+    Raises:
+        PromotionLogBroken: the end of the log was tampered with.
+    """
+    ChainLog(log_file(), lock=writing).append(vars(decision))
 
 
 def history(project: str | None = None) -> list[dict[str, Any]]:
     """All entries, oldest first, of one project or of all.
 
     Raises:
-        PromotionLogBroken: a line does not follow the one before it.
+        PromotionLogBroken: a line was changed or removed; the message says which.
     """
-    lines = log_file().read_text().splitlines() if log_file().exists() else []
-    previous, entries = "", []
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise PromotionLogBroken(f"{log_file()} line {number} is not JSON") from error
-        if entry["previous"] != previous:
-            raise PromotionLogBroken(
-                f"{log_file()} line {number} does not follow line {number - 1}: one was changed"
-            )
-        previous = _hash(line)
-        if project in (None, entry["project"]):
-            entries.append(entry)
-    return entries
-
-
-def _hash(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
+    entries = ChainLog(log_file(), lock=writing).entries()
+    return [entry for entry in entries if project in (None, entry["project"])]

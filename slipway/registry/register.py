@@ -151,6 +151,7 @@ def _add_version(
         source=info.model_uri,
         run_id=run,
         tags={"digest": shipped, **lineage(work)},
+        model_id=info.model_id,  # a tracking server refuses the source without it
     )
 
 
