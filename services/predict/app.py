@@ -1,250 +1,151 @@
-"""The model server: one typed endpoint for every champion in the registry."""
+"""The ASGI application: the prediction paths go straight to their code, the rest to FastAPI."""
 
 import asyncio
+import contextlib
 import logging
-import time
-import uuid
-from collections.abc import AsyncIterator
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
-from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
+import psutil
+from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.types import Message, Receive, Scope, Send
 
-from services.predict import metrics, openapi
-from services.predict.fleet import Fleet, Served
-from services.predict.problem import Problem, refused
+from services.predict import metrics, pages
+from services.predict.endpoint import FAILED, Predict, reply_problem
+from services.predict.fleet import Fleet
+from services.predict.guard import Guard
+from services.predict.recording import Recorder
 from services.predict.settings import Settings
-from slipway.contract import Record
+from services.predict.watch import Watch, page
 
 log = logging.getLogger("slipway.predict")
 
+PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
+INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+SUPERVISED = "SLIPWAY_WORKER_LISTEN"
+TURN_SECONDS = 0.25
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application; it follows the registry while it runs."""
-    chosen = settings or Settings.from_environment()
-    fleet = Fleet()
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(follow(fleet, chosen.reload_seconds))
-        yield
-        following.cancel()
-
-    app = FastAPI(
-        title="Slipway model server",
-        version="1",
-        description="Every model that is champion in the registry, behind a typed endpoint.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    app.state.fleet, app.state.settings = fleet, chosen
-    app.openapi = lambda: openapi.document(app, _by_name(fleet))  # type: ignore[method-assign]
-    _add_pages(app)
-    _add_routes(app, fleet, chosen)
-    _add_error_handlers(app)
-    return app
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def follow(fleet: Fleet, seconds: float) -> None:
-    """Ask the registry again and again; one that is away is tried again, not given up."""
-    while True:
+class App:
+    """What a server runs. `state` holds the fleet, for whoever embeds it."""
+
+    def __init__(self, settings: Settings, *, beat: int | None = None) -> None:
+        self.settings = settings
+        self.fleet = Fleet(settings)
+        self.guard = Guard(settings)
+        self.recorder = Recorder(settings)
+        self.watch = Watch(settings.inline_seconds, page(beat))
+        self.predict = Predict(self.fleet, self.guard, self.recorder, self.watch, settings)
+        self.state = State({"fleet": self.fleet, "settings": settings})
+        self.rest: FastAPI = pages.create(self)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if kind != "http":
+            return
+        if scope["method"] == "POST":
+            path: str = scope["path"]
+            name = self.fleet.paths.get(path)
+            if name is None and (found := PREDICT.fullmatch(path)):
+                name = found[1]
+            if name is not None:
+                await self._guarded(self.predict(name, scope, receive, send), send)
+                return
+        await self.rest(scope, receive, send)
+
+    async def _guarded(self, answering: Awaitable[None], send: Send) -> None:
+        """No fault of ours ends a connection without an answer, or shows its insides."""
         try:
-            await run_in_threadpool(fleet.sync)
+            await answering
+        except Exception:
+            log.exception("a request failed")
+            with contextlib.suppress(RuntimeError):  # the answer had begun
+                await reply_problem(send, FAILED)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
         except Exception as error:
-            log.warning("registry not reached: %s", str(error).splitlines()[0])
-        await asyncio.sleep(seconds)
+            log.exception("the server cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
 
-
-def _by_name(fleet: Fleet) -> list[Served]:
-    return [fleet.served[name] for name in sorted(fleet.served)]
-
-
-def _add_pages(app: FastAPI) -> None:
-    """The documentation to try, from files of our own packages: it works without internet."""
-    import bentoml
-
-    swagger = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
-    app.mount("/static", StaticFiles(directory=swagger), name="static")
-
-    @app.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/static/swagger-ui-bundle.js",
-            swagger_css_url="/static/swagger-ui.css",
-            swagger_favicon_url="data:,",
-        )
-
-
-def _add_routes(app: FastAPI, fleet: Fleet, settings: Settings) -> None:
-    @app.get("/v1/ready", tags=["health"])
-    async def ready() -> JSONResponse:
-        """Whether champions are loaded; 503 with the reason until then."""
-        if not fleet.synced:
-            raise Problem(503, "Not ready", "the registry was not reached yet")
-        if not fleet.served:
-            raise Problem(503, "Not ready", "no champion in the registry; train one: make repro")
-        return JSONResponse({"ready": True, "models": len(fleet.served), "faults": fleet.faults})
-
-    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-    async def exposition() -> Response:
-        """For Prometheus."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-    @app.get("/v1/models", tags=["models"])
-    async def models() -> dict[str, Any]:
-        """Every model that is served, and those that would not load."""
-        return {"models": [_summary(each) for each in _by_name(fleet)], "faults": fleet.faults}
-
-    @app.get("/v1/models/{name}", tags=["models"])
-    async def model(name: str) -> dict[str, Any]:
-        """One model: its version, test metrics and examples."""
-        served = _served(fleet, name)
-        return {**_summary(served), "metrics": served.metrics, "examples": served.examples}
-
-    @app.get("/v1/models/{name}/card", tags=["models"], response_class=PlainTextResponse)
-    async def card(name: str) -> PlainTextResponse:
-        """The model card, as Markdown."""
-        return PlainTextResponse(_served(fleet, name).card, media_type="text/markdown")
-
-    @app.post("/v1/models/{name}/predict", tags=["predict"])
-    async def predict(name: str, request: Request) -> Response:
-        """Answer one record, or a list of them."""
-        start = time.perf_counter()
-        served = fleet.served.get(name)
-        version, status = served.version if served else "", 500
-        try:
-            response = await _predict(_served(fleet, name), request, settings)
-            status = response.status_code
-            return response
-        except Problem as problem:
-            status = problem.status
-            raise
-        finally:
-            # Names that callers make up must not grow the metrics without end.
-            project = name if served or name in fleet.faults else "unknown"
-            metrics.REQUESTS.labels(project, version, status).inc()
-            if served:
-                metrics.LATENCY.labels(name, version).observe(time.perf_counter() - start)
-
-
-def _summary(served: Served) -> dict[str, Any]:
-    return {
-        "name": served.name,
-        "version": served.version,
-        "digest": served.digest,
-        "predict": f"/v1/models/{served.name}/predict",
-        "card": f"/v1/models/{served.name}/card",
-    }
-
-
-def _served(fleet: Fleet, name: str) -> Served:
-    if name in fleet.served:
-        return fleet.served[name]
-    if name in fleet.faults:
-        raise Problem(503, "Model not loaded", f"{name}: {fleet.faults[name]}")
-    known = ", ".join(sorted(fleet.served)) or "none"
-    raise Problem(404, "No such model", f"no model is called {name!r}; served: {known}")
-
-
-async def _predict(served: Served, request: Request, settings: Settings) -> Response:
-    records = await _records(served, request, settings)
-    try:
-        told = await run_in_threadpool(served.model.predict, records)
-    except Exception as error:
-        log.exception("%s v%s failed", served.name, served.version)
-        raise Problem(500, "Model failed", f"{served.name} could not answer") from error
-    metrics.ROWS.labels(served.name, served.version).inc(len(records))
-    head = f'{{"id":"{uuid.uuid4()}","model":"{served.name}","version":"{served.version}"'
-    body = head.encode() + b',"predictions":' + served.answers.dump_json(told) + b"}"
-    return Response(body, media_type="application/json")
-
-
-async def _records(served: Served, request: Request, settings: Settings) -> list[Record]:
-    """The records of a JSON or multipart body, validated."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if kind == "multipart/form-data":
-            return [await _form(served, request, settings)]
-        if kind != "application/json":
-            raise Problem(
-                415,
-                "Unsupported content type",
-                f"Content-Type must be application/json or multipart/form-data, got {kind!r}",
+    async def start(self) -> None:
+        """Serve from the snapshot, and follow it."""
+        self.watch.start()
+        self.recorder.start()
+        if SUPERVISED not in os.environ:
+            # Several workers of another server start one each; the lock lets one of them work.
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "services.predict.keeper"], stdin=subprocess.DEVNULL
             )
-        body = await _body(request, settings.body_bytes)
-        if body.lstrip()[:1] != b"[":
-            return [served.one.validate_json(body)]
-        records = served.many.validate_json(body)
-    except ValidationError as error:
-        raise refused(error) from error
-    if not 1 <= len(records) <= settings.batch_rows:
-        raise Problem(
-            422,
-            "Invalid input",
-            f"a batch must hold 1 to {settings.batch_rows} records, got {len(records)}",
-        )
-    return records
+        await self.fleet.look()
+        parts = (self.fleet.follow(), self._turn(), self._measure())
+        self._tasks = [asyncio.create_task(part) for part in parts]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.predict.finish(5)
+        self.count()
+        self.fleet.close()
+        self.watch.stop()
+        await asyncio.to_thread(self.recorder.close)
+        if self._keeper:
+            self._keeper.terminate()
+            await asyncio.to_thread(self._keeper.wait)
+
+    async def _turn(self) -> None:
+        """The heartbeat that the supervisor looks for, and the counts."""
+        while True:
+            self.watch.beat()
+            self.count()
+            await asyncio.sleep(TURN_SECONDS)
+
+    def count(self) -> None:
+        """Bring the metrics of this worker up to date."""
+        for served in self.fleet.served.values():
+            for unit in served.units.values():
+                unit.count()
+
+    async def _measure(self) -> None:
+        process = psutil.Process()
+        while True:
+            metrics.PROCESS_BYTES.set(process.memory_info().rss)
+            self.recorder.count()
+            await asyncio.sleep(1)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, refused as soon as it is over `limit` bytes."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise Problem(413, "Body too large", f"the body must be at most {limit} bytes")
-        parts.append(part)
-    return b"".join(parts)
+def create_app(settings: Settings | None = None, *, beat: int | None = None) -> App:
+    """The application over what `settings` names; it follows the registry while it runs."""
+    return App(settings or Settings.from_environment(), beat=beat)
 
 
-async def _form(served: Served, request: Request, settings: Settings) -> Record:
-    """A record from a form: files fill `bytes` fields, and empty texts mean unknown."""
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal():
-        raise Problem(411, "Length required", "a multipart body needs a Content-Length")
-    if int(length) > settings.body_bytes:
-        raise Problem(
-            413, "Body too large", f"the body must be at most {settings.body_bytes} bytes"
-        )
-    values: dict[str, Any] = {}
+@asynccontextmanager
+async def running(app: App) -> AsyncIterator[App]:
+    """The application outside of any server, as its lifespan would run it."""
+    await app.start()
     try:
-        async with request.form(max_files=10, max_fields=500) as form:
-            for name, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    values[name] = await value.read()
-                elif value != "":
-                    values[name] = value
-    except HTTPException as error:
-        raise Problem(400, "Malformed form", str(error.detail)) from error
-    return served.one.validate_python(values)
+        yield app
+    finally:
+        await app.stop()
 
 
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def told(_: Request, problem: Problem) -> JSONResponse:
-        return problem.response()
-
-    @app.exception_handler(HTTPException)
-    async def routed(_: Request, error: HTTPException) -> JSONResponse:
-        return Problem(error.status_code, str(error.detail), str(error.detail)).response()
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return Problem(500, "Internal error", "the server failed; its log says why").response()
+__all__ = ["App", "Message", "create_app", "running"]

@@ -1,141 +1,223 @@
-"""The models that are served: every champion of the registry, followed as aliases move."""
+"""The models of one worker: it follows the snapshot, loads what is asked for, evicts the rest."""
 
-import json
+import asyncio
 import logging
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import mlflow
-from pydantic import TypeAdapter
+from pydantic import ValidationError
 
-from services.predict import metrics
-from slipway.contract import Model, Record
-from slipway.registry import tracking
-from slipway.registry.digest import digest
+from services.predict import metrics, snapshot, watch
+from services.predict.problem import Problem
+from services.predict.settings import Settings
+from services.predict.snapshot import Entry, Snapshot, Version
+from services.predict.unit import Unit
+from slipway.policy import CHAMPION, Policy
 
 log = logging.getLogger("slipway.predict")
+LOOK_SECONDS = 0.1
+# So long an old version stays loaded for the requests that chose it before the swap.
+LINGER_SECONDS = 30.0
 
 
-class DigestMismatch(Exception):
-    """The artifact's bytes are not those that were registered; none of its code was run."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Served:
-    """One loaded version."""
+    """One project: its versions by variant, and how its traffic is divided."""
 
     name: str
-    version: str
-    digest: str
-    model: Model
-    card: str
-    metrics: dict[str, Any]
-    examples: list[dict[str, Any]]
-    one: TypeAdapter[Record] = field(repr=False)
-    many: TypeAdapter[list[Record]] = field(repr=False)
-    answers: TypeAdapter[list[Record]] = field(repr=False)
+    policy: Policy = field(default_factory=Policy)
+    units: dict[str, Unit] = field(default_factory=dict)
 
-
-def load(name: str, version: str, wanted: str) -> Served:
-    """Load a registered version after checking its bytes against the digest `wanted`.
-
-    Raises:
-        DigestMismatch: the bytes differ.
-    """
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
-    about = folder / "artifacts" / "about"
-    found = digest([folder / "model.py", folder / "artifacts" / "weights", about])
-    if found != wanted:
-        raise DigestMismatch(f"{name} v{version}: digest {found[:12]}, registered {wanted[:12]}")
-    model: Model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model().model
-    sent, told = model.input_type(), model.output_type()
-    served = Served(
-        name=name,
-        version=version,
-        digest=found,
-        model=model,
-        card=(about / "card.md").read_text(),
-        metrics=json.loads((about / "metrics.json").read_text())["metrics"],
-        examples=json.loads((about / "examples.json").read_text()),
-        one=TypeAdapter(sent),
-        many=TypeAdapter(list[sent]),  # type: ignore[valid-type]
-        answers=TypeAdapter(list[told]),  # type: ignore[valid-type]
-    )
-    # The first call of a session allocates; the first caller should not wait for it.
-    model.predict(served.many.validate_json(json.dumps([e["input"] for e in served.examples])))
-    return served
+    @property
+    def champion(self) -> Unit:
+        return self.units[CHAMPION]
 
 
 class Fleet:
-    """Follows the registry. A version that will not load leaves the one before it in place."""
+    """Made and used on the event loop. A version that will not load leaves the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.served: dict[str, Served] = {}
+        self.paths: dict[str, str] = {}
+        """Of the prediction endpoints, to the projects' names: looked up with every request."""
+        self.raw_paths: dict[bytes, str] = {}
         self.faults: dict[str, str] = {}
-        self.synced = False
-        # Loading runs a model.py, and MLflow passes its model on through a global.
-        self._loading = threading.Lock()
-        self._failed: dict[str, str] = {}
+        self.snapshot = Snapshot()
+        self.preloaded = False
+        self._seen: object = None
+        self._loading: dict[Unit, asyncio.Task[None]] = {}
+        # One at a time: a model.py runs while it loads, and the budget is counted.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._retired: list[tuple[float, Unit]] = []
 
-    def sync(self) -> None:
-        """Load the champions that are new, and drop models that have none any more.
+    @property
+    def ready(self) -> bool:
+        return self.preloaded and bool(self.served)
+
+    async def follow(self) -> None:
+        """Until cancelled: take up every snapshot that the keeper writes."""
+        while True:
+            try:
+                await self.look()
+            except ValidationError:
+                log.exception("the snapshot is damaged; what is served stays")
+            self._bury()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Take up the snapshot if it is another than the last time."""
+        try:
+            stat = (self.settings.folder / snapshot.FILE).stat()
+        except FileNotFoundError:
+            return
+        seen = (stat.st_ino, stat.st_mtime_ns)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        await self._take_up(snapshot.read(self.settings.folder))
+
+    async def _take_up(self, new: Snapshot) -> None:
+        isolated = watch.quarantined(self.settings.folder)
+        metrics.REGISTRY_REACHABLE.set(int(new.reachable))
+        for name in self.served.keys() - new.projects.keys():
+            for unit in self.served.pop(name).units.values():
+                self._retire(unit)
+        for name, entry in new.projects.items():
+            if self.snapshot.projects.get(name) != entry or name not in self.served:
+                await self._follow_project(name, entry, isolated)
+        for name in self.faults.keys() - new.faults.keys():
+            metrics.FAULTS.labels(name).set(0)
+        self.faults = dict(new.faults)
+        for name in self.faults:
+            metrics.FAULTS.labels(name).set(1)
+        self.paths = {f"/v1/models/{name}/predict": name for name in self.served}
+        self.raw_paths = {path.encode(): name for path, name in self.paths.items()}
+        self.snapshot = new
+        # While versions are still being tried out, more will come; a registry that is away adds
+        # none.
+        whole = new.settled or not new.reachable or len(new.projects) >= self.settings.preload
+        if not self.preloaded and new.projects and whole:
+            await self._preload()
+
+    async def _follow_project(self, name: str, entry: Entry, isolated: set[str]) -> None:
+        served = self.served.get(name) or Served(name)
+        units: dict[str, Unit] = {}
+        for variant, version in entry.versions.items():
+            before = served.units.get(variant)
+            if before and before.version == version:
+                unit = before
+            else:
+                unit = await self._succeeding(name, variant, version, before, isolated)
+            unit.policy = entry.policy
+            units[variant] = unit
+        old = served.units
+        # One assignment: a request sees either the versions before or those after.
+        served.policy, served.units = entry.policy, units
+        self.served[name] = served
+        for variant, unit in old.items():
+            if units.get(variant) is not unit:
+                self._retire(unit)
+        for unit in units.values():
+            unit.serving(1)
+
+    async def _succeeding(
+        self, name: str, variant: str, version: Version, before: Unit | None, isolated: set[str]
+    ) -> Unit:
+        unit = Unit(name, variant, version, self.settings, isolated=version.digest in isolated)
+        unit.policy = before.policy if before else Policy()
+        if before and before.loaded:
+            try:
+                await self.load(unit)  # the one before answers meanwhile
+            except Problem:
+                return before
+        return unit
+
+    async def _preload(self) -> None:
+        """Before the server calls itself ready: the first callers should not wait."""
+        for served in list(self.served.values())[: self.settings.preload]:
+            unit = served.champion
+            if sum(each.size for each in self._held()) + unit.size > self.settings.memory_bytes:
+                break
+            try:
+                await self.load(unit)
+            except Problem:
+                continue
+        self.preloaded = True
+
+    async def load(self, unit: Unit) -> None:
+        """Load the unit unless it is; callers that come together share one loading.
 
         Raises:
-            Exception: the registry cannot be reached; what is served stays.
+            Problem: it will not load, or is larger than the budget.
         """
-        with self._loading:
-            try:
-                champions = self._champions()
-            except Exception:
-                metrics.REGISTRY_REACHABLE.set(0)
-                raise
-            metrics.REGISTRY_REACHABLE.set(1)
-            for name, version in champions.items():
-                current = self.served.get(name)
-                if current and current.version == version:
-                    self._failed.pop(name, None)
-                    self.faults.pop(name, None)
-                elif self._failed.get(name) != version:
-                    self._replace(name, version)
-            for name in (self.served.keys() | self.faults.keys()) - champions.keys():
-                self._retire(self.served.pop(name, None))
-                self.faults.pop(name, None)
-                self._failed.pop(name, None)
-            self.synced = True
-
-    def _champions(self) -> dict[str, str]:
-        registry = tracking.client()
-        found: dict[str, str] = {}
-        page = None
-        while True:
-            models = registry.search_registered_models(max_results=1000, page_token=page)
-            for model in models:
-                if tracking.CHAMPION in model.aliases:
-                    found[model.name] = str(model.aliases[tracking.CHAMPION])
-            page = models.token
-            if not page:
-                return found
-
-    def _replace(self, name: str, version: str) -> None:
-        before = self.served.get(name)
-        try:
-            tags = tracking.client().get_model_version(name, version).tags
-            served = load(name, version, tags.get("digest", ""))
-        except Exception as error:
-            self._failed[name] = version
-            self.faults[name] = f"v{version} did not load: {type(error).__name__}"
-            metrics.LOAD_FAILURES.labels(name).inc()
-            log.exception("%s v%s did not load", name, version)
+        if unit.loaded:
             return
-        self.served[name] = served
-        self.faults.pop(name, None)
-        self._failed.pop(name, None)
-        self._retire(before)
-        metrics.SERVING.labels(name, version).set(1)
-        log.info("%s v%s is served", name, version)
+        task = self._loading.get(unit)
+        if task is None:
+            task = asyncio.create_task(self._load(unit))
+            self._loading[unit] = task
+            task.add_done_callback(lambda _: self._loading.pop(unit, None))
+        # A caller who goes away does not stop the loading for the others.
+        await asyncio.shield(task)
 
-    def _retire(self, before: Served | None) -> None:
-        if before:
-            metrics.SERVING.labels(before.name, before.version).set(0)
+    async def _load(self, unit: Unit) -> None:
+        self._make_room(unit)
+        try:
+            async with asyncio.timeout(self.settings.load_seconds):
+                await asyncio.get_running_loop().run_in_executor(self._pool, unit.load)
+        except Exception as error:
+            if isinstance(error, TimeoutError):
+                # Its thread cannot be ended; the others load in a new one.
+                self._pool.shutdown(wait=False)
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+            metrics.LOAD_FAILURES.labels(unit.name).inc()
+            log.exception("%s v%s did not load", unit.name, unit.version.version)
+            told = f"{unit.name} v{unit.version.version} did not load: {type(error).__name__}"
+            self.faults[unit.name] = told
+            raise Problem(503, "Model not loaded", told, retry_seconds=30) from error
+        unit.used = time.perf_counter()
+        self.faults.pop(unit.name, None)
+        metrics.LOADED_BYTES.set(sum(each.size for each in self._held()))
+
+    def _held(self) -> list[Unit]:
+        every = [unit for served in self.served.values() for unit in served.units.values()]
+        return [unit for unit in every if unit.loaded]
+
+    def _make_room(self, unit: Unit) -> None:
+        """Raises Problem: the model does not fit into the budget at all."""
+        budget = self.settings.memory_bytes
+        if unit.size > budget:
+            told = (
+                f"{unit.name} takes {unit.size / 2**20:.0f} MiB, the budget is "
+                f"{budget / 2**20:.0f} MiB; raise SLIPWAY_PREDICT_MEMORY_BYTES"
+            )
+            raise Problem(503, "Model not loaded", told, retry_seconds=600)
+        held = sorted(self._held(), key=lambda each: each.used)
+        taken = sum(each.size for each in held)
+        for old in held:
+            if taken + unit.size <= budget:
+                break
+            if old.busy_now:
+                continue
+            taken -= old.size
+            old.unload()
+            metrics.EVICTIONS.labels(old.name).inc()
+            log.info("%s v%s gave way", old.name, old.version.version)
+
+    def _retire(self, unit: Unit) -> None:
+        unit.serving(0)
+        self._retired.append((time.monotonic() + LINGER_SECONDS, unit))
+
+    def _bury(self) -> None:
+        now = time.monotonic()
+        for when, unit in list(self._retired):
+            if when < now and not unit.busy_now:
+                unit.unload()
+                self._retired.remove((when, unit))
+
+    def close(self) -> None:
+        for unit in [*self._held(), *(unit for _, unit in self._retired)]:
+            unit.unload()
+        self._pool.shutdown(wait=False, cancel_futures=True)

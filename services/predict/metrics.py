@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -12,31 +13,103 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-# From a tenth of a millisecond, what a small model takes, to where callers give up.
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+# From a twentieth of a millisecond, what a small model takes, to where callers give up.
+SECONDS = (
+    *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
+    *(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+WHOSE = ["project", "version", "variant"]
 
-REQUESTS = Counter(
-    "slipway_requests", "Prediction requests by outcome", ["project", "version", "status"]
-)
+REQUESTS = Counter("slipway_requests", "Prediction requests by outcome", [*WHOSE, "status"])
 LATENCY = Histogram(
-    "slipway_request_seconds",
-    "Time to answer a prediction request",
-    ["project", "version"],
-    buckets=SECONDS,
+    "slipway_request_seconds", "Time to answer a prediction request", WHOSE, buckets=SECONDS
 )
-ROWS = Counter("slipway_rows", "Records answered", ["project", "version"])
+VALIDATE = Histogram(
+    "slipway_validate_seconds", "Time to parse and validate a request", WHOSE, buckets=SECONDS
+)
+QUEUE = Histogram(
+    "slipway_queue_seconds", "Time a request waited for its model", WHOSE, buckets=SECONDS
+)
+INFER = Histogram("slipway_infer_seconds", "Time the model took", WHOSE, buckets=SECONDS)
+ROWS = Counter("slipway_rows", "Records answered", WHOSE)
+BATCH = Histogram(
+    "slipway_batch_requests",
+    "Requests that one call of the model answered together",
+    ["project", "version"],
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+WAITING = Gauge(
+    "slipway_waiting", "Requests waiting for a model", ["project"], multiprocess_mode="livesum"
+)
+SHADOW_DROPPED = Counter(
+    "slipway_shadow_dropped", "Requests not asked of the shadow: its queue was full", ["project"]
+)
 SERVING = Gauge(
     "slipway_model_serving",
-    "1 for the version that answers, 0 for one that did",
+    "1 for a version that answers as this variant",
+    WHOSE,
+    multiprocess_mode="livemax",
+)
+LOADED = Gauge(
+    "slipway_model_loaded",
+    "Workers that hold the version in memory",
+    ["project", "version"],
+    multiprocess_mode="livesum",
+)
+LOADED_BYTES = Gauge(
+    "slipway_loaded_bytes", "Memory of the models held", multiprocess_mode="livesum"
+)
+EVICTIONS = Counter("slipway_evictions", "Models that gave way to others", ["project"])
+LOAD_SECONDS = Histogram(
+    "slipway_load_seconds",
+    "Time to load a version into a worker",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+LOAD_FAILURES = Counter("slipway_model_load_failures", "Versions that would not load", ["project"])
+FAULTS = Gauge(
+    "slipway_model_faults",
+    "1 for a project whose wanted version is not served",
+    ["project"],
+    multiprocess_mode="livemax",
+)
+MODEL_ERRORS = Counter(
+    "slipway_model_errors", "Calls that a model failed, by kind", ["project", "version", "kind"]
+)
+ISOLATED = Gauge(
+    "slipway_model_isolated",
+    "1 for a version that runs in a process of its own",
     ["project", "version"],
     multiprocess_mode="livemax",
 )
-LOAD_FAILURES = Counter("slipway_model_load_failures", "Versions that would not load", ["project"])
 REGISTRY_REACHABLE = Gauge(
     "slipway_registry_reachable",
     "1 when the registry answered the last time it was asked",
     multiprocess_mode="livemin",
 )
+RECORDS = Counter(
+    "slipway_prediction_records", "Prediction records: written, or dropped", ["outcome"]
+)
+FEEDBACK = Counter("slipway_feedback", "Truths attached to predictions", ["project", "outcome"])
+REFUSED = Counter("slipway_refused", "Requests refused before a model was asked", ["reason"])
+PROCESS_BYTES = Gauge(
+    "slipway_process_bytes",
+    "Resident memory of the workers",
+    multiprocess_mode="livesum",
+)
+
+
+def observe_many(histogram: Histogram, values: list[float]) -> None:
+    """As `observe` of each value; 40 times cheaper for a thousand of them.
+
+    The library offers no such thing, so this reaches for what its `observe` reaches for.
+    """
+    counts = np.bincount(
+        np.searchsorted(histogram._upper_bounds, values), minlength=len(histogram._upper_bounds)
+    )
+    histogram._sum.inc(sum(values))
+    for bucket, count in zip(histogram._buckets, counts.tolist(), strict=True):
+        if count:
+            bucket.inc(count)
 
 
 def exposition() -> bytes:

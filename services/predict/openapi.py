@@ -1,11 +1,13 @@
 """The OpenAPI document: a typed path for every model that is served now."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.predict.fleet import Served
+from slipway.contract.shipped import Shipped
 
 PROBLEM = {
     "type": "object",
@@ -25,10 +27,13 @@ PROBLEM = {
 }
 REFUSALS = {
     "400": "The body is not JSON",
+    "401": "An API key is needed",
     "413": "The body is too large",
     "415": "The content type is neither JSON nor multipart",
     "422": "A field is missing, unknown or out of range",
-    "503": "The model is not loaded now",
+    "429": "The key's rate is exceeded",
+    "503": "The model is not loaded now, or too many requests wait for it",
+    "504": "The model took too long",
 }
 
 
@@ -39,28 +44,34 @@ def document(app: FastAPI, served: list[Served]) -> dict[str, Any]:
     )
     components = whole.setdefault("components", {}).setdefault("schemas", {})
     components["Problem"] = PROBLEM
-    whole["paths"].pop("/v1/models/{name}/predict", None)
     for each in served:
         whole["paths"][f"/v1/models/{each.name}/predict"] = {"post": _operation(each, components)}
     return whole
 
 
 def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
-    sent = _component(served.name, served.model.input_type(), "validation", components)
-    told = _component(served.name, served.model.output_type(), "serialization", components)
-    question = served.card.split("**")[1] if "**" in served.card else served.name
-    first = served.examples[0]
+    version = served.champion.version
+    profile, examples = version.profile, Shipped(version.folder).examples
+    sent = _component(served.name, profile.input_name, profile.input_schema, components)
+    told = _component(served.name, profile.output_name, profile.output_schema, components)
+    first = examples[0]
     answer = {
         "type": "object",
-        "required": ["id", "model", "version", "predictions"],
+        "required": ["id", "model", "version", "variant", "predictions"],
         "properties": {
             "id": {"type": "string", "format": "uuid"},
             "model": {"type": "string", "const": served.name},
             "version": {"type": "string"},
+            "variant": {"type": "string", "enum": ["champion", "challenger"]},
             "predictions": {"type": "array", "items": told},
         },
     }
-    shown = {"model": served.name, "version": served.version, "predictions": [first["output"]]}
+    shown = {
+        "model": served.name,
+        "version": version.version,
+        "variant": "champion",
+        "predictions": [first["output"]],
+    }
     refusals = {
         status: {
             "description": text,
@@ -73,7 +84,7 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
     return {
         "tags": ["predict"],
         "operationId": f"predict_{served.name}",
-        "summary": question,
+        "summary": profile.question,
         "description": "One record, or a list of them; the answers keep their order.",
         "requestBody": {
             "required": True,
@@ -82,7 +93,7 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
                     "schema": {"oneOf": [sent, {"type": "array", "items": sent, "minItems": 1}]},
                     "examples": {
                         f"example {number}": {"value": example["input"]}
-                        for number, example in enumerate(served.examples, start=1)
+                        for number, example in enumerate(examples, start=1)
                     },
                 },
                 "multipart/form-data": {"schema": sent},
@@ -103,11 +114,13 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _component(project: str, record: Any, mode: str, components: dict[str, Any]) -> dict[str, str]:
+def _component(
+    project: str, record: str, schema: dict[str, Any], components: dict[str, Any]
+) -> dict[str, str]:
     """Put a record's schema among the components, under its project's name."""
     prefix = f"#/components/schemas/{project}."
-    schema = record.model_json_schema(mode=mode, ref_template=prefix + "{model}")
-    for name, nested in schema.pop("$defs", {}).items():
+    own = json.loads(json.dumps(schema).replace("#/$defs/", prefix))
+    for name, nested in own.pop("$defs", {}).items():
         components[f"{project}.{name}"] = nested
-    components[f"{project}.{record.__name__}"] = schema
-    return {"$ref": f"{prefix}{record.__name__}"}
+    components[f"{project}.{record}"] = own
+    return {"$ref": f"{prefix}{record}"}

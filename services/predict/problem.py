@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -13,17 +13,40 @@ class Problem(Exception):
     """An answer that is an error; `title` and `detail` are for the caller."""
 
     def __init__(
-        self, status: int, title: str, detail: str, *, errors: Sequence[dict[str, Any]] = ()
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[dict[str, Any]] = (),
+        retry_seconds: float | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, title, detail)
         self.status, self.title, self.detail, self.errors = status, title, detail, list(errors)
+        self.retry_seconds = 1.0 if retry_seconds is None and status == 503 else retry_seconds
 
-    def response(self) -> JSONResponse:
-        body: dict[str, Any] = {"title": self.title, "status": self.status, "detail": self.detail}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.status, self.title, self.detail, self.errors, self.retry_seconds)
+
+    def body(self) -> bytes:
+        told: dict[str, Any] = {"title": self.title, "status": self.status, "detail": self.detail}
         if self.errors:
-            body["errors"] = self.errors
-        headers = {"Retry-After": "5"} if self.status == 503 else None
-        return JSONResponse(body, self.status, headers, media_type=MEDIA_TYPE)
+            told["errors"] = self.errors
+        return to_json(told)
+
+    def headers(self) -> dict[str, str]:
+        """Beside the content type: when to come back, and how to say who one is."""
+        told = {}
+        if self.retry_seconds is not None:
+            told["retry-after"] = str(max(1, round(self.retry_seconds + 0.5)))
+        if self.status == 401:
+            told["www-authenticate"] = "Bearer"
+        return told
+
+
+def _restored(*parts: Any) -> Problem:
+    status, title, detail, errors, retry_seconds = parts
+    return Problem(status, title, detail, errors=errors, retry_seconds=retry_seconds)
 
 
 def refused(error: ValidationError) -> Problem:

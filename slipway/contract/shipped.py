@@ -1,6 +1,7 @@
 """What ships: the folder of a registered version, loaded without MLflow."""
 
 import importlib.util
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from slipway.contract.model import Model, published_by
 
 REFERENCE = "reference.jsonl"
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,14 @@ class Shipped:
             return []
         return [json.loads(line) for line in file.read_text().splitlines()]
 
-    def load(self) -> Model:
-        """Run `model.py` and read its weights. Check the digest before: this runs the code.
+    def declare(self) -> Model:
+        """Run `model.py`, its weights not read. Check the digest before: this runs the code.
 
         Raises:
             TypeError: it publishes no model.
             Exception: whatever its code raises.
         """
-        name = f"_slipway_shipped_{self.folder.name}_{len(sys.modules)}"
+        name = f"_slipway_shipped_{next(_numbers)}"
         spec = importlib.util.spec_from_file_location(name, self.code)
         assert spec is not None
         assert spec.loader is not None
@@ -74,9 +76,17 @@ class Shipped:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-            model = published_by(name)
+            return published_by(name)
         except BaseException:
             sys.modules.pop(name, None)
             raise
+
+    def load(self) -> Model:
+        """`declare`, and read the weights.
+
+        Raises:
+            Exception: whatever its code raises.
+        """
+        model = self.declare()
         model.load(self.weights)
         return model

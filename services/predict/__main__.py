@@ -1,0 +1,20 @@
+"""`python -m services.predict`"""
+
+import os
+import shutil
+import sys
+
+from services.predict.settings import Settings
+from slipway import home
+
+home.silence_telemetry()
+# Named before prometheus_client is imported, and empty: counters of processes that are gone
+# must not come back.
+metrics = Settings().folder / "metrics"
+shutil.rmtree(metrics, ignore_errors=True)
+metrics.mkdir(parents=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+
+from services.predict.supervisor import main  # noqa: E402
+
+sys.exit(main())

@@ -1,0 +1,236 @@
+"""What is asked seldom, by FastAPI: pages, the list of models, health, metrics, administration."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.predict import metrics, openapi
+from services.predict.endpoint import SECURITY
+from services.predict.fleet import Served
+from services.predict.problem import MEDIA_TYPE, Problem
+from slipway.access.scopes import Scope as KeyScope
+from slipway.contract.shipped import Shipped
+
+if TYPE_CHECKING:
+    from services.predict.app import App
+
+log = logging.getLogger("slipway.predict")
+
+# The page runs no script but Swagger's own file and the few lines that FastAPI writes into it.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+def create(server: "App") -> FastAPI:
+    app = FastAPI(
+        title="Slipway model server",
+        version="1",
+        description="Every model that is champion in the registry, behind a typed endpoint.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.server = server
+    app.add_middleware(SecurityHeaders)
+    _add_pages(app, server)
+    _add_health(app, server)
+    _add_models(app, server)
+    _add_error_handlers(app)
+    return app
+
+
+class SecurityHeaders:
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY:
+                    headers.setdefault(name.decode(), value.decode())
+                shown = scope.get("path") == "/docs"
+                headers.setdefault("content-security-policy", DOCS_POLICY if shown else POLICY)
+                headers.setdefault("x-frame-options", "DENY")
+                headers.setdefault("referrer-policy", "no-referrer")
+            await send(message)
+
+        await self.inner(scope, receive, sealed)
+
+
+def allow(server: "App", request: Request, scope: KeyScope) -> str:
+    """Who asks, for the audit log.
+
+    Raises:
+        Problem: 401, 403 or 429.
+    """
+    key = server.guard.admit(dict(request.scope["headers"]), scope)
+    return f"key {key.id} ({key.name})" if key else "anybody on loopback"
+
+
+def _add_pages(app: FastAPI, server: "App") -> None:
+    """The documentation to try, from files of our own packages: it works without internet."""
+    import importlib.util
+
+    # Found without importing it: bentoml takes 60 MB.
+    spec = importlib.util.find_spec("bentoml")
+    assert spec is not None
+    assert spec.origin is not None
+    swagger = Path(spec.origin).parent / "_internal" / "server" / "static_content"
+    app.mount("/static", StaticFiles(directory=swagger), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/static/swagger-ui-bundle.js",
+            swagger_css_url="/static/swagger-ui.css",
+            swagger_favicon_url="data:,",
+        )
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> JSONResponse:
+        return JSONResponse(openapi.document(app, by_name(server)))
+
+
+def _add_health(app: FastAPI, server: "App") -> None:
+    fleet = server.fleet
+
+    @app.get("/v1/live", tags=["health"])
+    async def live() -> dict[str, bool]:
+        """Whether the process answers."""
+        return {"live": True}
+
+    @app.get("/v1/ready", tags=["health"])
+    async def ready() -> JSONResponse:
+        """Whether models answer, 503 with the reason until then; and what is amiss."""
+        if not fleet.ready:
+            if fleet.snapshot.settled:
+                told = "no champion in the registry; train one: make repro"
+            elif fleet.snapshot.reachable:
+                told = "the models are being tried out and loaded"
+            else:
+                told = "the registry was not reached yet"
+            raise Problem(503, "Not ready", told)
+        return JSONResponse(
+            {
+                "ready": True,
+                "models": len(fleet.served),
+                "registry": "reached" if fleet.snapshot.reachable else "away; serving goes on",
+                "prediction_log": server.recorder.state(),
+                "faults": fleet.faults,
+            }
+        )
+
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    async def exposition(request: Request) -> Response:
+        """For Prometheus; those of all workers."""
+        allow(server, request, KeyScope.METRICS)
+        server.count()
+        server.recorder.count()
+        told = await run_in_threadpool(metrics.exposition)
+        return Response(told, media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_models(app: FastAPI, server: "App") -> None:
+    fleet = server.fleet
+
+    @app.get("/v1/models", tags=["models"])
+    async def models(request: Request) -> dict[str, Any]:
+        """Every model that is served, and those that are not as the registry wants."""
+        allow(server, request, KeyScope.PREDICT)
+        return {"models": [summary(each) for each in by_name(server)], "faults": fleet.faults}
+
+    @app.get("/v1/models/{name}", tags=["models"])
+    async def model(name: str, request: Request) -> dict[str, Any]:
+        """One model: its versions, test metrics and examples."""
+        allow(server, request, KeyScope.PREDICT)
+        served = server.predict.served(name)
+        shipped = Shipped(served.champion.version.folder)
+        return {**summary(served), "metrics": shipped.metrics, "examples": shipped.examples}
+
+    @app.get("/v1/models/{name}/card", tags=["models"], response_class=PlainTextResponse)
+    async def card(name: str, request: Request) -> PlainTextResponse:
+        """The model card, as Markdown."""
+        allow(server, request, KeyScope.PREDICT)
+        served = server.predict.served(name)
+        told = Shipped(served.champion.version.folder).card
+        return PlainTextResponse(told, media_type="text/markdown")
+
+
+def by_name(server: "App") -> list[Served]:
+    return [server.fleet.served[name] for name in sorted(server.fleet.served)]
+
+
+def summary(served: Served) -> dict[str, Any]:
+    champion = served.champion
+    return {
+        "name": served.name,
+        "version": champion.version.version,
+        "digest": champion.version.digest,
+        "loaded": champion.loaded,
+        "isolated": champion.isolate,
+        "variants": {
+            variant: unit.version.version for variant, unit in sorted(served.units.items())
+        },
+        "policy": served.policy.model_dump(exclude_defaults=True),
+        "predict": f"/v1/models/{served.name}/predict",
+        "card": f"/v1/models/{served.name}/card",
+    }
+
+
+def problem_response(problem: Problem) -> Response:
+    return Response(
+        problem.body(), problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
+    )
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def told(_: Request, problem: Problem) -> Response:
+        return problem_response(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        told = [
+            {
+                "field": ".".join(str(part) for part in fault["loc"][1:]) or "body",
+                "message": fault["msg"],
+            }
+            for fault in error.errors()
+        ]
+        detail = "; ".join(f"{each['field']}: {each['message']}" for each in told[:3])
+        return problem_response(Problem(422, "Invalid input", detail, errors=told))
+
+    @app.exception_handler(HTTPException)
+    async def routed(_: Request, error: HTTPException) -> Response:
+        problem = Problem(error.status_code, str(error.detail), str(error.detail))
+        response = problem_response(problem)
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem_response(
+            Problem(500, "Internal error", "the server failed; its log says why")
+        )

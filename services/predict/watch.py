@@ -1,0 +1,109 @@
+"""Keeps a model that runs on the event loop from holding up the others.
+
+A thread looks every few milliseconds how long the running call takes. Over the limit it sends
+this process a signal, whose handler raises inside the model's code; the request is then asked
+again of a process of its own. What no signal reaches, code that never returns to Python, is left
+to the supervisor: it sees the heartbeat stop and knows from the same page which version ran.
+"""
+
+import mmap
+import os
+import signal
+import struct
+import threading
+import time
+from time import perf_counter
+from typing import Any
+
+SIGNAL = signal.SIGUSR2
+PAGE = mmap.PAGESIZE
+BEAT = struct.Struct("d")
+DIGEST = slice(BEAT.size, BEAT.size + 64)
+NOBODY = b"\0" * 64
+
+
+class Overrun(BaseException):
+    """Raised inside a model that took too long; not an Exception, which it might swallow."""
+
+
+def page(descriptor: int | None) -> mmap.mmap:
+    """Shared with the supervisor when it gave a descriptor."""
+    return mmap.mmap(-1 if descriptor is None else descriptor, PAGE)
+
+
+def beaten(shared: mmap.mmap) -> float:
+    """When the event loop last turned, by the monotonic clock."""
+    return float(BEAT.unpack_from(shared)[0])
+
+
+def running(shared: mmap.mmap) -> str:
+    """The digest of the version that runs on the event loop now, or nothing."""
+    return bytes(shared[DIGEST]).rstrip(b"\0").decode("ascii", "replace")
+
+
+class Watch:
+    """One for the process, made and used on the main thread."""
+
+    def __init__(self, seconds: float, shared: mmap.mmap) -> None:
+        self.seconds, self.shared = seconds, shared
+        self._since = 0.0
+        self._inside = False
+        self._stopping = threading.Event()
+        self._main = threading.main_thread().ident
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+
+    def start(self) -> None:
+        signal.signal(SIGNAL, self._raise)
+        self.beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(1)
+        signal.signal(SIGNAL, signal.SIG_IGN)
+
+    def beat(self) -> None:
+        BEAT.pack_into(self.shared, 0, time.monotonic())
+
+    def enter(self, digest: bytes) -> None:
+        """The call that follows is watched until `leave`."""
+        self.shared[DIGEST] = digest
+        self._since = perf_counter()
+        self._inside = True
+
+    def leave(self) -> None:
+        self._inside = False
+        self.shared[DIGEST] = NOBODY
+
+    def _raise(self, *_: Any) -> None:
+        # The call may have ended between the look and the signal.
+        if self._inside and perf_counter() - self._since > self.seconds:
+            self._inside = False
+            raise Overrun
+
+    def _look(self) -> None:
+        while not self._stopping.wait(self.seconds / 4):
+            if self._inside and perf_counter() - self._since > self.seconds:
+                assert self._main is not None
+                signal.pthread_kill(self._main, SIGNAL)
+
+
+def quarantine(folder: Any) -> Any:
+    """The file that names digests that may not run inside a worker any more."""
+    return folder / "quarantine"
+
+
+def quarantined(folder: Any) -> set[str]:
+    try:
+        return set(quarantine(folder).read_text().split())
+    except FileNotFoundError:
+        return set()
+
+
+def put_into_quarantine(folder: Any, digest: str) -> None:
+    if digest not in quarantined(folder):
+        descriptor = os.open(quarantine(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(f"{digest}\n")
+            stream.flush()
+            os.fsync(stream.fileno())

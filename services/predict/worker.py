@@ -1,0 +1,116 @@
+"""One process that answers: `python -m services.predict.worker`, started by the supervisor."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from services.predict import logs
+from services.predict.protocol import IDLE_SECONDS, Protocol, Short
+from services.predict.settings import Settings
+
+log = logging.getLogger("slipway.predict")
+
+# Variables by which the supervisor hands over descriptors.
+LISTEN, BEAT, READY = "SLIPWAY_WORKER_LISTEN", "SLIPWAY_WORKER_BEAT", "SLIPWAY_WORKER_READY"
+BEAT_SECONDS = 0.25
+SWEEP_SECONDS = 5.0
+
+
+class Server(uvicorn.Server):
+    """Tells the supervisor when it is ready; leaves its connections in peace."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        Protocol.leaving = True
+        self.should_exit = True
+
+    async def sweep(self) -> None:
+        """Until cancelled: cut connections that only hold on."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.sweep(now)
+
+
+def inherited(variable: str) -> int | None:
+    value = os.environ.get(variable)
+    return int(value) if value else None
+
+
+async def serve(settings: Settings) -> None:
+    from services.predict.app import create_app
+
+    app = create_app(settings, beat=inherited(BEAT))
+    Protocol.short = Short(lambda: app.fleet.raw_paths, app.predict.at_once)
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=settings.connections,
+        timeout_keep_alive=int(IDLE_SECONDS),
+        timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
+    )
+    server = Server(config)
+    descriptor = inherited(LISTEN)
+    listening = socket.socket(fileno=descriptor) if descriptor is not None else None
+    tasks = [
+        asyncio.create_task(server.sweep()),
+        asyncio.create_task(_tell_ready(app)),
+    ]
+    try:
+        await server.serve(sockets=[listening] if listening else None)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _tell_ready(app: Any) -> None:
+    """One byte to the supervisor as soon as models are there to answer."""
+    descriptor = inherited(READY)
+    if descriptor is None:
+        return
+    while not app.state.fleet.preloaded:
+        await asyncio.sleep(0.02)
+    os.write(descriptor, b"+")
+    os.close(descriptor)
+
+
+def main() -> None:
+    settings = Settings.from_environment()
+    logs.configure(settings)
+    if sys.platform == "linux":
+        _end_with_parent()
+    # What is loaded at the start lives long; looking through it again takes milliseconds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+def _end_with_parent() -> None:
+    """A supervisor that is killed must not leave workers behind (prctl, PR_SET_PDEATHSIG)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() == 1 and LISTEN in os.environ:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
