@@ -9,6 +9,7 @@ import typer
 
 from slipway import home
 from slipway.access import commands as keys
+from slipway.policy import commands as policies
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
@@ -18,6 +19,7 @@ ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
 app.add_typer(keys.app, name="keys")
+app.add_typer(policies.app, name="policy")
 
 
 class Fault(Exception):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from services.predict import metrics, pages
 from services.predict.endpoint import FAILED, Predict, reply_problem
 from services.predict.fleet import Fleet
 from services.predict.guard import Guard
+from services.predict.handover import LISTEN, inherited
 from services.predict.recording import Recorder
 from services.predict.settings import Settings
 from services.predict.watch import Watch, page
@@ -27,7 +27,6 @@ log = logging.getLogger("slipway.predict")
 
 PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
-SUPERVISED = "SLIPWAY_WORKER_LISTEN"
 TURN_SECONDS = 0.25
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -91,7 +90,7 @@ class App:
         """Serve from the snapshot, and follow it."""
         self.watch.start()
         self.recorder.start()
-        if SUPERVISED not in os.environ:
+        if inherited(LISTEN) is None:
             # Several workers of another server start one each; the lock lets one of them work.
             self._keeper = subprocess.Popen(
                 [sys.executable, "-m", "services.predict.keeper"], stdin=subprocess.DEVNULL

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.predict.problem import Problem, refused
 from slipway.contract import Model, Record
+from slipway.explain import Shapley
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Engine:
 
     def __init__(self, model: Model, *, batch_rows: int) -> None:
         self.model, self.batch_rows = model, batch_rows
+        self.shapley: Shapley | None = None
         self.input_type, self.output_type = model.input_type(), model.output_type()
         self._one: TypeAdapter[Record] = TypeAdapter(self.input_type)
         self._many: TypeAdapter[list[Record]] = TypeAdapter(list[self.input_type])  # type: ignore[name-defined]

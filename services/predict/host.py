@@ -17,6 +17,7 @@ from typing import Any
 
 from services.predict.backend import Source
 from services.predict.engine import Answered, Engine
+from services.predict.explaining import explained
 from services.predict.problem import Problem
 from services.predict.snapshot import Profile
 
@@ -118,7 +119,7 @@ def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice:
                     told = tried(source, batch_rows)
                 else:
                     assert engine is not None
-                    told = _verbs(engine)[verb](argument)
+                    told = _verbs(engine, source)[verb](argument)
             except Problem as problem:
                 pipe.send((False, problem))
             except BaseException as error:
@@ -127,8 +128,12 @@ def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice:
                 pipe.send((True, told))
 
 
-def _verbs(engine: Engine) -> dict[str, Callable[[Any], Any]]:
-    return {"answer": engine.answer, "together": engine.together}
+def _verbs(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]:
+    return {
+        "answer": engine.answer,
+        "together": engine.together,
+        "explain": lambda body: explained(engine, source, body),
+    }
 
 
 def _loaded(source: Source, batch_rows: int) -> Engine:

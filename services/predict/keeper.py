@@ -216,12 +216,12 @@ def tidy(settings: Settings, stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             reader.recover(settings.records)
-            compact.compact(settings.records, older_seconds=COMPACT_SECONDS)
+            compact.compact(settings.records, seconds=COMPACT_SECONDS)
             gone = compact.retain(
                 settings.records, days=settings.log_days, bytes=settings.log_bytes
             )
-            if gone:
-                log.info("%d prediction records went by age or size", gone)
+            if gone.records:
+                log.info("%d prediction records went by age or size", gone.records)
         except OSError as error:
             log.warning("prediction log not tidied: %s", error)
         stopping.wait(COMPACT_SECONDS)

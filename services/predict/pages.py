@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.predict import body as bodies
 from services.predict import metrics, openapi
 from services.predict.endpoint import SECURITY
 from services.predict.fleet import Served
@@ -36,6 +37,8 @@ POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def create(server: "App") -> FastAPI:
+    from services.predict import administration, truths
+
     app = FastAPI(
         title="Slipway model server",
         version="1",
@@ -49,6 +52,9 @@ def create(server: "App") -> FastAPI:
     _add_pages(app, server)
     _add_health(app, server)
     _add_models(app, server)
+    _add_explain(app, server)
+    truths.add(app, server)
+    administration.add(app, server)
     _add_error_handlers(app)
     return app
 
@@ -175,6 +181,23 @@ def _add_models(app: FastAPI, server: "App") -> None:
         served = server.predict.served(name)
         told = Shipped(served.champion.version.folder).card
         return PlainTextResponse(told, media_type="text/markdown")
+
+
+def _add_explain(app: FastAPI, server: "App") -> None:
+    @app.post("/v1/models/{name}/explain", tags=["predict"])
+    async def explain(name: str, request: Request) -> Response:
+        """Divide the champion's answer among the fields of the record: Shapley values."""
+        allow(server, request, KeyScope.PREDICT)
+        unit = server.predict.served(name).champion
+        if not unit.version.profile.explains:
+            told = f"{name} names no number of its answer to explain"
+            raise Problem(422, "Not explainable", told)
+        headers = dict(request.scope["headers"])
+        body = await bodies.read(request.receive, headers, server.settings.body_bytes)
+        await server.fleet.load(unit)
+        found = await unit.explain(body)
+        head = f'{{"model":"{name}","version":"{unit.version.version}","explanations":'
+        return Response(head.encode() + found + b"}", media_type="application/json")
 
 
 def by_name(server: "App") -> list[Served]:

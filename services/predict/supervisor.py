@@ -23,8 +23,8 @@ from prometheus_client import Counter
 from prometheus_client.multiprocess import mark_process_dead
 
 from services.predict import binding, logs, watch
+from services.predict.handover import BEAT, LISTEN, READY
 from services.predict.settings import Settings
-from services.predict.worker import BEAT, LISTEN, READY
 from slipway import home
 
 log = logging.getLogger("slipway.supervisor")

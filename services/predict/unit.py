@@ -4,13 +4,15 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from services.predict import metrics
 from services.predict.artifacts import verify
 from services.predict.backend import Source
 from services.predict.engine import Answered, Engine
+from services.predict.explaining import explained
 from services.predict.host import Host, HostFailed, ModelRaised
 from services.predict.problem import Problem
 from services.predict.settings import Settings
@@ -19,6 +21,7 @@ from slipway.contract.model import forget
 from slipway.policy import SHADOW, Policy
 
 log = logging.getLogger("slipway.predict")
+T = TypeVar("T")
 
 # Dearer calls would hold up the others on the event loop; a hop to a thread costs 0.1 ms.
 INLINE_SECONDS = 0.001
@@ -172,6 +175,23 @@ class Unit:
         finally:
             self.calls -= 1
 
+    async def explain(self, body: bytes) -> bytes:
+        """Why the model answers a record as it does: JSON.
+
+        Raises:
+            Problem: refused, failed, too many waiting, or too slow.
+        """
+        self.calls += 1
+        try:
+            if self.isolated:
+                told: bytes = await self.isolated.asked("explain", body)
+                return told
+            assert self.engine is not None
+            assert self.batcher is not None
+            return await self.batcher.beside(explained, self.engine, self.source, body)
+        finally:
+            self.calls -= 1
+
     def raised(self, error: BaseException) -> Problem:
         """What the caller is told when the model raised `error`: nothing of its insides."""
         kind = "raised"
@@ -226,6 +246,23 @@ class Batcher:
             # The thread cannot be ended; whatever is asked from now on goes to a process.
             unit.move_out(f"a call took over {unit.policy.timeout_seconds:g} s")
             raise unit.late() from None
+
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Other work with the model, in its threads.
+
+        Raises:
+            Problem: refused, failed or too slow.
+        """
+        loop, unit = asyncio.get_running_loop(), self.unit
+        try:
+            async with asyncio.timeout(unit.policy.timeout_seconds):
+                return await loop.run_in_executor(self._pool, work, *arguments)
+        except TimeoutError:
+            raise unit.late() from None
+        except Problem:
+            raise
+        except Exception as error:
+            raise unit.raised(error) from None
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting and self._running < self.unit.policy.concurrency:
@@ -328,10 +365,11 @@ class Isolated:
 
     async def answer(self, body: bytes) -> Answered:
         """Raises Problem."""
-        told: Answered = await self._asked("answer", body)
+        told: Answered = await self.asked("answer", body)
         return told
 
-    async def _asked(self, verb: str, argument: Any) -> Any:
+    async def asked(self, verb: str, argument: Any) -> Any:
+        """Raises Problem."""
         unit, start = self.unit, time.perf_counter()
         if time.monotonic() < self._paused:
             left = self._paused - time.monotonic()

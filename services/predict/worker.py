@@ -13,13 +13,12 @@ import uvicorn
 import uvloop
 
 from services.predict import logs
+from services.predict.handover import BEAT, LISTEN, READY, inherited
 from services.predict.protocol import IDLE_SECONDS, Protocol, Short
 from services.predict.settings import Settings
 
 log = logging.getLogger("slipway.predict")
 
-# Variables by which the supervisor hands over descriptors.
-LISTEN, BEAT, READY = "SLIPWAY_WORKER_LISTEN", "SLIPWAY_WORKER_BEAT", "SLIPWAY_WORKER_READY"
 BEAT_SECONDS = 0.25
 SWEEP_SECONDS = 5.0
 
@@ -39,11 +38,6 @@ class Server(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, Protocol):
                     connection.sweep(now)
-
-
-def inherited(variable: str) -> int | None:
-    value = os.environ.get(variable)
-    return int(value) if value else None
 
 
 async def serve(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """How a project's traffic is divided among its versions, kept as a tag in the registry."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +30,7 @@ class Policy(BaseModel):
     shadow: Percent = 0
     """Of the requests that are asked of the version called `shadow` as well, and only logged."""
     since: float = 0
-    """Unix time from which the comparison counts; set when the policy is."""
+    """Unix time from which the comparison counts: when the traffic was last divided anew."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
@@ -47,10 +48,17 @@ def read(text: str | None) -> Policy:
     return Policy.model_validate_json(text) if text else Policy()
 
 
-def write(registry: "MlflowClient", project: str, policy: Policy) -> None:
-    """Servers follow within their reload time.
+def write(registry: "MlflowClient", project: str, policy: Policy) -> Policy:
+    """Servers follow within their reload time; the policy as it was written.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry has no such project, or is away.
     """
-    registry.set_registered_model_tag(project, TAG, policy.model_dump_json(exclude_defaults=True))
+    before = read(registry.get_registered_model(project).tags.get(TAG))
+    dealt = ("challenger", "key", "salt")
+    same = all(getattr(before, name) == getattr(policy, name) for name in dealt)
+    since = before.since if same else round(time.time(), 3)
+    written = policy.model_copy(update={"since": since})
+    text = written.model_dump_json(exclude_defaults=True)
+    registry.set_registered_model_tag(project, TAG, text)
+    return written

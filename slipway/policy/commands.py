@@ -1,0 +1,77 @@
+"""`slipway policy`: how traffic is divided among versions. Servers follow without a restart."""
+
+import os
+import pwd
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+Name = Annotated[str, typer.Argument(metavar="PROJECT")]
+Variant = Annotated[str, typer.Argument(help="champion, challenger or shadow")]
+
+
+def actor() -> str:
+    return f"command line ({pwd.getpwuid(os.getuid()).pw_name})"
+
+
+@app.command()
+def show(name: Name) -> None:
+    """The versions by variant, and the policy."""
+    from slipway import policy
+    from slipway.registry import tracking
+
+    model = tracking.client().get_registered_model(name)
+    for variant in policy.VARIANTS:
+        version = model.aliases.get(variant)
+        typer.echo(f"{variant:10} {f'v{version}' if version else '-'}")
+    typer.echo(policy.read(model.tags.get(policy.TAG)).model_dump_json(indent=1))
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    challenger: Annotated[
+        float | None, typer.Option(help="Percent of the requests that the challenger answers")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Field whose value always meets the same version; '' is none")
+    ] = None,
+    salt: Annotated[str | None, typer.Option(help="Another one deals the keys anew")] = None,
+    shadow: Annotated[
+        float | None, typer.Option(help="Percent that the shadow is asked as well")
+    ] = None,
+    timeout_seconds: Annotated[float | None, typer.Option()] = None,
+    queue: Annotated[int | None, typer.Option(help="Requests that may wait for the model")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Calls of the model at once")] = None,
+) -> None:
+    """Change what is given, and leave the rest as it is."""
+    given: dict[str, Any] = {
+        "challenger": challenger,
+        "key": key,
+        "salt": salt,
+        "shadow": shadow,
+        "timeout_seconds": timeout_seconds,
+        "queue": queue,
+        "concurrency": concurrency,
+    }
+    change = {field: value for field, value in given.items() if value is not None}
+    if key == "":
+        change["key"] = None
+    from slipway.policy.changes import change_policy
+
+    typer.echo(change_policy(name, change, actor=actor()).model_dump_json(indent=1))
+
+
+@app.command()
+def assign(
+    name: Name,
+    variant: Variant,
+    version: Annotated[str, typer.Argument(help="A registered version; 0 takes the alias away")],
+) -> None:
+    """Have a version answer as champion, challenger or shadow."""
+    from slipway.policy.changes import assign
+
+    assign(name, variant, None if version == "0" else version, actor=actor())
+    typer.echo(f"{name}: {variant} is {'nobody' if version == '0' else f'v{version}'}")
