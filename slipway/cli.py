@@ -10,6 +10,7 @@ import typer
 from slipway import home
 from slipway.access import commands as keys
 from slipway.policy import commands as policies
+from slipway.triton import commands as triton
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
@@ -20,6 +21,7 @@ ProjectFolder = Annotated[
 ]
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
+app.add_typer(triton.app, name="triton")
 
 
 class Fault(Exception):

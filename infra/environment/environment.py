@@ -167,7 +167,9 @@ def install_torch(uv: Path, env: dict[str, str]) -> None:
 def refuse_gpu_builds(venv: Path) -> None:
     site = venv / "lib" / "python3.11" / "site-packages"
     found = sorted(path.name for path in site.glob("nvidia_*.dist-info"))
-    gpu = [name for name in found if not name.startswith("nvidia_ml_py-")]  # bindings, 50 kB
+    # Bindings of 50 kB, and Triton's server, which runs on a CPU as well.
+    wanted = ("nvidia_ml_py-", "nvidia_pytriton-")
+    gpu = [name for name in found if not name.startswith(wanted)]
     version = site / "torch" / "version.py"
     cuda = version.exists() and re.search(r"^cuda.*= *'", version.read_text(), re.MULTILINE)
     if gpu or cuda:

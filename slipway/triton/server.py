@@ -1,0 +1,250 @@
+"""A real tritonserver on this machine, for development and tests.
+
+It is the one that PyPI's nvidia-pytriton carries, in an environment of its own: on CPU, with the
+Python backend and no other.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+from filelock import FileLock
+
+from slipway import home
+
+PORTS = {"http": 8100, "grpc": 8101, "metrics": 8102}
+START_SECONDS = 120.0
+# For requests in flight; Triton's own way out takes a second more.
+STOP_SECONDS = 10.0
+INFO = re.compile(r"\S+Z [IW] ")
+
+
+class TritonFault(Exception):
+    """Triton cannot be installed or started; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """host:port each."""
+
+    http: str
+    grpc: str
+    metrics: str
+    process: subprocess.Popen[bytes]
+
+
+def port(protocol: str) -> int:
+    """Of `http`, `grpc` or `metrics`: $SLIPWAY_TRITON_HTTP_PORT and so on.
+
+    Raises:
+        ValueError: the variable holds no port number.
+    """
+    variable = f"SLIPWAY_TRITON_{protocol.upper()}_PORT"
+    value = os.environ.get(variable, str(PORTS[protocol]))
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise ValueError(f"{variable} must be a port number from 1 to 65535, got {value!r}")
+    return int(value)
+
+
+def environment() -> Path:
+    """The virtual environment with tritonserver, installed from its lock unless it is there.
+
+    Raises:
+        TritonFault: it cannot be installed.
+    """
+    venv = home.cache() / "environments" / "triton"
+    script = home.root() / "infra" / "environment" / "environment.py"
+    # The interpreter that made our environment: a venv made from a venv would still find it.
+    python = Path(sys.base_prefix) / "bin" / "python3.11"
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(venv.with_suffix(".lock")):
+        command: list[str | Path] = [python, script, "install", "--group", "triton", "--into", venv]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise TritonFault(f"Triton's environment cannot be installed\n{done.stderr.strip()}")
+        _place_stub(_site(venv) / "pytriton" / "tritonserver")
+    return venv
+
+
+def _site(venv: Path) -> Path:
+    return venv / "lib" / "python3.11" / "site-packages"
+
+
+def _place_stub(server: Path) -> None:
+    """What runs model.py in Triton's Python backend; the package has one for each Python."""
+    name = "triton_python_backend_stub"
+    source, target = server / "python_backend_stubs" / "3.11" / name, server / "backends/python"
+    if not (target / name).is_file():
+        shutil.copy(source, target / f".{name}")
+        (target / f".{name}").rename(target / name)
+
+
+def _variables(venv: Path) -> dict[str, str]:
+    """The stub finds its libraries, and numpy and onnxruntime, by these."""
+    asked = [
+        str(venv / "bin" / "python"),
+        "-c",
+        "import sysconfig as s; print(s.get_config_var('LIBDIR'))",
+    ]
+    libraries = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    site = _site(venv)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        **home.TELEMETRY_OFF,
+        "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{libraries}",
+        "PATH": f"{venv / 'bin'}:{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(site),
+        # A server that polls would load again for each folder that Python writes into.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@contextmanager
+def running(
+    repository: Path,
+    *,
+    http: int | None = None,
+    grpc: int | None = None,
+    metrics: int | None = None,
+    log: Path | None = None,
+    poll_seconds: int | None = None,
+) -> Iterator[Running]:
+    """Triton over `repository`, from when every model is ready until the block ends.
+
+    Ports not given are those of the environment's variables; without `log` it writes to our
+    output. With `poll_seconds` it follows what changes in the repository.
+
+    Raises:
+        TritonFault: it cannot be installed, a port is taken, or it does not become ready.
+    """
+    ports = {
+        "http": port("http") if http is None else http,
+        "grpc": port("grpc") if grpc is None else grpc,
+        "metrics": port("metrics") if metrics is None else metrics,
+    }
+    _check_ports(ports)
+    venv = environment()
+    command = _command(venv, repository, ports, poll_seconds)
+    with _output(log) as out:
+        process = subprocess.Popen(
+            command,
+            env=_variables(venv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            # An interrupt from the terminal is ours to pass on.
+            start_new_session=True,
+        )
+    address = {protocol: f"{home.LOOPBACK}:{number}" for protocol, number in ports.items()}
+    try:
+        _wait(process, f"http://{address['http']}/v2/health/ready", log)
+        yield Running(**address, process=process)
+    finally:
+        _stop(process)
+
+
+def _command(
+    venv: Path, repository: Path, ports: dict[str, int], poll_seconds: int | None
+) -> list[str]:
+    server = _site(venv) / "pytriton" / "tritonserver"
+    polling = (
+        ["--model-control-mode=poll", f"--repository-poll-secs={poll_seconds}"]
+        if poll_seconds
+        else ["--model-control-mode=none"]
+    )
+    return [
+        str(server / "bin" / "tritonserver"),
+        f"--model-repository={repository.absolute()}",
+        f"--backend-directory={server / 'backends'}",
+        # The configs are whole.
+        "--disable-auto-complete-config",
+        *polling,
+        *(f"--{protocol}-address={home.LOOPBACK}" for protocol in ports),
+        *(f"--{protocol}-port={number}" for protocol, number in ports.items()),
+        "--allow-gpu-metrics=false",
+        f"--exit-timeout-secs={STOP_SECONDS:.0f}",
+        "--log-format=ISO8601",
+    ]
+
+
+@contextmanager
+def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        yield out
+
+
+def _check_ports(ports: dict[str, int]) -> None:
+    """Raises TritonFault: somebody listens there, who may even be another Triton."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status != psutil.CONN_LISTEN:
+            continue
+        for protocol, number in ports.items():
+            if connection.laddr.port == number:
+                holder = "another process"
+                if connection.pid:
+                    with suppress(psutil.NoSuchProcess):
+                        name = psutil.Process(connection.pid).name()
+                        holder = f"{name} (process {connection.pid})"
+                raise TritonFault(
+                    f"port {number} of Triton is taken by {holder}; stop it, or move ours: "
+                    f"SLIPWAY_TRITON_{protocol.upper()}_PORT"
+                )
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path | None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise TritonFault(f"Triton ended with {process.returncode}{_said(log)}")
+        if _ready(address):
+            return
+        time.sleep(0.1)
+    raise TritonFault(f"Triton was not ready in {START_SECONDS:.0f} s{_said(log)}")
+
+
+def _ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _said(log: Path | None) -> str:
+    """Without the tables, which are many and wide, and what went well."""
+    if log is None:
+        return "; its reason stands above"
+    lines = log.read_text(errors="replace").splitlines()
+    faults = [line for line in lines if line and line[0] not in "|+" and not INFO.match(line)]
+    return "\n" + "\n".join(faults[-25:])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asked first; killed, with the Python processes it started, if it does not go."""
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS + 5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _, left = psutil.wait_procs(family, timeout=2)
+    for each in left:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
