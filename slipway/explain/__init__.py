@@ -1,0 +1,6 @@
+"""Why a model answered what it did: Shapley values over the fields of the record."""
+
+from slipway.explain.explanation import Explanation, NotExplainable
+from slipway.explain.shapley import Shapley
+
+__all__ = ["Explanation", "NotExplainable", "Shapley"]

@@ -1,0 +1,1 @@
+"""Statistics of running services; NumPy and the standard library only."""

@@ -1,0 +1,182 @@
+"""Beta and Student-t distributions from tables, so that serving needs no SciPy."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+# Against SciPy probabilities come out within 1e-9 for parameters from 0.5 to 10^6.
+POINTS = 4097
+# The table ends where the density is e^-40 = 4e-18 of its height.
+DEPTH = -40.0
+
+
+def root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that rises from `low` to `high` crosses 0; an end if it does not."""
+    while high - low > 1e-12 * max(1.0, abs(low)):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+class Beta:
+    """Beta(alpha, beta), both 0.5 or more, tabulated over y = log(x / (1 - x)).
+
+    There the density is smooth whatever the parameters, with tails that fall exponentially: a
+    plain sum over evenly spaced points converges faster than any power of their distance.
+    """
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        self.alpha, self.beta = alpha, beta
+        self.mean = alpha / (alpha + beta)
+        self.sd = math.sqrt(self.mean * (1 - self.mean) / (alpha + beta + 1))
+        self._mode = math.log(alpha / beta)
+        self._low = self._mode - self._reach(-1)
+        self._step = (self._mode + self._reach(1) - self._low) / (POINTS - 1)
+        y = self._low + self._step * np.arange(POINTS)
+        height = np.exp(self._log_height(y - self._mode))
+        self._total = float(height.sum()) * self._step
+        self.x = 1 / (1 + np.exp(-y))
+        density = height / self._total
+        slope = density * (alpha - (alpha + beta) * self.x)
+        self.weights = density * self._step
+        self._cumulated = self._integral(density, slope)
+        moment_slope = self.x * (1 - self.x) * density + self.x * slope
+        self._moment = self._integral(self.x * density, moment_slope)
+        self._density, self._moment_density = density, self.x * density
+
+    def _log_height(self, away: np.ndarray) -> np.ndarray:
+        """Log density at `away` from the mode, 0 there; no large numbers are subtracted."""
+        both = self.alpha + self.beta
+        # Beyond 709 the exponential is infinite and the density 0, as it should be.
+        with np.errstate(over="ignore"):
+            logs: np.ndarray = self.alpha * away - both * np.log1p(self.mean * np.expm1(away))
+        return logs
+
+    def _reach(self, side: int) -> float:
+        """How far from the mode the table goes."""
+
+        def above(away: float) -> float:
+            return DEPTH - float(self._log_height(np.array(side * away)))
+
+        far = 1.0
+        while above(far) < 0:
+            far *= 2
+        return root(above, 0.0, far)
+
+    def _integral(self, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Up to each point, exact for cubics."""
+        h = self._step
+        panels = h / 2 * (values[:-1] + values[1:]) + h * h / 12 * (slopes[:-1] - slopes[1:])
+        return np.concatenate([[0.0], np.cumsum(panels)])
+
+    def _read(self, table: np.ndarray, slopes: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Cubic Hermite interpolation; the first or last value outside the table."""
+        place = np.clip((y - self._low) / self._step, 0, POINTS - 1)
+        left = np.minimum(place.astype(np.intp), POINTS - 2)
+        t = place - left
+        start, rise = table[left], table[left + 1] - table[left]
+        first, last = self._step * slopes[left], self._step * slopes[left + 1]
+        read: np.ndarray = start + t * (
+            first + t * (3 * rise - 2 * first - last + t * (first + last - 2 * rise))
+        )
+        return read
+
+    def below_logit(self, y: np.ndarray) -> np.ndarray:
+        """The probability that the variable's logit is at most `y`."""
+        probabilities: np.ndarray = np.clip(self._read(self._cumulated, self._density, y), 0.0, 1.0)
+        return probabilities
+
+    def density_of_logit(self, y: float) -> float:
+        return float(np.exp(self._log_height(np.array(y - self._mode)))) / self._total
+
+    def below(self, x: np.ndarray) -> np.ndarray:
+        """The cumulative distribution; 0 below 0 and 1 above 1."""
+        return self.below_logit(_logit(x))
+
+    def mean_below(self, x: np.ndarray) -> np.ndarray:
+        """The part of the mean that comes from values up to `x`."""
+        return self._read(self._moment, self._moment_density, _logit(x))
+
+    def logit_quantile(self, probability: float) -> float:
+        def over(y: float) -> float:
+            return float(self.below_logit(np.array(y))) - probability
+
+        return root(over, self._low, self._low + self._step * (POINTS - 1))
+
+
+def _logit(x: np.ndarray) -> np.ndarray:
+    inside = np.clip(x, 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        logits: np.ndarray = np.log(inside) - np.log1p(-inside)
+    return logits
+
+
+class BetaDifference:
+    """B - A of independent Beta variables, by a sum over the narrower one's table.
+
+    Probabilities come out within 1e-6, and within 1e-4 where both have a parameter of 0.5: there
+    the cumulative distribution starts with a vertical tangent.
+    """
+
+    def __init__(self, a: Beta, b: Beta) -> None:
+        self._a, self._b = a, b
+        self._over_a = a.sd <= b.sd
+
+    def below(self, difference: float) -> float:
+        """The cumulative distribution."""
+        a, b = self._a, self._b
+        if self._over_a:
+            return float(a.weights @ b.below(a.x + difference))
+        return float(b.weights @ (1 - a.below(b.x - difference)))
+
+    def quantile(self, probability: float) -> float:
+        return root(lambda difference: self.below(difference) - probability, -1.0, 1.0)
+
+    def mean_shortfall(self) -> float:
+        """The mean of A - B where that is positive, counted as 0 elsewhere."""
+        a, b = self._a, self._b
+        if self._over_a:
+            short = a.weights @ (a.x * b.below(a.x) - b.mean_below(a.x))
+        else:
+            short = b.weights @ ((a.mean - a.mean_below(b.x)) - b.x * (1 - a.below(b.x)))
+        return max(0.0, float(short))
+
+
+class StudentT:
+    """Student's t with 1 degree of freedom or more.
+
+    t = sqrt(freedom) sinh(y / 2), where y is the logit of Beta(freedom / 2, freedom / 2).
+    """
+
+    def __init__(self, freedom: float) -> None:
+        self.freedom = freedom
+        self._beta = Beta(freedom / 2, freedom / 2)
+
+    def _logit(self, t: float) -> float:
+        return 2 * math.asinh(t / math.sqrt(self.freedom))
+
+    def below(self, t: float) -> float:
+        return float(self._beta.below_logit(np.array(self._logit(t))))
+
+    def density(self, t: float) -> float:
+        return self._beta.density_of_logit(self._logit(t)) * 2 / self._stretch(t)
+
+    def _stretch(self, t: float) -> float:
+        """sqrt(freedom + t^2), without overflow."""
+        return math.hypot(math.sqrt(self.freedom), t)
+
+    def quantile(self, probability: float) -> float:
+        return math.sqrt(self.freedom) * math.sinh(self._beta.logit_quantile(probability) / 2)
+
+    def mean_shortfall(self, t: float) -> float:
+        """The mean of -(t + T) where that is positive, counted as 0 elsewhere.
+
+        Infinite with one degree of freedom.
+        """
+        if self.freedom <= 1:
+            return math.inf
+        # The density times freedom + t^2, over freedom - 1.
+        tail = self._beta.density_of_logit(self._logit(t)) * 2 * self._stretch(t)
+        tail /= self.freedom - 1
+        return max(0.0, tail - t * self.below(-t))
