@@ -67,7 +67,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(*command: object, env: dict[str, str], log: Path, ready: str) -> Iterator[None]:
+def running(
+    *command: object, env: dict[str, str], log: Path, ready: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the background, from when it answers until the block ends."""
     import psutil
 
@@ -92,10 +94,11 @@ def running(*command: object, env: dict[str, str], log: Path, ready: str) -> Ite
                     break
             except httpx.HTTPError:
                 pass
-            time.sleep(0.2)
-        yield
+            time.sleep(0.1)
+        yield process
     finally:
-        stop(psutil.Process(process.pid))
+        if process.poll() is None:
+            stop(psutil.Process(process.pid))
         process.wait(10)
 
 

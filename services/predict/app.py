@@ -95,9 +95,10 @@ class App:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-m", "services.predict.keeper"], stdin=subprocess.DEVNULL
             )
+        self._tasks = [asyncio.create_task(self._turn())]
         await self.fleet.look()
-        parts = (self.fleet.follow(), self._turn(), self._measure())
-        self._tasks = [asyncio.create_task(part) for part in parts]
+        parts = (self.fleet.follow(), self._measure())
+        self._tasks += [asyncio.create_task(part) for part in parts]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -129,6 +130,7 @@ class App:
         while True:
             metrics.PROCESS_BYTES.set(process.memory_info().rss)
             self.recorder.count()
+            self.recorder.watch()
             await asyncio.sleep(1)
 
 

@@ -1,5 +1,7 @@
 """Explanations of answers, by the model's own process or thread."""
 
+from pydantic_core import to_json
+
 from services.predict.backend import Source
 from services.predict.engine import Engine
 from services.predict.problem import Problem
@@ -31,6 +33,6 @@ def explained(engine: Engine, source: Source, body: bytes) -> bytes:
 def _shapley(engine: Engine, source: Source) -> Shapley:
     """Kept with the engine: the answers to the reference rows are worked out once."""
     if engine.shapley is None:
-        reference = [engine.input_type.model_validate(row) for row in source.shipped.reference]
+        reference = [engine.records(to_json(row))[0] for row in source.shipped.reference]
         engine.shapley = Shapley(engine.model, reference)
     return engine.shapley

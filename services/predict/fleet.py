@@ -1,6 +1,7 @@
 """The models of one worker: it follows the snapshot, loads what is asked for, evicts the rest."""
 
 import asyncio
+import gc
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +204,8 @@ class Fleet:
                 continue
             taken -= old.size
             old.unload()
+            # A module and its classes refer to each other: only the collector frees them.
+            gc.collect()
             metrics.EVICTIONS.labels(old.name).inc()
             log.info("%s v%s gave way", old.name, old.version.version)
 
@@ -216,6 +219,7 @@ class Fleet:
             if when < now and not unit.busy_now:
                 unit.unload()
                 self._retired.remove((when, unit))
+                gc.collect()
 
     def close(self) -> None:
         for unit in [*self._held(), *(unit for _, unit in self._retired)]:

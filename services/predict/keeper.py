@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from services.predict import logs, snapshot
-from services.predict.artifacts import fetched
+from services.predict.artifacts import DigestMismatch, Unsafe, fetched, verify
 from services.predict.backend import Source
 from services.predict.host import Host
 from services.predict.settings import Settings
@@ -37,6 +37,7 @@ class Keeper:
         self.settings = settings
         self.cache = settings.folder / "models"
         self._known = _last(settings.folder)
+        self._verified: set[str] = set()
         # What failed, when and why, by project and version: tried again, but not at once.
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -120,7 +121,7 @@ class Keeper:
     def _version(self, name: str, number: str, before: Entry) -> Version:
         """Raises _NotServed: with the reason, for whoever asks the server."""
         for known in before.versions.values():
-            if known.version == number and known.folder.is_dir():
+            if known.version == number and self._intact(known):
                 return known
         when, reason = self._failed.get((name, number), (0.0, ""))
         if time.monotonic() - when < RETRY_SECONDS and reason:
@@ -135,12 +136,24 @@ class Keeper:
         self._failed.pop((name, number), None)
         return version
 
+    def _intact(self, known: Version) -> bool:
+        """Whether what the run before left here is what was registered; looked at once."""
+        if known.digest not in self._verified:
+            try:
+                verify(known.folder, known.digest)
+            except (DigestMismatch, Unsafe, OSError) as fault:
+                log.error("v%s in %s: %s; fetched again", known.version, known.folder, fault)
+                return False
+            self._verified.add(known.digest)
+        return True
+
     def _proven(self, name: str, number: str) -> Version:
         from slipway.registry import tracking
 
         tags = tracking.client().get_model_version(name, number).tags
         wanted = tags.get("digest", "")
         folder = fetched(name, number, wanted, self.cache)
+        self._verified.add(wanted)
         notes = folder / f"profile{'-triton' if self.settings.triton else ''}.json"
         try:
             profile = Profile.model_validate_json(notes.read_bytes())

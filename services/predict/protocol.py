@@ -17,8 +17,6 @@ log = logging.getLogger("slipway.predict")
 
 # A caller on a kept connection may be sending just when we stop: it is waited for.
 GOODBYE_SECONDS = 1.0
-# A request that is not whole after so long: its sender is slow on purpose, or gone.
-SLOW_SECONDS = 30.0
 IDLE_SECONDS = 75.0
 
 
@@ -35,6 +33,7 @@ class Protocol(HttpToolsProtocol):
     leaving: ClassVar[bool] = False
     """The process stops: answers say `Connection: close` from now on."""
     short: ClassVar["Short | None"] = None
+    slow_seconds: ClassVar[float] = 30.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -131,7 +130,7 @@ class Protocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """Cut a connection whose request does not come to its end, or that has long been idle."""
         if self._began is not None:
-            if now - self._began > SLOW_SECONDS:
+            if now - self._began > self.slow_seconds:
                 self.transport.abort()
         elif self._idle() and now - self._last > IDLE_SECONDS:
             self.transport.close()

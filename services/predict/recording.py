@@ -69,7 +69,7 @@ class Recorder:
         return told if records.healthy else {**told, "fault": records.fault}
 
     def count(self) -> None:
-        """Bring the metrics up to date, and tell of a fault once."""
+        """Bring the metrics up to date."""
         records = self._log
         if records is None:
             return
@@ -77,11 +77,15 @@ class Recorder:
         before, self._counted = self._counted, (written, dropped)
         metrics.RECORDS.labels("written").inc(written - before[0])
         metrics.RECORDS.labels("dropped").inc(dropped - before[1])
-        if records.fault != self._said:
-            self._said = records.fault
-            log.error("predictions are not recorded: %s", self._said) if self._said else log.info(
-                "predictions are recorded again"
-            )
+
+    def watch(self) -> None:
+        """Tell of a fault when it comes and when it goes."""
+        fault = self._log.fault if self._log else ""
+        if fault and not self._said:
+            log.error("predictions are not recorded: %s", fault)
+        elif self._said and not fault:
+            log.info("predictions are recorded again")
+        self._said = fault
 
     def close(self) -> None:
         if self._log:

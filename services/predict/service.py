@@ -10,9 +10,11 @@ home.silence_telemetry()
 import bentoml  # noqa: E402 - telemetry is off before it is imported
 from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 
-from services.predict.app import create_app  # noqa: E402
+from services.predict.app import create_app, running  # noqa: E402
 
 app = create_app()
+# BentoML starts and stops what it mounts by this.
+app.rest.router.lifespan_context = lambda _: running(app)
 
 
 class Front:
@@ -31,7 +33,7 @@ class Front:
         await (app if ours else self.inner)(scope, receive, send)
 
 
-@bentoml.asgi_app(app, path="/")  # mounted as well: this is what starts and stops it
+@bentoml.asgi_app(app.rest, path="/")
 @bentoml.service(
     name="slipway_predict", workers=1, traffic={"timeout": 30}, metrics={"enabled": False}
 )
@@ -39,7 +41,7 @@ class Predict:
     """Serves what the registry holds; BentoML gives health endpoints and packaging."""
 
     def __is_ready__(self) -> bool:
-        return app.state.fleet.synced and bool(app.state.fleet.served)
+        return app.fleet.ready
 
 
 def _front(inner: ASGIApp) -> Front:

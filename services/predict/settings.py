@@ -26,6 +26,8 @@ class Settings(BaseModel):
     """Processes that answer, all on one port."""
     connections: Annotated[int, Field(gt=0)] = 2000
     """A worker answers 503 to more."""
+    slow_seconds: Seconds = 30.0
+    """A request that is not whole after so long is cut off: its sender means ill, or is gone."""
     reload_seconds: Seconds = 2.0
     """How often the registry is asked for moved aliases and policies."""
 

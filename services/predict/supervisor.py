@@ -32,6 +32,8 @@ log = logging.getLogger("slipway.supervisor")
 TURN_SECONDS = 0.1
 LOOK_AT_MEMORY_SECONDS = 5.0
 BACKLOG = 4096
+# What a worker may take more until its event loop first turns: imports, on a busy machine.
+START_SECONDS = 15.0
 # A worker that ends right after its start is not started again at once.
 BACKOFF_SECONDS, LONGEST_BACKOFF = 0.5, 10.0
 # These say that the code that ran is to blame.
@@ -215,7 +217,8 @@ class Supervisor:
         """A worker whose event loop stands still answers nobody, also not a SIGTERM."""
         for worker in self.workers:
             still = time.monotonic() - watch.beaten(worker.page)
-            if worker.is_ready and still > self.settings.stuck_seconds:
+            starting = 0.0 if worker.is_ready else START_SECONDS
+            if still > self.settings.stuck_seconds + starting:
                 culprit = watch.running(worker.page)
                 log.error("worker %d stands still for %.1f s", worker.process.pid, still)
                 if culprit:

@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
     async def sweep(self) -> None:
         """Until cancelled: cut connections that only hold on."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(min(SWEEP_SECONDS, Protocol.slow_seconds / 2))
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, Protocol):
@@ -44,6 +44,7 @@ async def serve(settings: Settings) -> None:
     from services.predict.app import create_app
 
     app = create_app(settings, beat=inherited(BEAT))
+    Protocol.slow_seconds = settings.slow_seconds
     Protocol.short = Short(lambda: app.fleet.raw_paths, app.predict.at_once)
     config = uvicorn.Config(
         app,

@@ -73,7 +73,7 @@ def assign(project: str, variant: str, version: str | None, *, actor: str) -> No
         actor=actor,
         action="assign",
         target=f"{project} {variant}",
-        detail={"version": version, "before": before},
+        detail={"version": version, "before": None if before is None else str(before)},
         outcome="done",
     )
 

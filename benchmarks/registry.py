@@ -1,0 +1,88 @@
+"""An MLflow server that holds the model as champion: what our server follows."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks import server, work
+from benchmarks.rival import NotRun
+from benchmarks.subject import MODEL, Subject
+from slipway import home
+from slipway.registry import tracking
+from slipway.registry.digest import digest
+
+NAME = "cancer"
+
+
+@contextmanager
+def registry(subject: Subject) -> Iterator[str]:
+    """Its address; an empty one is filled, on the generator's core.
+
+    Raises:
+        NotRun: it does not start, or refuses the model.
+    """
+    from mlflow.exceptions import MlflowException
+
+    folder = work.folder() / "registry"
+    port = server.free_port()
+    address = f"http://{home.LOOPBACK}:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", (folder / "artifacts").as_uri()),
+        *("--workers", "1", "--host", home.LOOPBACK, "--port", str(port)),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    with server.running(
+        "registry",
+        command,
+        port=port,
+        ready="/health",
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        core=server.GENERATOR_CORE,
+    ):
+        try:
+            register(subject, address)
+        except MlflowException as error:
+            raise NotRun(f"not registered: {error}") from error
+        yield address
+
+
+def empty() -> None:
+    """Forget the models of earlier benchmarks."""
+    shutil.rmtree(work.folder() / "registry", ignore_errors=True)
+
+
+def register(subject: Subject, address: str) -> None:
+    """Make the model champion as `slipway.registry.register` does. Twice changes nothing."""
+    import mlflow
+
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    client = mlflow.MlflowClient()
+    shipped = digest(subject.shipped.parts)
+    if tracking.version_with(client, NAME, shipped):
+        return
+    mlflow.set_experiment(NAME)
+    with mlflow.start_run() as run:
+        info = mlflow.pyfunc.log_model(
+            name=NAME,
+            python_model=str(MODEL),
+            artifacts={
+                "weights": str(subject.trained.weights),
+                "about": str(subject.trained.about),
+            },
+            pip_requirements=str(subject.shipped.folder / "requirements.txt"),
+        )
+    client.create_registered_model(NAME)
+    version = client.create_model_version(
+        NAME,
+        source=info.model_uri,
+        run_id=run.info.run_id,
+        tags={"digest": shipped},
+        model_id=info.model_id,
+    )
+    client.set_registered_model_alias(NAME, tracking.CHAMPION, version.version)

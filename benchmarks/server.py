@@ -1,0 +1,203 @@
+"""A server while it is measured: started on its core, watched, and stopped with all it started."""
+
+import http.client
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks import work
+from benchmarks.rival import NotRun, Rival
+from slipway import home
+from slipway.platform import stop
+
+# The generator and everything else run on the other core.
+SERVER_CORE, GENERATOR_CORE = 0, 1
+START_SECONDS = 120
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of all processes of a server together, in MiB. PSS counts shared pages once."""
+
+    rss: float
+    pss: float
+
+
+@dataclass(frozen=True)
+class Server:
+    process: psutil.Process
+    ready_seconds: float
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all that it started, those included whose parent is gone."""
+        return family(self.process)
+
+    def memory(self) -> Memory:
+        rss = pss = 0
+        for each in self.family():
+            try:
+                full = each.memory_full_info()
+            except psutil.NoSuchProcess:
+                continue
+            rss, pss = rss + full.rss, pss + full.pss
+        return Memory(rss / 2**20, pss / 2**20)
+
+    def cpu_seconds(self) -> float:
+        used = 0.0
+        for each in self.family():
+            try:
+                times = each.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            used += times.user + times.system
+        return used
+
+    def check_pinned(self) -> None:
+        """Raises NotRun: a thread of the server may run on another core."""
+        for each in self.family():
+            try:
+                threads = [thread.id for thread in each.threads()]
+            except psutil.NoSuchProcess:
+                continue
+            for thread in threads:
+                try:
+                    cores = os.sched_getaffinity(thread)
+                except ProcessLookupError:
+                    continue
+                if cores != {SERVER_CORE}:
+                    raise NotRun(f"{each.name()} runs on the cores {sorted(cores)}, not on one")
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    found = {process.pid: process}
+    found.update((child.pid, child) for child in process.children(recursive=True))
+    # A worker whose parent ended keeps its session.
+    for each in psutil.process_iter():
+        try:
+            if os.getsid(each.pid) == process.pid:
+                found[each.pid] = each
+        except ProcessLookupError:
+            continue
+    return list(found.values())
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind((home.LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started within the block stays on `core`: children inherit it."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def serving(rival: Rival) -> Iterator[Server]:
+    """The rival on its core, from when it is ready until the block ends.
+
+    Raises:
+        NotRun: it does not start.
+    """
+    if not callable(rival.command):
+        with running(
+            rival.name,
+            rival.command,
+            port=rival.port,
+            ready=rival.ready,
+            environment=rival.environment,
+            core=SERVER_CORE,
+        ) as server:
+            yield server
+        return
+    with ExitStack() as stack:
+        with on_core(SERVER_CORE):
+            started = stack.enter_context(rival.command(log_of(rival.name)))
+        process = psutil.Process(started)
+        yield Server(process, time.time() - process.create_time())
+
+
+def log_of(name: str) -> Path:
+    return work.folder() / "logs" / f"{name}.log"
+
+
+@contextmanager
+def running(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    port: int,
+    ready: str,
+    environment: Mapping[str, str],
+    core: int,
+) -> Iterator[Server]:
+    """The program, from when `ready` answers 200 until the block ends.
+
+    Raises:
+        NotRun: it ends, or is not ready in 120 s.
+    """
+    log = log_of(name)
+    folder = work.folder() / "running" / name
+    for each in (log.parent, folder):
+        each.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out, on_core(core):
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    process = psutil.Process(child.pid)
+    try:
+        wait(name, child, port=port, ready=ready, log=log)
+        yield Server(process, time.perf_counter() - began)
+    finally:
+        members = family(process)
+        stop(process)
+        for each in members:
+            if each.is_running() and each.pid != child.pid:
+                stop(each)
+        child.wait(15)
+
+
+def wait(name: str, child: "subprocess.Popen[bytes]", *, port: int, ready: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(port, ready):
+        told = log.read_text(errors="replace").strip().splitlines()
+        last = told[-1][:300] if told else "it wrote nothing"
+        if child.poll() is not None:
+            raise NotRun(f"{name} ended while starting: {last}")
+        if time.monotonic() > deadline:
+            raise NotRun(f"{name} was not ready in {START_SECONDS} s: {last}")
+        time.sleep(POLL_SECONDS)
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether GET `path` is answered 200."""
+    connection = http.client.HTTPConnection(home.LOOPBACK, port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

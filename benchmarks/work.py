@@ -1,0 +1,13 @@
+"""Where a benchmark leaves what it makes: below Slipway's cache, never in the repository."""
+
+from pathlib import Path
+
+from slipway import home
+
+
+def folder() -> Path:
+    return home.cache() / "benchmarks"
+
+
+def environments() -> Path:
+    return home.cache() / "environments"

@@ -1,0 +1,315 @@
+"""Feedback: what turned out to be true, attached to the id of a prediction, and scored."""
+
+import json
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from slipway.predictions.ids import MalformedId, NotLogged
+from slipway.predictions.reader import find, seconds
+
+__all__ = [
+    "Attached",
+    "BadTruth",
+    "FeedbackStore",
+    "MalformedId",
+    "NotLogged",
+    "Revision",
+    "UnknownPrediction",
+    "VariantScore",
+]
+
+FILE = "feedback.db"
+BUSY_SECONDS = 10.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS feedback (
+    id TEXT NOT NULL, row INTEGER NOT NULL,
+    project TEXT NOT NULL, version TEXT NOT NULL, variant TEXT NOT NULL,
+    predicted REAL NOT NULL, received REAL NOT NULL,
+    truth TEXT NOT NULL, reward REAL, score REAL, revision INTEGER NOT NULL,
+    PRIMARY KEY (id, row)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS feedback_by_time ON feedback (project, predicted);
+CREATE TABLE IF NOT EXISTS history (
+    id TEXT NOT NULL, row INTEGER NOT NULL, revision INTEGER NOT NULL,
+    received REAL NOT NULL, truth TEXT NOT NULL, reward REAL, score REAL,
+    PRIMARY KEY (id, row, revision)
+) WITHOUT ROWID;
+"""
+
+
+class UnknownPrediction(LookupError):
+    """No record bears the id."""
+
+
+class BadTruth(ValueError):
+    """The truth does not fit the answer; the message names the field and what would fit."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What became of a feedback."""
+
+    status: Literal["recorded", "replaced", "unchanged"]
+    project: str
+    version: str
+    variant: str
+    score: float | None
+    revision: int
+    """1 is the first."""
+    previous: dict[str, Any] | None
+    """The truth that was replaced."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    revision: int
+    received: float
+    """Unix time."""
+    truth: dict[str, Any]
+    reward: float | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class VariantScore:
+    """How a version did; `variance` (of the sample) is None for fewer than two scores."""
+
+    version: str
+    variant: str
+    n: int
+    mean: float
+    variance: float | None
+
+
+class FeedbackStore:
+    """Beside the records in `folder`; threads and processes can share it.
+
+    Each feedback is on disk when `attach` returns, so it waits for the disk: not for an event loop.
+
+    Raises:
+        OSError: the folder cannot be made.
+        sqlite3.Error: the disk is full, dead or refuses; so do all methods.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._database = _open(folder / FILE)
+
+    def attach(
+        self,
+        *,
+        id: str,
+        truth: dict[str, Any] | None = None,
+        row: int = 0,
+        reward: float | None = None,
+    ) -> Attached:
+        """Attach the truth to row `row` of a prediction; a later one replaces it.
+
+        `truth` holds some of the answer's fields. The score is `reward` if there is one, else the
+        mean over these fields: 1 or 0 for labels, texts and whole numbers, minus the absolute
+        error for other numbers. None when nothing can be compared.
+
+        Raises:
+            MalformedId: the id is no UUID.
+            NotLogged: the prediction was answered while the log was down.
+            UnknownPrediction: no record bears the id.
+            BadTruth: the truth does not fit the answer.
+        """
+        record = find(self.folder, id)
+        if record is None:
+            raise UnknownPrediction(
+                f"no prediction {id} in the record: it was never answered, its record was dropped, "
+                "or it is past the days that records are kept"
+            )
+        truth = truth or {}
+        score = _score(truth, _answer(record["outputs"], row), reward)
+        return self._store(record, row=row, text=_text(truth), reward=reward, score=score)
+
+    def history(self, *, id: str, row: int = 0) -> list[Revision]:
+        """Everything that was ever said about a prediction, oldest first."""
+        found = self._read(
+            "SELECT revision, received, truth, reward, score FROM history "
+            "WHERE id = ? AND row = ? ORDER BY revision",
+            (id.lower(), row),
+        )
+        return [
+            Revision(revision, received, json.loads(truth), reward, score)
+            for revision, received, truth, reward, score in found
+        ]
+
+    def summary(self, project: str, *, since: float = 0.0) -> list[VariantScore]:
+        """By version and variant, of predictions answered from `since`, Unix time."""
+        found = self._read(
+            """
+            WITH scored AS (
+                SELECT version, variant, score FROM feedback
+                WHERE project = ? AND predicted >= ? AND score IS NOT NULL
+            ), means AS (
+                SELECT version, variant, COUNT(*) AS n, AVG(score) AS mean
+                FROM scored GROUP BY version, variant
+            )
+            SELECT version, variant, n, mean,
+                CASE WHEN n > 1 THEN SUM((score - mean) * (score - mean)) / (n - 1) END
+            FROM means JOIN scored USING (version, variant)
+            GROUP BY version, variant ORDER BY version, variant
+            """,
+            (project, since),
+        )
+        return [VariantScore(*each) for each in found]
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def _read(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    def _store(
+        self,
+        record: dict[str, Any],
+        *,
+        row: int,
+        text: str,
+        reward: float | None,
+        score: float | None,
+    ) -> Attached:
+        about = {name: record[name] for name in ("project", "version", "variant")}
+        key, now = (record["id"], row), time.time()
+        with self._lock, _writing(self._database):
+            before = self._database.execute(
+                "SELECT truth, reward, revision FROM feedback WHERE id = ? AND row = ?", key
+            ).fetchone()
+            revision = 1 if before is None else before[2] + 1
+            previous = None if before is None else json.loads(before[0])
+            if before is not None and before[:2] == (text, reward):
+                return Attached(
+                    "unchanged", **about, score=score, revision=before[2], previous=previous
+                )
+            self._database.execute(
+                "INSERT OR REPLACE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *key,
+                    *about.values(),
+                    *(seconds(record["time"]), now, text, reward, score, revision),
+                ),
+            )
+            self._database.execute(
+                "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*key, revision, now, text, reward, score),
+            )
+        status: Literal["recorded", "replaced"] = "recorded" if before is None else "replaced"
+        return Attached(status, **about, score=score, revision=revision, previous=previous)
+
+
+def _answer(outputs: list[Any], row: int) -> dict[str, Any]:
+    if not 0 <= row < len(outputs):
+        rows = "one row: 0" if len(outputs) == 1 else f"rows 0 to {len(outputs) - 1}"
+        raise BadTruth(f"row: the prediction has {rows}; got {row}")
+    answer = outputs[row]
+    if not isinstance(answer, dict):
+        raise BadTruth("truth: the answer has no fields; give a reward instead")
+    return answer
+
+
+def _score(truth: dict[str, Any], answer: dict[str, Any], reward: float | None) -> float | None:
+    fields = ", ".join(sorted(answer))
+    for name in truth:
+        if name not in answer:
+            raise BadTruth(f"truth.{name}: not a field of the answer, which has {fields}")
+    if not truth and reward is None:
+        raise BadTruth(f"truth: must hold at least one field of the answer ({fields}), or a reward")
+    scores = [_compare(name, value, answer[name]) for name, value in truth.items()]
+    if reward is not None:
+        return _finite("reward", reward)
+    known = [each for each in scores if each is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _compare(name: str, truth: Any, told: Any) -> float | None:
+    """None where there is no score: lists, objects, and a number that the answer left open."""
+    place = f"truth.{name}"
+    if truth is not None and told is not None and _kind(truth) != _kind(told):
+        raise BadTruth(f"{place}: must be {_kind(told)} as in the answer, got {truth!r:.40}")
+    if isinstance(told, float):
+        if truth is None:
+            raise BadTruth(f"{place}: must be a number; leave it out while it is not known")
+        return 0.0 - abs(_finite(place, truth) - told)
+    if isinstance(truth, list | dict) or isinstance(told, list | dict):
+        return None
+    if isinstance(truth, float) and told is None:
+        return None
+    return float(truth == told)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _finite(place: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise BadTruth(f"{place}: must be a finite number, got {number}")
+    return number
+
+
+def _text(truth: dict[str, Any]) -> str:
+    try:
+        return json.dumps(truth, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise BadTruth(f"truth: must hold finite numbers only: {error}") from error
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    """Two that open a new database at once can find it locked, whatever the busy timeout."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        database = sqlite3.connect(
+            file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+            return database
+        except sqlite3.OperationalError as error:
+            database.close()
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@contextmanager
+def _writing(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    # A COMMIT that fails leaves the transaction open, and the next BEGIN would fail on it.
+    try:
+        database.execute("COMMIT")
+    except sqlite3.Error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

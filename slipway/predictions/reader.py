@@ -1,0 +1,274 @@
+"""Reading the log: one record by its id, all of them as a stream, and what dead writers left."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from slipway.predictions import ids
+from slipway.predictions.segment import (
+    BLOCK,
+    CLOSED,
+    COMPACTED,
+    NEW,
+    OPEN,
+    locked,
+    sync_folder,
+)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    segments: int
+    """With records; spare ones are removed."""
+    records: int
+    torn: int
+    """Lines that were cut off or damaged, and blanked out."""
+
+
+def find(folder: Path, id: str) -> dict[str, Any] | None:
+    """The record of a prediction; None when there is none, or none any more.
+
+    Raises:
+        MalformedId: the text is no UUID.
+        NotLogged: the id was given while the log was down.
+    """
+    id = id.lower()
+    place = ids.place(id)
+    if place is None:
+        return None
+    name = f"{place.segment:08x}"
+    # In the order in which a segment moves on, so that one moving meanwhile is not missed.
+    for suffix in (OPEN, CLOSED):
+        record = _at(folder / (name + suffix), place.offset)
+        if record is not None and record["id"] == id:
+            return record
+    file = folder / (name + COMPACTED)
+    if not file.exists():
+        return None
+    # Takes 90 MB of memory, which a worker without compacted segments is spared.
+    from slipway.predictions import parquet
+
+    with suppress(FileNotFoundError):
+        return parquet.find(file, id)
+    return None
+
+
+def records(
+    folder: Path,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    project: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Every record from `since` to before `until`, Unix seconds; open segments too.
+
+    Within a segment in the order of writing; segments by their first record. Memory holds a few
+    hundred records at a time.
+    """
+    for name in _names_by_start(folder, since):
+        yield from _of_segment(folder, name, since=since, until=until, project=project)
+
+
+def recover(folder: Path) -> Recovered:
+    """Close the segments whose writers died; those of living ones are left alone.
+
+    Raises:
+        OSError: the disk is full, dead or refuses.
+    """
+    segments = kept = torn = 0
+    for file in sorted(folder.glob(f"*{NEW}")):
+        # Begun, and without a record: or a copy, whose original is still there.
+        with suppress(FileNotFoundError, BlockingIOError):
+            held = locked(file, os.O_RDWR)
+            file.unlink(missing_ok=True)
+            os.close(held)
+    for file in sorted(folder.glob(f"*{OPEN}")):
+        try:
+            held = locked(file, os.O_RDWR)
+        except (FileNotFoundError, BlockingIOError):
+            continue
+        try:
+            if not _still(file, held):
+                continue
+            name = file.name.removesuffix(OPEN)
+            if any((folder / (name + each)).exists() for each in (CLOSED, COMPACTED)):
+                # Its writer had saved it anew, and died before it could remove this.
+                file.unlink()
+                continue
+            whole, damaged = _mend(held, int(name, 16))
+            os.fsync(held)
+            kept, torn = kept + whole, torn + damaged
+            if whole:
+                file.rename(folder / (name + CLOSED))
+                segments += 1
+            else:
+                file.unlink()
+        finally:
+            os.close(held)
+    if segments:
+        sync_folder(folder)
+    return Recovered(segments=segments, records=kept, torn=torn)
+
+
+def lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Whole lines with their offsets, to the first byte that is not written yet.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+    """
+    with file.open("rb") as stream:
+        offset, rest = 0, b""
+        while block := stream.read(BLOCK):
+            written, unused, _ = block.partition(b"\0")
+            *whole, rest = (rest + written).split(b"\n")
+            for each in whole:
+                if each.strip():
+                    yield offset, each
+                offset += len(each) + 1
+            if unused:
+                return
+
+
+def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
+    """The record that the line holds; None when it is damaged or belongs elsewhere."""
+    try:
+        record = from_json(line)
+        place = ids.place(record["id"])
+    except (ValueError, LookupError, TypeError):
+        return None
+    if place is None or (place.segment, place.offset) != (segment, offset):
+        return None
+    return dict(record)
+
+
+def seconds(time: str) -> float:
+    """Unix time of a record's `time`."""
+    return datetime.fromisoformat(time).timestamp()
+
+
+def _at(file: Path, offset: int) -> dict[str, Any] | None:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            if stream.read(1) != b"{":
+                return None
+            line = b"{" + stream.readline()
+    except FileNotFoundError:
+        return None
+    return parsed(line, segment=int(file.name[:8], 16), offset=offset)
+
+
+def _names_by_start(folder: Path, since: float | None) -> list[str]:
+    """Segments that may hold records from `since`."""
+    starts: dict[str, float] = {}
+    for suffix in (OPEN, CLOSED, COMPACTED):
+        for file in folder.glob(f"*{suffix}"):
+            with suppress(FileNotFoundError):
+                # A closed file is not older than its records; an open one may seem so.
+                if since is not None and suffix != OPEN and file.stat().st_mtime < since:
+                    continue
+                start = _start(file)
+                if start is not None:
+                    starts.setdefault(file.name.partition(".")[0], start)
+    return sorted(starts, key=lambda name: (starts[name], name))
+
+
+def _start(file: Path) -> float | None:
+    if file.name.endswith(COMPACTED):
+        from slipway.predictions import parquet
+
+        count, first, _ = parquet.bounds(file)
+        return first if count else None
+    segment = int(file.name[:8], 16)
+    for offset, line in lines(file):
+        record = parsed(line, segment=segment, offset=offset)
+        if record is not None:
+            return seconds(record["time"])
+    return None
+
+
+def _of_segment(
+    folder: Path, name: str, *, since: float | None, until: float | None, project: str | None
+) -> Iterator[dict[str, Any]]:
+    """From Parquet where there is one: it is complete, and the lines may be about to go."""
+    told = 0
+    # A segment that moves on while it is asked for is found under its next name.
+    for suffix in (COMPACTED, OPEN, CLOSED, COMPACTED):
+        file = folder / (name + suffix)
+        try:
+            if suffix == COMPACTED:
+                if not file.exists():
+                    continue
+                from slipway.predictions import parquet
+
+                yield from parquet.records(file, since=since, until=until, project=project)
+                return
+            segment = int(name, 16)
+            for offset, line in lines(file):
+                record = parsed(line, segment=segment, offset=offset)
+                if record is None or (project is not None and record["project"] != project):
+                    continue
+                if _within(record, since, until):
+                    told += 1
+                    yield record
+            return
+        except FileNotFoundError:
+            # Once opened, a file stays readable: nothing can have been told twice.
+            assert told == 0
+    raise FileNotFoundError(errno.ENOENT, "removed while it was read", str(folder / name))
+
+
+def _within(record: dict[str, Any], since: float | None, until: float | None) -> bool:
+    if since is None and until is None:
+        return True
+    at = seconds(record["time"])
+    return (since is None or at >= since) and (until is None or at < until)
+
+
+def _still(file: Path, held: int) -> bool:
+    """Whether the name still belongs to the file that is held; its writer may have closed it."""
+    try:
+        found, ours = file.stat(), os.fstat(held)
+    except FileNotFoundError:
+        return False
+    return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _mend(file: int, segment: int) -> tuple[int, int]:
+    """Blank out damaged lines, cut off the unused rest: numbers of whole and of damaged lines.
+
+    After a loss of power any page may be missing. Offsets stay as the ids tell them, so damage is
+    overwritten with spaces instead of being removed.
+    """
+    whole = torn = end = 0
+    with os.fdopen(os.dup(file), "r+b") as stream:
+        used = _used(stream.fileno())
+        stream.seek(0)
+        while (offset := stream.tell()) < used:
+            line = stream.readline(used - offset)
+            if line.endswith(b"\n") and parsed(line, segment=segment, offset=offset):
+                whole, end = whole + 1, offset + len(line)
+            elif line.strip():
+                torn += 1
+                os.pwrite(file, b" " * (len(line) - 1) + b"\n", offset)
+        stream.truncate(end)
+    return whole, torn
+
+
+def _used(file: int) -> int:
+    """The end of the last byte that is not zero."""
+    end = os.fstat(file).st_size
+    while end:
+        start = max(0, end - BLOCK)
+        written = os.pread(file, end - start, start).rstrip(b"\0")
+        if written:
+            return start + len(written)
+        end = start
+    return 0

@@ -1,0 +1,106 @@
+"""The prediction record, and the fast way to its line."""
+
+import hashlib
+import json
+import time
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from slipway.predictions import ids
+
+INPUT_BYTES = 64 * 2**10
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class PredictionRecord(BaseModel):
+    """What was asked of which version, what it answered, and how long that took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    time: AwareDatetime
+    """When it was answered, UTC, to the millisecond; the id holds the same."""
+    project: Text
+    version: Text
+    digest: Text
+    """Of the artifact."""
+    variant: Literal["champion", "challenger", "shadow"]
+    inputs: list[Any] | None
+    """The records as they were sent; null when they were longer than the limit."""
+    inputs_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Of the bytes that were sent, when `inputs` is null."""
+    outputs: list[Any]
+    """An answer for every record, in order."""
+    seconds: Annotated[float, Field(ge=0)]
+    trace: str | None
+    of: str | None = None
+    """The prediction that the caller got, when this one was only asked beside it."""
+
+
+def line(
+    *,
+    id: str,
+    project: str,
+    version: str,
+    digest: str,
+    variant: str,
+    inputs: bytes,
+    outputs: bytes,
+    seconds: float,
+    trace: str | None = None,
+    of: str | None = None,
+    input_bytes: int = INPUT_BYTES,
+) -> bytes:
+    """The record as one line of JSON, with its newline.
+
+    `inputs` and `outputs` are valid JSON already; a single record is taken for a list of one.
+    Inputs of more than `input_bytes` are recorded by their hash alone.
+    """
+    at = ids.milliseconds(id)
+    about = _about(project, version, digest, variant)
+    rest = f'"seconds":{seconds:.6f},"trace":{_text(trace)}'
+    if of is not None:
+        rest += f',"of":{_text(of)}'
+    if len(inputs) > input_bytes:
+        sent = b'null,"inputs_sha256":"%b"' % hashlib.sha256(inputs).hexdigest().encode()
+    else:
+        sent = _listed(inputs)
+    return b'{"id":"%b","time":"%b.%03dZ",%b"inputs":%b,"outputs":%b,%b}\n' % (
+        id.encode(),
+        _second(at // 1000),
+        at % 1000,
+        about,
+        sent,
+        _listed(outputs),
+        rest.encode(),
+    )
+
+
+def _listed(told: bytes) -> bytes:
+    """On one line, and a list."""
+    # Within a JSON string a newline is escaped: a raw one can only stand between tokens.
+    if b"\n" in told:
+        told = told.replace(b"\n", b" ")
+    if told[:1] == b"[" or told.lstrip()[:1] == b"[":
+        return told
+    return b"[%b]" % told
+
+
+def _text(value: str | None) -> str:
+    if value is None:
+        return "null"
+    return f'"{value}"' if value.isascii() and value.isalnum() else json.dumps(value)
+
+
+@lru_cache(maxsize=4096)
+def _about(project: str, version: str, digest: str, variant: str) -> bytes:
+    told = {"project": project, "version": version, "digest": digest, "variant": variant}
+    return json.dumps(told, separators=(",", ":")).encode()[1:-1] + b","
+
+
+@lru_cache(maxsize=16)
+def _second(unix: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix)).encode()

@@ -1,0 +1,246 @@
+"""What stays up, and what stays on record, while parts of the platform go away."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from benchmarks.load import Outcome, Target, closed
+from slipway import home
+from slipway.predictions import reader
+from tests.conftest import free_port, running
+from tests.services.zoo import Server, Zoo, echo, until
+
+BODY = b'{"number": 1}'
+REQUEST = (
+    b"POST /v1/models/model/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+)
+
+
+class Load:
+    """Callers on kept connections, as many requests as the server takes, until the block ends."""
+
+    def __init__(self, server: Server, *, seconds: float, connections: int = 8) -> None:
+        port = int(server.address.rpartition(":")[2])
+        target = Target(home.LOOPBACK, port, [REQUEST], "predictions")
+        self._run = lambda: asyncio.run(closed(target, connections=connections, seconds=seconds))
+        self._thread = threading.Thread(target=self._work)
+        self.outcome: Outcome
+
+    def _work(self) -> None:
+        self.outcome = self._run()
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        time.sleep(0.5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    zoo = Zoo(tmp_path)
+    zoo.add("model", echo("one"))
+    zoo.add("model", echo("two"), alias=None)
+    return zoo
+
+
+def kill_family(pid: int) -> None:
+    process = psutil.Process(pid)
+    for each in [*process.children(recursive=True), process]:
+        each.kill()
+
+
+def logged(zoo: Zoo) -> set[str]:
+    reader.recover(zoo.home / "predictions")
+    return {each["id"] for each in reader.records(zoo.home / "predictions")}
+
+
+def test_promotions_under_load_lose_no_request(zoo: Zoo) -> None:
+    with zoo.serving(workers=2) as server:
+        with Load(server, seconds=8) as load:
+            for turn in range(7):
+                version = "2" if turn % 2 == 0 else "1"
+                zoo.client.set_registered_model_alias("model", "champion", version)
+                time.sleep(1)
+        assert load.outcome.errors == {}
+        assert load.outcome.answered > 1000
+        for version in ("1", "2"):
+            assert server.metric(f'slipway_requests_total version="{version}" status="200"') > 500
+        answered = 'slipway_requests_total project="model" status="200"'
+        until(lambda: server.metric(answered) == len(load.outcome.latencies))
+
+
+def test_a_rolling_restart_under_load_loses_no_request(zoo: Zoo) -> None:
+    with zoo.serving(workers=2) as server:
+        before = {worker.pid for worker in server.workers()}
+        with Load(server, seconds=10) as load:
+            server.signal(signal.SIGHUP)
+            until(lambda: not before & {worker.pid for worker in server.workers()})
+        assert load.outcome.errors == {}
+        assert len(server.workers()) == 2
+        # Counters of the workers that left still count.
+        answered = 'slipway_requests_total project="model" status="200"'
+        until(lambda: server.metric(answered) == len(load.outcome.latencies))
+        until(lambda: server.metric("slipway_model_loaded model") == 2)
+
+
+def test_sigterm_answers_what_was_asked(zoo: Zoo) -> None:
+    """Every connection is served to its last request, and told that it was the last."""
+    with zoo.serving(drain_seconds=5) as server:
+        clients = [httpx.Client(base_url=server.address) for _ in range(8)]
+        stop, faults, closing = threading.Event(), [], []
+
+        def call(client: httpx.Client) -> None:
+            while not stop.is_set():
+                try:
+                    answer = client.post("/v1/models/model/predict", json={"number": 1})
+                except httpx.ConnectError:
+                    return  # the door is shut: nothing was sent
+                except httpx.HTTPError as error:
+                    faults.append(repr(error))
+                    return
+                if answer.status_code != 200:
+                    faults.append(answer.text)
+                if answer.headers.get("connection") == "close":
+                    closing.append(client)
+                    return
+
+        threads = [threading.Thread(target=call, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        server.signal(signal.SIGTERM)
+        until(lambda: not server.process.is_running() or server.process.status() == "zombie")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert len(closing) == len(clients)
+
+
+def test_a_killed_worker_is_replaced_and_loses_no_record(zoo: Zoo) -> None:
+    ids = []
+    with zoo.serving(workers=2) as server:
+        stop = threading.Event()
+
+        def call() -> None:
+            while not stop.is_set():
+                try:
+                    answer = httpx.post(
+                        f"{server.address}/v1/models/model/predict", json={"number": 1}
+                    )
+                    ids.append(answer.json()["id"])
+                except httpx.TransportError:
+                    continue  # of the killed worker
+
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(2):
+            time.sleep(0.7)
+            victim = server.workers()[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            until(lambda victim=victim: victim.pid not in {w.pid for w in server.workers()})
+        until(lambda: len(server.workers()) == 2)
+        time.sleep(0.7)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert server.metric("slipway_worker_restarts_total SIGKILL") == 2
+        assert server.answer("model")["version"] == "1"
+    assert len(ids) > 50
+    assert set(ids) <= logged(zoo)
+
+
+def test_a_killed_keeper_is_replaced(zoo: Zoo) -> None:
+    with zoo.serving() as server:
+
+        def keeper() -> int:
+            (pid,) = [
+                child.pid
+                for child in server.process.children()
+                if "services.predict.keeper" in child.cmdline()
+            ]
+            return pid
+
+        before = keeper()
+        os.kill(before, signal.SIGKILL)
+        assert server.answer("model")["version"] == "1"
+        zoo.client.set_registered_model_alias("model", "champion", "2")
+        until(lambda: server.answer("model")["version"] == "2")
+        assert keeper() != before
+
+
+def test_a_dead_disk_of_the_log_stops_nobody(zoo: Zoo) -> None:
+    """The log's folder gives way to a file, as when its volume goes; then it comes back."""
+    folder = zoo.home / "predictions"
+    with zoo.serving() as server:
+        server.answer("model")
+        shutil.rmtree(folder)
+        folder.write_text("no folder")
+        with Load(server, seconds=3) as load:
+            pass
+        assert load.outcome.errors == {}
+        until(lambda: "fault" in server.client.get("/v1/ready").json()["prediction_log"])
+        until(lambda: server.metric('slipway_prediction_records_total outcome="dropped"') > 0)
+        lost = server.answer("model")
+        told = server.client.post("/v1/feedback", json={"id": lost["id"], "reward": 1})
+        assert told.status_code in (404, 503), told.text
+        folder.unlink()
+        until(lambda: "fault" not in server.client.get("/v1/ready").json()["prediction_log"])
+        kept = server.answer("model")
+        told = server.client.post("/v1/feedback", json={"id": kept["id"], "reward": 1})
+        assert told.status_code == 201, told.text
+        state = server.client.get("/v1/ready").json()["prediction_log"]
+        answered = len(load.outcome.latencies) + 3
+        assert state["written"] + state["dropped"] >= answered
+
+
+def test_mlflow_gone_and_a_start_without_it(zoo: Zoo) -> None:
+    port = free_port()
+    address = f"http://{home.LOOPBACK}:{port}"
+    uri, zoo.uri = zoo.uri, address
+    server_of_mlflow = running(
+        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri),
+        *("--workers", "1", "--port", port),
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        log=zoo.folder / "mlflow.log",
+        ready=f"{address}/health",
+    )
+    impatient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in impatient.items():
+            patch.setenv(name, value)
+        with server_of_mlflow as mlflow, zoo.serving() as server:
+            assert server.client.get("/v1/ready").json()["registry"] == "reached"
+            kill_family(mlflow.pid)
+            with Load(server, seconds=3) as load:
+                pass
+            assert load.outcome.errors == {}
+            until(lambda: "away" in server.client.get("/v1/ready").json()["registry"])
+            assert server.metric("slipway_registry_reachable") == 0
+        with zoo.serving() as server:
+            assert server.answer("model")["version"] == "1"
+            assert "away" in server.client.get("/v1/ready").json()["registry"]
+
+
+def test_nothing_registered_is_no_fault(tmp_path: Path) -> None:
+    zoo = Zoo(tmp_path)
+    with zoo.serving(ready=False) as server:
+        until(lambda: "make repro" in server.client.get("/v1/ready").text)
+        assert server.client.get("/v1/ready").status_code == 503
+        assert server.ask("model").status_code in (404, 503)
+        zoo.add("model", echo("one"))
+        until(lambda: server.ask("model").status_code == 200)

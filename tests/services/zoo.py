@@ -1,0 +1,197 @@
+"""Small models that behave in all ways, in a registry of their own, and servers over them."""
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, cached_property
+from pathlib import Path
+from textwrap import dedent
+
+import httpx
+import psutil
+
+from slipway import home
+from slipway.contract.shipped import Shipped
+from slipway.registry.digest import digest
+from tests.conftest import free_port, running
+
+HEAD = '''
+"""Is this number the right one?"""
+
+from pydantic import Field
+
+from slipway.contract import Model, Record, publish
+
+
+class Question(Record):
+    number: float = Field(ge=-1000, le=1000)
+    who: str | None = None
+
+
+class Answer(Record):
+    number: float
+    model: str
+
+
+class Zoo(Model):
+    def predict(self, model_input: list[Question]) -> list[Answer]:
+'''
+TAIL = """
+
+publish(Zoo())
+"""
+
+
+def code(body: str) -> str:
+    """A model.py whose `predict` holds `body`; it may use `model_input`."""
+    lines = dedent(body).strip().splitlines()
+    return HEAD + "\n".join(f"        {line}" for line in lines) + TAIL
+
+
+def echo(name: str) -> str:
+    """Answers the number itself."""
+    return code(f"return [Answer(number=each.number, model={name!r}) for each in model_input]")
+
+
+@cache
+def empty_database() -> Path:
+    """Made once for all tests: MLflow takes 8 s for its tables."""
+    home.silence_telemetry()
+    from mlflow import MlflowClient
+
+    file = Path(tempfile.mkdtemp(prefix="slipway-")) / "mlflow.db"
+    client = MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
+    client.search_registered_models()
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    return file
+
+
+class Zoo:
+    """A registry in `folder`, written to without a server, and model servers that follow it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.uri = f"sqlite:///{self.home / 'mlflow.db'}"
+        shutil.copy(empty_database(), self.home / "mlflow.db")
+
+    @cached_property
+    def client(self):
+        home.silence_telemetry()
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri, self.uri)
+
+    def add(self, name: str, model: str, *, alias: str | None = "champion", weights=None) -> str:
+        """Register a model.py; its version. The weights are files by name."""
+        from mlflow.exceptions import MlflowException
+
+        registry = self.client
+        with suppress(MlflowException):  # it exists
+            registry.create_registered_model(name)
+        place = self.folder / "versions" / f"{name}-{time.monotonic_ns()}"
+        shipped = Shipped(place)
+        for folder in (shipped.weights, shipped.about):
+            folder.mkdir(parents=True)
+        shipped.code.write_text(model)
+        for file, content in (weights or {}).items():
+            (shipped.weights / file).write_bytes(content)
+        example = {"input": {"number": 1.0}, "output": {"number": 1.0, "model": name}}
+        (shipped.about / "card.md").write_text(f"# {name}\n\n**Is it {name}?**\n")
+        (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.9}}')
+        (shipped.about / "examples.json").write_text(json.dumps([example]))
+        version = registry.create_model_version(
+            name, str(place), tags={"digest": digest(shipped.parts)}
+        )
+        if alias:
+            registry.set_registered_model_alias(name, alias, version.version)
+        return str(version.version)
+
+    def artifact(self, name: str, version: str) -> Path:
+        return Path(self.client.get_model_version(name, version).source)
+
+    def variables(self, **settings: object) -> dict[str, str]:
+        told = {f"SLIPWAY_PREDICT_{key.upper()}": str(value) for key, value in settings.items()}
+        return {
+            "SLIPWAY_HOME": str(self.home),
+            "MLFLOW_TRACKING_URI": self.uri,
+            "SLIPWAY_PREDICT_RELOAD_SECONDS": "0.3",
+            **told,
+        }
+
+    @contextmanager
+    def serving(self, *, ready: bool = True, **settings: object) -> Iterator["Server"]:
+        """`python -m services.predict` over the registry, until the block ends."""
+        port = free_port()
+        address = f"http://{home.LOOPBACK}:{port}"
+        variables = {**self.variables(**settings), "SLIPWAY_PREDICT_PORT": str(port)}
+        log = self.folder / f"predict-{port}.log"
+        with (
+            running(
+                *(sys.executable, "-m", "services.predict"),
+                env=variables,
+                log=log,
+                ready=f"{address}/v1/{'ready' if ready else 'live'}",
+            ) as process,
+            httpx.Client(base_url=address, timeout=60) as client,
+        ):
+            yield Server(client, address, log, process)
+
+
+class Server:
+    def __init__(self, client: httpx.Client, address: str, log: Path, process) -> None:
+        self.client, self.address, self.log = client, address, log
+        self.process = psutil.Process(process.pid)
+
+    def ask(self, name: str, number: float = 1.0, **more) -> httpx.Response:
+        return self.client.post(f"/v1/models/{name}/predict", json={"number": number}, **more)
+
+    def answer(self, name: str, number: float = 1.0, **more) -> dict:
+        response = self.ask(name, number, **more)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def workers(self) -> list[psutil.Process]:
+        found = []
+        for child in self.process.children():
+            with suppress(psutil.Error):  # it ended just now
+                if "services.predict.worker" in child.cmdline():
+                    found.append(child)
+        return found
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def metric(self, line: str) -> float:
+        """The sum of the samples whose name and labels hold every word of `line`."""
+        words = line.split()
+        total = 0.0
+        for row in self.client.get("/metrics").text.splitlines():
+            name, _, value = row.rpartition(" ")
+            if name.startswith(words[0]) and all(word in name for word in words[1:]):
+                total += float(value)
+        return total
+
+
+def until(holds: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.05)
+
+
+def emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+__all__ = ["Server", "Zoo", "code", "echo", "emptied", "signal", "until"]

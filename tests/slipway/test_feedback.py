@@ -1,0 +1,290 @@
+"""Feedback: the truth attached to a prediction, days later, twice, or to no prediction at all."""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slipway.predictions import ids
+from slipway.predictions.compact import compact
+from slipway.predictions.feedback import (
+    Attached,
+    BadTruth,
+    FeedbackStore,
+    MalformedId,
+    NotLogged,
+    UnknownPrediction,
+)
+from slipway.predictions.record import line
+from slipway.predictions.writer import PredictionLog
+
+SURVIVAL = [{"survived": True, "probability": 0.75}]
+
+
+def logged(
+    folder: Path,
+    outputs: list[Any],
+    *,
+    version: str = "3",
+    variant: str = "champion",
+    times: int = 1,
+) -> list[str]:
+    log = PredictionLog(folder, segment_bytes=2**20)
+    given = []
+    for _ in range(times):
+        id = log.next_id()
+        told = line(
+            id=id,
+            project="titanic",
+            version=version,
+            digest="ab" * 32,
+            variant=variant,
+            inputs=b'{"name":"Cumings"}',
+            outputs=json.dumps(outputs).encode(),
+            seconds=0.0002,
+        )
+        assert log.append(told)
+        given.append(id)
+    log.close()
+    return given
+
+
+def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
+    [id] = logged(tmp_path, SURVIVAL)
+    store = FeedbackStore(tmp_path)
+    about = {"project": "titanic", "version": "3", "variant": "champion"}
+    wrong, right = {"survived": False}, {"survived": True}
+    assert store.attach(id=id, truth=wrong) == Attached(
+        "recorded", **about, score=0.0, revision=1, previous=None
+    )
+    assert store.attach(id=id, truth=wrong) == Attached(
+        "unchanged", **about, score=0.0, revision=1, previous=wrong
+    )
+    assert store.attach(id=id.upper(), truth=right) == Attached(
+        "replaced", **about, score=1.0, revision=2, previous=wrong
+    )
+    # In another process's place: all of it is on disk.
+    again = FeedbackStore(tmp_path)
+    said = again.history(id=id)
+    assert [(each.revision, each.truth, each.score) for each in said] == [
+        (1, wrong, 0.0),
+        (2, right, 1.0),
+    ]
+    assert time.time() - 60 < said[0].received <= said[1].received <= time.time()
+    [only] = again.summary("titanic")
+    assert (only.version, only.variant, only.n, only.mean) == ("3", "champion", 1, 1.0)
+    assert only.variance is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "score"),
+    [
+        ({"probability": 0.75}, {"probability": 1}, -0.25),
+        ({"survived": True, "probability": 0.75}, {"survived": True, "probability": 0.25}, 0.25),
+        ({"label": "ham"}, {"label": "ham"}, 1.0),
+        ({"label": "ham"}, {"label": "spam"}, 0.0),
+        ({"label": None}, {"label": None}, 1.0),
+        ({"label": None}, {"label": "spam"}, 0.0),
+        ({"label": "ham"}, {"label": None}, 0.0),
+        ({"digit": 7}, {"digit": 7}, 1.0),
+        ({"digit": 7}, {"digit": 7.0}, 1.0),
+        ({"digit": 7}, {"digit": 1}, 0.0),
+        ({"price": None}, {"price": 2.5}, None),
+        ({"boxes": [1, 2]}, {"boxes": [1, 2]}, None),
+        ({"boxes": [1], "label": "cat"}, {"boxes": [2], "label": "cat"}, 1.0),
+    ],
+)
+def test_each_kind_of_field_has_its_score(
+    tmp_path: Path, answer: dict[str, Any], truth: dict[str, Any], score: float | None
+) -> None:
+    [id] = logged(tmp_path, [answer])
+    assert FeedbackStore(tmp_path).attach(id=id, truth=truth).score == score
+
+
+def test_a_reward_is_the_score_also_without_a_truth(tmp_path: Path) -> None:
+    [id] = logged(tmp_path, SURVIVAL)
+    store = FeedbackStore(tmp_path)
+    assert store.attach(id=id, reward=12.5).score == 12.5
+    assert store.attach(id=id, reward=12.5).status == "unchanged"
+    both = store.attach(id=id, truth={"survived": False}, reward=-1)
+    assert (both.status, both.score) == ("replaced", -1.0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "row", "reward", "message"),
+    [
+        ({"alive": True}, 0, None, "truth.alive: not a field .* has probability, survived"),
+        ({"alive": True}, 0, 1.0, "truth.alive: not a field"),
+        ({"survived": "yes"}, 0, None, "truth.survived: must be true or false .* got 'yes'"),
+        ({"survived": 1}, 0, None, "truth.survived: must be true or false"),
+        ({"probability": True}, 0, None, "truth.probability: must be a number"),
+        ({"probability": None}, 0, None, "truth.probability: .* leave it out"),
+        ({"probability": math.nan}, 0, None, "truth.probability: must be a finite number"),
+        ({"probability": 10**400}, 0, None, "truth.probability: must be a finite number"),
+        ({}, 0, None, "must hold at least one field of the answer .* or a reward"),
+        (None, 0, math.inf, "reward: must be a finite number"),
+        ({"survived": True}, 1, None, "row: the prediction has one row: 0; got 1"),
+        ({"survived": True}, -1, None, "row: .* got -1"),
+    ],
+)
+def test_a_truth_that_does_not_fit_is_refused_and_nothing_is_kept(
+    tmp_path: Path, truth: dict[str, Any] | None, row: int, reward: float | None, message: str
+) -> None:
+    [id] = logged(tmp_path, SURVIVAL)
+    store = FeedbackStore(tmp_path)
+    with pytest.raises(BadTruth, match=message):
+        store.attach(id=id, truth=truth, row=row, reward=reward)
+    assert store.history(id=id, row=row) == []
+    # And the store goes on.
+    assert store.attach(id=id, truth={"survived": True}).status == "recorded"
+
+
+def test_each_row_of_a_batch_has_its_own_truth(tmp_path: Path) -> None:
+    [id] = logged(tmp_path, SURVIVAL * 3)
+    store = FeedbackStore(tmp_path)
+    told = [store.attach(id=id, truth={"survived": row == 1}, row=row) for row in range(3)]
+    assert [each.score for each in told] == [0.0, 1.0, 0.0]
+    assert [each.status for each in told] == ["recorded"] * 3
+    with pytest.raises(BadTruth, match="rows 0 to 2; got 3"):
+        store.attach(id=id, truth={"survived": True}, row=3)
+
+
+def test_an_id_that_has_no_record_is_told_why(tmp_path: Path) -> None:
+    store = FeedbackStore(tmp_path)
+    truth = {"survived": True}
+    with pytest.raises(MalformedId, match="must be a UUID .* got 'titanic'"):
+        store.attach(id="titanic", truth=truth)
+    with pytest.raises(UnknownPrediction, match="no prediction"):
+        store.attach(id=str(uuid.uuid4()), truth=truth)
+    never = ids.compose(milliseconds=int(time.time() * 1000), count=0, segment=77, offset=0)
+    with pytest.raises(UnknownPrediction, match=never):
+        store.attach(id=never, truth=truth)
+    down = ids.compose(milliseconds=int(time.time() * 1000), count=0, segment=0, offset=5)
+    with pytest.raises(NotLogged, match="while the log was down"):
+        store.attach(id=down, truth=truth)
+
+
+def test_feedback_finds_predictions_that_were_compacted_since(tmp_path: Path) -> None:
+    given = logged(tmp_path, SURVIVAL, times=50)
+    store = FeedbackStore(tmp_path)
+    assert store.attach(id=given[0], truth={"survived": True}).status == "recorded"
+    assert compact(tmp_path, seconds=0).records == 50
+    assert store.attach(id=given[0], truth={"survived": True}).status == "unchanged"
+    for id in given[1:]:
+        assert store.attach(id=id, truth={"survived": False}).status == "recorded"
+    assert store.summary("titanic")[0].n == 50
+
+
+def test_feedback_for_a_prediction_that_is_still_in_an_open_segment(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    id = log.next_id()
+    assert log.append(
+        line(
+            id=id,
+            project="titanic",
+            version="1",
+            digest="cd" * 32,
+            variant="challenger",
+            inputs=b"{}",
+            outputs=json.dumps(SURVIVAL).encode(),
+            seconds=0.1,
+        )
+    )
+    told = FeedbackStore(tmp_path).attach(id=id, truth={"survived": True})
+    assert (told.variant, told.version, told.score) == ("challenger", "1", 1.0)
+    log.close()
+
+
+BOTH = """
+import sys
+from pathlib import Path
+from slipway.predictions.feedback import FeedbackStore
+sys.stdin.readline()
+store = FeedbackStore(Path(sys.argv[1]))
+for number, id in enumerate(sys.argv[3:]):
+    store.attach(id=id, truth={"probability": (number + float(sys.argv[2])) / 100})
+"""
+
+
+def test_two_processes_attach_at_once_and_no_revision_is_lost(tmp_path: Path) -> None:
+    shared = logged(tmp_path, SURVIVAL, times=1) * 20
+    own = logged(tmp_path, SURVIVAL, times=10)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", BOTH, tmp_path, str(shift), *shared, *own],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        for shift in (0.0, 0.5)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    assert [child.wait(40) for child in children] == [0, 0]
+    store = FeedbackStore(tmp_path)
+    said = store.history(id=shared[0])
+    assert [each.revision for each in said] == list(range(1, 41))
+    wanted = {(number + shift) / 100 for number in range(20) for shift in (0.0, 0.5)}
+    assert {each.truth["probability"] for each in said} == wanted
+    assert all(len(store.history(id=id)) == 2 for id in own)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    scores=st.lists(
+        st.tuples(st.sampled_from(["champion", "challenger"]), st.floats(-1e6, 1e6)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_the_summary_is_the_mean_and_variance_of_each_variant(
+    tmp_path: Path, scores: list[tuple[str, float]]
+) -> None:
+    folder = tmp_path / uuid.uuid4().hex
+    rows = SURVIVAL * len(scores)
+    records = {
+        variant: logged(folder, rows, version=version, variant=variant)[0]
+        for variant, version in (("champion", "3"), ("challenger", "4"))
+    }
+    store = FeedbackStore(folder)
+    for row, (variant, score) in enumerate(scores):
+        store.attach(id=records[variant], reward=score, row=row)
+    found = {each.variant: each for each in store.summary("titanic")}
+    assert set(found) == {variant for variant, _ in scores}
+    for variant, each in found.items():
+        values = [score for name, score in scores if name == variant]
+        assert each.version == {"champion": "3", "challenger": "4"}[variant]
+        assert each.n == len(values)
+        assert each.mean == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-6)
+        if len(values) > 1:
+            wanted = statistics.variance(values)
+            assert each.variance == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+        else:
+            assert each.variance is None
+    store.close()
+
+
+def test_the_summary_counts_predictions_made_since_and_of_one_project(tmp_path: Path) -> None:
+    early = logged(tmp_path, SURVIVAL, times=3)
+    time.sleep(0.02)
+    middle = time.time()
+    late = logged(tmp_path, SURVIVAL, times=2)
+    store = FeedbackStore(tmp_path)
+    for id in early + late:
+        store.attach(id=id, truth={"survived": True})
+    assert store.summary("titanic")[0].n == 5
+    assert store.summary("titanic", since=middle)[0].n == 2
+    assert store.summary("titanic", since=time.time()) == []
+    assert store.summary("spam") == []
