@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := True
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test check repro readme lock clean
+.PHONY: help env up down test check repro readme bench lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ repro: env ## bring every project up to date; JOBS=2 trains two side by side
 
 readme: env ## write the last runs' figures and pictures into the READMEs
 	@$(BIN)/slipway readme
+
+bench: env ## measure the model server beside others; an idle machine, 25 minutes
+	@$(BIN)/python -m benchmarks
 
 lock: ## resolve pyproject.toml into the locks again
 	@$(PYTHON) infra/environment/environment.py lock

@@ -10,6 +10,7 @@ import typer
 from slipway import home
 from slipway.access import commands as keys
 from slipway.policy import commands as policies
+from slipway.scoring.commands import score
 from slipway.triton import commands as triton
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ ProjectFolder = Annotated[
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(triton.app, name="triton")
+app.command()(score)
 
 
 class Fault(Exception):
@@ -187,7 +189,9 @@ def down() -> None:
 def main() -> None:
     home.silence_telemetry()
     try:
-        app(standalone_mode=False)
+        # Outside its standalone mode click returns the status of a typer.Exit.
+        if status := app(standalone_mode=False):
+            sys.exit(status)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except (typer.Abort, KeyboardInterrupt):

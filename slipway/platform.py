@@ -63,8 +63,7 @@ class Service:
 
 
 def services() -> list[Service]:
-    python, top = sys.executable, home.root()
-    mlflow, predict = (home.port(name) for name in ("mlflow", "predict"))
+    python, mlflow = sys.executable, home.port("mlflow")
     database = f"sqlite:///{home.home() / 'mlflow.db'}"
     return [
         Service(
@@ -80,15 +79,9 @@ def services() -> list[Service]:
         ),
         Service(
             "predict",
-            (
-                *(python, "-m", "bentoml", "serve", "services.predict.service:Predict"),
-                *("--working-dir", str(top), "--host", home.LOOPBACK, "--port", str(predict)),
-            ),
-            "/readyz",
-            {
-                "MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}",
-                "BENTOML_HOME": str(home.home() / "bentoml"),
-            },
+            (*(python, "-m", "services.predict"),),
+            "/v1/ready",
+            {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}"},
         ),
     ]
 
@@ -160,9 +153,6 @@ def start(service: Service) -> None:
     if process is None:
         service.note.parent.mkdir(parents=True, exist_ok=True)
         service.log.parent.mkdir(parents=True, exist_ok=True)
-        if service.name == "predict":
-            # Counters of processes that are gone must not come back.
-            shutil.rmtree(home.home() / "bentoml" / "prometheus_multiproc_dir", ignore_errors=True)
         with service.log.open("ab") as log:
             child = subprocess.Popen(
                 service.command,

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -66,6 +67,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@cache
+def grpc_port() -> int:
+    """Of the model server that the `server` fixture starts."""
+    return free_port()
+
+
 @contextmanager
 def running(
     *command: object, env: dict[str, str], log: Path, ready: str
@@ -106,11 +113,10 @@ def running(
 def server(
     trained: dict, serving_python: Path, own_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    """The model server under BentoML with serving packages alone, asking a real MLflow server."""
+    """The model server with serving packages alone, asking a real MLflow server."""
     logs = tmp_path_factory.mktemp("logs")
     mlflow, predict = (f"http://{home.LOOPBACK}:{free_port()}" for _ in range(2))
     database = f"sqlite:///{own_home / 'mlflow.db'}"
-    serve = ["-m", "bentoml", "serve", "services.predict.service:Predict", "--working-dir", ROOT]
     with (
         running(
             *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database),
@@ -120,17 +126,18 @@ def server(
             ready=f"{mlflow}/health",
         ),
         running(
-            *(serving_python, *serve, "--host", home.LOOPBACK),
-            *("--port", predict.rpartition(":")[2]),
+            *(serving_python, "-m", "services.predict"),
             env={
                 "MLFLOW_TRACKING_URI": mlflow,
-                "BENTOML_HOME": str(logs / "bentoml"),
                 "PYTHONPATH": str(ROOT),
+                "SLIPWAY_PREDICT_PORT": predict.rpartition(":")[2],
+                "SLIPWAY_PREDICT_WORKERS": "2",
+                "SLIPWAY_PREDICT_GRPC_PORT": str(grpc_port()),
                 "SLIPWAY_PREDICT_RELOAD_SECONDS": "0.3",
                 "SLIPWAY_PREDICT_BODY_BYTES": "3000000",
             },
             log=logs / "predict.log",
-            ready=f"{predict}/readyz",
+            ready=f"{predict}/v1/ready",
         ),
         httpx.Client(base_url=predict, timeout=30) as client,
     ):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psutil
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from services.predict.endpoint import FAILED, Predict, reply_problem
 from services.predict.fleet import Fleet
 from services.predict.guard import Guard
 from services.predict.handover import LISTEN, inherited
+from services.predict.oip.http import Infer
 from services.predict.recording import Recorder
 from services.predict.settings import Settings
 from services.predict.watch import Watch, page
@@ -42,10 +44,12 @@ class App:
         self.recorder = Recorder(settings)
         self.watch = Watch(settings.inline_seconds, page(beat))
         self.predict = Predict(self.fleet, self.guard, self.recorder, self.watch, settings)
+        self.infer = Infer(self.predict)
         self.state = State({"fleet": self.fleet, "settings": settings})
         self.rest: FastAPI = pages.create(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._grpc: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -61,6 +65,9 @@ class App:
                 name = found[1]
             if name is not None:
                 await self._guarded(self.predict(name, scope, receive, send), send)
+                return
+            if found := INFER.fullmatch(path):
+                await self._guarded(self.infer(found[1], found[2], scope, receive, send), send)
                 return
         await self.rest(scope, receive, send)
 
@@ -97,10 +104,16 @@ class App:
             )
         self._tasks = [asyncio.create_task(self._turn())]
         await self.fleet.look()
+        if self.settings.grpc_port:
+            from services.predict.oip import grpc
+
+            self._grpc = await grpc.start(self)
         parts = (self.fleet.follow(), self._measure())
         self._tasks += [asyncio.create_task(part) for part in parts]
 
     async def stop(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(self.settings.drain_seconds)
         for task in self._tasks:
             task.cancel()
         await self.predict.finish(5)
@@ -140,11 +153,11 @@ def create_app(settings: Settings | None = None, *, beat: int | None = None) -> 
 
 
 @asynccontextmanager
-async def running(app: App) -> AsyncIterator[App]:
+async def running(app: App) -> AsyncIterator[None]:
     """The application outside of any server, as its lifespan would run it."""
     await app.start()
     try:
-        yield app
+        yield
     finally:
         await app.stop()
 

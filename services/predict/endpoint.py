@@ -61,6 +61,10 @@ async def reply_problem(send: Send, problem: Problem) -> None:
     await reply(send, problem.status, PROBLEM, problem.body(), *more)
 
 
+def _payload(identifier: str, unit: Unit, answered: Answered) -> bytes:
+    return b'{"id":"%b%b%b}' % (identifier.encode(), unit.middle, answered.predictions)
+
+
 class Predict:
     """Answers from the fleet; what belongs to HTTP stands here, and nothing of models."""
 
@@ -103,7 +107,8 @@ class Predict:
                 if problem.status < 500 or unit is champion:
                     return problem_bytes(problem)
                 continue
-            payload = self._finished(served, unit, headers, body, answered, start)
+            identifier = self.finished(served, unit, headers, body, answered, start)
+            payload = _payload(identifier, unit, answered)
             return OK % len(payload) + payload
         return None
 
@@ -117,16 +122,16 @@ class Predict:
             body = await self._body(scope, receive, headers)
             unit = routing.choose(served, headers, body)
             answered, unit = await self.answered(served, unit, body)
-            payload = self._finished(served, unit, headers, body, answered, start)
+            identifier = self.finished(served, unit, headers, body, answered, start)
         except Problem as problem:
             self.count(name, unit, problem)
             await reply_problem(send, problem)
         except bodies.Disconnected:
             metrics.REFUSED.labels("disconnected").inc()
         else:
-            await reply(send, 200, JSON, payload)
+            await reply(send, 200, JSON, _payload(identifier, unit, answered))
 
-    def _finished(
+    def finished(
         self,
         served: Served,
         unit: Unit,
@@ -134,8 +139,8 @@ class Predict:
         body: bytes,
         answered: Answered,
         start: float,
-    ) -> bytes:
-        """The answer on record, counted, and as the caller gets it."""
+    ) -> str:
+        """The answer counted and on record: the id of the record."""
         seconds, traceparent = perf_counter() - start, headers.get(b"traceparent")
         identifier = self.recorder.record(unit, body, answered, seconds, traceparent)
         unit.done.append(
@@ -143,7 +148,7 @@ class Predict:
         )
         if served.policy.shadow:
             self._shadow(served, body, identifier, traceparent)
-        return b'{"id":"%b%b%b}' % (identifier.encode(), unit.middle, answered.predictions)
+        return identifier
 
     def served(self, name: str) -> Served:
         """Raises Problem: no such model."""

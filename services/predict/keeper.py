@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -241,15 +240,19 @@ def tidy(settings: Settings, stopping: threading.Event) -> None:
 
 
 def run_jobs(settings: Settings, stopping: threading.Event) -> None:
+    """One batch job after another; one that runs when we stop is taken up by the next keeper."""
     from slipway.scoring.jobs import JobRunner, Jobs
 
-    runner: Any = JobRunner(Jobs(settings.folder / "jobs"))
-    try:
-        while not stopping.is_set():
-            if not runner.run_next():
-                stopping.wait(0.3)
-    finally:
+    runner = JobRunner(Jobs(settings.folder / "jobs"))
+
+    def end() -> None:
+        stopping.wait()
         runner.close()
+
+    threading.Thread(target=end, name="end of jobs").start()
+    while not stopping.is_set():
+        if not runner.run_next():
+            stopping.wait(0.3)
 
 
 def main() -> None:

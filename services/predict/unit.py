@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, TypeVar
 
 from services.predict import metrics
@@ -14,6 +15,8 @@ from services.predict.backend import Source
 from services.predict.engine import Answered, Engine
 from services.predict.explaining import explained
 from services.predict.host import Host, HostFailed, ModelRaised
+from services.predict.oip.bounds import Bounds
+from services.predict.oip.columns import Column, columns_of
 from services.predict.problem import Problem
 from services.predict.settings import Settings
 from services.predict.snapshot import Profile, Version
@@ -85,6 +88,19 @@ class Unit:
             metrics.observe_many(self._inferring, inferring)
             self._rows.inc(sum(rows))
             self._answered.inc(len(done))
+
+    @cached_property
+    def inputs(self) -> tuple[Column, ...]:
+        """The record as tensors."""
+        return columns_of(self.version.profile.input_schema)
+
+    @cached_property
+    def outputs(self) -> tuple[Column, ...]:
+        return columns_of(self.version.profile.output_schema)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        return Bounds(self.inputs)
 
     @property
     def busy_now(self) -> bool:
@@ -172,6 +188,19 @@ class Unit:
                 return await self.isolated.answer(body)
             assert self.batcher is not None
             return await self.batcher.answer(body)
+        finally:
+            self.calls -= 1
+
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Other work with the loaded model, in its threads.
+
+        Raises:
+            Problem: refused, failed or too slow.
+        """
+        assert self.batcher is not None
+        self.calls += 1
+        try:
+            return await self.batcher.beside(work, *arguments)
         finally:
             self.calls -= 1
 

@@ -1,0 +1,434 @@
+"""Requests and responses of the protocol, in JSON and in its binary tensor extension."""
+
+import base64
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic_core import from_json, to_json
+
+from services.predict.oip.columns import RECORDS, Column
+from services.predict.problem import Problem
+
+# Little-endian on the wire, as on every machine that numpy is likely to meet.
+DTYPES = {
+    "BOOL": "?",
+    **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+}
+EXACT = 2**53  # beyond it whole numbers are no longer all held by a double
+
+
+@dataclass
+class Wanted:
+    """An output that the caller asked for."""
+
+    name: str
+    binary: bool
+
+
+@dataclass
+class Inference:
+    """A request, decoded: a column for each tensor."""
+
+    id: str | None
+    rows: int
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    """Numbers and flags, (rows,), in the field's own datatype."""
+    lists: dict[str, list[Any]] = field(default_factory=dict)
+    """Texts, bytes and nested values, and numbers of which some are unknown."""
+    records: list[bytes] | None = None
+    """A JSON record a row, when the caller sent them so."""
+    wanted: list[Wanted] | None = None
+    binary: bool = False
+    """Answer every output in binary, unless it says otherwise."""
+
+
+def refuse(tensor: str, told: str) -> Problem:
+    return Problem(422, "Invalid tensor", f"{tensor}: {told}")
+
+
+def decode(
+    body: bytes, *, json_length: int | None, columns: tuple[Column, ...], most_rows: int
+) -> Inference:
+    """The request in `body`, of which the first `json_length` bytes are JSON, or all.
+
+    Raises:
+        Problem: 400 for what is no message of this protocol, 422 for tensors that do not fit.
+    """
+    length = len(body) if json_length is None else json_length
+    if not 0 <= length <= len(body):
+        told = f"Inference-Header-Content-Length must be 0 to {len(body)}, got {length}"
+        raise Problem(400, "Malformed request", told)
+    try:
+        head = from_json(body[:length])
+    except ValueError as error:
+        raise Problem(400, "Malformed JSON", str(error)) from None
+    if not isinstance(head, dict) or not isinstance(head.get("inputs"), list):
+        raise Problem(400, "Malformed request", "it must be an object with a list `inputs`")
+    inference = Inference(id=_text(head, "id"), rows=-1)
+    _read_outputs(inference, head)
+    rest = memoryview(body)[length:]
+    for tensor in head["inputs"]:
+        name, rows, content, rest = _tensor(tensor, rest, most_rows)
+        add(inference, name, rows, content, columns)
+    if len(rest):
+        raise Problem(400, "Malformed request", f"{len(rest)} bytes follow the last tensor")
+    return complete(inference, columns)
+
+
+def add(
+    inference: Inference, name: str, rows: int, content: "Content", columns: tuple[Column, ...]
+) -> None:
+    """Take up one more tensor.
+
+    Raises:
+        Problem: it does not fit the model or the tensors before it.
+    """
+    if inference.rows not in (-1, rows):
+        raise refuse(name, f"has {rows} rows, the tensors before it {inference.rows}")
+    inference.rows = rows
+    if name in inference.arrays or name in inference.lists or inference.records is not None:
+        raise refuse(name, f"is one too many: each tensor once, or {RECORDS} alone")
+    column = next((each for each in columns if each.name == name), None)
+    put(inference, name, column, content, columns)
+
+
+def complete(inference: Inference, columns: tuple[Column, ...]) -> Inference:
+    """Raises Problem: a tensor is missing, or there is no row."""
+    if inference.rows < 1:
+        raise Problem(422, "Invalid tensor", "inputs: at least one tensor with a row is needed")
+    if inference.records is None:
+        for column in columns:
+            sent = column.name in inference.arrays or column.name in inference.lists
+            if column.required and not sent:
+                raise refuse(column.name, f"is missing; it must be {column.datatype} [rows]")
+    elif inference.arrays or inference.lists:
+        raise refuse(RECORDS, "holds whole records; send no other tensor beside it")
+    return inference
+
+
+@dataclass
+class Content:
+    """One tensor's values: an array, or a list of bytes or JSON values."""
+
+    datatype: str
+    values: Any
+    binary: bool
+
+
+def put(
+    inference: Inference,
+    name: str,
+    column: Column | None,
+    content: Content,
+    columns: tuple[Column, ...],
+) -> None:
+    """Take up a tensor as the column that it stands for.
+
+    Raises:
+        Problem: there is no such field, or its values do not fit.
+    """
+    if column is None:
+        if name != RECORDS:
+            known = ", ".join(each.name for each in columns)
+            raise refuse(name, f"is no field of this model; it has {known}")
+        if content.datatype != "BYTES":
+            raise refuse(name, f"must be BYTES, got {content.datatype}")
+        inference.records = [_record(each) for each in content.values]
+    elif column.kind in ("str", "bytes", "json"):
+        if content.datatype != "BYTES":
+            raise refuse(name, f"must be BYTES, got {content.datatype}")
+        inference.lists[name] = [_value(column, each, content.binary) for each in content.values]
+    elif isinstance(content.values, np.ndarray):
+        values = content.values
+        unknown = np.isnan(values) if column.nullable and values.dtype.kind == "f" else None
+        if unknown is not None and unknown.any():
+            known = iter(_fitted(column, values[~unknown]).tolist())
+            inference.lists[name] = [None if gap else next(known) for gap in unknown.tolist()]
+        else:
+            inference.arrays[name] = _fitted(column, values)
+    else:
+        raise refuse(name, f"must be {column.datatype}, got {content.datatype}")
+
+
+def _record(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise refuse(RECORDS, "must hold texts, a JSON record each")
+
+
+def _value(column: Column, value: Any, binary: bool) -> Any:
+    """What pydantic reads from JSON: base64 for bytes."""
+    if value is None or (not value and column.nullable and column.kind != "json"):
+        return None
+    if column.kind == "bytes":
+        if binary:
+            return base64.urlsafe_b64encode(value).decode()
+        return value
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise refuse(column.name, f"is not UTF-8: {error.reason}") from None
+    if column.kind == "json":
+        if not isinstance(value, str):
+            return value
+        try:
+            return from_json(value)
+        except ValueError as error:
+            raise refuse(column.name, f"is no JSON: {error}") from None
+    return value
+
+
+def _fitted(column: Column, values: np.ndarray) -> np.ndarray:
+    """In the column's own datatype, where nothing is lost by it."""
+    kind = values.dtype.kind
+    if column.kind == "bool":
+        if kind == "b":
+            return values
+        raise refuse(column.name, "must be BOOL")
+    if kind == "b":
+        raise refuse(column.name, f"must be {column.datatype}, got BOOL")
+    if column.kind == "float":
+        if kind in "iu" and values.dtype.itemsize == 8 and len(values):
+            extreme = max(abs(int(values.min())), abs(int(values.max())))
+            if extreme > EXACT:
+                raise refuse(column.name, f"holds {extreme}, which FP64 does not hold exactly")
+        return values.astype(np.float64, copy=False)
+    if kind == "f":
+        if not np.isfinite(values).all() or (values != np.trunc(values)).any():
+            raise refuse(column.name, "must hold whole numbers")
+        if len(values) and np.abs(values).max() > EXACT:
+            raise refuse(column.name, "holds numbers too large for whole ones in floating point")
+    if kind == "u" and len(values) and int(values.max()) > np.iinfo(np.int64).max:
+        raise refuse(column.name, "holds a number over 2^63 - 1")
+    return values.astype(np.int64, copy=False)
+
+
+def _text(head: dict[str, Any], name: str) -> str | None:
+    value = head.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Problem(400, "Malformed request", f"{name}: must be a text")
+    return value
+
+
+def _read_outputs(inference: Inference, head: dict[str, Any]) -> None:
+    parameters = _parameters(head, "parameters")
+    inference.binary = parameters.get("binary_data_output") is True
+    outputs = head.get("outputs")
+    if outputs is None:
+        return
+    if not isinstance(outputs, list):
+        raise Problem(400, "Malformed request", "outputs: must be a list")
+    inference.wanted = []
+    for each in outputs:
+        if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+            raise Problem(400, "Malformed request", "outputs: each must be an object with a name")
+        binary = _parameters(each, "outputs").get("binary_data", inference.binary)
+        inference.wanted.append(Wanted(each["name"], binary is True))
+
+
+def _parameters(holder: dict[str, Any], place: str) -> dict[str, Any]:
+    found = holder.get("parameters")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise Problem(400, "Malformed request", f"{place}: parameters must be an object")
+    return found
+
+
+def _tensor(tensor: Any, rest: memoryview, most_rows: int) -> tuple[str, int, Content, memoryview]:
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+        raise Problem(400, "Malformed request", "inputs: each must be an object with a name")
+    name, datatype = tensor["name"], tensor.get("datatype")
+    if datatype != "BYTES" and datatype not in DTYPES:
+        shown = datatype if isinstance(datatype, str) else type(datatype).__name__
+        raise refuse(name, f"datatype must be one of BYTES, {', '.join(DTYPES)}, got {shown}")
+    rows = rows_of(name, tensor.get("shape"), most_rows)
+    size = _parameters(tensor, name).get("binary_data_size")
+    if size is None:
+        return name, rows, _from_json(name, datatype, rows, tensor.get("data")), rest
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+        raise refuse(name, f"binary_data_size must be 0 to {len(rest)}, what follows; got {size}")
+    return name, rows, from_binary(name, datatype, rows, rest[:size]), rest[size:]
+
+
+def rows_of(name: str, shape: Any, most_rows: int) -> int:
+    """Raises Problem: the shape is not [rows] or [rows, 1], or they are too many."""
+    whole = isinstance(shape, list) and all(
+        isinstance(each, int) and not isinstance(each, bool) for each in shape
+    )
+    if not whole or len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+        raise refuse(name, f"shape must be [rows] or [rows, 1], got {str(shape)[:60]}")
+    rows: int = shape[0]
+    if not 1 <= rows <= most_rows:
+        raise refuse(name, f"must have 1 to {most_rows} rows, got {rows}")
+    return rows
+
+
+def _from_json(name: str, datatype: str, rows: int, data: Any) -> Content:
+    if not isinstance(data, list):
+        raise refuse(name, "has neither a list `data` nor the parameter binary_data_size")
+    if len(data) == rows and all(isinstance(each, list) and len(each) == 1 for each in data):
+        data = [each[0] for each in data]
+    if len(data) != rows:
+        raise refuse(name, f"has {len(data)} values, its shape says {rows}")
+    if datatype == "BYTES":
+        for each in data:
+            if not (each is None or isinstance(each, str)):
+                raise refuse(name, f"must hold texts, got {type(each).__name__}")
+        return Content(datatype, data, binary=False)
+    allowed = bool if datatype == "BOOL" else (int, float) if datatype[:2] == "FP" else int
+    for each in data:
+        right = isinstance(each, allowed) and (datatype == "BOOL" or not isinstance(each, bool))
+        if each is not None and not right:
+            raise refuse(name, f"must hold {datatype}, got {str(each)[:40]!r}")
+    if None in data:
+        if datatype[:2] != "FP":
+            raise refuse(name, f"null is no {datatype}; leave the tensor out, or send FP64")
+        data = [np.nan if each is None else each for each in data]
+    try:
+        with np.errstate(over="ignore"):
+            return Content(datatype, np.array(data, dtype=DTYPES[datatype]), binary=False)
+    except OverflowError:
+        raise refuse(name, f"holds a number that {datatype} does not") from None
+
+
+def from_binary(name: str, datatype: str, rows: int, content: memoryview) -> Content:
+    """Raises Problem: it holds more or fewer values than rows."""
+    if datatype == "BYTES":
+        return Content(datatype, _elements(name, rows, content), binary=True)
+    dtype = np.dtype(DTYPES[datatype])
+    if len(content) != rows * dtype.itemsize:
+        raise refuse(
+            name, f"needs {rows * dtype.itemsize} bytes for {rows} rows, got {len(content)}"
+        )
+    if datatype == "BOOL" and len(content) and max(content) > 1:
+        raise refuse(name, "BOOL must be 0 or 1")
+    return Content(datatype, np.frombuffer(content, dtype=dtype), binary=True)
+
+
+def _elements(name: str, rows: int, content: memoryview) -> list[bytes]:
+    """Each behind its length, four bytes."""
+    found: list[bytes] = []
+    place = 0
+    while place < len(content):
+        if place + 4 > len(content):
+            raise refuse(name, "ends within a length")
+        (size,) = struct.unpack_from("<I", content, place)
+        place += 4
+        if place + size > len(content):
+            raise refuse(name, f"ends within value {len(found)}, of {size} bytes")
+        found.append(bytes(content[place : place + size]))
+        place += size
+        if len(found) > rows:
+            break
+    if len(found) != rows:
+        raise refuse(name, f"has {len(found)} values, its shape says {rows}")
+    return found
+
+
+def as_json(inference: Inference) -> bytes:
+    """The list of records that the tensors stand for, validated by nobody yet."""
+    if inference.records is not None:
+        return b"[" + b",".join(inference.records) + b"]"
+    columns = {name: array.tolist() for name, array in inference.arrays.items()} | inference.lists
+    names = list(columns)
+    rows = zip(*columns.values(), strict=True)
+    return to_json([dict(zip(names, row, strict=True)) for row in rows], inf_nan_mode="constants")
+
+
+def columns_of_answers(predictions: bytes, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """From a JSON list of answers, their fields: arrays of numbers and flags, lists of the rest."""
+    answers = from_json(predictions)
+    told: dict[str, Any] = {}
+    for column in columns:
+        values = [each.get(column.name) for each in answers]
+        if column.kind in ("bool", "int", "float") and None not in values:
+            told[column.name] = np.array(values, dtype=DTYPES[column.datatype])
+        elif column.kind == "float":
+            told[column.name] = np.array([np.nan if v is None else v for v in values])
+        else:
+            told[column.name] = values
+    return told
+
+
+def encode(
+    outputs: dict[str, Any],
+    columns: tuple[Column, ...],
+    inference: Inference,
+    *,
+    about: dict[str, Any],
+) -> tuple[bytes, int | None]:
+    """The response's body, and the length of its JSON when tensors follow it in binary.
+
+    Raises:
+        Problem: an output was asked for that there is not.
+    """
+    told, tail = [], []
+    for column, binary in chosen(columns, inference):
+        values = outputs[column.name]
+        tensor: dict[str, Any] = {
+            "name": column.name,
+            "datatype": column.datatype,
+            "shape": [len(values)],
+        }
+        if binary:
+            content = raw(column, values)
+            tensor["parameters"] = {"binary_data_size": len(content)}
+            tail.append(content)
+        elif isinstance(values, np.ndarray):
+            tensor["data"] = values.tolist()
+        else:
+            tensor["data"] = [_as_text(column, value) for value in values]
+        told.append(tensor)
+    head = to_json({**about, "outputs": told}, inf_nan_mode="null")
+    return (head + b"".join(tail), len(head)) if tail else (head, None)
+
+
+def chosen(columns: tuple[Column, ...], inference: Inference) -> list[tuple[Column, bool]]:
+    """The outputs to answer, and whether each in binary.
+
+    Raises:
+        Problem: one was asked for that there is not.
+    """
+    if inference.wanted is None:
+        return [(column, inference.binary) for column in columns]
+    by_name = {column.name: column for column in columns}
+    for wanted in inference.wanted:
+        if wanted.name not in by_name:
+            known = ", ".join(by_name)
+            raise Problem(422, "Unknown output", f"{wanted.name}: this model answers {known}")
+    return [(by_name[wanted.name], wanted.binary) for wanted in inference.wanted]
+
+
+def raw(column: Column, values: Any) -> bytes:
+    """A tensor's bytes on the wire."""
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values, dtype=DTYPES[column.datatype]).tobytes()
+    parts = []
+    for value in values:
+        content = _as_bytes(column, value)
+        parts += [struct.pack("<I", len(content)), content]
+    return b"".join(parts)
+
+
+def _as_text(column: Column, value: Any) -> Any:
+    if column.kind == "json" and value is not None:
+        return to_json(value).decode()
+    return value
+
+
+def _as_bytes(column: Column, value: Any) -> bytes:
+    if value is None:
+        return b""
+    if column.kind == "json":
+        return to_json(value)
+    if column.kind == "bytes":
+        return base64.urlsafe_b64decode(value)
+    return str(value).encode()

@@ -1,0 +1,91 @@
+"""A record as tensors: one a field, of shape [rows].
+
+| field | datatype | unknown |
+| --- | --- | --- |
+| bool | BOOL | JSON null |
+| int | INT64 | JSON null, or not-a-number in FP64 |
+| float | FP64 | JSON null, or not-a-number |
+| str | BYTES, UTF-8 | JSON null, or empty where the field may be null |
+| bytes | BYTES; base64 in JSON | JSON null, or empty where the field may be null |
+| anything nested | BYTES, holding JSON | JSON null |
+
+The tensor of a field with a default may be left out. Instead of them all, one BYTES tensor called
+`records` may hold a JSON record a row.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["bool", "int", "float", "str", "bytes", "json"]
+DATATYPES: dict[Kind, str] = {
+    "bool": "BOOL",
+    "int": "INT64",
+    "float": "FP64",
+    "str": "BYTES",
+    "bytes": "BYTES",
+    "json": "BYTES",
+}
+KINDS: dict[str, Kind] = {
+    "boolean": "bool",
+    "integer": "int",
+    "number": "float",
+    "string": "str",
+}
+BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+UNCHECKED = frozenset({"multipleOf", "enum", "const", "not", "allOf", "oneOf"})
+RECORDS = "records"
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: Kind
+    nullable: bool
+    required: bool
+    bounds: dict[str, float]
+    checkable: bool
+    """Whether its constraints are bounds and nothing else."""
+
+    @property
+    def datatype(self) -> str:
+        return DATATYPES[self.kind]
+
+
+def columns_of(schema: dict[str, Any]) -> tuple[Column, ...]:
+    """Of a record's JSON schema, in the order of its fields."""
+    required = set(schema.get("required", ()))
+    return tuple(
+        _column(name, field, name in required) for name, field in schema["properties"].items()
+    )
+
+
+def _column(name: str, field: dict[str, Any], required: bool) -> Column:
+    choices = field.get("anyOf", [field])
+    known = [each for each in choices if each.get("type") != "null"]
+    own = known[0] if len(known) == 1 else {}
+    kind: Kind = KINDS.get(own.get("type", ""), "json")
+    if kind == "str" and "base64" in own.get("format", ""):
+        kind = "bytes"
+    return Column(
+        name=name,
+        kind=kind,
+        nullable=len(known) < len(choices),
+        required=required,
+        bounds={bound: own[bound] for bound in BOUNDS if bound in own},
+        checkable=kind in ("float", "int", "bool") and required and not UNCHECKED & own.keys(),
+    )
+
+
+def metadata(
+    name: str, versions: list[str], inputs: tuple[Column, ...], outputs: tuple[Column, ...]
+) -> dict[str, Any]:
+    def told(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+        return [{"name": each.name, "datatype": each.datatype, "shape": [-1]} for each in columns]
+
+    return {
+        "name": name,
+        "versions": versions,
+        "platform": "slipway_onnxruntime",
+        "inputs": told(inputs),
+        "outputs": told(outputs),
+    }

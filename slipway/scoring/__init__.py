@@ -1,0 +1,1 @@
+"""Files larger than memory, scored part by part: from the command line and as jobs."""

@@ -1,0 +1,25 @@
+"""Files that are there whole or not at all."""
+
+import os
+import threading
+from pathlib import Path
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Readers see the text before or the new one, also when the power fails in between."""
+    new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        with new.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def settle(new: Path, file: Path) -> None:
+    """Give what was written as `new` its final name, once it is on disk."""
+    with new.open("rb") as stream:
+        os.fsync(stream.fileno())
+    new.replace(file)

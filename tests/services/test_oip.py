@@ -1,0 +1,326 @@
+"""The Open Inference Protocol, spoken by the real tritonclient and by whoever sends rubbish."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter, ValidationError
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from services.predict.oip import codec
+from services.predict.oip.bounds import Bounds
+from services.predict.oip.columns import columns_of
+from services.predict.problem import Problem
+from slipway import home
+from slipway.contract import Record
+from slipway.project import Project
+from tests.conftest import PROJECTS, by_name, grpc_port
+from tests.services.zoo import Server, Zoo, until
+
+NAMES = {"BOOL": np.bool_, "INT64": np.int64, "FP64": np.float64, "BYTES": np.object_}
+
+
+def tensors(project: Project, records: list[dict]) -> dict[str, np.ndarray]:
+    """What a client would send for these records: fields of which none is unknown throughout."""
+    columns = columns_of(project.model().input_type().model_json_schema())
+    found = {}
+    for column in columns:
+        values = [record.get(column.name) for record in records]
+        if all(value is None for value in values):
+            continue
+        if column.kind == "bytes":
+            values = [base64.urlsafe_b64decode(value) for value in values]
+        elif column.kind == "str":
+            values = ["" if value is None else value for value in values]
+        elif column.kind == "float":
+            values = [np.nan if value is None else value for value in values]
+        dtype = NAMES[column.datatype]
+        if column.kind == "int" and None in values:
+            values, dtype = [np.nan if value is None else value for value in values], np.float64
+        found[column.name] = np.array(values, dtype=dtype)
+    return found
+
+
+def told(result: Any, project: Project, rows: int) -> list[dict]:
+    """The answers, as the typed endpoint gives them."""
+    columns = columns_of(project.model().output_type().model_json_schema(mode="serialization"))
+    values = {}
+    for column in columns:
+        array = result.as_numpy(column.name)
+        assert array.shape == (rows,)
+        texts = [each.decode() if isinstance(each, bytes) else each for each in array.tolist()]
+        values[column.name] = [
+            json.loads(each) if column.kind == "json" else each for each in texts
+        ]
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def over_http(server: httpx.Client) -> Iterator[triton_http.InferenceServerClient]:
+    with triton_http.InferenceServerClient(f"{home.LOOPBACK}:{server.base_url.port}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def over_grpc(server: httpx.Client) -> Iterator[triton_grpc.InferenceServerClient]:
+    with triton_grpc.InferenceServerClient(f"{home.LOOPBACK}:{grpc_port()}") as client:
+        yield client
+
+
+@pytest.fixture
+def asked(server: httpx.Client, trained: dict):
+    """A project's examples, with what the typed endpoint answers to them."""
+
+    def ask(project: Project) -> tuple[list[dict], list[dict]]:
+        examples = json.loads(trained[project.name].examples.read_text())
+        records = [each["input"] for each in examples]
+        answer = server.post(f"/v1/models/{project.name}/predict", json=records)
+        return records, answer.json()["predictions"]
+
+    return ask
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=by_name)
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_tritonclient_over_http(over_http, asked, project: Project, binary: bool) -> None:
+    records, wanted = asked(project)
+    inputs = []
+    for name, array in tensors(project, records).items():
+        if not binary and array.dtype == np.object_ and isinstance(array[0], bytes):
+            encoded = [base64.urlsafe_b64encode(each).decode() for each in array]
+            array = np.array(encoded, dtype=np.object_)
+        tensor = triton_http.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        tensor.set_data_from_numpy(array, binary_data=binary)
+        inputs.append(tensor)
+    fields = project.model().output_type().model_fields
+    outputs = [triton_http.InferRequestedOutput(name, binary_data=binary) for name in fields]
+    result = over_http.infer(project.name, inputs, outputs=outputs, request_id="mine")
+    assert told(result, project, len(records)) == wanted
+    head = result.get_response()
+    assert (head["model_name"], head["id"]) == (project.name, "mine")
+    assert head["parameters"]["variant"] == "champion"
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=by_name)
+def test_tritonclient_over_grpc(over_grpc, asked, project: Project) -> None:
+    records, wanted = asked(project)
+    inputs = []
+    for name, array in tensors(project, records).items():
+        tensor = triton_grpc.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        tensor.set_data_from_numpy(array)
+        inputs.append(tensor)
+    result = over_grpc.infer(project.name, inputs)
+    assert told(result, project, len(records)) == wanted
+
+
+@pytest.mark.parametrize("client", ["over_http", "over_grpc"])
+def test_what_a_client_asks_before_it_infers(client: str, request) -> None:
+    asking = request.getfixturevalue(client)
+    assert asking.is_server_live()
+    assert asking.is_server_ready()
+    assert asking.is_model_ready("titanic")
+    assert not asking.is_model_ready("lusitania")
+    found = asking.get_model_metadata("titanic")
+    inputs = found["inputs"] if isinstance(found, dict) else found.inputs
+    names = [each["name"] if isinstance(each, dict) else each.name for each in inputs]
+    assert names[:3] == ["name", "sex", "passenger_class"]
+    server = asking.get_server_metadata()
+    assert (server["name"] if isinstance(server, dict) else server.name) == "slipway"
+
+
+def test_refusals_are_what_clients_read(over_http, over_grpc) -> None:
+    array = np.array([9], dtype=np.int64)
+    for module, client in ((triton_http, over_http), (triton_grpc, over_grpc)):
+        tensor = module.InferInput("passenger_class", [1], "INT64")
+        tensor.set_data_from_numpy(array)
+        with pytest.raises(InferenceServerException, match="name: is missing"):
+            client.infer("titanic", [tensor])
+        with pytest.raises(InferenceServerException, match="no model is called"):
+            client.infer("lusitania", [tensor])
+        with pytest.raises(InferenceServerException, match="has no version '77'"):
+            client.infer("titanic", [tensor], model_version="77")
+
+
+def test_whole_records_in_one_tensor(over_http, asked) -> None:
+    (project,) = (each for each in PROJECTS if each.name == "titanic")
+    records, wanted = asked(project)
+    rows = np.array([json.dumps(record) for record in records], dtype=np.object_)
+    tensor = triton_http.InferInput("records", list(rows.shape), "BYTES")
+    tensor.set_data_from_numpy(rows)
+    assert told(over_http.infer("titanic", [tensor]), project, len(records)) == wanted
+
+
+class Sample(Record):
+    whole: int = Field(ge=0, le=10)
+    real: float = Field(gt=-1, lt=1)
+    flag: bool
+
+
+SAMPLE = columns_of(Sample.model_json_schema())
+Value = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.none())
+)
+Tensor = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.one_of(st.sampled_from(["whole", "real", "flag", "records"]), Value),
+        "datatype": st.one_of(st.sampled_from([*codec.DTYPES, "BYTES"]), Value),
+        "shape": st.one_of(st.lists(st.integers(-2, 10**20), max_size=3), Value),
+        "data": st.one_of(st.lists(Value, max_size=4), Value),
+        "parameters": st.one_of(
+            st.fixed_dictionaries({"binary_data_size": st.one_of(st.integers(-2, 40), Value)}),
+            Value,
+        ),
+    },
+)
+Request = st.fixed_dictionaries(
+    {"inputs": st.one_of(st.lists(Tensor, max_size=4), Value)},
+    optional={"id": Value, "outputs": Value, "parameters": Value},
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(Request, st.binary(max_size=60), st.integers(-5, 5))
+def test_nothing_but_a_refusal_comes_of_rubbish(head: dict, tail: bytes, off: int) -> None:
+    text = json.dumps(head).encode()
+    for length in (None, len(text), len(text) + off):
+        # Anything but a Problem comes through.
+        with suppress(Problem):
+            found = codec.decode(text + tail, json_length=length, columns=SAMPLE, most_rows=100)
+            assert 1 <= found.rows <= 100
+            codec.as_json(found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.one_of(st.none(), st.integers(-5, 300)))
+def test_nothing_but_a_refusal_comes_of_bytes(body: bytes, length: int | None) -> None:
+    with pytest.raises(Problem):
+        codec.decode(body, json_length=length, columns=SAMPLE, most_rows=100)
+
+
+def test_a_shape_does_not_make_room() -> None:
+    """Room is made for what was sent, not for what it claims to be."""
+    claim = {"name": "real", "datatype": "FP64", "shape": [10**15], "data": [1.0]}
+    with pytest.raises(Problem, match="1 to 100 rows"):
+        codec.decode(
+            json.dumps({"inputs": [claim]}).encode(),
+            json_length=None,
+            columns=SAMPLE,
+            most_rows=100,
+        )
+
+
+class Bounded(Record):
+    one: float = Field(ge=-2, le=2)
+    two: float = Field(gt=-2, lt=2)
+    three: int = Field(ge=0, lt=5)
+    four: Annotated[float, Field(ge=0)]
+    free: float
+
+
+ADAPTER = TypeAdapter(Bounded)
+BOUNDS = Bounds(columns_of(Bounded.model_json_schema()))
+Near = st.one_of(st.floats(-3, 3), st.sampled_from([-2.0, 2.0, 0.0, -0.0, np.nan, np.inf, -np.inf]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(Near, Near, st.integers(-2, 7), Near, Near), min_size=1, max_size=6))
+def test_whole_columns_are_held_to_what_each_record_is(rows: list[tuple]) -> None:
+    assert BOUNDS.checkable
+    names = list(Bounded.model_fields)
+    arrays = {name: np.array([row[n] for row in rows], dtype=float) for n, name in enumerate(names)}
+    faults = []
+    for number, row in enumerate(rows):
+        try:
+            ADAPTER.validate_python(dict(zip(names, row, strict=True)))
+        except ValidationError as error:
+            faults += [f"{number}.{fault['loc'][0]}" for fault in error.errors()]
+    if faults:
+        with pytest.raises(Problem) as refused:
+            BOUNDS.check(arrays)
+        assert refused.value.errors[0]["field"] in faults
+    else:
+        BOUNDS.check(arrays)
+
+
+COLUMNS_MODEL = '''
+"""Is this a sum?"""
+
+import numpy as np
+from pydantic import Field
+
+from slipway.contract import Model, Record, publish
+
+
+class Pair(Record):
+    number: float = Field(ge=0, le=100)
+    other: int = Field(default=2, ge=0, le=100)
+
+
+class Required(Record):
+    number: float = Field(ge=0, le=100)
+
+
+class Answer(Record):
+    total: float
+    by: str
+
+
+class Summed(Model):
+    def predict(self, model_input: list[Required]) -> list[Answer]:
+        return [Answer(total=each.number, by="records") for each in model_input]
+
+    def predict_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = len(columns["number"])
+        return {"total": columns["number"], "by": np.array(["columns"] * rows, dtype=object)}
+
+
+publish(Summed())
+'''
+
+
+def test_models_may_answer_whole_columns(tmp_path) -> None:
+    zoo = Zoo(tmp_path)
+    zoo.add("summed", COLUMNS_MODEL)
+    with zoo.serving() as server:
+        until(lambda: server.ask("summed").status_code == 200)
+
+        def infer(values: list[float]) -> httpx.Response:
+            tensor = {
+                "name": "number",
+                "datatype": "FP64",
+                "shape": [len(values)],
+                "data": values,
+            }
+            return server.client.post("/v2/models/summed/infer", json={"inputs": [tensor]})
+
+        found = infer([1.0, 2.5])
+        assert found.status_code == 200, found.text
+        outputs = {each["name"]: each["data"] for each in found.json()["outputs"]}
+        assert outputs == {"total": [1.0, 2.5], "by": ["columns", "columns"]}
+        refused = infer([1.0, 101.0])
+        assert refused.status_code == 422
+        assert "1.number" in refused.json()["error"]
+        # On record like any other: each of them, in both dialects.
+        identifier = found.json()["parameters"]["prediction_id"]
+        told_back = {"id": identifier, "row": 1, "truth": {"total": 2.0}}
+        answer = server.client.post("/v1/feedback", json=told_back)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["score"] == -0.5
+        assert by_two(server) == {"columns"}
+
+
+def by_two(server: Server) -> set[str]:
+    place = "/v2/models/summed/versions/1/infer"
+    tensor = {"name": "number", "datatype": "INT32", "shape": [2, 1], "data": [[1], [2]]}
+    found = server.client.post(place, json={"inputs": [tensor]}).json()
+    return {value for each in found["outputs"] if each["name"] == "by" for value in each["data"]}
