@@ -19,6 +19,7 @@ from slipway.training.workspace import Workspace
 
 FREE_SPACE = 2 * 2**30  # data sets, DVC's cache and the registry of the starters take 0.5 GB
 START_SECONDS = 120
+FOLLOW_SECONDS = 20
 
 
 class PlatformFault(Exception):
@@ -203,8 +204,7 @@ def tell(running: list[Service], starters: list[Project], failed: list[str]) -> 
     """The addresses, a curl that works, and what is missing."""
     by_name = {service.name: service for service in running}
     address = by_name["predict"].address
-    with urllib.request.urlopen(f"{address}/v1/models", timeout=10) as answer:
-        served = [model["name"] for model in json.load(answer)["models"]]
+    served = served_at(address, {each.name for each in starters} - set(failed))
     print(f"\nserved: {', '.join(served)}")
     print(f"  model server   {address}/docs")
     print(f"  metrics        {address}/metrics")
@@ -216,6 +216,17 @@ def tell(running: list[Service], starters: list[Project], failed: list[str]) -> 
     if failed:
         print(f"\nNot up to date: {', '.join(failed)}; the reasons stand above. Again: make up")
     print("\nStop: make down", flush=True)
+
+
+def served_at(address: str, wanted: set[str]) -> list[str]:
+    """What is served, when all of `wanted` is, or after the time that trying it out may take."""
+    deadline = time.monotonic() + FOLLOW_SECONDS
+    while True:
+        with urllib.request.urlopen(f"{address}/v1/models", timeout=10) as answer:
+            served = [model["name"] for model in json.load(answer)["models"]]
+        if wanted <= set(served) or time.monotonic() > deadline:
+            return served
+        time.sleep(0.2)
 
 
 def down() -> None:

@@ -97,6 +97,10 @@ class App:
         """Serve from the snapshot, and follow it."""
         self.watch.start()
         self.recorder.start()
+        if self.settings.traces:
+            from services.predict.tracing import Tracer
+
+            self.predict.tracer = Tracer(self.settings.traces)
         if inherited(LISTEN) is None:
             # Several workers of another server start one each; the lock lets one of them work.
             self._keeper = subprocess.Popen(
@@ -121,6 +125,8 @@ class App:
         self.fleet.close()
         self.watch.stop()
         await asyncio.to_thread(self.recorder.close)
+        if self.predict.tracer:
+            await asyncio.to_thread(self.predict.tracer.close)
         if self._keeper:
             self._keeper.terminate()
             await asyncio.to_thread(self._keeper.wait)

@@ -9,21 +9,25 @@ import contextlib
 import logging
 from http import HTTPStatus
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
 
 from services.predict import body as bodies
-from services.predict import metrics, routing
+from services.predict import logs, metrics, routing
 from services.predict.engine import Answered, Engine
 from services.predict.fleet import Fleet, Served
 from services.predict.form import as_json
 from services.predict.guard import Guard
 from services.predict.problem import MEDIA_TYPE, Problem
-from services.predict.recording import Recorder
+from services.predict.recording import Recorder, trace_id
 from services.predict.settings import Settings
 from services.predict.unit import INLINE_BYTES, Unit
 from services.predict.watch import Overrun, Watch
 from slipway.policy import CHAMPION
+
+if TYPE_CHECKING:
+    from services.predict.tracing import Tracer
 
 log = logging.getLogger("slipway.predict")
 
@@ -73,6 +77,7 @@ class Predict:
     ) -> None:
         self.fleet, self.guard, self.recorder = fleet, guard, recorder
         self.watch, self.settings = watch, settings
+        self.tracer: Tracer | None = None
         self._shadows: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,6 +102,7 @@ class Predict:
             if engine is None or not unit.direct:
                 return None
             unit.used = start
+            logs.trace.set(trace_id(headers.get(b"traceparent")) or "")
             try:
                 self.guard.admit(headers, "predict")
                 answered = self._watched(unit, engine, body)
@@ -117,6 +123,7 @@ class Predict:
         unit: Unit | None = None
         try:
             headers = dict(scope["headers"])
+            logs.trace.set(trace_id(headers.get(b"traceparent")) or "")
             self.guard.admit(headers, "predict")
             served = self.served(name)
             body = await self._body(scope, receive, headers)
@@ -142,12 +149,16 @@ class Predict:
     ) -> str:
         """The answer counted and on record: the id of the record."""
         seconds, traceparent = perf_counter() - start, headers.get(b"traceparent")
-        identifier = self.recorder.record(unit, body, answered, seconds, traceparent)
+        if self.tracer:
+            trace: str | None = self.tracer.answered(unit, traceparent, answered, seconds)
+        else:
+            trace = trace_id(traceparent)
+        identifier = self.recorder.record(unit, body, answered, seconds, trace)
         unit.done.append(
             (seconds, answered.validate_seconds, answered.infer_seconds, answered.rows)
         )
         if served.policy.shadow:
-            self._shadow(served, body, identifier, traceparent)
+            self._shadow(served, body, identifier, trace)
         return identifier
 
     def served(self, name: str) -> Served:
@@ -244,9 +255,7 @@ class Predict:
             project = name if name in self.fleet.faults else "unknown"
             metrics.REQUESTS.labels(project, "", "", problem.status).inc()
 
-    def _shadow(
-        self, served: Served, body: bytes, identifier: str, traceparent: bytes | None
-    ) -> None:
+    def _shadow(self, served: Served, body: bytes, identifier: str, trace: str | None) -> None:
         """Ask the shadow too, after the caller has the answer, and never more than its queue."""
         unit = routing.shadowed(served)
         if unit is None:
@@ -255,12 +264,12 @@ class Predict:
             metrics.SHADOW_DROPPED.labels(served.name).inc()
             return
         self._shadows[served.name] = self._shadows.get(served.name, 0) + 1
-        task = asyncio.create_task(self._ask_shadow(unit, body, identifier, traceparent))
+        task = asyncio.create_task(self._ask_shadow(unit, body, identifier, trace))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _ask_shadow(
-        self, unit: Unit, body: bytes, identifier: str, traceparent: bytes | None
+        self, unit: Unit, body: bytes, identifier: str, trace: str | None
     ) -> None:
         start = perf_counter()
         try:
@@ -274,7 +283,7 @@ class Predict:
             unit.done.append(
                 (seconds, answered.validate_seconds, answered.infer_seconds, answered.rows)
             )
-            self.recorder.record(unit, body, answered, seconds, traceparent, of=identifier)
+            self.recorder.record(unit, body, answered, seconds, trace, of=identifier)
         finally:
             self._shadows[unit.name] -= 1
 

@@ -37,7 +37,7 @@ POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def create(server: "App") -> FastAPI:
-    from services.predict import administration, truths
+    from services.predict import administration, scoring, truths
     from services.predict.oip import http as v2
 
     app = FastAPI(
@@ -56,6 +56,7 @@ def create(server: "App") -> FastAPI:
     _add_explain(app, server)
     truths.add(app, server)
     administration.add(app, server)
+    scoring.add(app, server)
     v2.add(app, server)
     _add_error_handlers(app)
     return app

@@ -33,7 +33,7 @@ class Recorder:
         body: bytes,
         answered: Answered,
         seconds: float,
-        traceparent: bytes | None = None,
+        trace: str | None = None,
         *,
         of: str | None = None,
     ) -> str:
@@ -53,7 +53,7 @@ class Recorder:
                 inputs=body,
                 outputs=answered.predictions,
                 seconds=seconds,
-                trace=trace_id(traceparent),
+                trace=trace,
                 of=of,
                 input_bytes=self.settings.log_input_bytes,
             )

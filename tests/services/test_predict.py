@@ -123,6 +123,19 @@ def test_a_broken_image_is_refused(server: httpx.Client, content: bytes) -> None
     assert answer.json()["errors"][0]["field"] == "image"
 
 
+def test_explanations_add_up(server: httpx.Client, passenger: dict) -> None:
+    found = server.post("/v1/models/titanic/explain", json=passenger)
+    assert found.status_code == 200, found.text
+    (told,) = found.json()["explanations"]
+    answer = server.post(TITANIC, json=passenger).json()["predictions"][0]
+    assert told["value"] == pytest.approx(answer["probability"], abs=1e-6)
+    assert told["base"] + sum(told["contributions"].values()) == pytest.approx(told["value"])
+    assert set(told["contributions"]) == set(find("titanic").model().input_type().model_fields)
+    refused = server.post("/v1/models/spam/explain", json={"subject": "a", "body": "b"})
+    assert refused.status_code == 422
+    assert server.post("/v1/models/titanic/explain", json={}).status_code == 422
+
+
 def test_metrics_count_what_was_answered(server: httpx.Client, passenger: dict) -> None:
     def count(line: str) -> float:
         found = [row for row in server.get("/metrics").text.splitlines() if row.startswith(line)]
@@ -221,3 +234,20 @@ def test_bento_answers(
         assert answer.json()["model"] == "titanic"
         assert "slipway_requests_total" in httpx.get(f"{address}/metrics").text
         assert httpx.get(f"{address}/livez").status_code == 200
+
+
+def test_the_contract_holds_for_any_caller(server: httpx.Client) -> None:
+    """Schemathesis makes requests of the OpenAPI document, good ones and bad ones."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.base_url}/openapi.json"),
+            *("--checks", "not_a_server_error,status_code_conformance,response_schema_conformance"),
+            *("--include-path-regex", "^/v1/models/[^/{]+/predict$", "--max-examples", "40"),
+            *("--seed", "7", "--workers", "1", "--no-color", "--phases", "examples,fuzzing"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -20,6 +20,7 @@ import psutil
 from slipway import home
 from slipway.contract.shipped import Shipped
 from slipway.registry.digest import digest
+from slipway.training.workspace import Workspace
 from tests.conftest import free_port, running
 
 HEAD = '''
@@ -92,11 +93,6 @@ class Zoo:
 
     def add(self, name: str, model: str, *, alias: str | None = "champion", weights=None) -> str:
         """Register a model.py; its version. The weights are files by name."""
-        from mlflow.exceptions import MlflowException
-
-        registry = self.client
-        with suppress(MlflowException):  # it exists
-            registry.create_registered_model(name)
         place = self.folder / "versions" / f"{name}-{time.monotonic_ns()}"
         shipped = Shipped(place)
         for folder in (shipped.weights, shipped.about):
@@ -108,8 +104,17 @@ class Zoo:
         (shipped.about / "card.md").write_text(f"# {name}\n\n**Is it {name}?**\n")
         (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.9}}')
         (shipped.about / "examples.json").write_text(json.dumps([example]))
+        return self.register(name, shipped, alias=alias)
+
+    def register(self, name: str, shipped: Shipped, *, alias: str | None = "champion") -> str:
+        """A version of what lies in the folder."""
+        from mlflow.exceptions import MlflowException
+
+        registry = self.client
+        with suppress(MlflowException):  # it exists
+            registry.create_registered_model(name)
         version = registry.create_model_version(
-            name, str(place), tags={"digest": digest(shipped.parts)}
+            name, str(shipped.folder), tags={"digest": digest(shipped.parts)}
         )
         if alias:
             registry.set_registered_model_alias(name, alias, version.version)
@@ -181,6 +186,18 @@ class Server:
         return total
 
 
+def shipped_of(work: Workspace, folder: Path) -> Shipped:
+    """What would ship of a trained project."""
+    shipped = Shipped(folder)
+    shipped.about.mkdir(parents=True)
+    shutil.copy(work.project.folder / "model.py", shipped.code)
+    shutil.copytree(work.weights, shipped.weights)
+    (shipped.about / "card.md").write_text(f"# {work.project.name}\n\n**Is it?**\n")
+    shutil.copy(work.metrics, shipped.about / "metrics.json")
+    shutil.copy(work.examples, shipped.about / "examples.json")
+    return shipped
+
+
 def until(holds: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -194,4 +211,4 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-__all__ = ["Server", "Zoo", "code", "echo", "emptied", "signal", "until"]
+__all__ = ["Server", "Zoo", "code", "echo", "emptied", "shipped_of", "signal", "until"]

@@ -1,0 +1,259 @@
+"""Jobs, traces, logs, explanations, the command line of batch scoring, and Triton behind it all."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from slipway import home
+from slipway.access import keys
+from slipway.predictions import reader
+from tests.conftest import ROOT, free_port
+from tests.services.zoo import Server, Zoo, code, echo, until
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    zoo = Zoo(tmp_path_factory.mktemp("extras"))
+    zoo.add("model", echo("model"))
+    return zoo
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[tuple[str, list]]:
+    """What OTLP over HTTP sends to, keeping the spans."""
+    spans: list = []
+
+    class Keep(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent = ExportTraceServiceRequest()
+            sent.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
+            for resource in sent.resource_spans:
+                for scope in resource.scope_spans:
+                    spans.extend(scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = HTTPServer((home.LOOPBACK, 0), Keep)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    yield f"http://{home.LOOPBACK}:{listening.server_port}", spans
+    listening.shutdown()
+    thread.join()
+    listening.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(zoo: Zoo, collector: tuple[str, list]) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        with zoo.serving(traces=collector[0]) as running:
+            yield running
+
+
+def test_a_file_is_scored_as_a_job(server: Server) -> None:
+    rows = [f"{number},{number / 10},person {number}" for number in range(5000)]
+    rows[17] = "17,9999,too large"
+    body = "\n".join(["id,number,who", *rows]).encode()
+    place = "/v1/models/model/jobs"
+    created = server.client.post(place, params={"keep": "id", "target": "jsonl"}, content=body)
+    assert created.status_code == 202, created.text
+    job = created.json()
+    assert created.headers["location"] == job["self"]
+    assert "model_folder" not in job
+
+    def state() -> dict:
+        return server.client.get(job["self"]).json()
+
+    until(lambda: state()["state"] == "done", 60)
+    assert state()["progress"]["rows"] == 5000
+    assert state()["progress"]["bad"] == 1
+    lines = server.client.get(f"{job['self']}/result").text.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == 5000
+    assert found[100] == {"id": "100", "number": 10.0, "model": "model", "error": None}
+    assert "number" in found[17]["error"]
+    assert job["id"] in {each["id"] for each in server.client.get("/v1/jobs").json()}
+    assert server.client.delete(job["self"]).status_code == 204
+    assert server.client.get(job["self"]).status_code == 404
+
+
+def test_jobs_that_make_no_sense(server: Server) -> None:
+    place = "/v1/models/model/jobs"
+    assert server.client.post("/v1/models/none/jobs", content=b"x").status_code == 404
+    assert server.client.post(place, params={"source": "xls"}, content=b"x").status_code == 422
+    for id in ("x", "..%2f..%2fkeys.json", "00000000-0000-4000-8000-000000000000"):
+        assert server.client.get(f"/v1/jobs/{id}").status_code == 404
+    job = server.client.post(place, content=b"colour\nred\n").json()
+    until(lambda: server.client.get(job["self"]).json()["state"] == "failed")
+    assert "colour" in server.client.get(job["self"]).json()["fault"]
+    assert server.client.get(f"{job['self']}/result").status_code == 409
+
+
+def test_a_job_outlives_the_server(zoo: Zoo) -> None:
+    slow = """
+        import time
+        time.sleep(0.001 * len(model_input))
+        return [Answer(number=each.number, model="slow") for each in model_input]
+    """
+    zoo.add("slow", code(slow))
+    body = "number\n" + "".join(f"{number % 1000}\n" for number in range(12_000))
+    with zoo.serving() as first:
+        until(lambda: first.ask("slow").status_code == 200)
+        job = first.client.post("/v1/models/slow/jobs", content=body).json()
+
+        def rows() -> int:
+            progress = first.client.get(job["self"]).json()["progress"]
+            return progress["rows"] if progress else 0
+
+        until(lambda: rows() > 1000)
+    with zoo.serving() as second:
+        until(lambda: second.client.get(job["self"]).json()["state"] == "done", 90)
+        result = second.client.get(f"{job['self']}/result").text.splitlines()
+        assert len(result) == 12_001
+
+
+def test_traces_join_the_callers(server: Server, collector: tuple[str, list], zoo: Zoo) -> None:
+    answer = server.answer("model", headers={"traceparent": PARENT})
+    trace = PARENT.split("-")[1]
+
+    def mine() -> list:
+        return [span for span in collector[1] if span.trace_id.hex() == trace]
+
+    until(lambda: len(mine()) >= 3)
+    by_name = {span.name: span for span in mine()}
+    assert set(by_name) == {"predict model", "validate", "infer"}
+    outer = by_name["predict model"]
+    assert outer.parent_span_id.hex() == PARENT.split("-")[2]
+    for name in ("validate", "infer"):
+        assert by_name[name].parent_span_id == outer.span_id
+        assert outer.start_time_unix_nano <= by_name[name].start_time_unix_nano
+    found = reader.find(zoo.home / "predictions", answer["id"])
+    assert found is not None
+    assert found["trace"] == trace
+    # One that brings none gets a trace of its own.
+    assert reader.find(zoo.home / "predictions", server.answer("model")["id"])["trace"]
+
+
+def test_logs_are_json_and_bear_the_trace(server: Server, zoo: Zoo) -> None:
+    zoo.add(
+        "raising",
+        code(
+            "if model_input[0].number > 1: raise KeyError('x')\nreturn "
+            "[Answer(number=1, model='r') for _ in model_input]"
+        ),
+    )
+    until(lambda: server.ask("raising").status_code == 200)
+    assert server.ask("raising", 5, headers={"traceparent": PARENT}).status_code == 500
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (told,) = [line for line in lines if "raising v1 raised KeyError" in line["message"]]
+    assert told["trace"] == PARENT.split("-")[1]
+    assert told["level"] == "error"
+    assert "Traceback" in told["exception"]
+
+
+def test_the_metrics_library_and_the_short_cut_agree() -> None:
+    from prometheus_client import CollectorRegistry, Histogram
+
+    from services.predict.metrics import SECONDS, observe_many
+
+    values = [0.0, 0.00005, 0.000051, 0.01, 3.3, 9.99, 10, 11, 1e9, *SECONDS]
+    told = []
+    for together in (True, False):
+        registry = CollectorRegistry()
+        histogram = Histogram("h", "h", ["of"], buckets=SECONDS, registry=registry)
+        if together:
+            observe_many(histogram.labels("x"), values)
+        else:
+            for value in values:
+                histogram.labels("x").observe(value)
+        told.append(
+            {
+                (sample.name, sample.labels["of"], sample.labels.get("le")): sample.value
+                for metric in registry.collect()
+                for sample in metric.samples
+                if not sample.name.endswith("_created")
+            }
+        )
+    assert told[0] == pytest.approx(told[1])
+
+
+def test_the_command_line_scores_a_file(zoo: Zoo, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("number\n1\n2\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "score", "model", str(source), str(target)],
+        cwd=ROOT,
+        env={**os.environ, **zoo.variables(), **home.TELEMETRY_OFF},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert target.read_text().splitlines()[1].startswith("1.0,model")
+
+
+def test_uploads_need_their_scope(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
+    _, predict = keys.create("caller", ["predict"])
+    _, score = keys.create("batch", ["score"])
+    with zoo.serving(require_keys="true", upload_bytes=1000) as guarded:
+        place = "/v1/models/model/jobs"
+
+        def post(key: str, body: bytes) -> int:
+            head = {"Authorization": f"Bearer {key}"}
+            return guarded.client.post(place, content=body, headers=head).status_code
+
+        assert post(predict, b"number\n1\n") == 403
+        assert post(score, b"number\n" + b"1\n" * 1000) == 413
+        assert post(score, b"number\n1\n") == 202
+        left = list((zoo.home / "predict" / "uploads").iterdir())
+        assert left == []
+
+
+def test_triton_answers_for_the_server(trained: dict, tmp_path: Path) -> None:
+    """The same model.py, its graph in the real tritonserver: equal answers."""
+    from slipway.contract.shipped import Shipped
+    from slipway.triton import server as triton
+    from slipway.triton.repository import Registered, build
+    from tests.services.zoo import shipped_of
+
+    try:
+        triton.environment()
+    except triton.TritonFault as fault:
+        pytest.skip(f"tritonserver cannot be installed here: {fault}")
+    zoo = Zoo(tmp_path)
+    work = trained["titanic"]
+    version = zoo.register("titanic", shipped_of(work, tmp_path / "titanic"))
+    models = tmp_path / "models"
+    shipped = Shipped(zoo.artifact("titanic", version))
+    build([Registered("titanic", version, shipped)], models, backend="python")
+    examples = json.loads(work.examples.read_text())
+    records = [each["input"] for each in examples]
+    ports = {name: free_port() for name in ("http", "grpc", "metrics")}
+    place = "/v1/models/titanic/predict"
+    with (
+        triton.running(models, **ports, log=tmp_path / "triton.log") as running,
+        zoo.serving(triton=running.grpc) as server,
+    ):
+        until(lambda: server.client.post(place, json=records).status_code == 200)
+        there = server.client.post(place, json=records).json()["predictions"]
+        running.process.kill()
+        running.process.wait()
+        gone = server.client.post(place, json=records)
+        assert gone.status_code in (500, 503), gone.text
+        assert server.client.get("/v1/live").status_code == 200
+    with zoo.serving() as server:
+        until(lambda: server.client.post(place, json=records).status_code == 200)
+        assert server.client.post(place, json=records).json()["predictions"] == there
