@@ -25,6 +25,8 @@ class Answered:
     rows: int
     validate_seconds: float
     infer_seconds: float
+    by_column: bool = False
+    """`predictions` is an object of whole columns instead, for the record alone."""
 
 
 class Engine:

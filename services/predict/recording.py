@@ -56,6 +56,7 @@ class Recorder:
                 trace=trace,
                 of=of,
                 input_bytes=self.settings.log_input_bytes,
+                by_column=answered.by_column,
             )
         )
         return identifier

@@ -145,7 +145,16 @@ def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
         return None
     if place is None or (place.segment, place.offset) != (segment, offset):
         return None
-    return dict(record)
+    return _by_row(dict(record))
+
+
+def _by_row(record: dict[str, Any]) -> dict[str, Any]:
+    """The answers of a large batch were written as columns."""
+    columns = record.get("outputs")
+    if isinstance(columns, dict):
+        rows = zip(*columns.values(), strict=True)
+        record["outputs"] = [dict(zip(columns, row, strict=True)) for row in rows]
+    return record
 
 
 def seconds(time: str) -> float:

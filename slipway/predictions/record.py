@@ -33,7 +33,8 @@ class PredictionRecord(BaseModel):
     inputs_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Of the bytes that were sent, when `inputs` is null."""
     outputs: list[Any]
-    """An answer for every record, in order."""
+    """An answer for every record, in order. On the line of a large batch they stand as an object of
+    columns, which readers turn into rows: written as rows they would cost as much as the model."""
     seconds: Annotated[float, Field(ge=0)]
     trace: str | None
     of: str | None = None
@@ -53,10 +54,12 @@ def line(
     trace: str | None = None,
     of: str | None = None,
     input_bytes: int = INPUT_BYTES,
+    by_column: bool = False,
 ) -> bytes:
     """The record as one line of JSON, with its newline.
 
     `inputs` and `outputs` are valid JSON already; a single record is taken for a list of one.
+    With `by_column`, `outputs` is an object of columns.
     Inputs of more than `input_bytes` are recorded by their hash alone.
     """
     at = ids.milliseconds(id)
@@ -74,7 +77,7 @@ def line(
         at % 1000,
         about,
         sent,
-        _listed(outputs),
+        outputs if by_column else _listed(outputs),
         rest.encode(),
     )
 

@@ -167,7 +167,10 @@ class Infer:
         settings = self.predict.settings
         # Of a large batch the record holds the hash of what was sent, of a small one the records.
         large = inference.rows * len(inference.arrays) * 8 > settings.log_input_bytes
-        answered = Answered(rows_of(outputs), inference.rows, validating, inferring)
+        columns = to_json(
+            {name: values.tolist() for name, values in outputs.items()}, inf_nan_mode="null"
+        )
+        answered = Answered(columns, inference.rows, validating, inferring, by_column=True)
         sent = body if large else codec.as_json(inference)
         identifier = self.predict.finished(served, unit, headers, sent, answered, start)
         return outputs, unit, identifier
@@ -190,16 +193,6 @@ class Infer:
             raise
         except Exception as fault:
             raise unit.raised(fault) from None
-
-
-def rows_of(outputs: dict[str, np.ndarray]) -> bytes:
-    """Columns as a JSON list of answers, for the prediction record."""
-    names = list(outputs)
-    lists = (values.tolist() for values in outputs.values())
-    return to_json(
-        [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)],
-        inf_nan_mode="null",
-    )
 
 
 @dataclass
