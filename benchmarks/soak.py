@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import server, subject
+from benchmarks import registry, server, subject
 from benchmarks.measure import Settings, generate, singly
 from benchmarks.roster import ROSTER, SLIPWAY
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1000, help="requests a second")
     arguments = parser.parse_args()
     seconds = arguments.minutes * 60
+    registry.empty()
     built = subject.build()
     samples: list[tuple[float, float]] = []
     with ROSTER[SLIPWAY].opened(built) as rival, server.serving(rival) as running:

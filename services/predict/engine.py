@@ -39,8 +39,9 @@ class Engine:
         self._one: TypeAdapter[Record] = TypeAdapter(self.input_type)
         self._many: TypeAdapter[list[Record]] = TypeAdapter(list[self.input_type])  # type: ignore[name-defined]
         told: TypeAdapter[list[Record]] = TypeAdapter(list[self.output_type])  # type: ignore[name-defined]
-        decorators = self.input_type.__pydantic_decorators__
-        validates = decorators.field_validators or decorators.model_validators
+        # Validators of the project's own, on fields or the whole, see records and nothing else.
+        schema = str(self.input_type.__pydantic_core_schema__)
+        validates = "'function-" in schema or "post_init" in schema
         self.answers_columns = type(model).answers_columns() and not validates
         """Whether whole columns may go to the model once they are within the fields' bounds."""
         # The bound methods: looking them up again costs a microsecond a request.

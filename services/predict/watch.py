@@ -1,9 +1,10 @@
 """Keeps a model that runs on the event loop from holding up the others.
 
-A thread looks every few milliseconds how long the running call takes. Over the limit it sends
-this process a signal, whose handler raises inside the model's code; the request is then asked
-again of a process of its own. What no signal reaches, code that never returns to Python, is left
-to the supervisor: it sees the heartbeat stop and knows from the same page which version ran.
+A thread looks every few milliseconds how long the running call takes. Over the limit, when it has
+computed or slept and not merely been kept from the processor, it sends this process a signal,
+whose handler raises inside the model's code; the request is then asked again of a process of its
+own. What no signal reaches, code that never returns to Python, is left to the supervisor: it sees
+the heartbeat stop and knows from the same page which version ran.
 """
 
 import mmap
@@ -12,6 +13,7 @@ import signal
 import struct
 import threading
 import time
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +22,7 @@ PAGE = mmap.PAGESIZE
 BEAT = struct.Struct("d")
 DIGEST = slice(BEAT.size, BEAT.size + 64)
 NOBODY = b"\0" * 64
+LOOKS = 4  # in the time that a call may take
 
 
 class Overrun(BaseException):
@@ -49,7 +52,7 @@ class Watch:
         self._since = 0.0
         self._inside = False
         self._stopping = threading.Event()
-        self._main = threading.main_thread().ident
+        self._main = threading.main_thread()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -82,10 +85,23 @@ class Watch:
             raise Overrun
 
     def _look(self) -> None:
-        while not self._stopping.wait(self.seconds / 4):
-            if self._inside and perf_counter() - self._since > self.seconds:
-                assert self._main is not None
-                signal.pthread_kill(self._main, SIGNAL)
+        assert self._main.ident is not None
+        clock = time.pthread_getcpuclockid(self._main.ident)
+        seen, used = 0.0, 0.0
+        while not self._stopping.wait(self.seconds / LOOKS):
+            if not self._inside:
+                continue
+            if self._since != seen:
+                seen, used = self._since, time.clock_gettime(clock)
+            elif perf_counter() - seen > self.seconds and (
+                time.clock_gettime(clock) - used > self.seconds / 2 or self._waits()
+            ):
+                signal.pthread_kill(self._main.ident, SIGNAL)
+
+    def _waits(self) -> bool:
+        """Whether the main thread sleeps; one that wants to run and is not let may be innocent."""
+        stat = Path(f"/proc/self/task/{self._main.native_id}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
 
 
 def quarantine(folder: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from filelock import FileLock
 
 from slipway import home
-from slipway.chain import ChainLog
+from slipway.registry.chain import ChainLog
 
 
 def log() -> ChainLog:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway import home
-from slipway.chain import ChainBroken, ChainLog
+from slipway.registry.chain import ChainBroken, ChainLog
 from slipway.registry.tracking import writing
 
 PromotionLogBroken = ChainBroken

@@ -173,6 +173,8 @@ class _CsvTarget(_Target):
         super().__init__(file, schema)
         self._stream = file.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._stream, lineterminator="\n")
+        # The other leaves a carriage return bare, and readers take that for the end of a row.
+        self._quoting = csv.writer(self._stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self._writer.writerow(schema.names)
 
     def add(self, table: Any) -> None:
@@ -180,7 +182,9 @@ class _CsvTarget(_Target):
             ["" if text is None else text for text in map(_text, _values(table[each.name], each))]
             for each in self.schema
         ]
-        self._writer.writerows(zip(*columns, strict=True))
+        for row in zip(*columns, strict=True):
+            bare = any("\r" in cell for cell in row if isinstance(cell, str))
+            (self._quoting if bare else self._writer).writerow(row)
 
     def close(self) -> None:
         self._stream.close()

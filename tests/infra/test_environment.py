@@ -58,7 +58,7 @@ def test_no_gpu_build_is_locked_or_installed() -> None:
     assert torch.version.cuda is None
     for group in ("torch", "development"):
         gpu = [name for name in pins(group) if name.startswith(("nvidia-", "triton", "cuda"))]
-        assert [name for name in gpu if name != "nvidia-ml-py"] == []
+        assert [name for name in gpu if name not in ("nvidia-ml-py", "tritonclient")] == []
 
 
 def test_a_gpu_build_is_refused(environment: ModuleType, tmp_path: Path) -> None:

@@ -83,21 +83,21 @@ class Bystander:
 
 
 @pytest.mark.parametrize(
-    ("name", "status"),
+    ("name", "statuses"),
     [
-        ("raises", 500),
-        ("short", 500),
-        ("hangs", 504),
-        ("sleeps", 504),
-        ("swallows", 504),
-        ("eats", 500),
+        ("raises", {500}),
+        ("short", {500}),
+        ("hangs", {504}),
+        ("sleeps", {504}),
+        ("swallows", {504}),
+        ("eats", {500, 504}),  # a slow machine ends its time before its memory
     ],
 )
-def test_a_model_that_misbehaves_fails_alone(server: Server, name: str, status: int) -> None:
+def test_a_model_that_misbehaves_fails_alone(server: Server, name: str, statuses: set[int]) -> None:
     assert server.answer(name, 5)["predictions"][0]["number"] == 5
     with Bystander(server) as bystander:
         answer = server.ask(name, 666)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code in statuses, answer.text
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
         # It goes on answering what it can answer.

@@ -207,6 +207,37 @@ def test_nothing_but_a_refusal_comes_of_bytes(body: bytes, length: int | None) -
         codec.decode(body, json_length=length, columns=SAMPLE, most_rows=100)
 
 
+@pytest.mark.parametrize("rows", [['{"whole":1},{"whole":2}'], ['{"whole":1', '"real":2}'], ["["]])
+def test_a_row_holds_one_record(rows: list[str]) -> None:
+    tensor = {"name": "records", "datatype": "BYTES", "shape": [len(rows)], "data": rows}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with pytest.raises(Problem, match="no JSON"):
+        codec.decode(body, json_length=None, columns=SAMPLE, most_rows=100)
+
+
+class Unsure(Record):
+    count: int | None
+    flag: bool | None
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_unknown_whole_numbers_are_told_as_not_a_number(binary: bool) -> None:
+    columns = columns_of(Unsure.model_json_schema())
+    answers = b'[{"count":3,"flag":null},{"count":null,"flag":true}]'
+    outputs = codec.columns_of_answers(answers, columns)
+    inference = codec.Inference(id=None, rows=2, binary=binary)
+    body, length = codec.encode(outputs, columns, inference, about={"model_name": "unsure"})
+    client = triton_http.InferenceServerClient
+    result = client.parse_response_body(body, header_length=length or len(body))
+    if binary:
+        np.testing.assert_array_equal(result.as_numpy("count"), [3, np.nan])
+        np.testing.assert_array_equal(result.as_numpy("flag"), [np.nan, 1])
+    else:
+        told = {each["name"]: each for each in result.get_response()["outputs"]}
+        assert told["count"]["data"] == [3, None]
+        assert told["count"]["datatype"] == "FP64"
+
+
 def test_a_shape_does_not_make_room() -> None:
     """Room is made for what was sent, not for what it claims to be."""
     claim = {"name": "real", "datatype": "FP64", "shape": [10**15], "data": [1.0]}

@@ -110,9 +110,7 @@ def test_a_rate_limit_says_when_to_come_back(guarded: Server, key) -> None:
     assert "2 requests a second" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "Bearer", "Bearer ", "slw_", "\xff", "Bearer " + "a" * 5000]
-)
+@pytest.mark.parametrize("text", ["", "x", "Bearer", "slw_", "\xff", "Bearer " + "a" * 5000])
 def test_any_other_text_is_no_key(guarded: Server, text: str) -> None:
     answer = guarded.client.post(
         "/v1/models/model/predict",

@@ -21,7 +21,7 @@ from slipway.access import audit, commands, keys, limits
 from slipway.access.keys import BadKey, Key, KeyFault, Keyring, MissingScope, NoKey
 from slipway.access.limits import Limiter
 from slipway.access.scopes import Scope
-from slipway.chain import ChainBroken
+from slipway.registry.chain import ChainBroken
 
 ROOT = Path(__file__).resolve().parents[2]
 

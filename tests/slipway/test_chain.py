@@ -12,8 +12,8 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.chain import BLOCK, ChainBroken, ChainLog
 from slipway.registry import promotions
+from slipway.registry.chain import BLOCK, ChainBroken, ChainLog
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ APPENDER = """
 import sys
 from pathlib import Path
 from filelock import FileLock
-from slipway.chain import ChainLog
+from slipway.registry.chain import ChainLog
 file, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 log = ChainLog(file, lock=lambda: FileLock(f"{file}.lock"))
 for number in range(count):
@@ -35,7 +35,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from filelock import FileLock
-from slipway.chain import ChainLog
+from slipway.registry.chain import ChainLog
 file = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 100,) * 2)
 ChainLog(file, lock=lambda: FileLock(f"{file}.lock")).append({"number": 3, "text": "x" * 500})

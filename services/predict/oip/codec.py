@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json, to_json
 
-from services.predict.oip.columns import RECORDS, Column
+from services.predict.oip.columns import EXACT, RECORDS, Column
 from services.predict.problem import Problem
 
 # Little-endian on the wire, as on every machine that numpy is likely to meet.
@@ -18,7 +18,6 @@ DTYPES = {
     **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
-EXACT = 2**53  # beyond it whole numbers are no longer all held by a double
 
 
 @dataclass
@@ -39,8 +38,8 @@ class Inference:
     """Numbers and flags, (rows,), in the field's own datatype."""
     lists: dict[str, list[Any]] = field(default_factory=dict)
     """Texts, bytes and nested values, and numbers of which some are unknown."""
-    records: list[bytes] | None = None
-    """A JSON record a row, when the caller sent them so."""
+    records: list[Any] | None = None
+    """A record a row, when the caller sent them so."""
     wanted: list[Wanted] | None = None
     binary: bool = False
     """Answer every output in binary, unless it says otherwise."""
@@ -154,12 +153,13 @@ def put(
         raise refuse(name, f"must be {column.datatype}, got {content.datatype}")
 
 
-def _record(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode()
-    raise refuse(RECORDS, "must hold texts, a JSON record each")
+def _record(value: Any) -> Any:
+    if not isinstance(value, bytes | str):
+        raise refuse(RECORDS, "must hold texts, a JSON record each")
+    try:
+        return from_json(value)
+    except ValueError as error:
+        raise refuse(RECORDS, f"holds a text that is no JSON: {error}") from None
 
 
 def _value(column: Column, value: Any, binary: bool) -> Any:
@@ -336,7 +336,7 @@ def _elements(name: str, rows: int, content: memoryview) -> list[bytes]:
 def as_json(inference: Inference) -> bytes:
     """The list of records that the tensors stand for, validated by nobody yet."""
     if inference.records is not None:
-        return b"[" + b",".join(inference.records) + b"]"
+        return to_json(inference.records, inf_nan_mode="constants")
     columns = {name: array.tolist() for name, array in inference.arrays.items()} | inference.lists
     names = list(columns)
     rows = zip(*columns.values(), strict=True)
@@ -351,8 +351,9 @@ def columns_of_answers(predictions: bytes, columns: tuple[Column, ...]) -> dict[
         values = [each.get(column.name) for each in answers]
         if column.kind in ("bool", "int", "float") and None not in values:
             told[column.name] = np.array(values, dtype=DTYPES[column.datatype])
-        elif column.kind == "float":
-            told[column.name] = np.array([np.nan if v is None else v for v in values])
+        elif column.kind in ("bool", "int", "float"):
+            # No whole number or flag says unknown: such an output is FP64.
+            told[column.name] = np.array([np.nan if v is None else float(v) for v in values])
         else:
             told[column.name] = values
     return told
@@ -375,7 +376,7 @@ def encode(
         values = outputs[column.name]
         tensor: dict[str, Any] = {
             "name": column.name,
-            "datatype": column.datatype,
+            "datatype": datatype_of(column, values),
             "shape": [len(values)],
         }
         if binary:
@@ -407,10 +408,17 @@ def chosen(columns: tuple[Column, ...], inference: Inference) -> list[tuple[Colu
     return [(by_name[wanted.name], wanted.binary) for wanted in inference.wanted]
 
 
+def datatype_of(column: Column, values: Any) -> str:
+    """Of an output; FP64 also for whole numbers and flags of which some are unknown."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        return "FP64"
+    return column.datatype
+
+
 def raw(column: Column, values: Any) -> bytes:
     """A tensor's bytes on the wire."""
     if isinstance(values, np.ndarray):
-        return np.ascontiguousarray(values, dtype=DTYPES[column.datatype]).tobytes()
+        return np.ascontiguousarray(values, dtype=DTYPES[datatype_of(column, values)]).tobytes()
     parts = []
     for value in values:
         content = _as_bytes(column, value)

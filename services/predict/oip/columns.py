@@ -34,6 +34,8 @@ KINDS: dict[str, Kind] = {
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 UNCHECKED = frozenset({"multipleOf", "enum", "const", "not", "allOf", "oneOf"})
 RECORDS = "records"
+EXACT = 2**53
+"""Beyond it doubles do not hold every whole number."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,19 @@ def _column(name: str, field: dict[str, Any], required: bool) -> Column:
     kind: Kind = KINDS.get(own.get("type", ""), "json")
     if kind == "str" and "base64" in own.get("format", ""):
         kind = "bytes"
+    bounds = {bound: own[bound] for bound in BOUNDS if bound in own}
     return Column(
         name=name,
         kind=kind,
         nullable=len(known) < len(choices),
         required=required,
-        bounds={bound: own[bound] for bound in BOUNDS if bound in own},
-        checkable=kind in ("float", "int", "bool") and required and not UNCHECKED & own.keys(),
+        bounds=bounds,
+        checkable=(
+            kind in ("float", "int", "bool")
+            and required
+            and not UNCHECKED & own.keys()
+            and all(abs(bound) < EXACT for bound in bounds.values())
+        ),
     )
 
 

@@ -158,7 +158,8 @@ def encoded(found: Found) -> Any:
         response.parameters[key].string_param = value
     for column, _ in codec.chosen(found.unit.outputs, found.inference):
         values = found.outputs[column.name]
-        response.outputs.add(name=column.name, datatype=column.datatype, shape=[len(values)])
+        datatype = codec.datatype_of(column, values)
+        response.outputs.add(name=column.name, datatype=datatype, shape=[len(values)])
         response.raw_output_contents.append(codec.raw(column, values))
     return response
 
