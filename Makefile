@@ -39,7 +39,7 @@ repro: env ## bring every project up to date; JOBS=2 trains two side by side
 readme: env ## write the last runs' figures and pictures into the READMEs
 	@$(BIN)/slipway readme
 
-bench: env ## measure the model server beside others; an idle machine, 25 minutes
+bench: env ## measure the model server beside others; an idle machine, 15 minutes
 	@$(BIN)/python -m benchmarks
 
 lock: ## resolve pyproject.toml into the locks again

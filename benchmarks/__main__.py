@@ -62,7 +62,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="every server once in each (3)")
-    parser.add_argument("--seconds", type=float, help="of each load (10)")
+    parser.add_argument("--seconds", type=float, help="of each load (6)")
     parser.add_argument("--only", nargs="+", choices=list(ROSTER), metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s a load")
     return parser.parse_args()

@@ -27,7 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = Field(default=3, ge=1)
-    seconds: float = Field(default=10.0, gt=0, description="Of each load")
+    seconds: float = Field(default=6.0, gt=0, description="Of each load")
     warm_seconds: float = Field(default=2.0, gt=0)
     connections: int = Field(default=32, ge=1)
     rates: tuple[int, ...] = (200, 500, 1000)

@@ -83,6 +83,17 @@ def _imports(project: Project) -> Iterator[str]:
                 yield f"{file.name} line {line} imports {name}: projects are islands"
 
 
+def _declared(project: Project) -> Iterator[str]:
+    """What the model says of its own fields."""
+    model = project.model()
+    sent, told = model.input_type().model_fields, model.output_type().model_fields
+    for name in model.protected:
+        if name not in sent:
+            yield f"protected: the record has no field {name}"
+    if model.explained is not None and model.explained not in told:
+        yield f"explained: the answer has no field {model.explained}"
+
+
 def _dvc(project: Project) -> Iterator[str]:
     if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment):
         yield "dvc.yaml differs from what `slipway new` writes"
@@ -141,6 +152,7 @@ CHECKS: dict[str, Check] = {
     "names": _names,
     "card": _card,
     "imports": _imports,
+    "declared": _declared,
     "dvc": _dvc,
     "dataset": _dataset,
     "gate": _gate,

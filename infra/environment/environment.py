@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
 # Each group holds the ones before it.
-GROUPS = ("serving", "training", "torch", "development")
+GROUPS = ("serving", "monitoring", "training", "torch", "development")
 # Programs that run beside Slipway, each in an environment of its own: nothing is shared.
 APART = ("litserve", "mlserver", "triton")
 # How pip and uv say that nothing answers.

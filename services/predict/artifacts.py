@@ -5,14 +5,10 @@ import tempfile
 from pathlib import Path
 
 from slipway.contract.shipped import Shipped
-from slipway.registry.digest import digest
+from slipway.registry.copies import DigestMismatch, copied, match
 
 # Formats that run code when they are read.
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".dill", ".cloudpickle"})
-
-
-class DigestMismatch(Exception):
-    """The artifact's bytes are not those that were registered; none of its code was run."""
 
 
 class Unsafe(Exception):
@@ -22,9 +18,7 @@ class Unsafe(Exception):
 def verify(folder: Path, wanted: str) -> None:
     """Raises DigestMismatch, Unsafe."""
     shipped = Shipped(folder)
-    found = digest(shipped.parts)
-    if found != wanted:
-        raise DigestMismatch(f"digest {found[:12]}, registered {wanted[:12] or 'none'}")
+    match(shipped, wanted)
     for file in [*shipped.weights.rglob("*"), *shipped.about.rglob("*")]:
         if file.suffix.lower() in PICKLES:
             raise Unsafe(f"{file.name}: a pickle runs code when it is read; ship ONNX or JSON")
@@ -47,20 +41,9 @@ def fetched(name: str, version: str, wanted: str, cache: Path) -> Path:
             return place
         except (DigestMismatch, Unsafe):
             shutil.rmtree(place)
-    import mlflow
-
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
-        found = Path(
-            mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch)
-        )
-        # A store on this machine gives its own folder, which may change under us.
-        own = Path(scratch) / "own"
-        shipped, kept = Shipped(found), Shipped(own)
-        kept.weights.parent.mkdir(parents=True)
-        shutil.copyfile(shipped.code, kept.code)
-        shutil.copytree(shipped.weights, kept.weights, symlinks=True)
-        shutil.copytree(shipped.about, kept.about, symlinks=True)
+        own = copied(name, version, Path(scratch)).folder
         verify(own, wanted)
         own.replace(place)
     return place

@@ -17,12 +17,13 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from services.predict import logs, snapshot
-from services.predict.artifacts import DigestMismatch, Unsafe, fetched, verify
+from services.predict.artifacts import Unsafe, fetched, verify
 from services.predict.backend import Source
 from services.predict.host import Host
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
 from slipway import policy
+from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.keeper")
 RETRY_SECONDS = 30.0

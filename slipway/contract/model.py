@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from slipway.contract.graph import open_graph
+from slipway.contract.lookup import Lookup
 from slipway.contract.record import Record
 
 # By the name of the module that published it.
@@ -24,6 +25,12 @@ class Model(ABC):
 
     explained: ClassVar[str | None] = None
     """The number in the answer that explanations divide among the fields of the record."""
+
+    protected: ClassVar[tuple[str, ...]] = ()
+    """Fields of the record that must not decide who is served well: each is watched by group."""
+
+    looked_up: ClassVar[Lookup | None] = None
+    """Where the record's fields come from when a caller sends only whom it is about."""
 
     def load(self, weights: Path) -> None:  # noqa: B027 - nothing to load is a valid model
         """Read what `fit` left in the folder `weights`.

@@ -11,7 +11,7 @@ from slipway import home
 from slipway.contract import Model
 from slipway.contract.shipped import REFERENCE
 from slipway.datasets import catalogue
-from slipway.registry import card, promotions, tracking
+from slipway.registry import card, promotions, reference, tracking
 from slipway.registry.digest import digest
 from slipway.registry.gate import GateNotMet
 from slipway.registry.promotion import judge
@@ -49,6 +49,7 @@ def register(work: Workspace) -> None:
                 raise
             registry.set_tag(run, "gate", "met")
             version = _add_version(registry, work, run, about, shipped)
+        reference.log(registry, work, version)
         _promote(registry, work, str(version.version), metrics[work.params.primary], shipped)
     write_json(work.receipt, {"project": project.name, "digest": shipped, "metrics": metrics})
 

@@ -1,20 +1,15 @@
 """A registered version on local disk, verified against its digest."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from slipway.contract.shipped import Shipped
-from slipway.registry import tracking
-from slipway.registry.digest import digest
+from slipway.registry import copies, tracking
+from slipway.registry.copies import DigestMismatch
 
 
 class NotRegistered(Exception):
     """The registry has no such version, or no champion of that name."""
-
-
-class DigestMismatch(Exception):
-    """The artifact's bytes are not those that were registered; none of it was run."""
 
 
 def fetch(name: str, version: str | None, folder: Path) -> tuple[str, Shipped]:
@@ -25,27 +20,13 @@ def fetch(name: str, version: str | None, folder: Path) -> tuple[str, Shipped]:
         DigestMismatch: it was changed after it was registered.
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
-    import mlflow
-
     found = _found(name, version)
     number = str(found.version)
-    scratch = folder / "fetched"
-    scratch.mkdir()
-    theirs = Path(
-        mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(scratch))
-    )
-    # A store on this machine gives its own folder, which may change after it was verified.
-    shipped, own = Shipped(theirs), Shipped(folder / "verified")
-    own.weights.parent.mkdir(parents=True)
-    shutil.copyfile(shipped.code, own.code)
-    shutil.copytree(shipped.weights, own.weights)
-    shutil.copytree(shipped.about, own.about)
-    wanted, has = found.tags.get("digest", ""), digest(own.parts)
-    if has != wanted:
-        raise DigestMismatch(
-            f"{name} v{number}: digest {has[:12]}, registered {wanted[:12] or 'none'}; "
-            "nothing was run"
-        )
+    own = copies.copied(name, number, folder)
+    try:
+        copies.match(own, found.tags.get("digest", ""))
+    except DigestMismatch as wrong:
+        raise DigestMismatch(f"{name} v{number}: {wrong}") from wrong
     return number, own
 
 

@@ -161,8 +161,10 @@ def _of_rates(a: Sample, b: Sample, credible: float) -> _Posterior:
         *(Beta(yes + 0.5, no + 0.5) for yes, no in zip(successes, failures, strict=True))
     )
     tail = (1 - credible) / 2
+    # Of an interval as narrow as rounding the ends may have changed places.
+    low, high = sorted((posterior.quantile(tail), posterior.quantile(1 - tail)))
     return _Posterior(
-        credible_interval=(posterior.quantile(tail), posterior.quantile(1 - tail)),
+        credible_interval=(low, high),
         always_valid_interval=always_valid.of_rates(
             (successes[0], successes[1]), (failures[0], failures[1]), coverage=credible
         ),
@@ -189,7 +191,8 @@ def _of_means(a: Sample, b: Sample, credible: float) -> _Posterior:
     share = parts[0] / squared_error
     student = StudentT(1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1)))
     error, difference = math.sqrt(squared_error), b.mean - a.mean
-    reach = error * student.quantile((1 + credible) / 2)
+    # Near the middle a quantile is off by rounding, 1e-13, and may be below nothing.
+    reach = error * max(0.0, student.quantile((1 + credible) / 2))
     loss: float | None = error * student.mean_shortfall(difference / error)
     if loss == math.inf:
         loss = None

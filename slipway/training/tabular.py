@@ -46,4 +46,6 @@ def export_onnx(
         pipeline, initial_types=types, options=options, target_opset=OPSET, name=weights.name
     )
     graph.doc_string = ""
+    # skl2onnx lists the operator sets in the order of a Python set, which changes with each run.
+    graph.opset_import.sort(key=lambda each: each.domain)
     (weights / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))

@@ -1,12 +1,10 @@
 """The champions of the registry on local disk, each verified against its digest."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.shipped import Shipped
-from slipway.registry import tracking
-from slipway.registry.digest import digest
+from slipway.registry import copies, tracking
+from slipway.registry.copies import DigestMismatch
 from slipway.triton.repository import Registered
 
 if TYPE_CHECKING:
@@ -15,10 +13,6 @@ if TYPE_CHECKING:
 
 class NotChampion(Exception):
     """The registry has no champion of that name."""
-
-
-class DigestMismatch(Exception):
-    """The artifact's bytes are not those that were registered; none of it was read."""
 
 
 def champions(names: list[str], folder: Path) -> list[Registered]:
@@ -51,24 +45,10 @@ def _all(registry: "MlflowClient") -> list[str]:
 
 
 def _fetched(version: Any, folder: Path) -> Registered:
-    import mlflow
-
     name, number = version.name, str(version.version)
-    scratch = folder / "fetched" / name
-    scratch.mkdir(parents=True)
-    theirs = Path(
-        mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(scratch))
-    )
-    # A store on this machine gives its own folder, which may change after it was verified.
-    shipped, own = Shipped(theirs), Shipped(folder / "verified" / name)
-    own.weights.parent.mkdir(parents=True)
-    shutil.copyfile(shipped.code, own.code)
-    shutil.copytree(shipped.weights, own.weights)
-    shutil.copytree(shipped.about, own.about)
-    wanted, has = version.tags.get("digest", ""), digest(own.parts)
-    if has != wanted:
-        raise DigestMismatch(
-            f"{name} v{number}: digest {has[:12]}, registered {wanted[:12] or 'none'}; "
-            "nothing was built"
-        )
+    own = copies.copied(name, number, folder)
+    try:
+        copies.match(own, version.tags.get("digest", ""))
+    except DigestMismatch as wrong:
+        raise DigestMismatch(f"{name} v{number}: {wrong}") from wrong
     return Registered(name, number, own)

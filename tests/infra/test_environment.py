@@ -32,7 +32,7 @@ def pins(group: str) -> dict[str, str]:
 
 
 def test_each_group_holds_the_one_before() -> None:
-    groups = [pins(name) for name in ("serving", "training", "torch", "development")]
+    groups = [pins(name) for name in ("serving", "monitoring", "training", "torch", "development")]
     for smaller, larger in pairwise(groups):
         assert smaller.items() <= larger.items()
         assert len(smaller) < len(larger)

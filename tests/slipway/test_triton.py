@@ -31,9 +31,10 @@ from slipway.contract import Model, Record
 from slipway.contract.graph import OnnxRuntimeGraph, opened_by
 from slipway.contract.shipped import Shipped
 from slipway.registry import tracking
+from slipway.registry.copies import DigestMismatch
 from slipway.training.parity import parity
 from slipway.triton import config, server
-from slipway.triton.champions import DigestMismatch, NotChampion, champions
+from slipway.triton.champions import NotChampion, champions
 from slipway.triton.commands import app
 from slipway.triton.graph import TritonGraph, TritonRefused, TritonUnavailable, opener
 from slipway.triton.repository import Registered, build

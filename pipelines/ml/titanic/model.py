@@ -101,6 +101,7 @@ def survivals(probabilities: np.ndarray) -> list[Survival]:
 
 class Titanic(OnnxModel):
     explained = "probability"
+    protected = ("sex", "passenger_class")
 
     def predict(self, model_input: list[Passenger]) -> list[Survival]:
         return survivals(self.run(features(model_input))["probabilities"][:, 1])

@@ -1,0 +1,75 @@
+"""What a version answered to its test rows when it was registered: monitoring compares with it.
+
+Test rows rather than training rows: a model's answers to rows that it was fitted on are surer than
+any that it will give, and would make every first week look like drift.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.training import stages
+from slipway.training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FILE = "monitor/reference.jsonl.gz"
+TAG = "slipway.reference_rows"
+
+# Beyond some thousands more rows only make smaller drifts significant, not larger ones clearer.
+ROWS = 5000
+
+
+def log(registry: "MlflowClient", work: Workspace, version: Any) -> None:
+    """Log the reference with the version's run, unless it is there already."""
+    if TAG in version.tags:
+        return
+    test = stages.split(work, "test")
+    step = max(1, len(test) // ROWS)
+    records, truths = test.records[::step][:ROWS], list(test.truths)[::step][:ROWS]
+    model = work.project.model()
+    model.load(work.weights)
+    lines = [
+        json.dumps(
+            {
+                "record": record.model_dump(mode="json"),
+                "answer": answer.model_dump(mode="json"),
+                "truth": truth,
+            },
+            default=_plain,
+        )
+        for record, answer, truth in zip(
+            records, stages.answer(model, records), truths, strict=True
+        )
+    ]
+    file = work.volatile / Path(FILE).name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    registry.log_artifact(version.run_id, str(file), str(Path(FILE).parent))
+    registry.set_model_version_tag(version.name, str(version.version), TAG, str(len(lines)))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays, as which Parquet's columns come back."""
+    return value.tolist()
+
+
+def read(version: Any, folder: Path) -> list[dict[str, Any]]:
+    """The version's rows, each with `record`, `answer` and `truth`; none if it has no reference.
+
+    Fetched below `folder` once.
+
+    Raises:
+        mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
+    """
+    if TAG not in version.tags:
+        return []
+    import mlflow
+
+    kept = folder / version.run_id
+    file = kept / FILE
+    if not file.is_file():
+        mlflow.artifacts.download_artifacts(f"runs:/{version.run_id}/{FILE}", dst_path=str(kept))
+    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
