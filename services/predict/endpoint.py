@@ -19,6 +19,7 @@ from services.predict.engine import Answered, Engine
 from services.predict.fleet import Fleet, Served
 from services.predict.form import as_json
 from services.predict.guard import Guard
+from services.predict.lookup import Lookups
 from services.predict.problem import MEDIA_TYPE, Problem
 from services.predict.recording import Recorder, trace_id
 from services.predict.settings import Settings
@@ -77,6 +78,7 @@ class Predict:
     ) -> None:
         self.fleet, self.guard, self.recorder = fleet, guard, recorder
         self.watch, self.settings = watch, settings
+        self.lookups = Lookups(settings)
         self.tracer: Tracer | None = None
         self._shadows: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,7 +101,7 @@ class Predict:
         # The champion answers for a challenger that fails.
         for unit in (chosen,) if chosen is champion else (chosen, champion):
             engine = unit.engine
-            if engine is None or not unit.direct:
+            if engine is None or not unit.direct or self.lookups.wanted(unit, body):
                 return None
             unit.used = start
             logs.trace.set(trace_id(headers.get(b"traceparent")) or "")
@@ -128,6 +130,7 @@ class Predict:
             served = self.served(name)
             body = await self._body(scope, receive, headers)
             unit = routing.choose(served, headers, body)
+            body = await self.lookups.filled(unit, body)
             answered, unit = await self.answered(served, unit, body)
             identifier = self.finished(served, unit, headers, body, answered, start)
         except Problem as problem:
@@ -289,6 +292,7 @@ class Predict:
 
     async def finish(self, seconds: float) -> None:
         """Let shadows that were begun end, for at most so long."""
+        self.lookups.close()
         if self._tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait(set(self._tasks), timeout=seconds)

@@ -186,4 +186,5 @@ def tried(source: Source, batch_rows: int) -> Profile:
         input_schema=engine.input_type.model_json_schema(),
         output_schema=engine.output_type.model_json_schema(mode="serialization"),
         explains=type(engine.model).explained is not None and bool(shipped.reference),
+        looked_up=type(engine.model).looked_up,
     )

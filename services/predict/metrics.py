@@ -91,6 +91,15 @@ RECORDS = Counter(
 )
 FEEDBACK = Counter("slipway_feedback", "Truths attached to predictions", ["project", "outcome"])
 REFUSED = Counter("slipway_refused", "Requests refused before a model was asked", ["reason"])
+LOOKUP_SECONDS = Histogram(
+    "slipway_feature_lookup_seconds",
+    "Time to look features up online, with the way to a thread and back",
+    ["project"],
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+LOOKUPS = Counter(
+    "slipway_feature_lookups", "Records whose features were looked up", ["project", "outcome"]
+)
 PROCESS_BYTES = Gauge(
     "slipway_process_bytes",
     "Resident memory of the workers",

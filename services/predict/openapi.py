@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.predict.fleet import Served
+from slipway.contract import Lookup
 from slipway.contract.shipped import Shipped
 
 PROBLEM = {
@@ -54,6 +55,7 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
     profile, examples = version.profile, Shipped(version.folder).examples
     sent = _component(served.name, profile.input_name, profile.input_schema, components)
     told = _component(served.name, profile.output_name, profile.output_schema, components)
+    one = {"anyOf": [sent, _about(profile.looked_up)]} if profile.looked_up else sent
     first = examples[0]
     answer = {
         "type": "object",
@@ -90,7 +92,7 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"oneOf": [sent, {"type": "array", "items": sent, "minItems": 1}]},
+                    "schema": {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]},
                     "examples": {
                         f"example {number}": {"value": example["input"]}
                         for number, example in enumerate(examples, start=1)
@@ -111,6 +113,16 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
             },
             **refusals,
         },
+    }
+
+
+def _about(lookup: Lookup) -> dict[str, Any]:
+    """Whom a record is about; its other fields are looked up."""
+    return {
+        "type": "object",
+        "required": [lookup.entity],
+        "properties": {lookup.entity: {"type": ["string", "integer"]}},
+        "description": "Fields that are not sent are looked up in the feature store",
     }
 
 

@@ -197,6 +197,7 @@ def _add_explain(app: FastAPI, server: "App") -> None:
             raise Problem(422, "Not explainable", told)
         headers = dict(request.scope["headers"])
         body = await bodies.read(request.receive, headers, server.settings.body_bytes)
+        body = await server.predict.lookups.filled(unit, body)
         await server.fleet.load(unit)
         found = await unit.explain(body)
         head = f'{{"model":"{name}","version":"{unit.version.version}","explanations":'

@@ -52,6 +52,9 @@ class Settings(BaseModel):
     """A worker that answers nothing for so long is killed and replaced."""
     drain_seconds: Seconds = 30.0
 
+    feature_seconds: Seconds = 0.2
+    """How long the feature store may take to look up a record's fields."""
+
     triton: str = ""
     """host:port of a Triton server's gRPC; ONNX graphs then run there."""
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from slipway.contract import Lookup
 from slipway.policy import Policy
 
 FILE = "snapshot.json"
@@ -34,6 +35,7 @@ class Profile(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     explains: bool
+    looked_up: Lookup | None = None
 
 
 class Version(BaseModel):

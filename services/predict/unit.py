@@ -64,6 +64,9 @@ class Unit:
         self.isolate = isolated or variant == SHADOW
         self.direct = cheap(version.profile) and not settings.triton
         """Whether small requests are answered on the event loop itself."""
+        lookup = version.profile.looked_up
+        self.entity = f'"{lookup.entity}"'.encode() if lookup else None
+        """Stands in the body of a caller who leaves features to be looked up."""
         self.middle = (
             f'","model":"{name}","version":"{version.version}","variant":"{variant}","predictions":'
         ).encode()

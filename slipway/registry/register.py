@@ -1,11 +1,14 @@
 """The verb `register`: log the run, hold the gate, add a version, promote it if it deserves it."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from slipway import home
 from slipway.contract import Model
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 # What a shipped model.py may import, and what MLflow's own tools need to serve it.
 SERVED_WITH = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow", "pydantic")
+
+PROMOTE, LINEAGE = "SLIPWAY_PROMOTE", "SLIPWAY_LINEAGE"
+_LINEAGE = TypeAdapter(dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], str])
 
 # Explanations average over them: their cost grows with the rows, their error with the root.
 REFERENCE_ROWS = 100
@@ -50,8 +56,25 @@ def register(work: Workspace) -> None:
             registry.set_tag(run, "gate", "met")
             version = _add_version(registry, work, run, about, shipped)
         reference.log(registry, work, version)
-        _promote(registry, work, str(version.version), metrics[work.params.primary], shipped)
+        if promotes_by_rule():
+            _promote(registry, work, str(version.version), metrics[work.params.primary], shipped)
+        else:
+            print(f"{project.name}: v{version.version} is registered, not promoted", flush=True)
     write_json(work.receipt, {"project": project.name, "digest": shipped, "metrics": metrics})
+
+
+def promotes_by_rule() -> bool:
+    """Whether a better candidate becomes champion at once: SLIPWAY_PROMOTE=rule, the default.
+
+    With `never` it waits for a rollout, which lets it prove itself under traffic first.
+
+    Raises:
+        ValueError: the variable holds something else.
+    """
+    told = os.environ.get(PROMOTE) or "rule"
+    if told not in ("rule", "never"):
+        raise ValueError(f"{PROMOTE} must be rule or never, got {told!r}")
+    return told == "rule"
 
 
 def _about(work: Workspace, folder: Path) -> Path:
@@ -67,10 +90,18 @@ def _about(work: Workspace, folder: Path) -> Path:
 
 
 def lineage(work: Workspace) -> dict[str, str]:
-    """Which data and which commit the model came from."""
+    """Which data and which commit the model came from, and what $SLIPWAY_LINEAGE adds to it.
+
+    Raises:
+        ValueError: the variable holds no JSON object of texts.
+    """
     entry = catalogue.entry(work.params.dataset)
     files = {name: file.sha256 for name, file in entry.files.items()}
-    return {"dataset": entry.name, "data_sha256": json.dumps(files), "git_commit": commit()}
+    told = {"dataset": entry.name, "data_sha256": json.dumps(files), "git_commit": commit()}
+    try:
+        return _LINEAGE.validate_json(os.environ.get(LINEAGE) or "{}") | told
+    except ValidationError as error:
+        raise ValueError(f"{LINEAGE} must be a JSON object of texts: {error}") from error
 
 
 def commit() -> str:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, validate_call
 from pydantic.dataclasses import dataclass
 
 from slipway.statistics import always_valid, sample_size
-from slipway.statistics.distributions import Beta, BetaDifference, StudentT
+from slipway.statistics.distributions import Beta, BetaDifference
+from slipway.statistics.welch import Welch
 
 Kind = Literal["binary", "continuous"]
 Interval = tuple[float, float]
@@ -188,11 +189,8 @@ def _of_means(a: Sample, b: Sample, credible: float) -> _Posterior:
         for name, part in zip("ab", parts, strict=True)
         if part == 0
     ]
-    share = parts[0] / squared_error
-    student = StudentT(1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1)))
-    error, difference = math.sqrt(squared_error), b.mean - a.mean
-    # Near the middle a quantile is off by rounding, 1e-13, and may be below nothing.
-    reach = error * max(0.0, student.quantile((1 + credible) / 2))
+    welch = Welch.of(b.mean - a.mean, variances=(a.variance, b.variance), sizes=(a.n, b.n))
+    student, error, difference = welch.student, welch.error, welch.difference
     loss: float | None = error * student.mean_shortfall(difference / error)
     if loss == math.inf:
         loss = None
@@ -210,7 +208,7 @@ def _of_means(a: Sample, b: Sample, credible: float) -> _Posterior:
             coverage=credible,
         )
     return _Posterior(
-        credible_interval=(difference - reach, difference + reach),
+        credible_interval=welch.interval(credible),
         always_valid_interval=always,
         probability_b_better=student.below(difference / error),
         expected_loss=loss,

@@ -10,7 +10,8 @@ import pytest
 
 from slipway.check import shortfalls
 from slipway.project import Project
-from slipway.registry import tracking
+from slipway.registry import reference, tracking
+from slipway.training import stages
 from slipway.training.candidates import BASELINE
 from slipway.training.workspace import Workspace
 from tests.conftest import PROJECTS, ROOT, by_name
@@ -56,6 +57,23 @@ def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: dict)
     assert names == set(json.loads(trained[project.name].metrics.read_text())["candidates"])
     assert BASELINE in names
     assert version.tags["dataset"] == project.params.dataset
+
+
+def test_monitoring_has_what_the_version_answered(
+    project: Project, trained: dict, tmp_path: Path
+) -> None:
+    version = tracking.version_of(tracking.client(), project.name, tracking.CHAMPION)
+    rows = reference.read(version, tmp_path)
+    test = stages.split(trained[project.name], "test")
+    assert len(rows) == min(len(test), reference.ROWS) == int(version.tags[reference.TAG])
+    assert rows == reference.read(version, tmp_path)
+    model = project.model()
+    model.load(trained[project.name].weights)
+    for row, truth in list(zip(rows, test.truths, strict=False))[:20]:
+        record = model.input_type().model_validate(row["record"])
+        told = model.predict([record])[0].model_dump(mode="json")
+        assert close(told, row["answer"])
+        assert row["truth"] == getattr(truth, "tolist", lambda: truth)()
 
 
 def test_signature_comes_from_the_types(project: Project, trained: dict) -> None:

@@ -67,10 +67,14 @@ def logged(zoo: Zoo) -> set[str]:
     return {each["id"] for each in reader.records(zoo.home / "predictions")}
 
 
+# One every second: SLIPWAY_TEST_PROMOTIONS=60 is a minute of them.
+PROMOTIONS = int(os.environ.get("SLIPWAY_TEST_PROMOTIONS", "7"))
+
+
 def test_promotions_under_load_lose_no_request(zoo: Zoo) -> None:
     with zoo.serving(workers=2) as server:
-        with Load(server, seconds=8) as load:
-            for turn in range(7):
+        with Load(server, seconds=PROMOTIONS + 1) as load:
+            for turn in range(PROMOTIONS):
                 version = "2" if turn % 2 == 0 else "1"
                 zoo.client.set_registered_model_alias("model", "champion", version)
                 time.sleep(1)

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from slipway.contract import Model, Record
+from slipway.project import find
 from slipway.registry import promotions
 from slipway.registry.gate import Condition, Gate, GateNotMet
 from slipway.registry.promotion import judge
+from slipway.registry.register import lineage, promotes_by_rule
 from slipway.training.examples import Examples
+from slipway.training.workspace import Workspace
 
 
 class Sent(Record):
@@ -143,3 +146,27 @@ def test_a_removed_line_is_found(own_log: Path) -> None:
     own_log.write_text("\n".join([lines[0], lines[2]]) + "\n")
     with pytest.raises(promotions.PromotionLogBroken):
         promotions.history()
+
+
+def test_a_rollout_may_promote_instead_of_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIPWAY_PROMOTE", raising=False)
+    assert promotes_by_rule()
+    monkeypatch.setenv("SLIPWAY_PROMOTE", "never")
+    assert not promotes_by_rule()
+    monkeypatch.setenv("SLIPWAY_PROMOTE", "no")
+    with pytest.raises(ValueError, match="must be rule or never, got 'no'"):
+        promotes_by_rule()
+
+
+@pytest.mark.parametrize("damaged", ["x", "[]", '{"rows": 7}', '{"Rows": "7"}'])
+def test_what_is_added_to_the_lineage_is_texts_by_name(
+    damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Workspace.of(find("titanic"))
+    monkeypatch.setenv("SLIPWAY_LINEAGE", '{"feedback_rows": "7", "dataset": "another"}')
+    told = lineage(work)
+    assert told["feedback_rows"] == "7"
+    assert told["dataset"] == "titanic"
+    monkeypatch.setenv("SLIPWAY_LINEAGE", damaged)
+    with pytest.raises(ValueError, match="SLIPWAY_LINEAGE must be a JSON object of texts"):
+        lineage(work)
