@@ -108,8 +108,6 @@ class App:
             )
         self._tasks = [asyncio.create_task(self._turn())]
         await self.fleet.look()
-        for served in self.fleet.served.values():
-            await self.predict.lookups.warm(served.champion)
         if self.settings.grpc_port:
             from services.predict.oip import grpc
 

@@ -19,7 +19,6 @@ from services.predict.engine import Answered, Engine
 from services.predict.fleet import Fleet, Served
 from services.predict.form import as_json
 from services.predict.guard import Guard
-from services.predict.lookup import Lookups
 from services.predict.problem import MEDIA_TYPE, Problem
 from services.predict.recording import Recorder, trace_id
 from services.predict.settings import Settings
@@ -78,7 +77,7 @@ class Predict:
     ) -> None:
         self.fleet, self.guard, self.recorder = fleet, guard, recorder
         self.watch, self.settings = watch, settings
-        self.lookups = Lookups(settings)
+        self.lookups = fleet.lookups
         self.tracer: Tracer | None = None
         self._shadows: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -292,7 +291,6 @@ class Predict:
 
     async def finish(self, seconds: float) -> None:
         """Let shadows that were begun end, for at most so long."""
-        self.lookups.close()
         if self._tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait(set(self._tasks), timeout=seconds)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from services.predict import metrics, snapshot, watch
+from services.predict.lookup import Lookups
 from services.predict.problem import Problem
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Snapshot, Version
@@ -47,6 +48,7 @@ class Fleet:
         self.faults: dict[str, str] = {}
         self.snapshot = Snapshot()
         self.preloaded = False
+        self.lookups = Lookups(settings)
         self._seen: object = None
         self._loading: dict[Unit, asyncio.Task[None]] = {}
         # One at a time: a model.py runs while it loads, and the budget is counted.
@@ -178,6 +180,7 @@ class Fleet:
             told = f"{unit.name} v{unit.version.version} did not load: {type(error).__name__}"
             self.faults[unit.name] = told
             raise Problem(503, "Model not loaded", told, retry_seconds=30) from error
+        await self.lookups.warm(unit)
         unit.used = time.perf_counter()
         self.faults.pop(unit.name, None)
         metrics.LOADED_BYTES.set(sum(each.size for each in self._held()))
@@ -224,4 +227,5 @@ class Fleet:
     def close(self) -> None:
         for unit in [*self._held(), *(unit for _, unit in self._retired)]:
             unit.unload()
+        self.lookups.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

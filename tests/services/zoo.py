@@ -91,7 +91,9 @@ class Zoo:
 
         return MlflowClient(self.uri, self.uri)
 
-    def add(self, name: str, model: str, *, alias: str | None = "champion", weights=None) -> str:
+    def add(
+        self, name: str, model: str, *, alias: str | None = "champion", weights=None, example=None
+    ) -> str:
         """Register a model.py; its version. The weights are files by name."""
         place = self.folder / "versions" / f"{name}-{time.monotonic_ns()}"
         shipped = Shipped(place)
@@ -100,7 +102,10 @@ class Zoo:
         shipped.code.write_text(model)
         for file, content in (weights or {}).items():
             (shipped.weights / file).write_bytes(content)
-        example = {"input": {"number": 1.0}, "output": {"number": 1.0, "model": name}}
+        example = example or {
+            "input": {"number": 1.0},
+            "output": {"number": 1.0, "model": name},
+        }
         (shipped.about / "card.md").write_text(f"# {name}\n\n**Is it {name}?**\n")
         (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.9}}')
         (shipped.about / "examples.json").write_text(json.dumps([example]))

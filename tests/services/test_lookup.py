@@ -1,0 +1,182 @@
+"""Callers who send whom it is about, and leave the features to the store."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from slipway.features import offline, places
+from slipway.features.materialize import materialize
+from slipway.predictions import reader
+from tests.services.zoo import Server, Zoo, echo, until
+from tests.slipway.shop import Shop, made_up, served
+from tests.slipway.test_features import MOMENT, customers
+from tests.slipway.test_features_redis import Server as Redis
+
+CODE = '''
+"""Does this customer come back?"""
+
+from slipway.contract import Lookup, Model, Record, publish
+
+
+class Customer(Record):
+    orders: int
+    orders_90d: int
+    spent: float
+    spent_90d: float
+    abroad: bool
+    returns: int
+    products: int
+    days_since_purchase: float
+    days_known: float
+    days_between_orders: float | None = None
+    average_order: float
+    items_per_order: float
+    lines_per_order: float
+    return_share: float
+    day_of_year: int
+
+
+class Told(Record):
+    orders: int
+    spent: float
+
+
+class Loyal(Model):
+    looked_up = Lookup(entity="customer_id", service="repurchase")
+
+    def predict(self, model_input: list[Customer]) -> list[Told]:
+        return [Told(orders=each.orders, spent=each.spent) for each in model_input]
+
+
+publish(Loyal())
+'''
+
+
+class Store:
+    """A filled Redis, a shop that it is filled from, and a server that asks it."""
+
+    def __init__(self, server: Server, zoo: Zoo, redis: Redis, shop: Shop) -> None:
+        self.server, self.zoo, self.redis, self.shop = server, zoo, redis, shop
+
+    def ask(self, body: object):
+        return self.server.client.post("/v1/models/loyal/predict", json=body)
+
+    def features(self, customer: int) -> dict[str, object]:
+        found = served(self.shop.lines, customer, MOMENT)
+        assert found is not None
+        return found
+
+    @property
+    def known(self) -> list[int]:
+        lines = self.shop.lines
+        return [key for key in customers(lines) if served(lines, key, MOMENT)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    patch = pytest.MonkeyPatch()
+    redis = Redis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    zoo = Zoo(tmp_path_factory.mktemp("zoo"))
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    shop.write(made_up())
+    try:
+        with patch.context() as patched:
+            shop.enter(patched)
+            patched.setenv(places.REDIS, redis.url)
+            offline.build("customer_days")
+            materialize(until=MOMENT)
+            example = {"input": served(shop.lines, 1, MOMENT), "output": {"orders": 1, "spent": 1}}
+        zoo.add("loyal", CODE, example=example)
+        zoo.add("plain", echo("plain"))
+        patch.setenv(places.REDIS, redis.url)
+        with zoo.serving(feature_seconds=1) as server:
+            yield Store(server, zoo, redis, shop)
+    finally:
+        patch.undo()
+        redis.stop()
+
+
+def test_whom_it_is_about_is_enough(store: Store) -> None:
+    answer = store.ask({"customer_id": store.known[0]})
+    assert answer.status_code == 200, answer.text
+    wanted = store.features(store.known[0])
+    (told,) = answer.json()["predictions"]
+    assert told == {"orders": wanted["orders"], "spent": pytest.approx(wanted["spent"])}
+
+
+def test_the_record_says_what_was_looked_up(store: Store) -> None:
+    identifier = store.ask({"customer_id": str(store.known[1])}).json()["id"]
+    folder = store.zoo.home / "predictions"
+    until(lambda: reader.find(folder, identifier) is not None)
+    record = reader.find(folder, identifier)
+    assert record["inputs"][0] == pytest.approx(store.features(store.known[1]), abs=1e-3)
+
+
+def test_a_batch_may_mix_and_what_is_sent_goes_first(store: Store) -> None:
+    one, two = store.known[:2]
+    sent = {**store.features(two), "orders": 77}
+    body = [{"customer_id": one}, sent, {"customer_id": one, "orders": 78}, {"customer_id": two}]
+    answer = store.ask(body)
+    assert answer.status_code == 200, answer.text
+    told = [each["orders"] for each in answer.json()["predictions"]]
+    assert told == [store.features(one)["orders"], 77, 78, store.features(two)["orders"]]
+
+
+@pytest.mark.parametrize("key", [99_999, "nobody", -1])
+def test_an_unknown_customer_is_refused_by_name(store: Store, key: object) -> None:
+    answer = store.ask([{"customer_id": store.known[0]}, {"customer_id": key}])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "customer_id"
+    assert "send the record's fields themselves" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("key", [None, True, [1], {"a": 1}, 1.5])
+def test_what_can_be_no_key_is_refused(store: Store, key: object) -> None:
+    answer = store.ask({"customer_id": key})
+    assert answer.status_code == 422
+    assert "must be a text or a whole number" in answer.json()["detail"]
+
+
+def test_a_body_that_is_no_record_is_refused_as_ever(store: Store) -> None:
+    answer = store.server.client.post(
+        "/v1/models/loyal/predict",
+        content=b'{"customer_id": 1,',
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 400
+    assert store.ask([[{"customer_id": 1}]]).status_code == 422
+    # The model without features to look up knows no customer.
+    refused = store.server.client.post("/v1/models/plain/predict", json={"customer_id": 1})
+    assert refused.status_code == 422
+
+
+def test_the_documentation_offers_both(store: Store) -> None:
+    paths = store.server.client.get("/openapi.json").json()["paths"]
+    body = paths["/v1/models/loyal/predict"]["post"]["requestBody"]["content"]["application/json"]
+    about = body["schema"]["oneOf"][0]["anyOf"][1]
+    assert about["required"] == ["customer_id"]
+
+
+def test_a_store_that_is_away_costs_the_lookups_alone(store: Store) -> None:
+    known = {"customer_id": store.known[0]}
+    store.redis.stop()
+    try:
+        answer = store.ask(known)
+        assert answer.status_code == 503
+        assert "send the fields themselves" in answer.json()["detail"]
+        assert int(answer.headers["retry-after"]) >= 1
+        assert store.ask(store.features(store.known[0])).status_code == 200
+        assert store.server.ask("plain", 3).status_code == 200
+    finally:
+        store.redis.start()
+    # It came back empty: nobody is known, until it is filled again.
+    until(lambda: store.ask(known).status_code == 422)
+    with pytest.MonkeyPatch.context() as patch:
+        store.shop.enter(patch)
+        patch.setenv(places.REDIS, store.redis.url)
+        materialize(until=MOMENT, anew=True)
+    until(lambda: store.ask(known).status_code == 200)
+    for outcome in ("found", "unknown", "unavailable"):
+        wanted = f'slipway_feature_lookups_total project="loyal" outcome="{outcome}"'
+        until(lambda wanted=wanted: store.server.metric(wanted) > 0)
