@@ -9,8 +9,12 @@ import typer
 
 from slipway import home
 from slipway.access import commands as keys
+from slipway.features import commands as features
 from slipway.policy import commands as policies
+from slipway.retraining import commands as runs
+from slipway.rollout import commands as rollouts
 from slipway.scoring.commands import score
+from slipway.slo import commands as slo
 from slipway.triton import commands as triton
 
 app = typer.Typer(
@@ -20,10 +24,16 @@ app = typer.Typer(
 ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
+app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
+app.add_typer(runs.app, name="runs")
+app.add_typer(slo.app, name="slo")
 app.add_typer(triton.app, name="triton")
 app.command()(score)
+app.add_typer(rollouts.app, name="rollout")
+app.command()(rollouts.promote)
+app.command()(rollouts.rollback)
 
 
 class Fault(Exception):
@@ -125,15 +135,10 @@ def datasets(
 @app.command()
 def history(
     name: Annotated[str | None, typer.Argument(help="A project; all if none")] = None,
+    at: Annotated[str | None, typer.Option(help="What served the project at this time")] = None,
 ) -> None:
     """What was promoted when, and on what evidence."""
-    from slipway.registry.promotions import history
-
-    for entry in history(name):
-        did = "promoted" if entry["promoted"] else "kept out"
-        typer.echo(
-            f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}"
-        )
+    rollouts.history(name, at)
 
 
 @app.command()
@@ -172,7 +177,7 @@ def repro(
 
 @app.command()
 def up() -> None:
-    """Train what is out of date, then serve: MLflow and the model server."""
+    """Train what is out of date, then serve: MLflow, model server, monitor, trainer, alerts."""
     from slipway.platform import up
 
     up()

@@ -4,6 +4,15 @@ import os
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+PORTS = {
+    "predict": 8000,
+    "monitor": 8010,
+    "trainer": 8020,
+    "features": 8030,
+    "mlflow": 5000,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+}
 
 # Set before any dependency is imported: none of them may call home.
 TELEMETRY_OFF = {
@@ -60,9 +69,8 @@ def port(service: str) -> int:
     Raises:
         ValueError: the variable that moves it holds no port number.
     """
-    defaults = {"predict": 8000, "mlflow": 5000}
     variable = f"SLIPWAY_{service.upper()}_PORT"
-    value = os.environ.get(variable, str(defaults[service]))
+    value = os.environ.get(variable, str(PORTS[service]))
     if not value.isdecimal() or not 0 < int(value) < 65536:
         raise ValueError(f"{variable} must be a port number from 1 to 65535, got {value!r}")
     return int(value)

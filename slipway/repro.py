@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,36 +34,53 @@ def repro(projects: Sequence[Project], *, jobs: int) -> list[str]:
     failed = [project.name for project, code in zip(projects, codes, strict=True) if code]
     if not failed:
         # This stage alone: the projects not asked for stay as they are.
-        _dvc("repro", "--quiet", "--single-item", "leaderboard", label="leaderboard")
+        dvc("repro", "--quiet", "--single-item", "leaderboard", tell=_labelled("leaderboard"))
     return failed
 
 
 def _one(project: Project) -> int:
     start = time.perf_counter()
     target = project.folder.relative_to(home.root()) / "dvc.yaml"
-    code = _dvc("repro", str(target), label=project.name)
+    code = dvc("repro", str(target), tell=_labelled(project.name))
     state = f"failed (exit {code})" if code else "up to date"
     with _printing:
         print(f"{project.name}: {state}, {time.perf_counter() - start:.1f} s", flush=True)
     return code
 
 
-def _dvc(*words: str, label: str) -> int:
-    """Run dvc at the root, its lines shown as they come with `label` before them."""
+def _labelled(label: str) -> Callable[[str], None]:
+    """Prints a line with `label` before it."""
+
+    def tell(told: str) -> None:
+        with _printing:
+            print(told if told.startswith(f"{label}: ") else f"{label}: {told}", flush=True)
+
+    return tell
+
+
+def dvc(
+    *words: str,
+    tell: Callable[[str], None],
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run dvc in `folder`, the root if none is given; each line goes to `tell` as it comes.
+
+    Returns its exit status.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *words],
-        cwd=home.root(),
-        env=dvc_environment(),
+        cwd=folder or home.root(),
+        env=environment or dvc_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
+        errors="replace",
     )
     assert process.stdout is not None
     for line in process.stdout:
         told = line.strip()
         if told and not told.startswith(ADVICE):
-            with _printing:
-                shown = told if told.startswith(f"{label}: ") else f"{label}: {told}"
-                print(shown, flush=True)
+            tell(told)
     return process.wait()

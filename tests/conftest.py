@@ -75,7 +75,7 @@ def grpc_port() -> int:
 
 @contextmanager
 def running(
-    *command: object, env: dict[str, str], log: Path, ready: str
+    *command: object, env: dict[str, str], log: Path, ready: str, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the background, from when it answers until the block ends."""
     import psutil
@@ -85,7 +85,7 @@ def running(
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(word) for word in command],
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, **env},
             stdout=out,
             stderr=out,

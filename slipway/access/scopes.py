@@ -8,5 +8,7 @@ class Scope(StrEnum):
     FEEDBACK = "feedback"
     SCORE = "score"
     """Batch jobs."""
+    TRAIN = "train"
+    """Training runs and the alerts that start them."""
     ADMIN = "admin"
     METRICS = "metrics"

@@ -21,6 +21,7 @@ __all__ = [
     "MalformedId",
     "NotLogged",
     "Revision",
+    "Told",
     "UnknownPrediction",
     "VariantScore",
 ]
@@ -76,6 +77,23 @@ class Revision:
     truth: dict[str, Any]
     reward: float | None
     score: float | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is held true of one row of a prediction now."""
+
+    id: str
+    row: int
+    version: str
+    variant: str
+    predicted: float
+    """When it was answered, Unix time."""
+    received: float
+    """When this was said."""
+    truth: dict[str, Any]
+    score: float | None
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -166,6 +184,36 @@ class FeedbackStore:
             (project, since),
         )
         return [VariantScore(*each) for each in found]
+
+    def told(
+        self, project: str, *, since: float = 0.0, until: float = math.inf, limit: int = 100_000
+    ) -> list[Told]:
+        """Of predictions answered from `since` to before `until`: the newest `limit`, oldest first.
+
+        Some 1 KB of memory each.
+        """
+        found = self._read(
+            "SELECT id, row, version, variant, predicted, received, truth, score, revision "
+            "FROM feedback WHERE project = ? AND predicted >= ? AND predicted < ? "
+            "ORDER BY predicted DESC, id DESC, row DESC LIMIT ?",
+            (project, since, until, limit),
+        )
+        return [
+            Told(
+                id=id,
+                row=row,
+                version=version,
+                variant=variant,
+                predicted=predicted,
+                received=received,
+                truth=json.loads(truth),
+                score=score,
+                revision=revision,
+            )
+            for id, row, version, variant, predicted, received, truth, score, revision in reversed(
+                found
+            )
+        ]
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,1 @@
+"""The trainer: runs that people ask for, and runs that alerts start."""

@@ -1,0 +1,300 @@
+"""What the trainer answers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Response
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from services.predict.problem import MEDIA_TYPE, Problem
+from services.trainer import metrics
+from services.trainer.bounds import Bounds
+from services.trainer.guard import Guard
+from services.trainer.measure import measure
+from services.trainer.run import Request, Run, State
+from services.trainer.schedule import Schedule
+from services.trainer.settings import Settings
+from services.trainer.trainer import Ended, QueueFull, Trainer, UnknownProject, UnknownRun
+from services.trainer.webhook import Notification
+from slipway.access import audit
+from slipway.access.scopes import Scope
+from slipway.retraining.overrides import BadParameters
+
+log = logging.getLogger("slipway.trainer")
+
+FOLLOW_SECONDS = 0.25
+BLOCK = 2**16
+# Of a cancelled run, the time until the answer says that it is so; else that it will be.
+CANCEL_SECONDS = 20.0
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def create(settings: Settings, trainer: Trainer) -> FastAPI:
+    """Raises Unguarded: open to the network without any key."""
+    guard, schedule = Guard(settings), Schedule(settings, trainer)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        trainer.start()
+        schedule.start()
+        yield
+        schedule.stop()
+        trainer.stop()
+
+    app = FastAPI(
+        title="Slipway trainer",
+        version="1",
+        description="Training runs on request, and on alerts.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Bounds, body_bytes=settings.body_bytes)
+
+    def caller(request: HttpRequest) -> str:
+        return guard.admit(request.headers, Scope.TRAIN)
+
+    def scraper(request: HttpRequest) -> str:
+        return guard.admit(request.headers, Scope.METRICS)
+
+    _add_health(app, trainer, scraper)
+    _add_runs(app, trainer, caller)
+    _add_alerts(app, trainer, caller)
+    _add_error_handlers(app)
+    return app
+
+
+def _add_health(app: FastAPI, trainer: Trainer, scraper: Any) -> None:
+    @app.get("/v1/live", tags=["health"])
+    def live() -> dict[str, bool]:
+        """Whether the process answers."""
+        return {"live": True}
+
+    @app.get("/v1/ready", tags=["health"])
+    def ready() -> dict[str, Any]:
+        """Whether runs are started, and how many wait."""
+        if not trainer.turning:
+            raise Problem(503, "Not ready", "the queue does not turn")
+        journal = trainer.journal
+        return {
+            "ready": True,
+            "queued": len(journal.waiting()),
+            "running": len(journal.running()),
+            "automatic": trainer.settings.automatic,
+        }
+
+    @app.get("/metrics", tags=["health"], dependencies=[Depends(scraper)])
+    def exposition() -> Response:
+        """For Prometheus."""
+        measure(trainer)
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
+    Caller = Annotated[str, Depends(caller)]
+
+    @app.post("/v1/runs", status_code=202, tags=["runs"])
+    def start(wanted: Request, actor: Caller) -> JSONResponse:
+        """Queue a run of a project, with parameters of its own if need be."""
+        run = _submitted(trainer, wanted, actor)
+        detail = wanted.model_dump(mode="json", exclude={"project"})
+        _record(actor, "runs.start", wanted.project, {**detail, "run": run.id}, "queued")
+        headers = {"location": f"/v1/runs/{run.id}"}
+        return JSONResponse(view(trainer, run), 202, headers=headers)
+
+    @app.get("/v1/runs", tags=["runs"])
+    def runs(
+        _: Caller, project: str | None = None, state: State | None = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        """The newest first."""
+        found = [
+            run
+            for run in reversed(list(trainer.journal.runs.values()))
+            if project in (None, run.request.project) and state in (None, run.state)
+        ]
+        return {"runs": [view(trainer, run) for run in found[:limit]], "found": len(found)}
+
+    @app.get("/v1/runs/{id}", tags=["runs"])
+    def run(id: str, _: Caller) -> dict[str, Any]:
+        """How far it is, and what came of it."""
+        return view(trainer, _known(trainer, id))
+
+    @app.get("/v1/runs/{id}/logs", tags=["runs"], response_class=PlainTextResponse)
+    def logs(id: str, _: Caller, follow: bool = False) -> StreamingResponse:
+        """Its lines so far; with `follow` also those to come, until it ends."""
+        run = _known(trainer, id)
+        return StreamingResponse(lines(trainer, run.id, follow), media_type="text/plain")
+
+    @app.delete("/v1/runs/{id}", tags=["runs"])
+    def cancel(id: str, actor: Caller) -> JSONResponse:
+        """Cancel it: 200 when its processes have ended, 202 while they are ending."""
+        try:
+            run = trainer.cancel(id, actor=actor)
+        except UnknownRun as error:
+            raise Problem(404, "Unknown run", str(error)) from None
+        except Ended as error:
+            raise Problem(409, "Run has ended", str(error)) from None
+        _record(actor, "runs.cancel", run.request.project, {"run": id}, "asked")
+        deadline = time.monotonic() + CANCEL_SECONDS
+        while not (run := trainer.get(id)).state.ended and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if run.state not in (State.CANCELLED, State.RUNNING):
+            raise Problem(409, "Run has ended", f"run {id} {run.state} before it was cancelled")
+        return JSONResponse(view(trainer, run), 200 if run.state.ended else 202)
+
+
+def _add_alerts(app: FastAPI, trainer: Trainer, caller: Any) -> None:
+    @app.post("/v1/alerts", tags=["alerts"], dependencies=[Depends(caller)])
+    def alerts(notification: Notification) -> dict[str, Any]:
+        """Alertmanager's webhook: alerts labelled `project` and `action="retrain"` start runs."""
+        decisions = [trainer.consider(alarm) for alarm in notification.alarms()]
+        return {"decisions": [each.model_dump(mode="json") for each in decisions]}
+
+    @app.get("/v1/decisions", tags=["alerts"], dependencies=[Depends(caller)])
+    def decisions(project: str | None = None, limit: Limit = 50) -> dict[str, Any]:
+        """What alerts led to and why, the newest first."""
+        found = [
+            each.model_dump(mode="json")
+            for each in reversed(trainer.journal.decisions)
+            if project in (None, each.alarm.project)
+        ]
+        return {"decisions": found[:limit], "found": len(found)}
+
+
+def view(trainer: Trainer, run: Run) -> dict[str, Any]:
+    """A run for its callers: what was asked, how far it is, what came of it."""
+    progress, outcome = trainer.progress(run), run.outcome
+    return {
+        "id": run.id,
+        "project": run.request.project,
+        "state": run.state,
+        "cancelling": run.cancelled_by is not None and not run.state.ended,
+        "trigger": run.trigger,
+        "actor": run.actor,
+        "reason": run.request.reason,
+        "parameters": run.request.parameters.model_dump(),
+        "requested": run.requested,
+        "started": run.started,
+        "ended": run.ended,
+        "attempt": run.attempt,
+        "stage": progress.stage if run.attempt else None,
+        "progress": progress.share,
+        "stages_done": list(progress.done),
+        "stages_cached": list(progress.cached),
+        "commit": progress.commit,
+        "feedback": progress.feedback,
+        "outcome": outcome.reason if outcome else None,
+        "mlflow_run": outcome.mlflow_run if outcome else None,
+        "version": outcome.version if outcome else None,
+        "new_version": outcome.new if outcome else None,
+        "promotion": outcome.promotion.model_dump() if outcome and outcome.promotion else None,
+        "rollout": outcome.rollout if outcome else None,
+        "kept": outcome.kept if outcome else None,
+        "logs": f"/v1/runs/{run.id}/logs",
+    }
+
+
+async def lines(trainer: Trainer, id: str, follow: bool) -> AsyncIterator[bytes]:
+    """The log's bytes; the last block comes after the run has ended, so none is missed.
+
+    On the event loop: a thread for each who follows would leave none for others.
+    """
+    file, offset = trainer.folder(id).log, 0
+    while True:
+        over = trainer.get(id).state.ended or not follow
+        while block := _block(file, offset):
+            offset += len(block)
+            yield block
+        if over:
+            return
+        await asyncio.sleep(FOLLOW_SECONDS)
+
+
+def _block(file: Path, offset: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(BLOCK)
+    except FileNotFoundError:
+        return b""
+
+
+def _submitted(trainer: Trainer, wanted: Request, actor: str) -> Run:
+    """Raises Problem."""
+    try:
+        return trainer.submit(wanted, actor=actor)
+    except UnknownProject as error:
+        fault = {"field": "project", "message": str(error)}
+        raise Problem(422, "Unknown project", str(error), errors=[fault]) from None
+    except BadParameters as error:
+        faults = [
+            {"field": f"parameters.{field}", "message": told}
+            for field, told in error.faults.items()
+        ]
+        raise Problem(422, "Bad parameters", str(error), errors=faults) from None
+    except ValueError as error:
+        raise Problem(409, "Project is malformed", str(error)) from None
+    except QueueFull as error:
+        metrics.REFUSED.labels("queue").inc()
+        raise Problem(503, "Queue full", str(error), retry_seconds=60) from None
+
+
+def _known(trainer: Trainer, id: str) -> Run:
+    """Raises Problem."""
+    try:
+        return trainer.get(id)
+    except UnknownRun as error:
+        raise Problem(404, "Unknown run", str(error)) from None
+
+
+def _record(actor: str, action: str, target: str, detail: dict[str, Any], outcome: str) -> None:
+    audit.record(actor=actor, action=action, target=target, detail=detail, outcome=outcome)
+
+
+def _reply(problem: Problem) -> Response:
+    return Response(
+        problem.body(), problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
+    )
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    def told(_: HttpRequest, problem: Problem) -> Response:
+        return _reply(problem)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: HttpRequest, error: RequestValidationError) -> Response:
+        faults = [
+            {
+                "field": ".".join(str(part) for part in fault["loc"][1:]) or "body",
+                "message": fault["msg"],
+            }
+            for fault in error.errors()
+        ]
+        detail = "; ".join(f"{each['field']}: {each['message']}" for each in faults[:3])
+        return _reply(Problem(422, "Invalid input", detail, errors=faults[:20]))
+
+    @app.exception_handler(HTTPException)
+    def routed(_: HttpRequest, error: HTTPException) -> Response:
+        return _reply(Problem(error.status_code, str(error.detail), str(error.detail)))
+
+    @app.exception_handler(OSError)
+    def away(request: HttpRequest, error: OSError) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        told = "the trainer's disk is away or full; nothing was changed, send it again"
+        return _reply(Problem(503, "Disk away", told, retry_seconds=30))
+
+    @app.exception_handler(Exception)
+    def failed(request: HttpRequest, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _reply(Problem(500, "Internal error", "the trainer failed; its log says why"))

@@ -1,0 +1,72 @@
+"""What the trainer remembers: an append-only log of runs and decisions, and what follows from it.
+
+Memory changes only after the line is on disk, by the same code that reads it back at the start:
+what was answered to a caller is there after a kill.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from services.trainer.decision import Decision
+from services.trainer.run import Run, State
+from slipway.registry.chain import ChainLog
+
+
+class Journal:
+    """The runs by id and the decisions, both oldest first.
+
+    Raises:
+        ChainBroken: a line of the log was changed or removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "journal.lock")
+        self._log = ChainLog(folder / "journal.jsonl", lock=lambda: lock)
+        self.runs: dict[str, Run] = {}
+        self.decisions: list[Decision] = []
+        for entry in self._log.entries():
+            self._apply(entry)
+
+    def queued(self, run: Run) -> Run:
+        self._write({"event": "queued", "run": run.model_dump(mode="json")})
+        return self.runs[run.id]
+
+    def change(self, id: str, event: str, **changes: Any) -> Run:
+        """`changes` of the run's fields; `event` says why, for whoever reads the log."""
+        changed = self.runs[id].model_copy(update=changes).model_dump(mode="json")
+        self._write(
+            {"event": event, "id": id, "changes": {each: changed[each] for each in changes}}
+        )
+        return self.runs[id]
+
+    def decided(self, decision: Decision) -> Decision:
+        self._write({"event": "decided", "decision": decision.model_dump(mode="json")})
+        return decision
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self._log.append(entry)
+        self._apply(entry)
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        if entry["event"] == "queued":
+            run = Run.model_validate(entry["run"])
+            self.runs[run.id] = run
+        elif entry["event"] == "decided":
+            self.decisions.append(Decision.model_validate(entry["decision"]))
+        else:
+            run = self.runs[entry["id"]]
+            values = {**run.model_dump(mode="json"), **entry["changes"]}
+            self.runs[run.id] = Run.model_validate(values)
+
+    def waiting(self) -> list[Run]:
+        """Those that wait, the oldest first."""
+        return [run for run in self.runs.values() if run.state is State.QUEUED]
+
+    def running(self) -> list[Run]:
+        return [run for run in self.runs.values() if run.state is State.RUNNING]
+
+    def of(self, project: str) -> list[Run]:
+        return [run for run in self.runs.values() if run.request.project == project]

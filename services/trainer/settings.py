@@ -1,0 +1,83 @@
+"""What can be set of the trainer, each by a variable of the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from slipway import home
+
+Seconds = Annotated[float, Field(gt=0)]
+PREFIX = "SLIPWAY_TRAINER_"
+
+
+class Settings(BaseModel):
+    """`SLIPWAY_TRAINER_WORKERS=2` sets `workers`, and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = home.LOOPBACK
+    """Another address than loopback needs at least one API key."""
+    require_keys: bool = False
+    """Also on loopback."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Runs in progress at once; of one project never more than one."""
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Runs that may wait; more are refused."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """A run that was interrupted so often has failed."""
+    run_seconds: Seconds = 6 * 3600.0
+    """A run that takes longer is ended, and has failed."""
+    end_seconds: Seconds = 10.0
+    """What a run's processes get to end when they are asked; then they are killed."""
+    keep_runs: Annotated[int, Field(ge=1)] = 500
+    """Logs and commits of so many ended runs are kept; of all others the facts."""
+    log_bytes: Annotated[int, Field(ge=1024)] = 16 * 2**20
+    """Of one run; what a run says beyond is not kept."""
+    body_bytes: Annotated[int, Field(ge=1024)] = 2**20
+
+    automatic: bool = True
+    """Whether alerts start runs."""
+    cooldown_seconds: Annotated[float, Field(ge=0)] = 6 * 3600.0
+    """From the end of a project's last run until an alert may start one again."""
+    runs_per_day: Annotated[int, Field(ge=0)] = 8
+    """Automatic runs in any 24 hours, of all projects together."""
+    feedback: bool = True
+    """Whether automatic runs are trained on feedback as well."""
+    feedback_days: Annotated[float, Field(gt=0, le=3650)] = 30
+    feedback_test_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Of an automatic run's feedback, the part that joins the test rows; none unless it is set."""
+    monitor: str = ""
+    """Address of the monitor service; by default on loopback at its port."""
+    monitor_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How often the monitor is asked for alarms, where no Alertmanager tells of them; 0 is off."""
+
+    rollout: bool = False
+    """Do not promote a candidate at once: hand it to the rollout, which tries it on traffic."""
+    json_logs: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """The journal, and a folder for each run."""
+        return home.home() / "trainer"
+
+    @property
+    def records(self) -> Path:
+        """The model server's prediction log and feedback."""
+        return home.home() / "predictions"
+
+    @property
+    def monitor_address(self) -> str:
+        return self.monitor or f"http://{home.LOOPBACK}:{home.port('monitor')}"
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """From SLIPWAY_TRAINER_WORKERS and so on.
+
+        Raises:
+            pydantic.ValidationError: a variable does not hold what it should.
+        """
+        names = {field: PREFIX + field.upper() for field in cls.model_fields}
+        given = {field: os.environ[name] for field, name in names.items() if name in os.environ}
+        return cls.model_validate(given)

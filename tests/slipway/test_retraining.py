@@ -1,0 +1,276 @@
+"""Other parameters, and labelled rows: what a run is trained on beside the project's own."""
+
+import json
+import math
+import time
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
+from slipway.contract import Model, Record
+from slipway.predictions.compact import compact
+from slipway.predictions.feedback import FeedbackStore
+from slipway.predictions.record import line
+from slipway.predictions.writer import PredictionLog
+from slipway.project import find
+from slipway.retraining.commands import TrainerFault, assigned
+from slipway.retraining.extend import extend
+from slipway.retraining.labelled import FeedbackUse, Label, Unsuitable, collect, held_out, write
+from slipway.retraining.overrides import BadParameters, Overrides
+from slipway.training import examples
+from slipway.training.workspace import Workspace
+from tests.conftest import PROJECTS, by_name
+
+
+def test_overrides_are_held_against_the_projects_own() -> None:
+    params = find("titanic").params
+    good = Overrides(prepare={"test_share": 0.3, "seed": 1}, fit={"folds": 3})
+    good.check(params)
+    with pytest.raises(BadParameters) as caught:
+        Overrides(prepare={"test_share": "much"}, fit={"folds": 2.5, "depth": 3}).check(params)
+    assert caught.value.faults == {
+        "prepare.test_share": "must be a number like 0.2, got 'much'",
+        "fit.folds": "must be a whole number like 5, got 2.5",
+        "fit.depth": "no such parameter; fit has folds, repeats, seed",
+    }
+    for bad in ({"gate": {}}, {"fit": [1]}, {"fit": {"folds": math.nan}}):
+        with pytest.raises(ValidationError):
+            Overrides.model_validate(bad)
+
+
+def test_nested_parameters_are_merged_and_checked_below() -> None:
+    own = find("titanic").params.model_copy(
+        update={"fit": {"tree": {"depth": 3, "leaves": [1, 2]}, "name": None}}
+    )
+    Overrides(fit={"tree": {"depth": 4}, "name": "x"}).check(own)
+    with pytest.raises(BadParameters, match="fit.tree.height: no such parameter"):
+        Overrides(fit={"tree": {"height": 4}}).check(own)
+    with pytest.raises(BadParameters, match="fit.tree: must be an object"):
+        Overrides(fit={"tree": 4}).check(own)
+    merged = Overrides(fit={"tree": {"depth": 4}}).merged({"dataset": "x", "fit": own.fit})
+    assert merged == {
+        "dataset": "x",
+        "prepare": {},
+        "fit": {"tree": {"depth": 4, "leaves": [1, 2]}, "name": None},
+    }
+    assert not Overrides()
+    assert Overrides(fit={"a": 1})
+
+
+def test_assignments_of_the_command_line() -> None:
+    assert assigned(["fit.folds=3", "fit.tree.depth=2.5", "prepare.name=x=y"]) == {
+        "fit": {"folds": 3, "tree": {"depth": 2.5}},
+        "prepare": {"name": "x=y"},
+    }
+    for bad in ("folds=3", "fit.folds", ".x=3", "fit.=3"):
+        with pytest.raises(TrainerFault, match="must be like fit.folds=3"):
+            assigned([bad])
+
+
+# An uplift is never seen of one customer, and an experiment's answer has no truth.
+UNSUITABLE = {"uplift", "ab_test"}
+
+
+class House(Record):
+    area: float = Field(gt=0)
+    picture: bytes | None = None
+
+
+class Price(Record):
+    price: float = Field(gt=0)
+    low: float = Field(gt=0)
+    cheap: bool = False
+
+
+class Prices(Model):
+    def predict(self, model_input: list[House]) -> list[Price]:
+        return [Price(price=each.area, low=each.area) for each in model_input]
+
+
+def data_of(kind: Any) -> types.ModuleType:
+    module = types.ModuleType("data")
+
+    def splits(dataset: Any) -> dict[str, Iterable[tuple[House, kind]]]:  # type: ignore[valid-type]
+        return {}
+
+    splits.__annotations__["return"] = dict[str, Iterable[tuple[House, kind]]]
+    module.splits = splits  # type: ignore[attr-defined]
+    return module
+
+
+def test_the_label_is_the_first_field_of_the_truths_type() -> None:
+    label = Label.of(Prices(), data_of(float), None)
+    assert label.name == "price"
+    # Whole numbers are numbers: what is trained on is of the type that data.splits yields.
+    assert label.read({"price": 3}) == 3.0
+    assert isinstance(label.read({"price": 3}), float)
+    for bad in (-1.0, "3", True):
+        with pytest.raises(ValidationError):
+            label.read({"price": bad})
+    assert Label.of(Prices(), data_of(float), "low").name == "low"
+    assert Label.of(Prices(), data_of(bool), None).name == "cheap"
+    with pytest.raises(Unsuitable, match="feedback.truth: 'cheap' is not a field of type float"):
+        Label.of(Prices(), data_of(float), "cheap")
+    with pytest.raises(Unsuitable, match="the answer has no field of type str"):
+        Label.of(Prices(), data_of(str), None)
+    with pytest.raises(Unsuitable, match="only bool, int, float, str can be taken"):
+        Label.of(Prices(), data_of(dict[str, float]), None)
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=by_name)
+def test_every_project_says_where_its_truth_stands(project: Any) -> None:
+    """By types alone, without its data; those whose truths are no single field are named."""
+    answer = project.model().output_type().model_fields
+    if project.name in UNSUITABLE:
+        with pytest.raises(Unsuitable, match="data.splits"):
+            Label.of(project.model(), project.module("data"), None)
+    else:
+        assert Label.of(project.model(), project.module("data"), None).name in answer
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> PredictionLog:
+    return PredictionLog(tmp_path, segment_bytes=2**20)
+
+
+def answer(log: PredictionLog, inputs: Any, *, rows: int = 1, **more: Any) -> str:
+    id = log.next_id()
+    outputs = [{"price": 1.0, "low": 0.5, "cheap": False}] * rows
+    told = {"project": "houses", "version": "1", "digest": "ab" * 32, "variant": "champion"}
+    assert log.append(
+        line(
+            id=id,
+            inputs=json.dumps(inputs).encode(),
+            outputs=json.dumps(outputs).encode(),
+            seconds=0.001,
+            **{**told, **more},
+        )
+    )
+    return id
+
+
+def collected(folder: Path, *, now: float | None = None, **use: Any) -> Any:
+    label = Label.of(Prices(), data_of(float), None)
+    wanted = FeedbackUse(**use)
+    return collect(folder, "houses", Prices(), label, wanted, now=now or time.time() + 60)
+
+
+def test_rows_are_joined_once_each_as_last_said(tmp_path: Path, log: PredictionLog) -> None:
+    batch = answer(log, [{"area": 1.0}, {"area": 2.0, "picture": "aGk="}, {"area": 3.0}], rows=3)
+    single = answer(log, {"area": 4.0})
+    shadow = answer(log, {"area": 4.0}, variant="shadow", of=single)
+    other = answer(log, {"area": 5.0}, project="flats")
+    long = answer(log, {"area": 6.0, "picture": "x" * 200}, input_bytes=100)
+    store = FeedbackStore(tmp_path)
+    store.attach(id=batch, row=0, truth={"price": 10.0})
+    store.attach(id=batch, row=1, truth={"price": 20.0})
+    store.attach(id=batch, row=1, truth={"price": 21.0})
+    store.attach(id=batch, row=2, reward=0.5)
+    store.attach(id=single, truth={"price": 40.0})
+    store.attach(id=shadow, truth={"price": 40.0})
+    store.attach(id=other, truth={"price": 50.0})
+    store.attach(id=long, truth={"price": 60.0})
+    log.close()
+    found = collected(tmp_path)
+    assert [(house.area, price) for house, price in found.train] == [
+        *((1.0, 10.0), (2.0, 21.0), (4.0, 40.0))
+    ]
+    assert found.train[1][0].picture == b"hi"
+    counts = {name: count for name, count in vars(found.counts).items() if count}
+    wanted = {"told": 6, "used": 3, "revised": 1, "repeated": 1, "no_truth": 1, "no_input": 1}
+    assert counts == wanted
+    # Written, and read back as prepare's own rows are.
+    assert write(found, tmp_path / "rows")
+    back = examples.read(tmp_path / "rows" / "train.parquet", House)
+    assert list(back) == found.train
+    first = (tmp_path / "rows" / "train.parquet").read_bytes()
+    # Moved to Parquet meanwhile, the same feedback gives the same bytes: the same data version.
+    compact(tmp_path)
+    assert write(collected(tmp_path), tmp_path / "again")
+    assert (tmp_path / "again" / "train.parquet").read_bytes() == first
+
+
+def test_of_two_truths_about_one_answer_the_later_one_holds(
+    tmp_path: Path, log: PredictionLog
+) -> None:
+    """Whichever of the two predictions was logged first."""
+    store = FeedbackStore(tmp_path)
+    for order in ((0, 1), (1, 0)):
+        answered = answer(log, {"area": 1.0})
+        both = [answered, answer(log, {"area": 1.0}, variant="shadow", of=answered)]
+        for price, place in enumerate(order, start=1):
+            store.attach(id=both[place], truth={"price": float(price)})
+            time.sleep(0.002)
+    log.close()
+    found = collected(tmp_path)
+    assert [price for _, price in found.train] == [2.0, 2.0]
+    assert found.counts.conflicting == 2
+
+
+def test_windows_limits_and_what_is_gone(tmp_path: Path, log: PredictionLog) -> None:
+    ids = [answer(log, {"area": float(n + 1)}) for n in range(10)]
+    store = FeedbackStore(tmp_path)
+    for id in ids:
+        store.attach(id=id, truth={"price": 1.0})
+    log.close()
+    assert len(collected(tmp_path).train) == 10
+    newest = collected(tmp_path, rows=3)
+    assert [house.area for house, _ in newest.train] == [8.0, 9.0, 10.0]
+    assert collected(tmp_path, days=1, now=time.time() + 2 * 86_400).counts.told == 0
+    for file in tmp_path.glob("*"):
+        if not file.name.startswith("feedback.db"):
+            file.unlink()
+    gone = collected(tmp_path)
+    assert (gone.counts.told, gone.counts.used, gone.counts.no_record) == (10, 0, 10)
+    assert not write(gone, tmp_path / "rows")
+    assert collected(tmp_path / "nowhere").counts.told == 0
+
+
+@given(st.uuids(), st.integers(0, 50), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_held_out_row_stays_held_out(id: Any, row: int, less: float, more: float) -> None:
+    less, more = sorted((less, more))
+    assert not held_out(str(id), row, share=0.0)
+    if held_out(str(id), row, share=less):
+        assert held_out(str(id), row, share=more)
+
+
+def test_the_held_out_share_is_what_was_asked_for() -> None:
+    # 10,000 draws at 0.2: five standard deviations are 0.02.
+    share = sum(held_out(f"id{n}", 0, share=0.2) for n in range(10_000)) / 10_000
+    assert abs(share - 0.2) < 0.02
+
+
+def test_no_row_is_trained_on_and_tested_on(tmp_path: Path) -> None:
+    work = Workspace.tiny(find("titanic"), tmp_path)
+    passenger = work.project.model().input_type()
+
+    def rows(*fares: float) -> list[tuple[Any, bool]]:
+        about = {"name": "x", "sex": "male", "passenger_class": 1}
+        about |= {"siblings_spouses": 0, "parents_children": 0}
+        return [(passenger(**about, fare=fare), True) for fare in fares]
+
+    work.data.mkdir(parents=True)
+    feedback = tmp_path / "feedback"
+    feedback.mkdir()
+    examples.write(rows(1, 2), work.data / "train.parquet")
+    examples.write(rows(3, 4), work.data / "test.parquet")
+    examples.write(rows(2, 3, 5, 6), feedback / "train.parquet")
+    examples.write(rows(1, 4, 6, 7), feedback / "test.parquet")
+    told = extend(work, feedback)
+
+    def fares(name: str) -> list[float]:
+        return [each.fare for each in examples.read(work.data / name, passenger).records]
+
+    assert fares("train.parquet") == [1, 2, 2, 5]
+    assert fares("test.parquet") == [3, 4, 6, 7]
+    assert vars(told) == {"train": 2, "test": 2, "in_test": 2, "in_train": 1}
+    wrong = [(record, "yes") for record, _ in rows(9)]
+    examples.write(wrong, feedback / "train.parquet")
+    with pytest.raises(ValueError, match="truths of the feedback are str, of the training rows bo"):
+        extend(work, feedback)
