@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := True
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test check repro readme bench lock
+.PHONY: help env up down test drill check repro readme bench lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ down: ## stop what `make up` started
 
 test: env ## run every test
 	@$(BIN)/python -m pytest
+
+drill: env ## publish bad versions under load, and see them rolled back; some minutes
+	@$(BIN)/python -m pytest -s tests/drills
 
 check: env ## lint, types, and what falls short in the projects
 	@$(BIN)/ruff check .

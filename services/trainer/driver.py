@@ -275,7 +275,7 @@ class Driver:
         actor = f"trainer, run {self.order.id} ({self.request.reason})"
         try:
             state = rollout.start(self.request.project, version, actor=actor)
-        except rollout.Refused as refusal:
+        except (rollout.Refused, rollout.BadPlan) as refusal:
             return f"refused: {refusal}"
         self.log.say(f"v{version} handed to rollout {state.id}")
         return f"started: {state.id}"

@@ -6,14 +6,14 @@ any that it will give, and would make every first week look like drift.
 
 import gzip
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.training import stages
-from slipway.training.workspace import Workspace
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from slipway.training.workspace import Workspace
 
 FILE = "monitor/reference.jsonl.gz"
 TAG = "slipway.reference_rows"
@@ -22,10 +22,12 @@ TAG = "slipway.reference_rows"
 ROWS = 5000
 
 
-def log(registry: "MlflowClient", work: Workspace, version: Any) -> None:
+def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
     """Log the reference with the version's run, unless it is there already."""
     if TAG in version.tags:
         return
+    from slipway.training import stages
+
     test = stages.split(work, "test")
     step = max(1, len(test) // ROWS)
     records, truths = test.records[::step][:ROWS], list(test.truths)[::step][:ROWS]
@@ -64,12 +66,17 @@ def read(version: Any, folder: Path) -> list[dict[str, Any]]:
     Raises:
         mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
     """
-    if TAG not in version.tags:
+    if not version.run_id or TAG not in version.tags:
         return []
     import mlflow
 
-    kept = folder / version.run_id
-    file = kept / FILE
+    file = folder / version.run_id / FILE
     if not file.is_file():
-        mlflow.artifacts.download_artifacts(f"runs:/{version.run_id}/{FILE}", dst_path=str(kept))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".fetch-") as scratch:
+            # Some stores keep the file's folder, others its last name alone.
+            found = mlflow.artifacts.download_artifacts(
+                f"runs:/{version.run_id}/{FILE}", dst_path=scratch
+            )
+            Path(found).replace(file)
     return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]

@@ -1,0 +1,36 @@
+"""The drills take minutes: `make drill` runs all, `make test` the one that is named here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drills.field import HEAD, Field, right
+from tests.services.zoo import Zoo
+
+ALWAYS = {"test_raises.py"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the long ones out unless `drills` is named on the command line."""
+    if any("drills" in argument for argument in config.invocation_params.args):
+        return None
+    if collection_path.name.startswith("test_") and collection_path.name not in ALWAYS:
+        return True
+    return None
+
+
+@pytest.fixture(scope="session")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    zoo = Zoo(tmp_path_factory.mktemp("drill"))
+    zoo.add("waiting", right(1.0))
+    with zoo.serving(workers=2) as server:
+        yield Field(zoo, server)
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[list[str]]:
+    """A row a drill, shown at the end with `pytest -s`."""
+    rows = [HEAD]
+    yield rows
+    print("\n\n" + "\n".join(rows))
