@@ -1,7 +1,12 @@
-"""`make up` and `make down`: train what is out of date, then MLflow and the model server."""
+"""`make up` and `make down`: train what is out of date, then start all services.
+
+MLflow, the model server, the trainer and the monitor; Prometheus and Alertmanager where they are
+installed. Without Alertmanager the monitor tells the trainer of drift itself.
+"""
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,14 +17,23 @@ from pathlib import Path
 
 import psutil
 
-from slipway import home, readme
+from slipway import debian, home, readme
+from slipway.features import places
 from slipway.project import Project, discover
 from slipway.repro import dvc_environment, repro
+from slipway.slo import configuration
 from slipway.training.workspace import Workspace
 
 FREE_SPACE = 2 * 2**30  # data sets, DVC's cache and the registry of the starters take 0.5 GB
 START_SECONDS = 120
 FOLLOW_SECONDS = 20
+TITLES = {
+    "mlflow": "MLflow",
+    "monitor": "monitor",
+    "trainer": "trainer",
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+}
 
 
 class PlatformFault(Exception):
@@ -34,6 +48,8 @@ class Service:
     command: tuple[str, ...]
     ready: str
     environment: dict[str, str]
+    reloads: bool = False
+    """It reads its configuration again when it is sent SIGHUP."""
 
     @property
     def port(self) -> int:
@@ -84,7 +100,31 @@ def services() -> list[Service]:
             "/v1/ready",
             {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}"},
         ),
+        *loop(),
     ]
+
+
+def loop() -> list[Service]:
+    """What watches the model server and trains again."""
+    installed = {name: debian.installed(name) for name in ("alertmanager", "prometheus")}
+    told = {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{home.port('mlflow')}"}
+    if installed["alertmanager"] is None or installed["prometheus"] is None:
+        trainer = f"http://{home.LOOPBACK}:{home.port('trainer')}"
+        told["SLIPWAY_MONITOR_WEBHOOK"] = f"{trainer}/v1/alerts"
+    python = sys.executable
+    ours = [
+        # Its runs write to the registry's database themselves, as `dvc repro` does.
+        Service("trainer", (python, "-m", "services.trainer"), "/v1/ready", {}),
+        Service("monitor", (python, "-m", "services.monitor"), "/v1/ready", told),
+    ]
+    if installed["prometheus"] and (places.redis_url() or places.online_file().is_file()):
+        ours.append(Service("features", (python, "-m", "services.features"), "/metrics", {}))
+    theirs = [
+        Service(name, configuration.command(name, program), "/-/ready", {}, reloads=True)
+        for name, program in installed.items()
+        if program
+    ]
+    return ours + theirs
 
 
 def up() -> None:
@@ -100,6 +140,7 @@ def up() -> None:
     starters = [project for project in discover() if project.params.starter]
     failed = repro(starters, jobs=1)
     restore_registry(starters)
+    configuration.write()
     for service in running:
         start(service)
     tell(running, starters, failed)
@@ -169,6 +210,8 @@ def start(service: Service) -> None:
         service.note.write_text(
             json.dumps({"pid": child.pid, "started": process.create_time(), "port": service.port})
         )
+    elif service.reloads:
+        process.send_signal(signal.SIGHUP)
     wait(service, process)
 
 
@@ -208,7 +251,11 @@ def tell(running: list[Service], starters: list[Project], failed: list[str]) -> 
     print(f"\nserved: {', '.join(served)}")
     print(f"  model server   {address}/docs")
     print(f"  metrics        {address}/metrics")
-    print(f"  MLflow         {by_name['mlflow'].address}")
+    for name, title in TITLES.items():
+        if name in by_name:
+            print(f"  {title:14} {by_name[name].address}")
+    if "prometheus" not in by_name:
+        print("  no Prometheus: slipway slo programs unpacks it, no root needed; then make up")
     shown = [each for each in starters if each.name in served]
     first = next((each for each in shown if each.name == "titanic"), shown[0] if shown else None)
     if first:

@@ -29,11 +29,20 @@ def results(project: Project) -> str:
         "What was compared, on validation data (the chosen one in bold):",
         card.candidates_table(work, found),
         "\n".join(f"![{name.removesuffix('.png')}](pictures/{name})" for name in pictures),
-        "Ask it, with the model server up (`make up`):",
-        f"```sh\n{curl(project)}\n```",
+        *_asking(project),
         f"```json\n{json.dumps(example(project)['output'], indent=2)}\n```",
     ]
     return f"{START}\n\n" + "\n\n".join(part for part in parts if part) + f"\n\n{END}"
+
+
+def _asking(project: Project) -> tuple[str, str]:
+    """`make up` trains the starters alone."""
+    if project.params.starter:
+        told, commands = "Ask it, with the model server up (`make up`):", curl(project)
+    else:
+        told = "Train it, and ask it, with the model server up (`make up`):"
+        commands = f"dvc repro pipelines/{project.track}/{project.name}/dvc.yaml\n{curl(project)}"
+    return told, f"```sh\n{commands}\n```"
 
 
 def example(project: Project) -> dict[str, dict[str, object]]:

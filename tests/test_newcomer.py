@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slipway import home
 from slipway.project import Project, discover
 from tests.conftest import ROOT, free_port
 
@@ -26,15 +27,12 @@ def shell_blocks(file: Path) -> list[str]:
 
 
 def shrink(project: Project) -> None:
-    """Train a network in seconds: its parameters under `tiny`, and a gate that lets it pass.
-
-    The other projects keep theirs: they train in under half a minute each.
-    """
+    """Train it in seconds: its parameters under `tiny`, and a gate that lets it pass."""
     file = project.folder / "params.yaml"
     params = yaml.safe_load(file.read_text())
     for stage, values in params["tiny"].items():
         if stage != "rows":
-            params[stage].update(values)
+            params.setdefault(stage, {}).update(values)
     params["gate"] = {
         metric: ">= -1e9" if condition.startswith(">=") else "<= 1e9"
         for metric, condition in params["gate"].items()
@@ -59,7 +57,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     for project in discover(folder):
-        if project.params.environment == "torch":
+        # The other starters keep theirs: they train in under half a minute each.
+        if project.params.environment == "torch" or not project.params.starter:
             shrink(project)
     return folder
 
@@ -79,10 +78,9 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
             *(part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part),
         ]
     )
-    kept["SLIPWAY_PREDICT_PORT"], kept["SLIPWAY_MLFLOW_PORT"] = (
-        str(free_port()),
-        str(free_port()),
-    )
+    kept |= {f"SLIPWAY_{name.upper()}_PORT": str(free_port()) for name in home.PORTS}
+    # Beside this checkout, not beside the clone.
+    kept.setdefault("SLIPWAY_MIRROR", str(home.mirror()))
     yield kept
     subprocess.run(["make", "down"], cwd=clone, env=kept, capture_output=True)
 
@@ -91,7 +89,10 @@ def shell(
     command: str, clone: Path, env: dict[str, str], seconds: float = 800
 ) -> subprocess.CompletedProcess[str]:
     """Run a README's command as it stands there, but for the port."""
-    moved = command.replace("127.0.0.1:8000", f"127.0.0.1:{env['SLIPWAY_PREDICT_PORT']}")
+    moved = command
+    for name, port in home.PORTS.items():
+        own = env[f"SLIPWAY_{name.upper()}_PORT"]
+        moved = moved.replace(f"127.0.0.1:{port}", f"127.0.0.1:{own}")
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", moved],
         cwd=clone,
@@ -101,6 +102,21 @@ def shell(
         timeout=seconds,
         stdin=subprocess.DEVNULL,
     )
+
+
+def asks(command: str) -> bool:
+    return command.startswith("curl") and "/predict " in command
+
+
+def followed(command: str, clone: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run it; the model server takes up what was just trained within seconds."""
+    deadline = time.monotonic() + 60
+    while True:
+        done = shell(command, clone, env)
+        served = '"predictions":[{' in done.stdout
+        if served or not asks(command) or time.monotonic() > deadline:
+            return done
+        time.sleep(1)
 
 
 def activated(env: dict[str, str], clone: Path) -> dict[str, str]:
@@ -142,19 +158,21 @@ def test_a_killed_make_up_starts_again_and_ends_well(
 def test_every_command_of_the_readmes_works(clone: Path, environment: dict[str, str]) -> None:
     files = [clone / "README.md", clone / "CONTRIBUTING.md"]
     files += [project.folder / "README.md" for project in discover(clone)]
-    files += [clone / "services" / "predict" / "README.md", clone / "benchmarks" / "README.md"]
+    files += sorted((clone / "services").glob("*/README.md"))
+    files += [clone / "feature_repo" / "README.md", clone / "benchmarks" / "README.md"]
+    files += [clone / "infra" / "prometheus" / "README.md"]
     ran = 0
     for file in files:
         for block in shell_blocks(file):
             for command in block.strip().splitlines():
                 if command == "make test":
                     continue  # what runs this
-                done = shell(command, clone, activated(environment, clone))
-                assert done.returncode == 0, (file.name, command, done.stdout + done.stderr)
-                if command.startswith("curl") and "/predict " in command:
+                done = followed(command, clone, activated(environment, clone))
+                assert done.returncode == 0, (str(file), command, done.stdout + done.stderr)
+                if asks(command):
                     assert '"predictions":[{' in done.stdout, (command, done.stdout)
                 ran += 1
-    assert ran >= 24
+    assert ran >= 40
 
 
 def test_the_committed_lock_is_true(clone: Path) -> None:
@@ -260,10 +278,11 @@ def test_one_unreachable_source_does_not_take_the_rest_down(
     assert "titanic" in done.stdout.partition("served:")[2]
 
 
-def test_make_down_stops_both(clone: Path, environment: dict[str, str]) -> None:
+def test_make_down_stops_all(clone: Path, environment: dict[str, str]) -> None:
     done = shell("make down", clone, environment)
     assert "predict: stopped" in done.stdout
     assert "mlflow: stopped" in done.stdout
-    for name in ("SLIPWAY_PREDICT_PORT", "SLIPWAY_MLFLOW_PORT"):
+    for name in home.PORTS:
+        port = int(environment[f"SLIPWAY_{name.upper()}_PORT"])
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", int(environment[name])), timeout=2)
+            socket.create_connection(("127.0.0.1", port), timeout=2)

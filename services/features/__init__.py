@@ -1,0 +1,1 @@
+"""Tells Prometheus how fresh the online features are."""

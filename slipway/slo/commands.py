@@ -1,0 +1,42 @@
+"""`slipway slo`: Prometheus' rules from the objectives in `infra/slo`."""
+
+import typer
+
+from slipway import home
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+
+class Fault(Exception):
+    """Ends the command with one message and no traceback."""
+
+
+@app.command()
+def generate() -> None:
+    """Write the rule files."""
+    from slipway.slo.generated import write
+
+    for file in write():
+        typer.echo(f"{file.relative_to(home.root())} written")
+
+
+@app.command()
+def check() -> None:
+    """Say which rule files differ from what the objectives give."""
+    from slipway.slo.generated import differences, folder
+
+    found = differences()
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise Fault(f"{len(found)} rule files are not current; write them: slipway slo generate")
+    typer.echo(f"{len(list(folder().glob('*.yaml')))} rule files checked, all current")
+
+
+@app.command()
+def programs() -> None:
+    """Find Prometheus and Alertmanager, or unpack Debian's packages of them; needs no root."""
+    from slipway.debian import binary
+
+    for name in ("prometheus", "promtool", "alertmanager", "amtool"):
+        typer.echo(f"{name:14} {binary(name)}")

@@ -1,0 +1,107 @@
+"""Prometheus' rules from a service's promise.
+
+Objectives become the multi-window, multi-burn-rate alerts of "The Site Reliability Workbook"
+(Beyer et al., O'Reilly 2018), chapter 5, method 6, for each project by itself.
+"""
+
+from typing import Any
+
+from slipway.slo.objectives import Alert, Burn, Duration, Objective, Promise
+
+BY = "sum by (project)"
+RETRAIN = "retrain"
+
+
+def rules(promise: Promise) -> dict[str, Any]:
+    """The content of a rule file: the recorded ratios of each objective, then the alerts."""
+    groups = []
+    for objective in promise.objectives:
+        recorded = [
+            {"record": recording(promise, objective, window), "expr": ratio(objective, window)}
+            for window in objective.windows
+        ]
+        burns = [burn_alert(promise, objective, burn) for burn in objective.burns]
+        groups.append({"name": f"{promise.service}-{objective.name}", "rules": recorded + burns})
+    if promise.alerts:
+        alerts = [alert_rule(promise, each) for each in promise.alerts]
+        groups.append({"name": f"{promise.service}-alerts", "rules": alerts})
+    return {"groups": groups}
+
+
+def recording(promise: Promise, objective: Objective, window: Duration) -> str:
+    """Named level:metric:operations, as Prometheus' documentation advises."""
+    return f"project:slipway_{promise.service}_{objective.name}_errors:ratio_rate{window}"
+
+
+def ratio(objective: Objective, window: Duration) -> str:
+    """The share of requests that went wrong, 0 without errors; no series without requests."""
+    total = _total(objective, "rate", window)
+    # A counter of errors is born with the first of them: until then there is none to divide.
+    errors = f"{_errors(objective, 'rate', window)} or {total} * 0"
+    return f"({errors})\n  / ({total} > 0)"
+
+
+def _total(objective: Objective, function: str, window: Duration) -> str:
+    if objective.latency is not None:
+        selector = _selector(f"{objective.latency.histogram}_count", objective.latency.matchers)
+    else:
+        assert objective.ratio is not None
+        selector = objective.ratio.total
+    return f"{BY} ({function}({selector}[{window}]))"
+
+
+def _errors(objective: Objective, function: str, window: Duration) -> str:
+    if objective.latency is None:
+        assert objective.ratio is not None
+        return f"{BY} ({function}({objective.ratio.errors}[{window}]))"
+    from prometheus_client.utils import floatToGoString
+
+    latency = objective.latency
+    bound = f'le="{floatToGoString(latency.seconds)}"'
+    matchers = f"{bound},{latency.matchers}" if latency.matchers else bound
+    quick = _selector(f"{latency.histogram}_bucket", matchers)
+    return f"({_total(objective, function, window)} - {BY} ({function}({quick}[{window}])))"
+
+
+def _selector(metric: str, matchers: str) -> str:
+    return f"{metric}{{{matchers}}}" if matchers else metric
+
+
+def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, Any]:
+    over = f"> {burn.factor:g} * {objective.budget:g}"
+    conditions = [
+        f"{recording(promise, objective, burn.long)} {over}",
+        f"{recording(promise, objective, burn.short)} {over}",
+        f"{_errors(objective, 'increase', burn.long)} >= {objective.least_errors}",
+    ]
+    name = "".join(word.capitalize() for word in (promise.service, *objective.name.split("_")))
+    return {
+        "alert": f"{name}Burn",
+        "expr": "\n  and ".join(conditions),
+        "labels": {
+            "service": promise.service,
+            "severity": burn.severity,
+            "window": burn.long,
+        },
+        "annotations": {"summary": _summary(objective, burn)},
+    }
+
+
+def _summary(objective: Objective, burn: Burn) -> str:
+    latency = objective.latency
+    wrong = f"answers took over {latency.seconds:g} s" if latency else "requests failed"
+    return (
+        f"{{{{ $labels.project }}}}: in {burn.long} {{{{ $value | humanizePercentage }}}} of the "
+        f"{wrong}; {100 * objective.budget:g}% may"
+    )
+
+
+def alert_rule(promise: Promise, alert: Alert) -> dict[str, Any]:
+    labels = {"service": promise.service, "severity": alert.severity}
+    return {
+        "alert": alert.name,
+        "expr": alert.expr.strip(),
+        **({"for": alert.lasts} if alert.lasts else {}),
+        "labels": labels | ({"action": RETRAIN} if alert.retrain else {}),
+        "annotations": {"summary": alert.summary},
+    }

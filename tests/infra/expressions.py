@@ -1,0 +1,108 @@
+"""Where PromQL stands in this repository: rules, dashboards, autoscalers."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.infra.telemetry import ANYTHING
+
+
+@dataclass(frozen=True)
+class Expression:
+    where: str
+    text: str
+    records: str | None = None
+    """The name that a recording rule gives."""
+    told: str = ""
+    """What an alert says, with the labels that it names."""
+
+
+def in_rules(file: Path) -> Iterator[Expression]:
+    for group in yaml.safe_load(file.read_text())["groups"]:
+        for rule in group["rules"]:
+            name = rule.get("record") or rule["alert"]
+            told = " ".join(rule.get("annotations", {}).values())
+            yield Expression(f"{file.name}: {name}", rule["expr"], rule.get("record"), told)
+
+
+def in_dashboard(file: Path) -> Iterator[Expression]:
+    """Of a Grafana dashboard's panels, annotations and variables."""
+    for place, name, value in _texts(json.loads(file.read_text())):
+        if name == "expr" or (name in ("query", "definition") and _is_query(value)):
+            yield Expression(f"{file.name}: {place}", _plain(value))
+
+
+def in_manifests(file: Path) -> Iterator[Expression]:
+    """Of KEDA's triggers and the Prometheus adapter's rules."""
+    for document in yaml.safe_load_all(file.read_text()):
+        for place, holder in _mappings(document):
+            where = f"{file.name}: {place}"
+            if "serverAddress" in holder:
+                yield Expression(where, _plain(holder["query"]))
+            if "metricsQuery" in holder:
+                yield Expression(where, holder["seriesQuery"])
+                yield Expression(where, _adapted(holder))
+
+
+def _is_query(value: str) -> bool:
+    return "label_values(" in value or "query_result(" in value
+
+
+def _plain(query: str) -> str:
+    """A dashboard's query as PromQL: its variables stand for anything."""
+    text = query.strip()
+    if values := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", text, re.DOTALL):
+        text = f"sum by ({values[2]}) ({values[1]})"
+    if result := re.fullmatch(r"query_result\((.+)\)", text, re.DOTALL):
+        text = result[1]
+    text = re.sub(r"\[\$\{?\w+\}?(?=[:\]])", "[5m", text)
+    return re.sub(r"\$\{\w+(?::\w+)?\}|\$\w+", ANYTHING, text)
+
+
+def _adapted(rule: dict[str, Any]) -> str:
+    series = re.match(r"\w+", rule["seriesQuery"])
+    text: str = rule["metricsQuery"]
+    text = text.replace("<<.Series>>", series[0] if series else "")
+    return text.replace("<<.LabelMatchers>>", "").replace("<<.GroupBy>>", "instance")
+
+
+def _texts(node: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(node, dict):
+        place = f"{place}/{node['title']}" if isinstance(node.get("title"), str) else place
+        for name, value in node.items():
+            if isinstance(value, str):
+                yield place, name, value
+            else:
+                yield from _texts(value, place)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _texts(each, place)
+
+
+def _mappings(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        yield place, node
+        for name, value in node.items():
+            yield from _mappings(value, f"{place}/{name}")
+    elif isinstance(node, list):
+        for each in node:
+            yield from _mappings(each, place)
+
+
+def everywhere(root: Path) -> Iterator[Expression]:
+    """Of the repository `root`; recording rules go before what may read them."""
+    rules = [
+        each
+        for file in sorted((root / "infra" / "prometheus" / "rules").glob("*.yaml"))
+        for each in in_rules(file)
+    ]
+    yield from sorted(rules, key=lambda each: each.records is None)
+    for file in sorted((root / "infra" / "grafana").rglob("*.json")):
+        yield from in_dashboard(file)
+    for file in sorted((root / "k8s").rglob("*.yaml")):
+        yield from in_manifests(file)
