@@ -15,7 +15,7 @@ from slipway.training.candidates import BASELINE
 FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "train.py")
 CARD = ("Data", "Task", "Model", "Limits")
 # What the serving image holds: a model.py imports nothing else.
-SERVING = ("slipway.contract", "numpy", "pydantic", "onnxruntime", "PIL")
+SERVING = ("slipway.contract", "slipway.statistics", "numpy", "pydantic", "onnxruntime", "PIL")
 
 Check = Callable[[Project], Iterator[str]]
 

@@ -80,6 +80,9 @@ class Unit:
         self._inferring = metrics.INFER.labels(*labels)
         self._rows = metrics.ROWS.labels(*labels)
         self._answered = metrics.REQUESTS.labels(*labels, "200")
+        for status in ("500", "503", "504"):
+            # From nought: of a counter that is born with its first error no rate is seen.
+            metrics.REQUESTS.labels(*labels, status)
 
     def count(self) -> None:
         """Bring the metrics up to date."""

@@ -9,7 +9,7 @@ import math
 
 from slipway.statistics.distributions import root
 
-# Where the normal mixture is tightest: at so many an arm.
+# Where the normal mixture is tightest if nothing else is asked for: at so many an arm.
 TIGHTEST = 1_000
 # Below it a variance is too little known for the normal mixture to cover as promised.
 FEWEST = 30
@@ -87,8 +87,11 @@ def of_means(
     variances: tuple[float, float],
     sizes: tuple[int, int],
     coverage: float,
+    tightest: float = TIGHTEST,
 ) -> tuple[float, float]:
     """Difference of two means, for large samples: 30 an arm or more.
+
+    It covers whatever `tightest`, the size an arm at which the interval is to be narrowest.
 
     A normal mixture over the information, 1 / squared standard error, with the variances taken
     as known: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), "Time-uniform central limit
@@ -97,8 +100,8 @@ def of_means(
     times the traffic in one arm in 9 %. The variances must not both be 0.
     """
     squared_error = variances[0] / sizes[0] + variances[1] / sizes[1]
-    # Information in units of that at TIGHTEST an arm.
-    information = sum(variances) / squared_error / TIGHTEST
+    # Information in units of that at `tightest` an arm.
+    information = sum(variances) / squared_error / tightest
     limit = -2 * math.log1p(-coverage)
     prior = limit + math.log1p(limit)
     wide = (1 + 1 / (prior * information)) * (limit + math.log1p(prior * information))

@@ -1,0 +1,1 @@
+"""The monitor: drift, performance and fairness of every champion, from the prediction log."""

@@ -1,0 +1,150 @@
+"""`slipway features`: build, apply, materialize, look up and trace the feature store."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from slipway.features.lineage import Lineage
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="A feature service")]
+
+
+@app.command()
+def build(
+    names: Annotated[list[str] | None, typer.Argument(help="Tables; all if none")] = None,
+) -> None:
+    """Build the offline tables from their data sets; one that is up to date is left."""
+    import pyarrow.parquet as pq
+
+    from slipway.features import offline, tables
+
+    for name in names or tables.names():
+        file = offline.build(name)
+        typer.echo(f"{name}: {pq.read_metadata(file).num_rows:,} rows in {file}")
+
+
+@app.command()
+def apply() -> None:
+    """Write the definitions into Feast's registry, for Feast's own tools."""
+    from slipway.features.apply import apply
+
+    for line in apply():
+        typer.echo(line)
+
+
+@app.command()
+def materialize(
+    until: Annotated[
+        str,
+        typer.Option(help="`data` (the newest row), `now`, or a moment like 2011-09-09"),
+    ] = "data",
+    view: Annotated[list[str] | None, typer.Option(help="Only these views")] = None,
+    anew: Annotated[bool, typer.Option(help="Empty the views first")] = False,
+) -> None:
+    """Bring the online store up to a moment: Redis if $SLIPWAY_REDIS_URL is set, else SQLite."""
+    from slipway.features.materialize import materialize
+
+    for mark in materialize(until=_moment(until), views=view, anew=anew):
+        newest = mark.newest.isoformat() if mark.newest else "none"
+        typer.echo(f"{mark.view}: {mark.rows:,} rows, newest {newest}")
+
+
+def _moment(text: str) -> datetime | None:
+    if text == "data":
+        return None
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--until takes data, now or 2011-09-09, got {text!r}") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@app.command()
+def get(service: Service, keys: Annotated[list[str], typer.Argument(help="Join keys")]) -> None:
+    """Look keys up online; a JSON line each, null for one that is unknown."""
+    from slipway.features import definitions
+    from slipway.features.online import Online
+
+    # The first connection of a process may take longer than a look-up may.
+    online = Online(timeout=2.0)
+    entity = definitions.load().plan(service).key
+    for found in online.look_up(service, entity, list(keys)):
+        typer.echo(json.dumps(found, default=datetime.isoformat))
+
+
+@app.command()
+def freshness(
+    metrics: Annotated[bool, typer.Option(help="As Prometheus reads it")] = False,
+) -> None:
+    """How old the newest event of each view is, and when the store was last filled."""
+    if metrics:
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        from slipway.features.freshness import FreshnessCollector
+
+        registry = CollectorRegistry()
+        registry.register(FreshnessCollector())
+        typer.echo(generate_latest(registry).decode(), nl=False)
+        return
+    from slipway.features.freshness import freshness
+
+    now = datetime.now(UTC)
+    for each in freshness():
+        if each.mark is None:
+            typer.echo(f"{each.view:24} not in the store")
+            continue
+        age = each.event_age_seconds(now)
+        typer.echo(
+            f"{each.view:24} {each.mark.rows:8,} rows  "
+            f"newest event {'none' if age is None else f'{age / 3600:,.1f} h old'}  "
+            f"filled {each.mark.materialized_at.isoformat(timespec='seconds')}"
+            + ("" if each.is_current else "  by an older definition")
+        )
+
+
+@app.command()
+def lineage(
+    name: Annotated[str, typer.Argument(help="A model, a view, or view:feature")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it")] = False,
+) -> None:
+    """Which features a model's versions were trained from, or which versions use a feature."""
+    from slipway.features import definitions
+    from slipway.features import lineage as lineages
+
+    view, _, feature = name.partition(":")
+    known = definitions.load()
+    if feature or view in known.views or view in known.on_demand:
+        found = lineages.of_feature(view, feature or None)
+    else:
+        found = lineages.of_model(name)
+    if as_json:
+        told = [{"model": each.model, "version": each.version, **each.record} for each in found]
+        typer.echo(json.dumps(told, indent=1))
+    elif found:
+        for each in found:
+            _show(each)
+    else:
+        typer.echo(f"{name}: no registered version was trained from the feature store")
+
+
+def _show(lineage: "Lineage") -> None:
+    record = lineage.record
+    borne = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
+    typer.echo(
+        f"{lineage.model} v{lineage.version}{borne}: feature service {record['service']}, "
+        f"{len(record['features'])} features by {record['entity']}"
+    )
+    changed = lineage.changed()
+    for view, told in {**record["views"], **record["on_demand"]}.items():
+        state = "changed since" if view in changed else "as today"
+        typer.echo(f"  {view:24} definition {told['definition'][:12]}  {state}")
+        if source := told.get("source"):
+            files = ", ".join(f"{file} {sha[:12]}" for file, sha in source["files"].items())
+            typer.echo(f"  {'':24} {told['table']} from {source['dataset']}: {files}")

@@ -1,0 +1,143 @@
+"""From a feature to the model versions that were trained on it, and from a version to its features.
+
+`train.fit` of a project that learns from a feature service writes `record(service)` beside its
+weights. So the lineage is part of what ships, and of its digest: a changed definition makes
+another version.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from slipway.features import definitions, offline
+
+FILE = "features.json"
+WEIGHTS = "artifacts/weights"
+
+
+def record(service: str) -> dict[str, Any]:
+    """What the feature service is made of: its views with their definitions, and their sources.
+
+    Raises:
+        KeyError: there is no such service.
+        slipway.datasets.DatasetUnavailable: a table had to be built, and could not.
+    """
+    plan = definitions.load().plan(service)
+    views = {}
+    for read in plan.reads:
+        table = definitions.table_of(read.view)
+        made_of = offline.built_of(offline.build(table.name))
+        assert made_of is not None
+        views[read.view.name] = {
+            "definition": definitions.fingerprint(read.view),
+            "features": list(read.features),
+            "table": table.name,
+            "source": json.loads(made_of),
+        }
+    on_demand = {
+        view.name: {
+            "definition": definitions.fingerprint(view),
+            "features": [field.name for field in view.features],
+        }
+        for view in plan.transformations
+    }
+    return {
+        "service": service,
+        "entity": plan.key,
+        "features": list(plan.names),
+        "views": views,
+        "on_demand": on_demand,
+    }
+
+
+def write(service: str, weights: Path) -> None:
+    """`record` into the folder of the weights."""
+    text = json.dumps(record(service), indent=1, sort_keys=True)
+    (weights / FILE).write_text(f"{text}\n")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Of one registered version."""
+
+    model: str
+    version: str
+    aliases: tuple[str, ...]
+    record: dict[str, Any]
+
+    def changed(self) -> list[str]:
+        """The views whose definition today is not the one that the version was trained from."""
+        known = definitions.load()
+        today = {
+            name: definitions.fingerprint(view)
+            for group in (known.views, known.on_demand)
+            for name, view in group.items()
+        }
+        trained = {**self.record["views"], **self.record["on_demand"]}
+        return [name for name, told in trained.items() if today.get(name) != told["definition"]]
+
+    def uses(self, view: str, feature: str | None) -> bool:
+        told = {**self.record["views"], **self.record["on_demand"]}.get(view)
+        return told is not None and (feature is None or feature in told["features"])
+
+
+def of_model(name: str) -> list[Lineage]:
+    """Of every version that was trained from a feature service, newest first.
+
+    Raises:
+        KeyError: no model of the name is registered.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from slipway.registry import tracking
+
+    registry = tracking.client()
+    try:
+        aliases = registry.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise KeyError(f"no model {name!r} is registered") from error
+        raise
+    versions = registry.search_model_versions(f"name='{name}'")
+    found = []
+    for version in sorted(versions, key=lambda each: -int(each.version)):
+        told = _read(name, str(version.version))
+        borne = tuple(sorted(key for key, value in aliases.items() if value == version.version))
+        if told is not None:
+            found.append(Lineage(name, str(version.version), borne, told))
+    return found
+
+
+def of_feature(view: str, feature: str | None = None) -> list[Lineage]:
+    """The versions of all models that were trained on the view, or on one feature of it.
+
+    Raises:
+        KeyError: the repository has no such view, or the view no such feature.
+    """
+    from slipway.registry import tracking
+
+    known = definitions.load()
+    views = {**known.views, **known.on_demand}
+    if view not in views:
+        raise KeyError(f"no feature view {view!r}; known: {', '.join(sorted(views))}")
+    names = [field.name for field in views[view].features]
+    if feature is not None and feature not in names:
+        raise KeyError(f"{view} has no feature {feature!r}; it has {', '.join(names)}")
+    models = [model.name for model in tracking.client().search_registered_models()]
+    return [each for name in models for each in of_model(name) if each.uses(view, feature)]
+
+
+def _read(name: str, version: str) -> dict[str, Any] | None:
+    """What the version's weights say; None of one that looks no features up."""
+    import mlflow
+
+    folder = f"models:/{name}/{version}/{WEIGHTS}"
+    files = {Path(each.path).name for each in mlflow.artifacts.list_artifacts(folder)}
+    if FILE not in files:
+        return None
+    with TemporaryDirectory() as scratch:
+        found = mlflow.artifacts.download_artifacts(f"{folder}/{FILE}", dst_path=scratch)
+        told: dict[str, Any] = json.loads(Path(found).read_text())
+        return told

@@ -1,0 +1,1 @@
+"""Windows of a model's traffic held against its reference: drift, performance, fairness."""

@@ -1,0 +1,285 @@
+"""The A/B analyzer: against SciPy on the real players, and what its rules promise."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from scipy import stats
+
+from pipelines.ml.ab_test import data, train
+from pipelines.ml.ab_test.model import Analysis, Experiment, Findings, Rule, analyse
+from slipway.datasets import fetch
+
+SERVED = Rule("always_valid")
+MIXTURE = Rule("normal_mixture", tightest=3000)
+Looks = tuple[list[Experiment], list[Analysis], list[dict[str, Any]]]
+EFFECTS = {"retention_1": 0.03, "retention_7": 0.025, "log_rounds": 0.09}
+
+
+@pytest.fixture(scope="module")
+def players() -> pd.DataFrame:
+    return pd.read_csv(fetch("cookie_cats").path("cookie_cats.csv.gz"))
+
+
+@pytest.fixture(scope="module")
+def watched() -> Looks:
+    """What is answered at six looks to 120 experiments."""
+    splits = data.splits(
+        fetch("cookie_cats"), seed=3, series=120, looks=6, arm=3000, effects=EFFECTS
+    )
+    rows = list(splits["train"])
+    records, truths = [record for record, _ in rows], [truth for _, truth in rows]
+    return records, [analyse(each, SERVED) for each in records], truths
+
+
+def rates(a: tuple[int, int], b: tuple[int, int], **options: Any) -> Experiment:
+    return Experiment(
+        kind="rates",
+        a_successes=a[0],
+        a_size=a[1],
+        b_successes=b[0],
+        b_size=b[1],
+        **options,
+    )
+
+
+def test_the_examples_are_the_real_experiment(players: pd.DataFrame) -> None:
+    arms = [players[players["version"] == gate] for gate in ("gate_30", "gate_40")]
+    week, day, rounds = data.EXAMPLES
+    for each, column in ((week, "retention_7"), (day, "retention_1")):
+        assert (each.a_size, each.b_size) == tuple(len(arm) for arm in arms)
+        assert (each.a_successes, each.b_successes) == tuple(arm[column].sum() for arm in arms)
+    logs = [np.log1p(arm["sum_gamerounds"]) for arm in arms]
+    assert (rounds.a_mean, rounds.b_mean) == pytest.approx([each.mean() for each in logs], abs=5e-6)
+    assert (rounds.a_variance, rounds.b_variance) == pytest.approx(
+        [each.var() for each in logs], abs=5e-6
+    )
+
+
+def test_retention_of_the_real_players_agrees_with_scipy(players: pd.DataFrame) -> None:
+    told = analyse(data.EXAMPLES[0], SERVED)
+    table = pd.crosstab(players["version"], players["retention_7"])
+    wanted = stats.chi2_contingency(table, correction=False)
+    assert (told.statistic, told.p_value) == pytest.approx(
+        (wanted.statistic, wanted.pvalue), rel=1e-9
+    )
+    rng = np.random.default_rng(0)
+    a, b = (rng.beta(row[True] + 0.5, row[False] + 0.5, 400_000) for _, row in table.iterrows())
+    assert told.probability_b_better == pytest.approx((b > a).mean(), abs=0.0003)
+    assert (told.credible_low, told.credible_high) == pytest.approx(
+        np.quantile(b - a, [0.025, 0.975]), abs=5e-5
+    )
+    assert told.expected_loss == pytest.approx(np.maximum(a - b, 0).mean(), rel=0.01)
+    assert told.decision == "a"
+    # 44,700 against 45,489 players: less than even, more than an accident of one in a thousand.
+    assert told.split_p_value == pytest.approx(stats.chisquare([44_700, 45_489]).pvalue, rel=1e-9)
+    assert told.note == ""
+
+
+def test_rounds_of_the_real_players_agree_with_scipy(players: pd.DataFrame) -> None:
+    arms = [
+        np.log1p(players.loc[players["version"] == gate, "sum_gamerounds"])
+        for gate in ("gate_30", "gate_40")
+    ]
+    told = analyse(data.EXAMPLES[2], SERVED)
+    wanted = stats.ttest_ind(arms[1], arms[0], equal_var=False)
+    assert told.test == "welch_t"
+    assert told.p_value == pytest.approx(wanted.pvalue, rel=1e-3)
+    assert told.degrees_of_freedom == pytest.approx(wanted.df, rel=1e-5)
+    assert (told.confidence_low, told.confidence_high) == pytest.approx(
+        tuple(wanted.confidence_interval(0.95)), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((30, 100), (45, 100)), ((3, 2000), (1, 300)), ((40_000, 90_000), (41_000, 90_000))],
+)
+@pytest.mark.parametrize(("alpha", "rule"), [(0.01, SERVED), (0.2, SERVED), (0.1, MIXTURE)])
+def test_every_number_for_rates_is_scipys(
+    a: tuple[int, int], b: tuple[int, int], alpha: float, rule: Rule
+) -> None:
+    experiment = rates(a, b, alpha=alpha, smallest_effect=0.02, watched=True)
+    same(analyse(experiment, rule), train.reference(experiment, rule))
+
+
+@pytest.mark.parametrize("rule", [SERVED, MIXTURE])
+@pytest.mark.parametrize("sizes", [(40, 35), (9000, 300)])
+def test_every_number_for_means_is_scipys(sizes: tuple[int, int], rule: Rule) -> None:
+    experiment = Experiment(
+        kind="means",
+        a_size=sizes[0],
+        b_size=sizes[1],
+        a_mean=10.0,
+        b_mean=10.4,
+        a_variance=4.0,
+        b_variance=9.0,
+        smallest_effect=0.3,
+    )
+    same(analyse(experiment, rule), train.reference(experiment, rule))
+
+
+def same(one: Analysis, other: Analysis) -> None:
+    for name, value in one.model_dump().items():
+        wanted = getattr(other, name)
+        if isinstance(value, float):
+            assert value == pytest.approx(wanted, rel=1e-5, abs=2e-6), name
+        else:
+            assert value == wanted, name
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"kind": "rates", "b_successes": 3}, {"a_successes"}),
+        ({"kind": "rates", "a_successes": 11, "b_successes": 3}, {"a_successes"}),
+        ({"kind": "rates", "a_successes": 1, "b_successes": 3, "b_mean": 2.0}, {"b_mean"}),
+        ({"kind": "means", "a_mean": 1.0, "b_mean": 2.0, "a_variance": 1.0}, {"b_variance"}),
+        ({"kind": "ranks"}, {"kind"}),
+        ({"kind": "rates", "a_successes": 1, "b_successes": 3, "alpha": 0.7}, {"alpha"}),
+    ],
+)
+def test_a_field_that_is_missing_or_in_the_way_is_named(
+    fields: dict[str, Any], named: set[str]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Experiment(a_size=10, b_size=10, **fields)
+    assert {error["loc"][0] for error in caught.value.errors()} == named
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "note"),
+    [
+        ((0, 50), (0, 60), "nothing to test"),
+        ((50, 50), (60, 60), "nothing to test"),
+        ((100, 1000), (110, 1300), "do not fit the planned split"),
+    ],
+)
+def test_what_is_special_is_noted(a: tuple[int, int], b: tuple[int, int], note: str) -> None:
+    told = analyse(rates(a, b), SERVED)
+    assert note in told.note
+    assert told.decision == "undecided"
+
+
+def test_the_mixture_says_nothing_of_rates_that_hang_on_a_few() -> None:
+    few, enough = (analyse(rates((yes, 9000), (60, 9000)), MIXTURE) for yes in (29, 30))
+    assert few.always_valid_low is None
+    assert "Fewer than 30 successes or failures" in few.note
+    assert enough.always_valid_low is not None
+    assert enough.note.count("Fewer") == 0
+
+
+def test_a_planned_split_is_no_mismatch() -> None:
+    assert "split" not in analyse(rates((100, 1000), (900, 9000), share_b=0.9), SERVED).note
+
+
+def test_values_without_spread_tell_nothing_but_their_difference() -> None:
+    flat = {"kind": "means", "a_size": 9, "b_size": 9, "a_variance": 0.0, "b_variance": 0.0}
+    told = analyse(Experiment(a_mean=1.0, b_mean=2.0, **flat), SERVED)
+    assert (told.decision, told.difference, told.p_value) == ("undecided", 1.0, None)
+    assert told.verdict == "Nothing can be told yet."
+
+
+def test_one_look_may_say_what_watching_may_not_yet() -> None:
+    arms = ((200, 1000), (240, 1000))
+    once, watched = (analyse(rates(*arms, watched=flag), SERVED) for flag in (False, True))
+    assert (once.decision, watched.decision) == ("b", "undecided")
+    assert once.p_value == watched.p_value
+    assert "only look" in once.verdict
+
+
+@pytest.mark.parametrize(
+    ("rule", "decision"),
+    [
+        (Rule("normal_mixture"), "undecided"),
+        (Rule("p_value"), "b"),
+        (Rule("p_value", 10), "undecided"),
+        (Rule("probability"), "b"),
+        (Rule("always_valid"), "undecided"),
+    ],
+)
+def test_rules_decide_by_what_they_are_named_for(rule: Rule, decision: str) -> None:
+    found = Findings(0.02, 0.01, 0.995, (-0.01, 0.05))
+    assert rule.decides(found, 0.05) == decision
+    mirrored = Findings(-0.02, 0.01, 0.005, (-0.05, 0.01))
+    assert rule.decides(mirrored, 0.05) == decision.replace("b", "a")
+    assert rule.decides(Findings(0.0, None, None, None), 0.05) == "undecided"
+
+
+def test_an_unknown_rule_is_named() -> None:
+    with pytest.raises(ValueError, match="got 'hunch'"):
+        Rule("hunch").decides(Findings(0.0, None, None, None), 0.05)
+
+
+def test_courses_are_judged_by_hand() -> None:
+    def truths(better: str, series: int) -> list[dict[str, Any]]:
+        return [{"series": series, "look": look, "better": better} for look in (2, 1)]
+
+    told: list[tuple[str, list[str | None]]] = [
+        ("same", ["undecided", "b"]),  # a false alarm at the first look
+        ("same", ["undecided", "undecided"]),
+        ("b", ["b", "undecided"]),  # found at the last look
+        ("b", ["b", "a"]),  # the wrong arm at the first
+        ("a", ["undecided", "undecided"]),
+    ]
+    rows = [truth for series, (better, _) in enumerate(told) for truth in truths(better, series)]
+    decisions = [decision for _, each in told for decision in each]
+    metrics = train.judged(train.courses(rows, decisions))
+    assert metrics["false_alarm"] == 0.5
+    assert metrics["power"] == pytest.approx(1 / 3)
+    assert metrics["wrong_arm"] == pytest.approx(1 / 3)
+    assert metrics["error"] == pytest.approx((0.5 + 2 / 3) / 2)
+    assert metrics["sample_used"] == pytest.approx((1 + 0.5 + 1) / 3)
+
+
+def test_peeking_sees_what_is_not_there_and_rules_for_every_look_do_not(watched: Looks) -> None:
+    judged = {
+        name: train.judged(train.courses(watched[2], train.decisions(name, rule, *watched)))
+        for name, rule in train.rules(6).items()
+    }
+    assert judged["baseline"]["false_alarm"] > 0.08
+    for name in ("always_valid", "mixture_300", "mixture_3000"):
+        assert judged[name]["false_alarm"] <= 0.05
+    assert judged["one_look_at_the_end"]["false_alarm"] < 0.15
+    powers = [judged[name]["power"] for name in ("baseline", "mixture_3000", "always_valid")]
+    assert powers == sorted(powers, reverse=True)
+
+
+def test_what_is_planted_is_there(watched: Looks) -> None:
+    _, answers, truths = watched
+    last = [pair for pair in zip(answers, truths, strict=True) if pair[1]["look"] == 6]
+    for name, effect in EFFECTS.items():
+        off = [
+            answer.difference - truth["effect"]
+            for answer, truth in last
+            if truth["outcome"] == name
+        ]
+        sizes = {abs(truth["effect"]) for _, truth in last if truth["outcome"] == name}
+        assert sizes == {0.0, effect}
+        assert abs(np.mean(off)) < 4 * np.std(off) / np.sqrt(len(off))
+
+
+def test_looks_of_an_experiment_grow_and_their_arms_are_drawn_evenly(
+    players: pd.DataFrame,
+) -> None:
+    splits = data.splits(fetch("cookie_cats"), seed=3, series=4, looks=5, arm=2000, effects=EFFECTS)
+    rows = list(splits["test"])
+    assert len(rows) == 20
+    for number in range(4):
+        sizes = [
+            record.a_size + record.b_size for record, truth in rows if truth["series"] == number
+        ]
+        assert sizes == [800, 1600, 2400, 3200, 4000]
+    assert {truth["better"] == "same" for _, truth in rows} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"arm": 40_000}, "arm must be at most 22547"), ({"effects": {"gold": 1.0}}, "got gold")],
+)
+def test_experiments_that_cannot_be_cut_are_refused(options: dict[str, Any], reason: str) -> None:
+    wanted = {"seed": 1, "series": 2, "looks": 2, "arm": 100, "effects": EFFECTS, **options}
+    with pytest.raises(ValueError, match=reason):
+        data.splits(fetch("cookie_cats"), **wanted)

@@ -1,0 +1,205 @@
+"""Uplift: the Qini curve against a second, plain way of counting; learners on planted effects."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
+
+from pipelines.ml.uplift import data, train
+from pipelines.ml.uplift.model import NUMBERS, Shopper, Uplift, campaigns, features
+from pipelines.ml.uplift.train import MENS, NONE, WOMENS, Drawn, Ranked
+from slipway.datasets import fetch
+
+LEARNERS = train.learners(seed=0, trees=60)
+
+
+def drawn_with_effect(rows: int, *, seed: int = 0) -> Drawn:
+    """Men's e-mail brings those who bought men's, women's those who bought women's; 20 points."""
+    rng = np.random.default_rng(seed)
+    shoppers = [
+        Shopper(
+            recency=int(rng.integers(1, 13)),
+            history=float(rng.gamma(1, 200)),
+            mens=bool(rng.random() < 0.5),
+            womens=bool(rng.random() < 0.5),
+            area="urban",
+            newcomer=bool(rng.random() < 0.5),
+            channel=str(rng.choice(["web", "phone"])),
+        )
+        for _ in range(rows)
+    ]
+    numbers = features(shoppers)["numbers"]
+    email = rng.integers(0, 3, rows)
+    mens, womens = (numbers[:, NUMBERS.index(name)] for name in ("mens", "womens"))
+    base = 0.3 - 0.02 * numbers[:, 0]
+    effect = 0.2 * ((email == MENS) * mens + (email == WOMENS) * womens)
+    return Drawn(numbers, email, rng.random(rows) < base + effect)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As `fit` has it: small trees are slower with more."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted() -> Drawn:
+    return drawn_with_effect(9_000)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return pd.read_csv(fetch("hillstrom_email").path("hillstrom_email.csv.gz"))
+
+
+def plain_curve(
+    uplift: np.ndarray, drawn: Drawn, email: int, counts: np.ndarray
+) -> list[tuple[float, float]]:
+    """Counted anew for every threshold."""
+    mine = (drawn.email == email) | (drawn.email == NONE)
+    mailed, points = drawn.email == email, [(0.0, 0.0)]
+    for threshold in sorted(set(uplift[mine]), reverse=True):
+        top = mine & (uplift >= threshold)
+        n_mailed, n_others = counts[top & mailed].sum(), counts[top & ~mailed].sum()
+        came = counts[top & mailed & drawn.visited].sum()
+        anyway = counts[top & ~mailed & drawn.visited].sum()
+        scaled = anyway * n_mailed / n_others if n_others else 0.0
+        gained = (came - scaled) / max(counts[mine & mailed].sum(), 1)
+        points.append((counts[top].sum() / counts[mine].sum(), gained))
+    return points
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), rows=st.integers(6, 60), levels=st.integers(1, 60))
+def test_the_qini_curve_is_the_one_counted_plainly(seed: int, rows: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    email = np.concatenate([[0, 1, 2], rng.integers(0, 3, rows - 3)])
+    drawn = Drawn(np.empty((rows, 0)), email, rng.random(rows) < 0.5)
+    uplift, counts = rng.integers(0, levels, rows) / 10, rng.integers(1, 4, rows).astype(float)
+    for arm in (MENS, WOMENS):
+        shares, gained = Ranked.of(uplift, drawn, arm).curve(counts)
+        wanted = plain_curve(uplift, drawn, arm, counts)
+        assert shares.tolist() == pytest.approx([share for share, _ in wanted])
+        assert gained.tolist() == pytest.approx([gain for _, gain in wanted])
+
+
+def test_the_same_uplift_for_all_is_mailing_at_random(planted: Drawn) -> None:
+    assert Ranked.of(np.full(9_000, 0.07), planted, MENS).qini() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_true_order_beats_chance_and_its_reverse_loses_as_much(planted: Drawn) -> None:
+    mens = planted.numbers[:, NUMBERS.index("mens")].astype(float)
+    best, worst = (Ranked.of(sign * mens, planted, MENS).qini() for sign in (1, -1))
+    # Half are worth 0.2 each and the others nothing: a triangle of 0.2 / 2 / 4.
+    assert best == pytest.approx(0.025, abs=0.006)
+    assert worst == pytest.approx(-best, abs=0.004)
+    chance = np.random.default_rng(5).random(9_000)
+    assert abs(Ranked.of(chance, planted, MENS).qini()) < 0.008
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in LEARNERS if name not in ("baseline", "response")]
+)
+def test_learners_find_a_planted_effect(name: str, planted: Drawn) -> None:
+    teach, made = LEARNERS[name]
+    held = drawn_with_effect(6_000, seed=1)
+    effects = train.uplifts(teach(planted, made).visits(held.numbers))
+    told = train.figures(effects, held)
+    assert told["qini_mens"] > 0.015
+    assert told["qini_womens"] > 0.015
+    bought = held.numbers[:, NUMBERS.index("womens")] == 1
+    # 0.2 and 0; a learner with few trees, and one that shares them among the arms, tells less.
+    assert 0.1 < effects[bought, 1].mean() - effects[~bought, 1].mean() < 0.25
+    assert effects[:, 1].mean() == pytest.approx(0.1, abs=0.05)
+
+
+def test_who_comes_anyway_is_not_whom_to_mail(planted: Drawn) -> None:
+    """The response model looks for the likely visitor, and the effect lies elsewhere."""
+    held = drawn_with_effect(6_000, seed=1)
+    scores = {}
+    for name in ("response", "t_learner"):
+        teach, made = LEARNERS[name]
+        scores[name] = train.figures(
+            train.uplifts(teach(planted, made).visits(held.numbers)), held
+        )["qini"]
+    assert scores["response"] < 0.7 * scores["t_learner"]
+
+
+@pytest.mark.parametrize("name", list(LEARNERS))
+def test_any_learner_is_served_as_it_was_trained(name: str, planted: Drawn, tmp_path: Path) -> None:
+    teach, made = LEARNERS[name]
+    learner = teach(planted, made)
+    train.export(learner, tmp_path / "model.onnx")
+    (tmp_path / "least.json").write_text('{"least_uplift": 0.02}')
+    model = Uplift()
+    model.load(tmp_path)
+    visits = model.run({"numbers": planted.numbers[:500]})["visits"]
+    assert visits == pytest.approx(learner.visits(planted.numbers[:500]), abs=2e-6)
+    assert visits.shape == (500, 3)
+
+
+def test_the_better_email_is_recommended_where_it_brings_enough() -> None:
+    visits = np.array([[0.1, 0.15, 0.12], [0.1, 0.11, 0.18], [0.1, 0.115, 0.05], [0.4, 0.3, 0.2]])
+    told = campaigns(visits, 0.02)
+    assert [each.recommendation for each in told] == ["mens", "womens", "none", "none"]
+    assert [each.uplift for each in told] == pytest.approx([0.05, 0.08, 0.015, -0.1])
+
+
+def test_the_value_of_a_policy_is_that_of_its_followers() -> None:
+    email = np.array([MENS, MENS, NONE, WOMENS, NONE, MENS])
+    visited = np.array([True, False, True, True, False, True])
+    policy = np.array([MENS, NONE, NONE, WOMENS, MENS, MENS])
+    follows = email == policy
+    assert train.mean_visits(follows, visited, np.ones(6)) == 1.0
+    assert train.mean_visits(follows, visited, np.array([1, 9, 0, 1, 9, 2.0])) == 1.0
+    assert train.mean_visits(email == MENS, visited, np.array([1, 2, 0, 0, 0, 1])) == 0.5
+
+
+def test_the_policy_learnt_brings_what_was_planted(planted: Drawn) -> None:
+    teach, made = LEARNERS["t_learner"]
+    held = drawn_with_effect(9_000, seed=2)
+    told = campaigns(teach(planted, made).visits(held.numbers), 0.02)
+    policy = np.array([train.EMAILS.index(each.recommendation) for each in told])
+    ones = np.ones(len(policy))
+    by_policy = train.mean_visits(held.email == policy, held.visited, ones)
+    unmailed = train.mean_visits(held.email == NONE, held.visited, ones)
+    # Three in four bought one or the other.
+    assert by_policy - unmailed == pytest.approx(0.15, abs=0.03)
+
+
+def test_the_bootstrap_covers_a_mean() -> None:
+    values = np.random.default_rng(3).normal(2, 1, 400)
+    low, high = train.bootstrapped(lambda counts: float(counts @ values) / 400, 400, resamples=400)
+    error = values.std() / 20
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.4 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.4 * error)
+
+
+def test_the_real_draw_is_balanced(table: pd.DataFrame) -> None:
+    data.check_balance(data.SCHEMA.validate(table))
+    assert max(abs(apart) for *_, apart in data.differences(table)) < data.MOST_APART
+
+
+def test_a_draw_that_favours_somebody_is_refused(table: pd.DataFrame) -> None:
+    tilted = table[
+        (table["segment"] != "Mens E-Mail") | (table["newbie"] == 1) | (table.index % 9 > 0)
+    ]
+    with pytest.raises(ValueError, match=r"newbie differs by .* Mens E-Mail|arms of"):
+        data.check_balance(tilted)
+    favoured = table.copy()
+    rows = favoured.index[favoured["segment"] == "Womens E-Mail"]
+    favoured.loc[rows[: len(rows) // 5], "recency"] = 1
+    with pytest.raises(ValueError, match=r"recency differs by -0\.\d+ standard deviations"):
+        data.check_balance(favoured)
+
+
+def test_arms_of_unlikely_sizes_are_refused(table: pd.DataFrame) -> None:
+    fewer = table.drop(table.index[table["segment"] == "No E-Mail"][:900])
+    with pytest.raises(ValueError, match="no even draw"):
+        data.check_balance(fewer)
