@@ -142,10 +142,16 @@ def server(
         httpx.Client(base_url=predict, timeout=30) as client,
     ):
         deadline = time.monotonic() + 60
-        while len(client.get("/v1/models").json()["models"]) < len(PROJECTS):
+        while not _all_ready(predict):
             assert time.monotonic() < deadline, client.get("/v1/models").text
             time.sleep(0.2)
         yield client
+
+
+def _all_ready(address: str) -> bool:
+    """Each worker answers for itself: of 20 connections some come to every one of them."""
+    told = [httpx.get(f"{address}/v1/ready", timeout=30).json() for _ in range(20)]
+    return all(each.get("models") == len(PROJECTS) for each in told)
 
 
 def by_name(project: Project) -> str:
