@@ -1,8 +1,11 @@
 """Files that are there whole or not at all."""
 
+import glob
 import os
 import threading
 from pathlib import Path
+
+import psutil
 
 
 def replace_text(file: Path, text: str) -> None:
@@ -16,6 +19,15 @@ def replace_text(file: Path, text: str) -> None:
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
+        _sweep(file)
+
+
+def _sweep(file: Path) -> None:
+    """Remove what processes left that were killed between writing and replacing."""
+    for left in file.parent.glob(f"{glob.escape(file.name)}.*-*.new"):
+        process = left.name.split(".")[-2].partition("-")[0]
+        if not psutil.pid_exists(int(process)):
+            left.unlink(missing_ok=True)
 
 
 def settle(new: Path, file: Path) -> None:

@@ -37,4 +37,5 @@ def newcombe(a: Arm, b: Arm, *, coverage: float) -> tuple[float, float]:
     difference = rates[1] - rates[0]
     below = math.hypot(rates[1] - low_b, high_a - rates[0])
     above = math.hypot(high_b - rates[1], rates[0] - low_a)
-    return difference - below, difference + above
+    # Rounding must not lead beyond what a difference of rates can be.
+    return max(-1.0, difference - below), min(1.0, difference + above)
