@@ -6,6 +6,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
@@ -44,4 +45,6 @@ async def as_json(
                     values[name] = value
     except HTTPException as error:
         raise Problem(400, "Malformed form", str(error.detail)) from error
+    except MultiPartException as error:
+        raise Problem(400, "Malformed form", error.message) from error
     return to_json(values)

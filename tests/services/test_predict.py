@@ -237,12 +237,17 @@ def test_bento_answers(
 
 
 def test_the_contract_holds_for_any_caller(server: httpx.Client) -> None:
-    """Schemathesis makes requests of the OpenAPI document, good ones and bad ones."""
+    """Schemathesis makes requests of the OpenAPI document, good ones and bad ones.
+
+    Not of models whose features are looked up: there is no feature store here, which is a 503, and
+    what is answered then is tested in test_lookup.py.
+    """
+    names = "|".join(each.name for each in PROJECTS if each.model().looked_up is None)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.base_url}/openapi.json"),
             *("--checks", "not_a_server_error,status_code_conformance,response_schema_conformance"),
-            *("--include-path-regex", "^/v1/models/[^/{]+/predict$", "--max-examples", "40"),
+            *("--include-path-regex", f"^/v1/models/({names})/predict$", "--max-examples", "40"),
             *("--seed", "7", "--workers", "1", "--no-color", "--phases", "examples,fuzzing"),
         ],
         cwd=ROOT,

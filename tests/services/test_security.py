@@ -303,3 +303,14 @@ def test_callers_names_do_not_grow_the_metrics(server: Server) -> None:
     for number in range(50):
         assert server.ask(f"made_up_{number}").status_code == 404
     assert "made_up" not in server.client.get("/metrics").text
+
+
+def test_a_form_whose_head_is_damaged_is_refused(server: Server) -> None:
+    body = b'--x\r\n[{"a": 1\r\n\r\nv\r\n--x--\r\n'
+    answer = server.client.post(
+        "/v1/models/model/predict",
+        content=body,
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert answer.status_code == 400
+    assert answer.json()["title"] == "Malformed form"
