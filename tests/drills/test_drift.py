@@ -135,7 +135,12 @@ class Loop:
         port = {f"SLIPWAY_{name.upper()}_PORT": str(self.ports[name])}
         with running(
             *(sys.executable, "-m", f"services.{name}"),
-            env={"SLIPWAY_HOME": str(self.home), **port, **told},
+            env={
+                "SLIPWAY_HOME": str(self.home),
+                "MLFLOW_TRACKING_URI": f"sqlite:///{self.home / 'mlflow.db'}",
+                **port,
+                **told,
+            },
             log=self.home / f"{name}.log",
             ready=f"{self.address(name)}/v1/ready",
         ):

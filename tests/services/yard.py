@@ -196,6 +196,8 @@ class Yard:
         told = {f"SLIPWAY_TRAINER_{key.upper()}": str(value) for key, value in settings.items()}
         return {
             "SLIPWAY_HOME": str(own_home),
+            # MLflow names the registry that a test before this used to every process it starts.
+            "MLFLOW_TRACKING_URI": f"sqlite:///{own_home / 'mlflow.db'}",
             "SLIPWAY_TRAINER_PORT": str(port),
             "SLIPWAY_TRAINER_END_SECONDS": "2",
             "PYTHONPATH": str(ROOT),
