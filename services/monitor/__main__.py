@@ -13,7 +13,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 from pydantic import ValidationError  # noqa: E402
 
 from services.monitor.guard import Guard, Unguarded  # noqa: E402
-from services.monitor.settings import PREFIX, Settings  # noqa: E402
+from services.monitor.settings import Settings  # noqa: E402
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
         port = home.port("monitor")
     except ValidationError as error:
         for fault in error.errors():
-            name = PREFIX + str(fault["loc"][0]).upper()
+            name = Settings.variable(str(fault["loc"][0]))
             print(f"{name}: {fault['msg']}, got {fault['input']!r:.60}", file=sys.stderr)
         return 2
     except ValueError as error:

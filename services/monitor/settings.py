@@ -1,18 +1,17 @@
 """What can be set of the monitor, each by a variable of the environment."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from services import settings
 from slipway import home
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Window = Literal["time", "count"]
-PREFIX = "SLIPWAY_MONITOR_"
 HOUR, DAY = 3600.0, 86_400.0
 WEEK = 7 * DAY
 
@@ -27,10 +26,10 @@ def _object(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-class Settings(BaseModel):
+class Settings(settings.Settings):
     """`SLIPWAY_MONITOR_INTERVAL_SECONDS=60` sets `interval_seconds`, and so on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    prefix = "SLIPWAY_MONITOR_"
 
     host: str = home.LOOPBACK
     """Another address than loopback needs at least one API key."""
@@ -60,7 +59,9 @@ class Settings(BaseModel):
     maturity_seconds: Annotated[float, Field(ge=0)] = HOUR
     """Predictions older than this count for performance: of younger ones only those have a truth
     whose truth comes early, and these are seldom like the others."""
-    maturity: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_object)] = {}
+    maturity: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_object)] = Field(
+        default_factory=dict
+    )
     """By project, where it differs: {"repurchase": 7776000}."""
     label_seconds: Seconds = 7 * DAY
     """Of the window of performance, which ends where maturity begins."""
@@ -96,14 +97,3 @@ class Settings(BaseModel):
 
     def maturity_of(self, project: str) -> float:
         return self.maturity.get(project, self.maturity_seconds)
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        """From SLIPWAY_MONITOR_INTERVAL_SECONDS and so on.
-
-        Raises:
-            pydantic.ValidationError: a variable does not hold what it should.
-        """
-        names = {field: PREFIX + field.upper() for field in cls.model_fields}
-        given = {field: os.environ[name] for field, name in names.items() if name in os.environ}
-        return cls.model_validate(given)

@@ -1,22 +1,21 @@
 """What can be set of the model server, each by a variable of the environment."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from services import settings
 from slipway import home
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
-PREFIX = "SLIPWAY_PREDICT_"
 
 
-class Settings(BaseModel):
+class Settings(settings.Settings):
     """`SLIPWAY_PREDICT_WORKERS=4` sets `workers`, and so on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    prefix = "SLIPWAY_PREDICT_"
 
     host: str = home.LOOPBACK
     """Another address than loopback needs at least one API key."""
@@ -78,14 +77,3 @@ class Settings(BaseModel):
     @property
     def records(self) -> Path:
         return home.home() / "predictions"
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        """From SLIPWAY_PREDICT_RELOAD_SECONDS and so on.
-
-        Raises:
-            pydantic.ValidationError: a variable does not hold what it should.
-        """
-        names = {field: PREFIX + field.upper() for field in cls.model_fields}
-        given = {field: os.environ[name] for field, name in names.items() if name in os.environ}
-        return cls.model_validate(given)

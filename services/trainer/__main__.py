@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from services.predict.logs import Json
 from services.trainer.app import create
 from services.trainer.guard import Unguarded
-from services.trainer.settings import PREFIX, Settings
+from services.trainer.settings import Settings
 from services.trainer.trainer import AnotherTrainer, Trainer
 from slipway import home
 from slipway.registry.chain import ChainBroken
@@ -25,7 +25,7 @@ def main() -> int:
         port = home.port("trainer")
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_context=False):
-            name = PREFIX + str(fault["loc"][0]).upper()
+            name = Settings.variable(str(fault["loc"][0]))
             print(f"trainer: {name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)
         return 1
     except ValueError as error:

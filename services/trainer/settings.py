@@ -1,21 +1,20 @@
 """What can be set of the trainer, each by a variable of the environment."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from services import settings
 from slipway import home
 
 Seconds = Annotated[float, Field(gt=0)]
-PREFIX = "SLIPWAY_TRAINER_"
 
 
-class Settings(BaseModel):
+class Settings(settings.Settings):
     """`SLIPWAY_TRAINER_WORKERS=2` sets `workers`, and so on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    prefix = "SLIPWAY_TRAINER_"
 
     host: str = home.LOOPBACK
     """Another address than loopback needs at least one API key."""
@@ -70,14 +69,3 @@ class Settings(BaseModel):
     @property
     def monitor_address(self) -> str:
         return self.monitor or f"http://{home.LOOPBACK}:{home.port('monitor')}"
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        """From SLIPWAY_TRAINER_WORKERS and so on.
-
-        Raises:
-            pydantic.ValidationError: a variable does not hold what it should.
-        """
-        names = {field: PREFIX + field.upper() for field in cls.model_fields}
-        given = {field: os.environ[name] for field, name in names.items() if name in os.environ}
-        return cls.model_validate(given)

@@ -17,6 +17,7 @@ def apply() -> list[str]:
     What the repository does not define any more is taken out of it.
     """
     from feast import FeatureStore
+    from feast.feature_view import DUMMY_ENTITY_NAME
 
     known = definitions.load()
     places.store().mkdir(parents=True, exist_ok=True)
@@ -24,11 +25,12 @@ def apply() -> list[str]:
     with FileLock(places.store() / "registry.lock"):
         store = FeatureStore(config=definitions.config(registry, None))
         here = {each.name for each in known.objects()}
+        # Feast adds an entity of its own for views without one: it is not ours to delete.
         standing: list[Any] = [
             *store.list_feature_services(),
             *store.list_batch_feature_views(),
             *store.list_on_demand_feature_views(),
-            *(each for each in store.list_entities() if each.name != "__dummy"),
+            *(each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME),
         ]
         gone = [each for each in standing if each.name not in here]
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
