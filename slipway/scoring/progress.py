@@ -53,11 +53,12 @@ class Meter:
             self.publish()
 
     def publish(self) -> None:
-        self._told = time.monotonic()
         now = self.now()
         replace_text(self._file, now.model_dump_json())
         if self._tell:
             self._tell(now)
+        # Taken last: a slow disk would otherwise bring the next telling closer than half a second.
+        self._told = time.monotonic()
 
     def now(self) -> Progress:
         rows, read = self.rows - self._before[0], self.bytes - self._before[1]
