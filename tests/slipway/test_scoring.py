@@ -406,8 +406,9 @@ def test_progress_is_told_at_most_twice_a_second_and_ends_full(tmp_path: Path):
     assert slowest < summary.rows_per_second <= last.rows_per_second < 3000 / (30 * 0.05)
     middle = told[1][1]
     assert 0 < middle.bytes < middle.bytes_total
-    left = (3000 - middle.rows) / middle.rows_per_second
-    assert middle.seconds_left == pytest.approx(left, rel=0.1)
+    spent = middle.rows / middle.rows_per_second
+    left = spent * (middle.bytes_total - middle.bytes) / middle.bytes
+    assert middle.seconds_left == pytest.approx(left, rel=0.01)
     written = json.loads((tmp_path / "out.csv.work" / "progress.json").read_text())
     assert written == last.model_dump()
 
