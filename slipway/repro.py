@@ -68,10 +68,31 @@ def dvc(
 
     Returns its exit status.
     """
+
+    def worth_telling(line: str) -> None:
+        told = line.strip()
+        if told and not told.startswith(ADVICE):
+            tell(told)
+
+    return python(
+        *("-m", "dvc", *words),
+        tell=worth_telling,
+        folder=folder or home.root(),
+        environment=environment or dvc_environment(),
+    )
+
+
+def python(
+    *words: str, tell: Callable[[str], None], folder: Path, environment: Mapping[str, str]
+) -> int:
+    """Run this Python in `folder`; what it says and complains goes to `tell`, line by line.
+
+    Returns its exit status.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", *words],
-        cwd=folder or home.root(),
-        env=environment or dvc_environment(),
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -80,7 +101,5 @@ def dvc(
     )
     assert process.stdout is not None
     for line in process.stdout:
-        told = line.strip()
-        if told and not told.startswith(ADVICE):
-            tell(told)
+        tell(line.rstrip())
     return process.wait()

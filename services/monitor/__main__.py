@@ -10,10 +10,10 @@ home.silence_telemetry()
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
-from pydantic import ValidationError  # noqa: E402
-
-from services.monitor.guard import Guard, Unguarded  # noqa: E402
 from services.monitor.settings import Settings  # noqa: E402
+from services.web import logs  # noqa: E402
+from services.web.guard import Unguarded, ensure_guarded  # noqa: E402
+from slipway.access.scopes import Scope  # noqa: E402
 
 
 def main() -> int:
@@ -21,28 +21,17 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         port = home.port("monitor")
-    except ValidationError as error:
-        for fault in error.errors():
-            name = Settings.variable(str(fault["loc"][0]))
-            print(f"{name}: {fault['msg']}, got {fault['input']!r:.60}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        guard = Guard(settings)
-    except Unguarded as error:
-        print(error, file=sys.stderr)
+        ensure_guarded(settings, Scope.METRICS)
+    except (ValueError, Unguarded) as error:
+        print(f"monitor: {error}", file=sys.stderr)
         return 2
     import uvicorn
 
     from services.monitor.app import create
-    from services.predict import logs
-    from services.predict.settings import Settings as PredictSettings
 
-    logs.configure(PredictSettings(json_logs=settings.json_logs))
+    logs.configure(settings)
     uvicorn.run(
-        create(settings, guard),
+        create(settings),
         host=settings.host,
         port=port,
         log_config=None,

@@ -1,28 +1,23 @@
 """The monitor over HTTP: pages, figures as JSON, reports, metrics."""
 
-import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.monitor import history, pages, publishing, webhook
 from services.monitor.check import Check
-from services.monitor.guard import Guard
 from services.monitor.rounds import Busy, Monitor, NotServed, run
 from services.monitor.settings import Settings
-from services.predict.problem import MEDIA_TYPE, Problem
+from services.web import errors
+from services.web.guard import Guard
+from services.web.headers import SecurityHeaders
+from services.web.problem import Problem
 from slipway.access.scopes import Scope as KeyScope
-
-log = logging.getLogger("slipway.monitor")
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 # Evidently's page is its own viewer and its data in one file. It may run its script, apart from
@@ -31,20 +26,13 @@ REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; frame-ancestors 'none'"
 )
-HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "content-security-policy": PAGE_POLICY,
-}
 
 Name = Annotated[str, Path(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
 
-def create(settings: Settings, guard: Guard) -> FastAPI:
+def create(settings: Settings) -> FastAPI:
     """The application; its rounds run from its start to its end."""
-    monitor = Monitor(settings)
+    monitor, guard = Monitor(settings), Guard(settings)
     stopping = threading.Event()
 
     @asynccontextmanager
@@ -64,28 +52,13 @@ def create(settings: Settings, guard: Guard) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(_SecurityHeaders)
+    app.add_middleware(SecurityHeaders, policy=PAGE_POLICY)
     app.state.monitor = monitor
     _add_health(app, monitor, guard)
     _add_pages(app, monitor, guard)
     _add_projects(app, monitor, guard)
-    _add_error_handlers(app)
+    errors.add_handlers(app, service="monitor")
     return app
-
-
-class _SecurityHeaders:
-    def __init__(self, inner: ASGIApp) -> None:
-        self.inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.inner(scope, receive, sealed)
 
 
 def _add_health(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
@@ -111,19 +84,19 @@ def _add_health(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/metrics", response_class=PlainTextResponse)
     def exposition(request: Request) -> Response:
         """For Prometheus."""
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         return Response(publishing.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_pages(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/", response_class=HTMLResponse)
     def overview(request: Request) -> str:
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         return pages.overview(monitor)
 
     @app.get("/projects/{name}", response_class=HTMLResponse)
     def project(name: Name, request: Request) -> str:
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         _known(monitor, name)
         return pages.project(monitor, name)
 
@@ -132,7 +105,7 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/v1/projects")
     def projects(request: Request) -> dict[str, Any]:
         """Every champion with its state."""
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         names = list(monitor.catalogue.champions)
         return {
             "projects": [_told(monitor, name) for name in names],
@@ -145,7 +118,7 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
         name: Name, request: Request, limit: Annotated[int, Query(ge=0, le=1000)] = 20
     ) -> JSONResponse:
         """What was found last, whole, and before that in short."""
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         _known(monitor, name)
         latest = monitor.latest.get(name)
         past = monitor.history.checks(name, limit=limit)
@@ -160,7 +133,7 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.post("/v1/projects/{name}/check")
     def check(name: Name, request: Request) -> JSONResponse:
         """Look at the project now; what was found."""
-        guard.admit(request, KeyScope.ADMIN)
+        guard.admit(dict(request.scope["headers"]), KeyScope.ADMIN)
         try:
             return JSONResponse(_whole(monitor.check(name)))
         except NotServed:
@@ -172,14 +145,14 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/v1/projects/{name}/reports")
     def reports(name: Name, request: Request) -> dict[str, list[str]]:
         """The ids of the reports that are kept, the newest first."""
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         _known(monitor, name)
         return {"reports": monitor.reports.ids(name)}
 
     @app.get("/v1/projects/{name}/reports/{id}", response_class=HTMLResponse)
     def report(name: Name, id: str, request: Request) -> Response:
         """Evidently's page."""
-        guard.admit(request, KeyScope.METRICS)
+        guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         try:
             packed = monitor.reports.read(name, id)
         except FileNotFoundError:
@@ -235,34 +208,3 @@ def _whole(check: Check) -> dict[str, Any]:
         "drift_alarm": check.drift_alarm,
         "performance_alarm": check.performance_alarm,
     }
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def told(_: Request, problem: Problem) -> Response:
-        return _response(problem)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = [(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors()]
-        return _response(
-            Problem(422, "Invalid input", "; ".join(f"{place}: {said}" for place, said in faults))
-        )
-
-    @app.exception_handler(HTTPException)
-    async def routed(_: Request, error: HTTPException) -> Response:
-        return _response(Problem(error.status_code, str(error.detail), str(error.detail)))
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _response(Problem(500, "Internal error", "the monitor failed; its log says why"))
-
-
-def _response(problem: Problem) -> Response:
-    return Response(
-        problem.body(),
-        problem.status,
-        headers={**HEADERS, **problem.headers()},
-        media_type=MEDIA_TYPE,
-    )

@@ -2,19 +2,18 @@
 
 import json
 import logging
-import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from services.monitor.settings import Settings
+from slipway.files import replace_text
 from slipway.monitoring.declared import Declared, declared
 from slipway.monitoring.layout import Layout
 from slipway.monitoring.performance import Score, Target, scores
@@ -130,7 +129,8 @@ class Catalogue:
         file = folder / version.run_id / f"model-{version.version}.py"
         try:
             if not file.is_file():
-                _write_text(file, _code(version))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                replace_text(file, _code(version))
             return declared(file.read_text())
         except Exception as error:
             # Watched all the same, without groups and defaults.
@@ -166,33 +166,15 @@ def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:
     """Raises NoReference: it cannot be fetched, or is damaged; tried again in the next round."""
     from slipway.registry import reference
 
-    if not version.run_id or reference.TAG not in version.tags:
-        return []
-    kept = folder / version.run_id / reference.FILE
     try:
-        if not kept.is_file():
-            _fetch(version.run_id, reference.FILE, kept)
-        found: list[dict[str, Any]] = reference.read(SimpleNamespace(**dict(version)), folder)
+        found: list[dict[str, Any]] = reference.read(version, folder)
     except Exception as error:
-        # A copy that was cut short would be read for ever.
-        kept.unlink(missing_ok=True)
+        # A copy that was damaged would be read for ever.
+        (folder / version.run_id / reference.FILE).unlink(missing_ok=True)
         raise NoReference(
             f"the reference of version {version.version} cannot be read: {_first_line(error)}"
         ) from error
     return [row for row in found if isinstance(row, dict)]
-
-
-def _fetch(run: str, artifact: str, place: Path) -> None:
-    """Where `reference.read` looks for it: MLflow puts a file into the folder by its last name."""
-    import mlflow
-
-    from slipway.registry import tracking
-
-    tracking.client()  # names the registry to MLflow's own functions
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
-        found = mlflow.artifacts.download_artifacts(f"runs:/{run}/{artifact}", dst_path=scratch)
-        Path(found).replace(place)
 
 
 def _code(version: Version) -> str:
@@ -226,15 +208,8 @@ def _kept(file: Path) -> dict[str, Version]:
 
 
 def _write(file: Path, champions: dict[str, Version]) -> None:
-    _write_text(file, json.dumps([each.model_dump() for each in champions.values()]))
-
-
-def _write_text(file: Path, text: str) -> None:
-    """In one step, so that a reader never meets half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    new.write_text(text)
-    new.replace(file)
+    replace_text(file, json.dumps([each.model_dump() for each in champions.values()]))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """What was found, check by check: a file a project, only added to, on disk before it is told."""
 
-import json
 import logging
 import os
 from collections import deque
@@ -99,14 +98,3 @@ def summary(check: Check) -> dict[str, Any]:
         },
         "report": check.report,
     }
-
-
-def write_json(file: Path, value: Any) -> None:
-    """In one step, on disk when this returns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    with new.open("w") as stream:
-        json.dump(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    new.replace(file)

@@ -1,6 +1,5 @@
 """The monitor's work: round after round over all champions, and single checks when asked for."""
 
-import json
 import logging
 import sqlite3
 import threading
@@ -9,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from services.monitor import metrics, publishing, webhook
 from services.monitor.catalogue import Catalogue, NoReference, Reference
 from services.monitor.check import Check, Outcome, WindowCheck, look
-from services.monitor.history import History, write_json
+from services.monitor.history import History
 from services.monitor.reports import Reports, render
 from services.monitor.settings import Settings
 from services.monitor.traffic import Row, Traffic, Watched
 from services.monitor.webhook import Alarm, Standing
 from slipway import home
+from slipway.files import replace_text
 from slipway.monitoring.strata import Drawn
 
 log = logging.getLogger("slipway.monitor")
@@ -273,17 +273,18 @@ class Monitor:
 
     def _keep_alarms(self) -> None:
         try:
-            write_json(self._alarms_file, [each.model_dump() for each in self._alarms])
+            self._alarms_file.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(self._alarms_file, _STANDING.dump_json(self._alarms).decode())
         except OSError as error:
             log.error("alarms were not kept: %s", error)
 
 
 def _standing(file: Path) -> list[Standing]:
     try:
-        return _STANDING.validate_python(json.loads(file.read_text()))
+        return _STANDING.validate_json(file.read_bytes())
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         log.warning("%s is damaged and not used: %s", file, error)
         return []
 

@@ -31,8 +31,6 @@ class Settings(settings.Settings):
 
     prefix = "SLIPWAY_MONITOR_"
 
-    host: str = home.LOOPBACK
-    """Another address than loopback needs at least one API key."""
     interval_seconds: Seconds = 300
     """From the end of one round to the start of the next."""
 
@@ -84,16 +82,11 @@ class Settings(settings.Settings):
     """Sent along as `Authorization: Bearer`."""
     webhook_repeat_seconds: Seconds = 4 * HOUR
     """An alarm that goes on is told of again."""
-    json_logs: bool = True
 
     @property
     def folder(self) -> Path:
         """What the monitor keeps: references, history, reports."""
         return home.home() / "monitor"
-
-    @property
-    def records(self) -> Path:
-        return home.home() / "predictions"
 
     def maturity_of(self, project: str) -> float:
         return self.maturity.get(project, self.maturity_seconds)

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.predict.keeper import kick
 from services.predict.pages import allow, summary
-from services.predict.problem import Problem
+from services.web.problem import Problem
 from slipway.access.scopes import Scope
 from slipway.policy import VARIANTS
 

@@ -18,12 +18,13 @@ from starlette.types import Message, Receive, Scope, Send
 from services.predict import metrics, pages
 from services.predict.endpoint import FAILED, Predict, reply_problem
 from services.predict.fleet import Fleet
-from services.predict.guard import Guard
 from services.predict.handover import LISTEN, inherited
 from services.predict.oip.http import Infer
 from services.predict.recording import Recorder
 from services.predict.settings import Settings
 from services.predict.watch import Watch, page
+from services.web.guard import Guard
+from slipway.access.scopes import Scope as KeyScope
 
 log = logging.getLogger("slipway.predict")
 
@@ -40,7 +41,11 @@ class App:
     def __init__(self, settings: Settings, *, beat: int | None = None) -> None:
         self.settings = settings
         self.fleet = Fleet(settings)
-        self.guard = Guard(settings)
+        self.guard = Guard(
+            settings,
+            closed=[KeyScope.ADMIN],
+            on_refusal=lambda reason: metrics.REFUSED.labels(reason).inc(),
+        )
         self.recorder = Recorder(settings)
         self.watch = Watch(settings.inline_seconds, page(beat))
         self.predict = Predict(self.fleet, self.guard, self.recorder, self.watch, settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import Receive
 
-from services.predict.problem import Problem
+from services.web.problem import Problem
 
 # What a slow sender may take for what did not come with the head.
 BODY_SECONDS = 30.0

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 from starlette.types import Receive, Scope, Send
 
 from services.predict import body as bodies
-from services.predict import logs, metrics, routing
+from services.predict import metrics, routing
 from services.predict.engine import Answered, Engine
 from services.predict.fleet import Fleet, Served
 from services.predict.form import as_json
-from services.predict.guard import Guard
-from services.predict.problem import MEDIA_TYPE, Problem
 from services.predict.recording import Recorder, trace_id
 from services.predict.settings import Settings
 from services.predict.unit import INLINE_BYTES, Unit
 from services.predict.watch import Overrun, Watch
+from services.web import logs
+from services.web.guard import Guard
+from services.web.problem import MEDIA_TYPE, Problem
 from slipway.policy import CHAMPION
 
 if TYPE_CHECKING:

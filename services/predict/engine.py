@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.predict.oip.bounds import Bounds
 from services.predict.oip.columns import Column
-from services.predict.problem import Problem, refused
+from services.web.problem import Problem, refused
 from slipway.contract import Model, Record
 from slipway.explain import Shapley
 

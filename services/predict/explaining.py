@@ -4,7 +4,7 @@ from pydantic_core import to_json
 
 from services.predict.backend import Source
 from services.predict.engine import Engine
-from services.predict.problem import Problem
+from services.web.problem import Problem
 from slipway.explain import NotExplainable, Shapley
 
 # Each takes some 0.15 s of the model's thread.

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from services.predict import metrics, snapshot, watch
 from services.predict.lookup import Lookups
-from services.predict.problem import Problem
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Snapshot, Version
 from services.predict.unit import Unit
+from services.web.problem import Problem
 from slipway.policy import CHAMPION, Policy
 
 log = logging.getLogger("slipway.predict")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from services.predict.body import too_large
-from services.predict.problem import Problem
+from services.web.problem import Problem
 
 FILES, FIELDS = 10, 500
 

@@ -18,8 +18,8 @@ from typing import Any
 from services.predict.backend import Source
 from services.predict.engine import Answered, Engine
 from services.predict.explaining import explained
-from services.predict.problem import Problem
 from services.predict.snapshot import Profile
+from services.web.problem import Problem
 
 # Imported once by a process that only forks: a model is up in milliseconds, not in a second.
 PRELOADED = ["services.predict.host", "numpy", "onnxruntime", "pydantic"]

@@ -16,18 +16,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from services.predict import logs, snapshot
+from services.predict import snapshot
 from services.predict.artifacts import Unsafe, fetched, verify
 from services.predict.backend import Source
 from services.predict.host import Host
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
+from services.web import logs
 from slipway import policy
 from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.keeper")
 RETRY_SECONDS = 30.0
 COMPACT_SECONDS = 60.0
+# Workers come first where they share a core: a look at the registry or a segment to compact takes
+# tens of milliseconds.
+NICENESS = 10
 
 
 class Keeper:
@@ -190,11 +194,15 @@ def follow(settings: Settings, stopping: threading.Event) -> None:
     """Ask again and again; a registry that is away is tried again, not given up."""
     keeper, said = Keeper(settings), ""
     kick = settings.folder / "kick"
-    seen = _changed(kick)
+    seen, eager = _changed(kick), True
     while not stopping.is_set():
         try:
             keeper.sync()
             said = ""
+            if eager:
+                # The first models are there; of this thread alone, as Linux has it.
+                os.nice(NICENESS)
+                eager = False
         except Exception as error:
             fault = str(error).splitlines()[0] if str(error) else type(error).__name__
             if fault != said:
@@ -226,6 +234,7 @@ def tidy(settings: Settings, stopping: threading.Event) -> None:
     """Recover what dead workers left of the prediction log, compact it, hold it within limits."""
     from slipway.predictions import compact, reader
 
+    os.nice(NICENESS)
     while not stopping.is_set():
         try:
             reader.recover(settings.records)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from services.predict import metrics
-from services.predict.problem import Problem
 from services.predict.settings import Settings
 from services.predict.unit import Unit
+from services.web.problem import Problem
 
 if TYPE_CHECKING:
     from slipway.features.online import Online

@@ -1,39 +1,33 @@
 """What is asked seldom, by FastAPI: pages, the list of models, health, metrics, administration."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.predict import body as bodies
 from services.predict import metrics, openapi
-from services.predict.endpoint import SECURITY
 from services.predict.fleet import Served
-from services.predict.problem import MEDIA_TYPE, Problem
+from services.web import errors
+from services.web.guard import named
+from services.web.headers import SecurityHeaders
+from services.web.problem import Problem
 from slipway.access.scopes import Scope as KeyScope
 from slipway.contract.shipped import Shipped
 
 if TYPE_CHECKING:
     from services.predict.app import App
 
-log = logging.getLogger("slipway.predict")
-
 # The page runs no script but Swagger's own file and the few lines that FastAPI writes into it.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 )
-POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def create(server: "App") -> FastAPI:
@@ -49,7 +43,7 @@ def create(server: "App") -> FastAPI:
         openapi_url=None,
     )
     app.state.server = server
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, policies={"/docs": DOCS_POLICY})
     _add_pages(app, server)
     _add_health(app, server)
     _add_models(app, server)
@@ -58,27 +52,8 @@ def create(server: "App") -> FastAPI:
     administration.add(app, server)
     scoring.add(app, server)
     v2.add(app, server)
-    _add_error_handlers(app)
+    errors.add_handlers(app, service="predict")
     return app
-
-
-class SecurityHeaders:
-    def __init__(self, inner: ASGIApp) -> None:
-        self.inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY:
-                    headers.setdefault(name.decode(), value.decode())
-                shown = scope.get("path") == "/docs"
-                headers.setdefault("content-security-policy", DOCS_POLICY if shown else POLICY)
-                headers.setdefault("x-frame-options", "DENY")
-                headers.setdefault("referrer-policy", "no-referrer")
-            await send(message)
-
-        await self.inner(scope, receive, sealed)
 
 
 def allow(server: "App", request: Request, scope: KeyScope) -> str:
@@ -87,8 +62,7 @@ def allow(server: "App", request: Request, scope: KeyScope) -> str:
     Raises:
         Problem: 401, 403 or 429.
     """
-    key = server.guard.admit(dict(request.scope["headers"]), scope)
-    return f"key {key.id} ({key.name})" if key else "anybody on loopback"
+    return named(server.guard.admit(dict(request.scope["headers"]), scope))
 
 
 def _add_pages(app: FastAPI, server: "App") -> None:
@@ -223,41 +197,3 @@ def summary(served: Served) -> dict[str, Any]:
         "predict": f"/v1/models/{served.name}/predict",
         "card": f"/v1/models/{served.name}/card",
     }
-
-
-def problem_response(problem: Problem) -> Response:
-    return Response(
-        problem.body(), problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
-    )
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def told(_: Request, problem: Problem) -> Response:
-        return problem_response(problem)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        told = [
-            {
-                "field": ".".join(str(part) for part in fault["loc"][1:]) or "body",
-                "message": fault["msg"],
-            }
-            for fault in error.errors()
-        ]
-        detail = "; ".join(f"{each['field']}: {each['message']}" for each in told[:3])
-        return problem_response(Problem(422, "Invalid input", detail, errors=told))
-
-    @app.exception_handler(HTTPException)
-    async def routed(_: Request, error: HTTPException) -> Response:
-        problem = Problem(error.status_code, str(error.detail), str(error.detail))
-        response = problem_response(problem)
-        response.headers.update(error.headers or {})
-        return response
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(
-            Problem(500, "Internal error", "the server failed; its log says why")
-        )

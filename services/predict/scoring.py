@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from services.predict.pages import allow
-from services.predict.problem import Problem
+from services.web.problem import Problem
 from slipway.access.scopes import Scope
 from slipway.scoring.jobs import Job, Jobs, NoResult, QueueFull, UnknownJob
 from slipway.scoring.tables import Format

@@ -17,10 +17,6 @@ class Settings(settings.Settings):
 
     prefix = "SLIPWAY_PREDICT_"
 
-    host: str = home.LOOPBACK
-    """Another address than loopback needs at least one API key."""
-    require_keys: bool = False
-    """Also on loopback."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that answer, all on one port."""
     connections: Annotated[int, Field(gt=0)] = 2000
@@ -67,13 +63,8 @@ class Settings(settings.Settings):
     log_bytes: Bytes = 20 * 2**30
     traces: str = ""
     """An OTLP endpoint such as http://127.0.0.1:4318; OpenTelemetry traces are off without."""
-    json_logs: bool = True
 
     @property
     def folder(self) -> Path:
         """What the server keeps: verified models, the snapshot, the prediction log, jobs."""
         return home.home() / "predict"
-
-    @property
-    def records(self) -> Path:
-        return home.home() / "predictions"

@@ -22,10 +22,13 @@ import psutil
 from prometheus_client import Counter
 from prometheus_client.multiprocess import mark_process_dead
 
-from services.predict import binding, logs, watch
+from services.predict import watch
 from services.predict.handover import BEAT, LISTEN, READY
 from services.predict.settings import Settings
+from services.web import logs
+from services.web.guard import Unguarded, ensure_guarded
 from slipway import home
+from slipway.access.scopes import Scope
 
 log = logging.getLogger("slipway.supervisor")
 
@@ -317,9 +320,9 @@ def main() -> int:
     home.silence_telemetry()
     try:
         settings = Settings.from_environment()
-        binding.check(settings)
+        ensure_guarded(settings, Scope.PREDICT)
         logs.configure(settings)
         return Supervisor(settings, home.port("predict")).run()
-    except (ValueError, OSError, binding.Unguarded) as error:
+    except (ValueError, OSError, Unguarded) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 1

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 
 from services.predict import metrics
 from services.predict.pages import allow
-from services.predict.problem import Problem
 from services.predict.settings import Settings
+from services.web.problem import Problem
 from slipway.access.scopes import Scope
 from slipway.policy import CHALLENGER, CHAMPION
 from slipway.predictions.feedback import (

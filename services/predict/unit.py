@@ -17,9 +17,9 @@ from services.predict.explaining import explained
 from services.predict.host import Host, HostFailed, ModelRaised
 from services.predict.oip.bounds import Bounds
 from services.predict.oip.columns import Column, columns_of
-from services.predict.problem import Problem
 from services.predict.settings import Settings
 from services.predict.snapshot import Profile, Version
+from services.web.problem import Problem
 from slipway.contract.model import forget
 from slipway.policy import SHADOW, Policy
 

@@ -12,10 +12,10 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from services.predict import logs
 from services.predict.handover import BEAT, LISTEN, READY, inherited
 from services.predict.protocol import IDLE_SECONDS, Protocol, Short
 from services.predict.settings import Settings
+from services.web import logs
 
 log = logging.getLogger("slipway.predict")
 

@@ -10,21 +10,21 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Response
 from fastapi import Request as HttpRequest
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
-from services.predict.problem import MEDIA_TYPE, Problem
 from services.trainer import metrics
-from services.trainer.bounds import Bounds
-from services.trainer.guard import Guard
 from services.trainer.measure import measure
 from services.trainer.run import Request, Run, State
 from services.trainer.schedule import Schedule
 from services.trainer.settings import Settings
 from services.trainer.trainer import Ended, QueueFull, Trainer, UnknownProject, UnknownRun
 from services.trainer.webhook import Notification
+from services.web import errors
+from services.web.bounds import BodyBound
+from services.web.guard import Guard, named
+from services.web.headers import SecurityHeaders
+from services.web.problem import Problem, response
 from slipway.access import audit
 from slipway.access.scopes import Scope
 from slipway.retraining.overrides import BadParameters
@@ -40,8 +40,8 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def create(settings: Settings, trainer: Trainer) -> FastAPI:
-    """Raises Unguarded: open to the network without any key."""
-    guard, schedule = Guard(settings), Schedule(settings, trainer)
+    guard = Guard(settings, on_refusal=lambda reason: metrics.REFUSED.labels(reason).inc())
+    schedule = Schedule(settings, trainer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,19 +59,25 @@ def create(settings: Settings, trainer: Trainer) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(Bounds, body_bytes=settings.body_bytes)
+    app.add_middleware(BodyBound, body_bytes=settings.body_bytes)
+    app.add_middleware(SecurityHeaders)
 
     def caller(request: HttpRequest) -> str:
-        return guard.admit(request.headers, Scope.TRAIN)
+        return _admitted(guard, request, Scope.TRAIN)
 
     def scraper(request: HttpRequest) -> str:
-        return guard.admit(request.headers, Scope.METRICS)
+        return _admitted(guard, request, Scope.METRICS)
 
     _add_health(app, trainer, scraper)
     _add_runs(app, trainer, caller)
     _add_alerts(app, trainer, caller)
     _add_error_handlers(app)
     return app
+
+
+def _admitted(guard: Guard, request: HttpRequest, scope: Scope) -> str:
+    """Who asks. Raises Problem."""
+    return named(guard.admit(dict(request.scope["headers"]), scope))
 
 
 def _add_health(app: FastAPI, trainer: Trainer, scraper: Any) -> None:
@@ -261,40 +267,11 @@ def _record(actor: str, action: str, target: str, detail: dict[str, Any], outcom
     audit.record(actor=actor, action=action, target=target, detail=detail, outcome=outcome)
 
 
-def _reply(problem: Problem) -> Response:
-    return Response(
-        problem.body(), problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
-    )
-
-
 def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    def told(_: HttpRequest, problem: Problem) -> Response:
-        return _reply(problem)
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(_: HttpRequest, error: RequestValidationError) -> Response:
-        faults = [
-            {
-                "field": ".".join(str(part) for part in fault["loc"][1:]) or "body",
-                "message": fault["msg"],
-            }
-            for fault in error.errors()
-        ]
-        detail = "; ".join(f"{each['field']}: {each['message']}" for each in faults[:3])
-        return _reply(Problem(422, "Invalid input", detail, errors=faults[:20]))
-
-    @app.exception_handler(HTTPException)
-    def routed(_: HttpRequest, error: HTTPException) -> Response:
-        return _reply(Problem(error.status_code, str(error.detail), str(error.detail)))
+    errors.add_handlers(app, service="trainer")
 
     @app.exception_handler(OSError)
     def away(request: HttpRequest, error: OSError) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         told = "the trainer's disk is away or full; nothing was changed, send it again"
-        return _reply(Problem(503, "Disk away", told, retry_seconds=30))
-
-    @app.exception_handler(Exception)
-    def failed(request: HttpRequest, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _reply(Problem(500, "Internal error", "the trainer failed; its log says why"))
+        return response(Problem(503, "Disk away", told, retry_seconds=30))

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import traceback
@@ -30,7 +29,7 @@ from services.trainer.run import (
 )
 from slipway import home
 from slipway.project import Project
-from slipway.repro import dvc
+from slipway.repro import dvc, python
 from slipway.retraining import collect
 from slipway.retraining.labelled import FeedbackUse
 from slipway.retraining.worktree import Worktree
@@ -143,20 +142,7 @@ class Driver:
 
     def _python(self, *words: str, folder: Path) -> int:
         """A command in the copy; its exit status."""
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=folder,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.log.say(line.rstrip())
-        return process.wait()
+        return python(*words, tell=self.log.say, folder=folder, environment=self._environment())
 
     def _environment(self) -> dict[str, str]:
         feedback = self.progress.feedback or {}

@@ -1,6 +1,5 @@
 """A training run: what was asked for, how far it is, and what came of it."""
 
-import os
 import re
 import secrets
 import time
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from slipway.files import replace_text
 from slipway.project import NAME
 from slipway.retraining.labelled import FeedbackUse
 from slipway.retraining.overrides import Overrides
@@ -167,10 +167,10 @@ class Folder:
             return None
 
     def put_progress(self, progress: Progress) -> None:
-        settle(self._progress, progress)
+        replace_text(self._progress, progress.model_dump_json())
 
     def put_outcome(self, outcome: Outcome) -> None:
-        settle(self._outcome, outcome)
+        replace_text(self._outcome, outcome.model_dump_json())
 
     def say(self, told: str) -> None:
         """A line of the log, for what the run's process cannot tell any more."""
@@ -199,18 +199,3 @@ def stamped(told: str) -> bytes:
     """A line with its time."""
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")[:23]
     return f"{moment}Z {told}\n".encode(errors="replace")
-
-
-def settle(file: Path, content: BaseModel) -> None:
-    """Whole or not at all, and on disk when this returns."""
-    new = file.with_name(f"{file.name}.new")
-    with new.open("wb") as stream:
-        stream.write(content.model_dump_json().encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(new, file)
-    handle = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,10 +16,6 @@ class Settings(settings.Settings):
 
     prefix = "SLIPWAY_TRAINER_"
 
-    host: str = home.LOOPBACK
-    """Another address than loopback needs at least one API key."""
-    require_keys: bool = False
-    """Also on loopback."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Runs in progress at once; of one project never more than one."""
     queue: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -54,17 +50,11 @@ class Settings(settings.Settings):
 
     rollout: bool = False
     """Do not promote a candidate at once: hand it to the rollout, which tries it on traffic."""
-    json_logs: bool = True
 
     @property
     def folder(self) -> Path:
         """The journal, and a folder for each run."""
         return home.home() / "trainer"
-
-    @property
-    def records(self) -> Path:
-        """The model server's prediction log and feedback."""
-        return home.home() / "predictions"
 
     @property
     def monitor_address(self) -> str:

@@ -18,9 +18,9 @@ from services.trainer.decision import Alarm, Answer, Decision, decide
 from services.trainer.journal import Journal
 from services.trainer.rollouts import Rollouts, under_way
 from services.trainer.run import Folder, Order, Outcome, Progress, Request, Run, State, new_id
-from services.trainer.run import settle as write
 from services.trainer.settings import Settings
 from slipway import home
+from slipway.files import replace_text
 from slipway.project import Project, discover
 from slipway.retraining.labelled import FeedbackUse
 from slipway.retraining.worktree import WorktreeFault, forget
@@ -146,7 +146,7 @@ class Trainer:
             feedback_needed=run.trigger == "request",
             log_bytes=self.settings.log_bytes,
         )
-        write(folder.order, order)
+        replace_text(folder.order, order.model_dump_json())
 
     def get(self, id: str) -> Run:
         """Raises UnknownRun."""

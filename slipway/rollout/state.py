@@ -11,12 +11,12 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway import home
+from slipway.files import replace_text
 from slipway.project import NAME
 from slipway.rollout.agreement import Compared
 from slipway.rollout.arms import Arm, Counters
 from slipway.rollout.decision import Stage
 from slipway.rollout.plan import Plan
-from slipway.scoring.files import replace_text
 
 log = logging.getLogger("slipway.rollout")
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic_core import from_json, to_json
 
 from slipway.contract.record import Record
-from slipway.scoring.files import settle
+from slipway.files import settle
 from slipway.scoring.tables import JSON_TYPE, BadTable, Format, Refused, Table, format_of, members
 
 ERROR = "error"

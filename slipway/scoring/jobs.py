@@ -22,8 +22,8 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import slipway
+from slipway.files import replace_text
 from slipway.scoring import progress
-from slipway.scoring.files import replace_text
 from slipway.scoring.progress import Progress
 from slipway.scoring.tables import Format
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway.scoring.files import replace_text
+from slipway.files import replace_text
 
 FILE = "progress.json"
 EVERY_SECONDS = 0.5

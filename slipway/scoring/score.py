@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from slipway.contract.model import Model, forget
 from slipway.contract.record import Record
 from slipway.contract.shipped import Shipped
+from slipway.files import replace_text
 from slipway.registry.digest import digest
 from slipway.scoring.answers import Answers, PartWriter, counted, join
-from slipway.scoring.files import replace_text
 from slipway.scoring.progress import Meter, Progress
 from slipway.scoring.tables import (
     LONGEST_REASON,

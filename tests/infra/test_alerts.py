@@ -1,6 +1,5 @@
 """The rules: generated, every one with cases that notice it being wrong, and alerts that arrive."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,9 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -25,6 +22,7 @@ from tests.conftest import ROOT, free_port, running
 from tests.infra.rule_mutants import CaseLoader, Rule, name_of, survivors
 from tests.infra.unlucky import UNLUCKY
 from tests.services.zoo import Zoo, echo, until
+from tests.webhook import Receiver
 
 INFRA = ROOT / "infra"
 RULES = sorted((INFRA / "prometheus" / "rules").glob("*.yaml"))
@@ -209,41 +207,6 @@ def test_a_webhook_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 # Live.
-
-
-class Receiver:
-    """A web server that keeps what is posted to it, by path."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, Any]] = []
-        got = self.got
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                got.append((self.path, json.loads(body)))
-                self.send_response(202)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer((home.LOOPBACK, 0), Handler)
-        self.port = self.server.server_port
-
-    def alerts(self, path: str) -> list[dict[str, Any]]:
-        return [alert for at, told in self.got if at == path for alert in told["alerts"]]
-
-    @contextmanager
-    def listening(self) -> Iterator["Receiver"]:
-        thread = Thread(target=self.server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.server.shutdown()
-            self.server.server_close()
-            thread.join()
 
 
 QUICK = """

@@ -5,11 +5,9 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,47 +24,16 @@ from slipway.registry import reference
 from tests.conftest import free_port, running
 from tests.services import shop
 from tests.services.zoo import Zoo, until
+from tests.webhook import Receiver
 
 ROWS = 400
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
 
 
-class Receiver:
-    """What is posted to the webhook; `status` is what it answers."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self.status = 200
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if outer.status == 200:
-                    outer.taken.append(json.loads(body))
-                self.send_response(outer.status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer((home.LOOPBACK, 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://{home.LOOPBACK}:{self.server.server_address[1]}/v1/alerts"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    held = Receiver()
-    yield held
-    held.close()
+    with Receiver().listening() as held:
+        yield held
 
 
 @pytest.fixture
@@ -173,13 +140,13 @@ def test_from_steady_traffic_to_an_alarm_and_back(zoo: Zoo, receiver: Receiver) 
         assert steady["performance"]["labelled"] == ROWS
         assert monitor.metric("slipway_monitor_labelled_share", project="shop") == 1
         assert monitor.metric("slipway_monitor_drift_alarm", project="shop") == 0
-        assert receiver.taken == []
+        assert receiver.notices == []
 
         plant(zoo, 0x11, age=older)
         found = monitor.check()
         assert {"age", "answer.probability"} <= set(drifted(found))
         assert "country" not in drifted(found)
-        [notice] = receiver.taken
+        [notice] = receiver.notices
         [alert] = notice["alerts"]
         assert (notice["version"], notice["status"], alert["status"]) == ("4", "firing", "firing")
         assert alert["labels"]["alertname"] == "ModelDrift"
@@ -192,7 +159,7 @@ def test_from_steady_traffic_to_an_alarm_and_back(zoo: Zoo, receiver: Receiver) 
         assert effect == pytest.approx(20 / 12, rel=0.2)
         assert monitor.metric("slipway_monitor_webhooks_total", outcome="delivered") == 1
         monitor.check()
-        assert len(receiver.taken) == 1  # it goes on, and is not told of twice
+        assert len(receiver.notices) == 1  # it goes on, and is not told of twice
 
         look_at_pages(monitor, found)
         os.kill(monitor.process.pid, signal.SIGKILL)
@@ -208,12 +175,12 @@ def test_from_steady_traffic_to_an_alarm_and_back(zoo: Zoo, receiver: Receiver) 
         past = monitor.client.get("/v1/projects/shop/drift").json()["history"]
         # Newest first: the round after the start, two checks, the steady one, the first round.
         assert [each["drift_alarm"] for each in past] == [True, True, True, False, False]
-        assert len(receiver.taken) == 1
+        assert len(receiver.notices) == 1
         plant(zoo, 0x12)
         assert drifted(monitor.check()) == []
-        assert [each["status"] for each in receiver.taken] == ["firing", "resolved"]
-        assert receiver.taken[1]["alerts"][0]["startsAt"] == alert["startsAt"]
-        assert receiver.taken[1]["alerts"][0]["fingerprint"] == alert["fingerprint"]
+        assert [each["status"] for each in receiver.notices] == ["firing", "resolved"]
+        assert receiver.notices[1]["alerts"][0]["startsAt"] == alert["startsAt"]
+        assert receiver.notices[1]["alerts"][0]["fingerprint"] == alert["fingerprint"]
         assert monitor.client.get("/v1/projects").json()["projects"][0]["alarms"] == []
 
 
@@ -327,7 +294,7 @@ class TestChecks:
         monitor.round()
         check = monitor.latest[shop.NAME]
         assert (check.version, check.drift_alarm) == (second, False)
-        assert [each["status"] for each in receiver.taken] == ["firing", "resolved"]
+        assert [each["status"] for each in receiver.notices] == ["firing", "resolved"]
         zoo.client.set_registered_model_alias(shop.NAME, "champion", first)
         monitor.round()
         assert monitor.latest[shop.NAME].drift_alarm
@@ -450,7 +417,7 @@ class TestChecks:
         assert check.performance_alarm
         monitor = Monitor(settings(webhook=receiver.address))
         monitor.round()
-        labels = [notice["alerts"][0]["labels"]["alertname"] for notice in receiver.taken]
+        labels = [notice["alerts"][0]["labels"]["alertname"] for notice in receiver.notices]
         assert labels == ["ModelPerformance"]
 
     def test_wrong_truths_are_taken_as_they_come(self, zoo: Zoo) -> None:
@@ -487,11 +454,11 @@ class TestChecks:
         monitor = Monitor(settings(webhook=receiver.address))
         receiver.status = 503
         monitor.round()
-        assert receiver.taken == []
-        receiver.status = 200
+        assert receiver.notices == []
+        receiver.status = 202
         again = Monitor(settings(webhook=receiver.address))  # after a restart, too
         again.round()
-        assert [each["status"] for each in receiver.taken] == ["firing"]
+        assert [each["status"] for each in receiver.notices] == ["firing"]
 
     def test_history_is_bounded(self, zoo: Zoo) -> None:
         shop.register(zoo, shop.reference_rows(300))

@@ -19,7 +19,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from services.predict.oip import codec
 from services.predict.oip.bounds import Bounds
 from services.predict.oip.columns import columns_of
-from services.predict.problem import Problem
+from services.web.problem import Problem
 from slipway import home
 from slipway.contract import Record
 from slipway.project import Project

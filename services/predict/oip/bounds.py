@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from services.predict.oip.columns import Column
-from services.predict.problem import Problem
+from services.web.problem import Problem
 
 HOLDS = {
     "minimum": np.greater_equal,

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic_core import from_json, to_json
 
 from services.predict.oip.columns import EXACT, RECORDS, Column
-from services.predict.problem import Problem
+from services.web.problem import Problem
 
 # Little-endian on the wire, as on every machine that numpy is likely to meet.
 DTYPES = {

@@ -13,7 +13,7 @@ from services.predict.oip import codec
 from services.predict.oip.codec import Content, Inference, Wanted
 from services.predict.oip.columns import Column, metadata
 from services.predict.oip.http import EXTENSIONS, Found, about
-from services.predict.problem import Problem
+from services.web.problem import Problem
 from slipway import home
 from slipway.access.scopes import Scope
 

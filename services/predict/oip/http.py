@@ -19,9 +19,9 @@ from services.predict.fleet import Served
 from services.predict.oip import codec
 from services.predict.oip.codec import Inference
 from services.predict.oip.columns import Column, metadata
-from services.predict.problem import Problem
 from services.predict.unit import Unit
 from services.predict.watch import Overrun
+from services.web.problem import Problem
 from slipway.access.scopes import Scope as KeyScope
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import to_json
+from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -54,9 +55,20 @@ def refused(error: ValidationError) -> Problem:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         return Problem(400, "Malformed JSON", faults[0]["msg"])
+    return invalid([(fault["loc"], fault["msg"]) for fault in faults])
+
+
+def invalid(faults: Sequence[tuple[tuple[Any, ...], str]]) -> Problem:
+    """faults: each with its place, from the outermost field to the innermost."""
     told = [
-        {"field": ".".join(str(part) for part in fault["loc"]) or "body", "message": fault["msg"]}
-        for fault in faults[:20]
+        {"field": ".".join(map(str, place)) or "body", "message": message}
+        for place, message in faults[:20]
     ]
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in told[:3])
     return Problem(422, "Invalid input", detail, errors=told)
+
+
+def response(problem: Problem) -> Response:
+    return Response(
+        problem.body(), problem.status, headers=problem.headers(), media_type=MEDIA_TYPE
+    )

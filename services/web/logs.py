@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import to_json
 
-from services.predict.settings import Settings
+from services.settings import Settings
 
 trace: ContextVar[str] = ContextVar("trace", default="")
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -9,7 +9,10 @@ import psutil
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Readers see the text before or the new one, also when the power fails in between."""
+    """Readers see the text before or the new one, also when the power fails in between.
+
+    The new one is on disk when this returns.
+    """
     new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         with new.open("w", encoding="utf-8") as stream:
@@ -17,9 +20,19 @@ def replace_text(file: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
+        _sync(file.parent)
     finally:
         new.unlink(missing_ok=True)
         _sweep(file)
+
+
+def _sync(folder: Path) -> None:
+    """A file's new name is on disk only with its folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sweep(file: Path) -> None:

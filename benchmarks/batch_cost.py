@@ -1,0 +1,115 @@
+"""Where the time of a batch goes: `python -m benchmarks.batch_cost`.
+
+The model server's own worker in this process, its steps wrapped by a clock, and 1,000 rows a call
+from the generator on the other core. Prints the table that stands in the README.
+"""
+
+import asyncio
+import functools
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks import machine, registry, server, subject
+from benchmarks.measure import Settings, generate, raw_rows_per_second
+from benchmarks.rival import Rival
+from benchmarks.roster import ROSTER, SLIPWAY
+from slipway import home
+
+WAY = "V2 binary columns"
+CALL = "one call, as the caller sees it"
+REST = "HTTP: 240 KB in, 9 KB out, event loop, routing, metrics"
+
+
+class Clock:
+    """Seconds in each step, and how often it was taken."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def on(self, step: str, holder: Any, name: str) -> Iterator[None]:
+        """Time `holder.name` as `step` until the block ends."""
+        plain: Callable[..., Any] = getattr(holder, name)
+
+        @functools.wraps(plain)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return plain(*args, **kwargs)
+            finally:
+                self.seconds[step] += time.perf_counter() - start
+
+        setattr(holder, name, timed)
+        try:
+            yield
+        finally:
+            setattr(holder, name, plain)
+
+
+def main() -> None:
+    home.silence_telemetry()
+    registry.empty()
+    built, settings = subject.build(), Settings()
+    raw = len(built.batch) / raw_rows_per_second(built, settings)
+    with ROSTER[SLIPWAY].opened(built) as rival:
+        os.environ.update(rival.environment)
+        with server.on_core(server.SERVER_CORE):
+            calls, steps = measured(rival, built, settings)
+    seconds = settings.seconds / calls
+    print(f"{machine.describe()}\n\n| step | ms | share |\n| --- | ---: | ---: |")
+    steps[REST] = seconds - sum(steps.values())
+    for step, taken in sorted(steps.items(), key=lambda item: -item[1]):
+        print(f"| {step} | {taken * 1000:.2f} | {taken / seconds:.0%} |")
+    print(f"| {CALL} | {seconds * 1000:.2f} | |")
+    print(f"| `session.run` alone, in a process of its own | {raw * 1000:.2f} | |")
+
+
+def measured(
+    rival: Rival, built: subject.Subject, settings: Settings
+) -> tuple[float, dict[str, float]]:
+    """Calls answered, and the seconds of one in each step."""
+    from services.predict import recording, worker
+    from services.predict.oip import codec, http
+    from services.predict.oip.bounds import Bounds
+    from services.predict.settings import Settings as Served
+    from slipway.contract.graph import OnnxRuntimeGraph
+    from slipway.predictions.writer import PredictionLog
+
+    call, clock, found = rival.many[WAY], Clock(), []
+
+    def load() -> None:
+        try:
+            while not server.answers(rival.port, rival.ready):
+                time.sleep(0.1)
+            request = [call.request(built.batch, rival.port)]
+            for seconds in (settings.warm_seconds, settings.seconds):
+                clock.seconds.clear()
+                found.append(generate(rival, call, request, settings, seconds, connections=1))
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with (
+        clock.on("the graph: `session.run`", OnnxRuntimeGraph, "run"),
+        clock.on("tensors read from the body", codec, "decode"),
+        clock.on("constraints of 30 fields checked", Bounds, "check"),
+        clock.on("answers as JSON for the record", http, "to_json"),
+        clock.on("the record's line, SHA-256 of the input in it", recording, "line"),
+        clock.on("the record written", PredictionLog, "append"),
+        clock.on("answers as tensors", codec, "encode"),
+    ):
+        loading = threading.Thread(target=load)
+        loading.start()
+        asyncio.run(worker.serve(Served.from_environment()))
+        loading.join()
+    answered = found[-1].per_second * settings.seconds
+    return answered, {step: taken / answered for step, taken in clock.seconds.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Latency with features looked up online: `python -m benchmarks.looked_up`.
+
+Callers of the real repurchase model send `customer_id` alone, and the server fetches the customer's
+features from a redis-server; beside it, in the same run, callers who send the whole record. Writes
+looked_up.json and its table in the README. Wants `dvc repro pipelines/ml/repurchase/dvc.yaml`.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import dialects, machine, server
+from benchmarks.features import KEY, SERVICE, redis_server
+from benchmarks.load import Figures
+from benchmarks.measure import Settings, generate
+from benchmarks.rival import Call, NotRun, Rival, Sent
+from slipway import home
+
+FILE, README = Path(__file__).with_name("looked_up.json"), Path(__file__).with_name("README.md")
+MARK, END = "<!-- looked up -->", "<!-- /looked up -->"
+PATH = f"/v1/models/{SERVICE}/predict"
+WAYS = {
+    "customer_id": "`customer_id` alone, looked up in Redis",
+    "record": "the whole record of 15 fields",
+}
+CUSTOMERS = 1000
+POINTS = ("p50", "p99", "p999")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    home.silence_telemetry()
+    settings = Settings(seconds=arguments.seconds)
+    found: dict[str, dict[str, list[Figures]]] = {
+        way: {str(rate): [] for rate in settings.rates} for way in WAYS
+    }
+    seen = machine.describe()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        os.environ["SLIPWAY_HOME"] = name
+        with server.on_core(server.GENERATOR_CORE):
+            os.environ["SLIPWAY_REDIS_URL"] = stack.enter_context(redis_server(folder))
+        bodies = prepared(folder)
+        rival = stack.enter_context(serving(folder))
+        for _ in range(arguments.rounds):
+            for way, sent in bodies.items():
+                requests = [request(body, rival.port) for body in sent]
+                for rate in settings.rates:
+                    figures = generate(
+                        *(rival, rival.single, requests, settings, settings.seconds), rate=rate
+                    )
+                    found[way][str(rate)].append(figures)
+    print(table(found))
+    if not arguments.dry:
+        loads = {
+            way: {rate: [each.model_dump() for each in runs] for rate, runs in rates.items()}
+            for way, rates in found.items()
+        }
+        told = {"machine": seen, "seconds": settings.seconds, "loads": loads}
+        FILE.write_text(json.dumps(told) + "\n")
+        publish(found, seen)
+
+
+def prepared(folder: Path) -> dict[str, list[bytes]]:
+    """Register the trained model in `folder`, fill the feature store, and what is to be sent."""
+    import pyarrow.parquet as pq
+
+    from slipway.features import offline
+    from slipway.features.materialize import materialize
+    from slipway.project import find
+    from slipway.registry.register import register
+    from slipway.training.workspace import Workspace
+
+    project = find(SERVICE)
+    work = Workspace.of(project)
+    if not work.weights.is_dir():
+        raise SystemExit(f"{SERVICE} is not trained: dvc repro pipelines/ml/{SERVICE}/dvc.yaml")
+    # A copy: registering writes a receipt, which here would be that of another registry.
+    copy = folder / "project"
+    shutil.copytree(project.folder, copy)
+    register(Workspace(project, project.params, copy))
+    table = offline.build("customer_days")
+    materialize(views=["customer_purchases", "customer_returns", "customer_baskets"])
+    keys = sorted(set(pq.read_table(table, columns=[KEY])[KEY].to_pylist()))
+    drawn = random.Random(7).sample(keys, CUSTOMERS)
+    records = [each["input"] for each in json.loads(work.examples.read_text())]
+    return {
+        "customer_id": [json.dumps({KEY: key}).encode() for key in drawn],
+        "record": [json.dumps(record).encode() for record in records],
+    }
+
+
+def request(body: bytes, port: int) -> bytes:
+    call = Call(PATH, lambda _: Sent(body, dialects.JSON), dialects.reading(), "probability")
+    return call.request(None, port)  # type: ignore[arg-type]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Rival]:
+    """The model server over `folder`, with everything on."""
+    port = server.free_port()
+    rival = Rival(
+        name="looked_up",
+        python=Path(sys.executable),
+        command=[sys.executable, "-m", "services.predict"],
+        port=port,
+        ready="/v1/ready",
+        single=Call(PATH, dialects.record, dialects.reading(), "probability"),
+        environment={
+            "PYTHONPATH": str(home.root()),
+            "SLIPWAY_PREDICT_PORT": str(port),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        },
+    )
+    with server.serving(rival):
+        first = http.client.HTTPConnection(home.LOOPBACK, port, timeout=30)
+        first.request("POST", PATH, b'{"customer_id": 12347}', dialects.JSON)
+        answer = first.getresponse()
+        if answer.status != 200:
+            raise NotRun(f"{PATH} answers {answer.status}: {answer.read()[:300]!r}")
+        first.close()
+        yield rival
+
+
+def table(found: dict[str, dict[str, list[Figures]]]) -> str:
+    lines = [
+        "| callers send | requests/s | p50 ms | p99 ms | p99.9 ms | errors |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for way, rates in found.items():
+        for rate, runs in rates.items():
+            points = (spread([getattr(run, point) for run in runs]) for point in POINTS)
+            errors = sum(sum(run.errors.values()) for run in runs)
+            lines.append(f"| {WAYS[way]} | {rate} | {' | '.join(points)} | {errors} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, and least to most."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def publish(found: dict[str, dict[str, list[Figures]]], seen: dict[str, Any]) -> None:
+    text = README.read_text()
+    start, end = text.index(MARK), text.index(END)
+    under = f"\n\n{seen['cpu']}, {seen['cores']} cores, load before {seen['load_before']:g}.\n\n"
+    README.write_text(text[:start] + MARK + "\n\n" + table(found) + under + text[end:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What every service that answers HTTP does alike: errors, headers, keys, logs."""

@@ -1,0 +1,41 @@
+"""Headers that tell browsers what they may do with an answer."""
+
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "content-security-policy": POLICY,
+}
+
+
+class SecurityHeaders:
+    """On every answer, where it does not say otherwise itself."""
+
+    def __init__(
+        self, inner: ASGIApp, *, policy: str = POLICY, policies: Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Args:
+            policy: the content security policy.
+            policies: by path, that of a page that may do more.
+        """
+        self.inner, self.policy, self.policies = inner, policy, policies or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                policy = self.policies.get(scope["path"], self.policy)
+                headers.setdefault("content-security-policy", policy)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.inner(scope, receive, sealed)
