@@ -8,6 +8,9 @@ import asyncio
 import functools
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -19,6 +22,7 @@ from benchmarks import machine, registry, server, subject
 from benchmarks.measure import Settings, generate, raw_rows_per_second
 from benchmarks.rival import Rival
 from benchmarks.roster import ROSTER, SLIPWAY
+from services.predict.handover import LISTEN
 from slipway import home
 
 WAY = "V2 binary columns"
@@ -59,7 +63,7 @@ def main() -> None:
     raw = len(built.batch) / raw_rows_per_second(built, settings)
     with ROSTER[SLIPWAY].opened(built) as rival:
         os.environ.update(rival.environment)
-        with server.on_core(server.SERVER_CORE):
+        with server.on_core(server.SERVER_CORE), listening(rival.port), keeper():
             calls, steps = measured(rival, built, settings)
     seconds = settings.seconds / calls
     print(f"{machine.describe()}\n\n| step | ms | share |\n| --- | ---: | ---: |")
@@ -68,6 +72,28 @@ def main() -> None:
         print(f"| {step} | {taken * 1000:.2f} | {taken / seconds:.0%} |")
     print(f"| {CALL} | {seconds * 1000:.2f} | |")
     print(f"| `session.run` alone, in a process of its own | {raw * 1000:.2f} | |")
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """The socket that a worker is handed by its supervisor."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((home.LOOPBACK, port))
+        held.listen()
+        os.environ[LISTEN] = str(os.dup(held.fileno()))
+        yield
+
+
+@contextmanager
+def keeper() -> Iterator[None]:
+    """Fetches the model and writes the snapshot, as beside any worker."""
+    process = subprocess.Popen([sys.executable, "-m", "services.predict.keeper"])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def measured(
