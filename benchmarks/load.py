@@ -13,6 +13,7 @@ import asyncio
 import base64
 import gc
 import json
+import os
 import sys
 import time
 from collections import Counter, deque
@@ -360,6 +361,7 @@ class Order(BaseModel):
     connections: int = Field(ge=1)
     seconds: float = Field(gt=0)
     rate: float | None = Field(default=None, gt=0)
+    nice: int = Field(default=0, ge=0, le=19)
 
 
 class Figures(BaseModel):
@@ -392,6 +394,7 @@ def figures(outcome: Outcome) -> Figures:
 def carry_out(order: Order) -> Figures:
     import uvloop
 
+    os.nice(order.nice)
     requests = [base64.b64decode(each) for each in order.requests]
     target = Target(order.host, order.port, requests, order.key)
     # The generator's own pauses would be charged to the server.

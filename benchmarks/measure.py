@@ -133,6 +133,7 @@ def generate(
     *,
     rate: float | None = None,
     connections: int | None = None,
+    nice: int = 0,
 ) -> Figures:
     """Load from a process of its own, on the other core."""
     usual = settings.connections if rate is None else settings.open_connections
@@ -144,6 +145,7 @@ def generate(
         connections=connections or usual,
         seconds=seconds,
         rate=rate,
+        nice=nice,
     )
     with on_core(GENERATOR_CORE):
         done = subprocess.run(

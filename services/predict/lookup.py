@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
 from services.predict import metrics
+from services.predict.gathering import Gathering
 from services.predict.settings import Settings
 from services.predict.unit import Unit
 from services.web.problem import Problem
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("slipway.predict")
 
-# Connections to the store at once; a look-up takes 0.3 ms, so two threads give 6,000 a second.
+# One asks for callers with few keys, who are gathered: a key alone takes 0.2 ms of the processor,
+# one among ten half of that. The other is for whoever sends a batch.
 THREADS = 2
+FEW = 20
 
 
 class Lookups:
@@ -32,6 +36,7 @@ class Lookups:
         self._warm: set[str] = set()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="features")
         self._waiting = 0
+        self._gatherings: dict[tuple[str, str], Gathering[Any, dict[str, Any] | None]] = {}
 
     def wanted(self, unit: Unit, body: bytes) -> bool:
         """Whether the body names whom it is about; a needle in a text at worst costs a look."""
@@ -83,9 +88,8 @@ class Lookups:
         self._waiting += 1
         start = perf_counter()
         try:
-            loop = asyncio.get_running_loop()
             async with asyncio.timeout(unit.policy.timeout_seconds):
-                found = await loop.run_in_executor(self._pool, self._ask, service, entity, keys)
+                found = await self._asked(service, entity, keys)
         except TimeoutError:
             metrics.LOOKUPS.labels(unit.name, "unavailable").inc()
             told = "the feature store did not answer in time"
@@ -102,8 +106,24 @@ class Lookups:
         metrics.LOOKUPS.labels(unit.name, "found").inc(sum(each is not None for each in found))
         return found
 
+    async def _asked(
+        self, service: str, entity: str, keys: list[Any]
+    ) -> list[dict[str, Any] | None]:
+        if len(keys) > FEW:
+            return await self._in_thread(service, entity, keys)
+        gathering = self._gatherings.get((service, entity))
+        if gathering is None:
+            ask = partial(self._in_thread, service, entity)
+            gathering = self._gatherings[service, entity] = Gathering(ask, most=FEW)
+        return await gathering.ask(keys)
+
+    async def _in_thread(
+        self, service: str, entity: str, keys: list[Any]
+    ) -> list[dict[str, Any] | None]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._ask, service, entity, keys)
+
     def _ask(self, service: str, entity: str, keys: list[Any]) -> list[dict[str, Any] | None]:
-        """In a thread."""
         return self._opened(service).look_up(service, entity, keys)
 
     def _opened(self, service: str) -> "Online":

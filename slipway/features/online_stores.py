@@ -151,6 +151,13 @@ def _open_redis(url: str, timeout: float) -> Opened:
     return Opened(config, store, marks, read, store.client.close, shared=True, current=lambda: True)
 
 
+# Feast asks a dozen questions of each value: a tenth of the time of a look-up, for these in vain.
+PLAIN = frozenset({"bool_val", "double_val", "float_val", "int32_val", "int64_val", "string_val"})
+
+
 def decoded(value: "Value | None") -> Any:
     """The value in Python; None where it is missing."""
-    return None if value is None else feast_value_type_to_python_type(value)
+    if value is None:
+        return None
+    kind = value.WhichOneof("val")
+    return getattr(value, kind) if kind in PLAIN else feast_value_type_to_python_type(value)
