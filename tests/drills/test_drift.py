@@ -237,13 +237,13 @@ def test_planted_drift_is_cured_by_itself(
 
 
 def killed_half_way(loop: Loop, stack: ExitStack, trainer: Client) -> Client:
-    """The trainer is killed while it fits, and started again: on another port, so that the
-    monitor's alerts do not reach it."""
+    """The trainer and its run are killed while it fits, and the trainer is started again: on
+    another port, so that the monitor's alerts do not reach it."""
     [run] = [
         each
         for each in trainer.http.get("/v1/runs?project=flowers").json()["runs"]
         if not each["ended"]
     ]
     until(lambda: trainer.run(run["id"])["stage"] == "fit", 120)
-    trainer.kill()
+    trainer.kill(runs=True)
     return stack.enter_context(loop.trainer())

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from slipway import home
 from slipway.scaffold import dvc_yaml
@@ -265,9 +266,14 @@ class Client:
                 return float(value)
         raise AssertionError(f"no sample {line}")
 
-    def kill(self) -> None:
+    def kill(self, *, runs: bool = False) -> None:
+        """Without a warning; with `runs` all that it started too, as when its machine dies."""
+        family = psutil.Process(self.process.pid).children(recursive=True) if runs else []
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def _git(folder: Path, *words: str) -> str:
