@@ -165,9 +165,11 @@ class StudentT:
         The density over the tail, by the trapezoidal rule in a variable in which both its start
         and its end fall off double-exponentially: Takahasi and Mori (1974).
         """
-        away = abs(t)
+        # Further out the steps would overflow, and the tail is under 1e-249 whatever the freedom.
+        away = min(abs(t), 1e250)
         # The density halves, or nearly so, within this distance.
-        scale = self._stretch(t) ** 2 / ((self.freedom + 1) * max(away, 1.0))
+        stretch = self._stretch(away)
+        scale = stretch / (self.freedom + 1) * (stretch / max(away, 1.0))
         grid = np.linspace(-4.5, 4.5, 721)
         steps = scale * np.exp(np.pi / 2 * np.sinh(grid))
         widths = steps * np.pi / 2 * np.cosh(grid) * (grid[1] - grid[0])

@@ -209,6 +209,7 @@ def fit(
     offer = Offer(horizon_months, offer_cost, success_rate)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     made = learners(seed, trees)
+    # What every gain is measured against: each customer gets the share of all who left.
     base = cross_val_predict(DummyClassifier(), columns, left, cv=splits, method="predict_proba")[
         :, 1
     ]
