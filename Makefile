@@ -10,10 +10,10 @@ export BENTOML_DO_NOT_TRACK := True
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test drill check repro readme bench lock
+.PHONY: help env up down test test-compose drill check repro readme bench lock
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: ## make the environment .venv from its lock
 	@$(PYTHON) infra/environment/environment.py install
@@ -25,7 +25,10 @@ down: ## stop what `make up` started
 	@$(BIN)/slipway down
 
 test: env ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore=tests/containers
+
+test-compose: env ## build the images and run them; needs a Docker engine
+	@$(BIN)/python -m pytest tests/containers
 
 drill: env ## publish bad versions under load, and see them rolled back; some minutes
 	@$(BIN)/python -m pytest -s tests/drills

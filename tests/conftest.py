@@ -106,7 +106,7 @@ def running(
     finally:
         if process.poll() is None:
             stop(psutil.Process(process.pid))
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

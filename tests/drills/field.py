@@ -201,7 +201,7 @@ class Field:
 
 def kill(process: "subprocess.Popen[str]") -> None:
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
 
 
 def row(drill: str, callers: Callers, story: list[dict], failed: float) -> str:

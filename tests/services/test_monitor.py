@@ -163,7 +163,7 @@ def test_from_steady_traffic_to_an_alarm_and_back(zoo: Zoo, receiver: Receiver) 
 
         look_at_pages(monitor, found)
         os.kill(monitor.process.pid, signal.SIGKILL)
-        monitor.process.wait(10)
+        monitor.process.wait(60)
 
     with (zoo.home / "monitor" / "history" / "shop.jsonl").open("ab") as stream:
         stream.write(b'{"project": "shop", "ver')  # as a kill in the middle of a line leaves it

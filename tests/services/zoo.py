@@ -203,7 +203,7 @@ def shipped_of(work: Workspace, folder: Path) -> Shipped:
     return shipped
 
 
-def until(holds: Callable[[], object], seconds: float = 30) -> None:
+def until(holds: Callable[[], object], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold in time"

@@ -310,7 +310,7 @@ def test_a_controller_that_was_killed_lets_go(scene: Scene) -> None:
             scene.start()
     finally:
         other.kill()
-        other.wait(10)
+        other.wait(60)
     with scene.controller() as controller:
         assert controller.step().stage == Stage.SHADOW
 
@@ -454,11 +454,11 @@ def test_a_held_registry_does_not_hold_up_the_way_back(scene: Scene) -> None:
             assert aliases == {"champion": "1"}
             assert policy
             assert policy.challenger == 0
-            other.communicate("go\n", timeout=10)
+            other.communicate("go\n", timeout=120)
             assert controller.step().stage == Stage.ROLLED_BACK
     finally:
         other.kill()
-        other.wait(10)
+        other.wait(60)
     assert scene.events() == ["shadow", "canary", "rolled back"]
 
 

@@ -687,7 +687,7 @@ def test_serve_runs_until_it_is_ended(
         ):
             pass
         serving.send_signal(signal.SIGTERM)
-        said = serving.communicate(timeout=20)[0]
+        said = serving.communicate(timeout=120)[0]
     finally:
         serving.kill()
     assert serving.returncode == 0

@@ -1,0 +1,93 @@
+"""The images, built once, and containers of them as a deployment would run them."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tests.conftest import ROOT
+
+TARGETS = ("serving", "monitor", "training")
+# What a container gets of the machine, as in a cluster: a root that it cannot write, no
+# capabilities, a folder in memory for what is temporary.
+CONFINED = (
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--tmpfs", "/var/lib/slipway:uid=10001,gid=10001"),
+)
+
+
+def docker(*words: object, seconds: float = 60) -> str:
+    """What it prints; raises AssertionError with its complaint if it fails."""
+    done = subprocess.run(
+        ["docker", *map(str, words)], capture_output=True, text=True, timeout=seconds, cwd=ROOT
+    )
+    assert done.returncode == 0, f"docker {' '.join(map(str, words))}\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@cache
+def image(target: str) -> str:
+    """Its name, built from this checkout."""
+    name = f"slipway/{target}:test"
+    docker(
+        *("build", "--quiet", "--network", "host", "--target", target),
+        *("--file", "infra/images/Dockerfile", "--tag", name, "."),
+        seconds=1800,
+    )
+    return name
+
+
+def inspected(name: str) -> dict[str, Any]:
+    told: list[dict[str, Any]] = json.loads(docker("inspect", name))
+    return told[0]
+
+
+@dataclass(frozen=True)
+class Container:
+    id: str
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command within it."""
+        return subprocess.run(
+            ["docker", "exec", self.id, *words], capture_output=True, text=True, timeout=60
+        )
+
+    @property
+    def health(self) -> str:
+        return str(inspected(self.id)["State"]["Health"]["Status"])
+
+    def ended(self) -> int:
+        """Its exit status once it has been asked to stop."""
+        docker("stop", "--time", "30", self.id)
+        return int(inspected(self.id)["State"]["ExitCode"])
+
+    @property
+    def log(self) -> str:
+        done = subprocess.run(["docker", "logs", self.id], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+
+@contextmanager
+def container(
+    target: str, *options: object, environment: Mapping[str, object] | None = None
+) -> Iterator[Container]:
+    """One of the image, confined, on the machine's own network; gone when the block ends."""
+    told = [word for key, value in (environment or {}).items() for word in ("-e", f"{key}={value}")]
+    started = docker(
+        "run", "--detach", "--network", "host", *CONFINED, *told, *options, image(target)
+    )
+    try:
+        yield Container(started)
+    finally:
+        docker("rm", "--force", started)
+
+
+def within(seconds: float, condition: Any, told: Any = lambda: "") -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s\n{told()}"
+        time.sleep(0.1)

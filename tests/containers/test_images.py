@@ -1,0 +1,135 @@
+"""The images as they would be deployed: confined, small, healthy, and gone when asked."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway import home
+from tests.conftest import free_port, running
+from tests.containers.docker import TARGETS, Container, container, docker, image, inspected, within
+from tests.services.zoo import Zoo, echo
+
+# Of the layers above the Python image, which differs from place to place.
+MEGABYTES = {"serving": 650, "monitor": 1100}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Zoo, str]]:
+    zoo = Zoo(tmp_path_factory.mktemp("zoo"))
+    # Containers read it as another user.
+    for folder in (zoo.folder, *zoo.folder.parents[:3]):
+        folder.chmod(0o755)
+    zoo.add("echo", echo("echo"))
+    port = free_port()
+    address = f"http://{home.LOOPBACK}:{port}"
+    with running(
+        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", zoo.uri),
+        *("--workers", "1", "--port", port),
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        log=zoo.folder / "mlflow.log",
+        ready=f"{address}/health",
+    ):
+        yield zoo, address
+
+
+@pytest.fixture(scope="module")
+def predict(registry: tuple[Zoo, str]) -> Iterator[tuple[Container, str, float]]:
+    """The container, its address, and the seconds until it was ready."""
+    zoo, address = registry
+    port, began = free_port(), time.monotonic()
+    own = f"http://{home.LOOPBACK}:{port}"
+    settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
+    with container(
+        "serving", "--volume", f"{zoo.folder}:{zoo.folder}:ro", environment=settings
+    ) as it:
+        within(60, lambda: answers(f"{own}/v1/ready"), lambda: it.log)
+        yield it, own, time.monotonic() - began
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nobody_is_root(target: str) -> None:
+    assert inspected(image(target))["Config"]["User"] == "10001"
+
+
+@pytest.mark.parametrize("target", MEGABYTES)
+def test_an_image_stays_small(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = inspected(image(target))["Size"]
+    base = inspected("python:3.11-slim-bookworm")["Size"]
+    with capsys.disabled():
+        print(f"\n{target}: {(whole - base) / 1e6:.0f} MB above Python's {base / 1e6:.0f} MB")
+    assert (whole - base) / 1e6 < MEGABYTES[target]
+
+
+@pytest.mark.parametrize("package", ["torch", "sklearn", "dvc", "evidently", "pip", "pytest"])
+def test_what_trains_and_installs_is_not_where_it_serves(package: str) -> None:
+    command = ["docker", "run", "--rm", "--network", "none", image("serving")]
+    command += ["python", "-c", f"import {package}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_confined_it_answers(predict: tuple[Container, str, float]) -> None:
+    _, address, seconds = predict
+    answer = httpx.post(f"{address}/v1/models/echo/predict", json={"number": 7.0}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"] == [{"number": 7.0, "model": "echo"}]
+    print(f"ready after {seconds:.1f} s")
+
+
+def test_it_tells_that_it_is_well(predict: tuple[Container, str, float]) -> None:
+    within(60, lambda: predict[0].health == "healthy", lambda: predict[0].log)
+
+
+def test_it_writes_to_its_home_alone(predict: tuple[Container, str, float]) -> None:
+    it = predict[0]
+    assert it.run("touch", "/var/lib/slipway/mine").returncode == 0
+    for place in ("/app/mine", "/opt/slipway/mine", "/etc/mine"):
+        done = it.run("touch", place)
+        assert "Read-only file system" in done.stderr
+    assert it.run("id", "-u").stdout.strip() == "10001"
+
+
+def test_asked_to_stop_it_ends_in_order(registry: tuple[Zoo, str]) -> None:
+    zoo, address = registry
+    port = free_port()
+    settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
+    volume = f"{zoo.folder}:{zoo.folder}:ro"
+    with container("serving", "--volume", volume, environment=settings) as it:
+        within(60, lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), lambda: it.log)
+        assert it.ended() == 0
+
+
+def test_open_to_others_it_wants_a_key_first() -> None:
+    with container("serving", environment={"SLIPWAY_PREDICT_HOST": "0.0.0.0"}) as it:
+        within(60, lambda: not inspected(it.id)["State"]["Running"])
+        assert "there is no API key: make one with `slipway keys create" in it.log
+
+
+def test_the_monitor_starts_and_is_well(registry: tuple[Zoo, str]) -> None:
+    port = free_port()
+    settings = {"MLFLOW_TRACKING_URI": registry[1], "SLIPWAY_MONITOR_PORT": port}
+    with container("monitor", environment=settings) as it:
+        within(90, lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), lambda: it.log)
+        within(60, lambda: it.health == "healthy", lambda: it.log)
+
+
+def test_the_training_image_can_train(tmp_path: Path) -> None:
+    """What it trains with is there; data and registry come with the deployment."""
+    said = docker(
+        *("run", "--rm", "--network", "none", "--tmpfs", "/tmp", "--tmpfs", "/var/lib/slipway"),
+        *(image("training"), "python", "-m", "slipway", "list"),
+    )
+    assert "titanic" in said
