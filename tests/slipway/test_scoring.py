@@ -808,7 +808,7 @@ def command(zoo: Zoo, *words: object) -> "subprocess.Popen[str]":
 
 
 def test_the_command_interrupted_goes_on_with_the_same_words(zoo: Zoo, tmp_path: Path):
-    source, target = numbers(tmp_path / "in.csv", 30_000), tmp_path / "out.parquet"
+    source, target = numbers(tmp_path / "in.csv", 100_000), tmp_path / "out.parquet"
     work = tmp_path / "out.parquet.work"
     words = ["twice", source, target, "--keep", "id", "--rows-per-part", 1000]
     process = command(zoo, *words)
@@ -830,10 +830,10 @@ def test_the_command_interrupted_goes_on_with_the_same_words(zoo: Zoo, tmp_path:
     process = command(zoo, *words)
     out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert "30,000 rows (" in out
+    assert "100,000 rows (" in out
     assert "from before) by twice v1, 0 bad" in out
     table = pq.read_table(target)
-    assert table["id"].to_pylist() == [f"row {n}" for n in range(30_000)]
+    assert table["id"].to_pylist() == [f"row {n}" for n in range(100_000)]
     assert set(table["model"].to_pylist()) == {"slow"}
     assert not work.exists()
 
