@@ -38,7 +38,9 @@ def write(folder: Path) -> list[Path]:
         raise SecretsExist(f"{', '.join(found)} exists: its keys would be lost; delete it first")
     folder.mkdir(parents=True, exist_ok=True)
     with _home(folder):
-        made = {variable: keys.create(name, [scope])[1] for variable, (name, scope) in WANTED.items()}
+        made = {
+            variable: keys.create(name, [scope])[1] for variable, (name, scope) in WANTED.items()
+        }
     handle = os.open(folder / CALLERS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(handle, "w") as stream:
         stream.writelines(f"{variable}={text}\n" for variable, text in made.items())

@@ -27,7 +27,8 @@ def texts(place: Path | None = None, routing: Path | None = None) -> dict[str, s
     found = [prometheus_rule(each.service, rules(each)) for each in promises(place)]
     return {
         "rules.yaml": (
-            "# Generated from infra/slo by `slipway slo generate`.\n" + "---\n".join(map(dump, found))
+            "# Generated from infra/slo by `slipway slo generate`.\n"
+            + "---\n".join(map(dump, found))
         ),
         "alerting.yaml": (
             f"# Generated from infra/alertmanager/{file.name} by `slipway slo generate`. Our alerts bear\n"

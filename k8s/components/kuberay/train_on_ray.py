@@ -17,7 +17,9 @@ CORES = 2
 @ray.remote(num_cpus=CORES, max_retries=2)
 def train(file: str) -> int:
     """DVC's exit status; what it says is in the job's log."""
-    return subprocess.run([sys.executable, "-m", "dvc", "repro", file], cwd="/repository").returncode
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", file], cwd="/repository"
+    ).returncode
 
 
 def main() -> int:
