@@ -31,8 +31,9 @@ def texts(place: Path | None = None, routing: Path | None = None) -> dict[str, s
             + "---\n".join(map(dump, found))
         ),
         "alerting.yaml": (
-            f"# Generated from infra/alertmanager/{file.name} by `slipway slo generate`. Our alerts bear\n"
-            "# no label `namespace`: Alertmanager needs alertmanagerConfigMatcherStrategy None.\n"
+            f"# Generated from infra/alertmanager/{file.name} by `slipway slo generate`.\n"
+            "# Our alerts bear no label `namespace`: the Alertmanager must have\n"
+            "# alertmanagerConfigMatcherStrategy None, or none of them is routed here.\n"
             + dump(alertmanager_config(yaml.safe_load(file.read_text())))
         ),
     }

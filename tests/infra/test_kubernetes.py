@@ -76,9 +76,6 @@ SECRETS = {
 everywhere = pytest.mark.parametrize("place", PLACES)
 
 
-# -- schemas
-
-
 @everywhere
 def test_every_object_keeps_to_its_schema(rendered: Rendered, place: str) -> None:
     assert len(rendered[place]) >= 35
@@ -124,9 +121,6 @@ def test_a_pod_of_a_ray_cluster_is_held_against_kubernetes_schema(rendered: Rend
     [job] = copy.deepcopy(of_kind(rendered["components/kuberay"], "RayJob"))
     job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["conteiners"] = []
     assert any("conteiners" in each for each in schemas.faults(job))
-
-
-# -- policies
 
 
 @everywhere
@@ -216,9 +210,6 @@ def test_git_holds_no_key() -> None:
     told = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True)
     assert "kustomization.yaml" in told.stdout
     assert "/secrets/" not in told.stdout
-
-
-# -- that names and references lead somewhere
 
 
 @everywhere
@@ -352,9 +343,6 @@ def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, 
         assert name in users
         one_node = place == "overlays/local"
         assert modes == ["ReadWriteMany" if name in shared and not one_node else "ReadWriteOnce"]
-
-
-# -- what the code says
 
 
 def _servers(found: list[Document]) -> list[tuple[str, Pod, dict[str, Any]]]:
@@ -582,9 +570,6 @@ def test_what_the_services_write_can_be_written(
         assert Path(target) == Path(_mounted(container, "keys")) / "keys.json"
 
 
-# -- who calls whom
-
-
 def _calls(found: list[Document]) -> list[tuple[Pod, str, int]]:
     """By the settings: who calls which Service on which port."""
     told_of = []
@@ -687,7 +672,7 @@ def test_everything_is_refused_unless_it_is_let_pass(rendered: Rendered, place: 
 
 @everywhere
 def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: str) -> None:
-    """Prometheus at each /metrics, the ingress controller at the model server, both by namespace."""
+    """Prometheus at each /metrics, the ingress controller at the model server, by namespace."""
     found = rendered[place]
     policies = of_kind(found, "NetworkPolicy")
     wanted = {(name, "monitoring") for name in SETTINGS} | {("predict", "ingress")}
@@ -701,9 +686,6 @@ def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: s
                         assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
                         seen.add((service, role["slipway/role"]))
     assert seen == wanted
-
-
-# -- Prometheus
 
 
 def test_the_operators_objects_are_current() -> None:
@@ -775,9 +757,6 @@ def test_alertmanager_tells_the_trainer_and_the_monitor_does_not(rendered: Rende
         if name == "monitor"
     ]
     assert alone["SLIPWAY_MONITOR_WEBHOOK"] == hook["url"]
-
-
-# -- keys, and what must be set
 
 
 def test_the_keys_that_are_made_open_what_they_are_for(rendered: Rendered, tmp_path: Path) -> None:
