@@ -15,6 +15,8 @@ K8S = ROOT / "k8s"
 OVERLAYS = sorted(f"overlays/{each.name}" for each in (K8S / "overlays").iterdir())
 COMPONENTS = sorted(f"components/{each.name}" for each in (K8S / "components").iterdir())
 PLACES = ["base", *OVERLAYS, *COMPONENTS]
+Rendered = dict[str, list[Document]]
+everywhere = pytest.mark.parametrize("place", PLACES)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +29,7 @@ def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rendered(k8s: Path) -> dict[str, list[Document]]:
+def rendered(k8s: Path) -> Rendered:
     """What each gives; a component is put on the base."""
     found = {}
     for place in PLACES:

