@@ -106,7 +106,12 @@ def _pods(document: Document) -> Iterator[Pod]:
         case "InferenceService":
             predictor = dict(spec["predictor"])
             model = {"name": "model", "image": "chosen-by/kserve:runtime", **predictor.pop("model")}
-            templates = [{"spec": {**predictor, "containers": [model]}}]
+            labels = {"serving.kserve.io/inferenceservice": name}
+            claim = model["storageUri"].removeprefix("pvc://").partition("/")[0]
+            # KServe mounts what the address names.
+            models = {"name": "models", "persistentVolumeClaim": {"claimName": claim}}
+            spec = {**predictor, "containers": [model], "volumes": [models]}
+            templates = [{"metadata": {"labels": labels}, "spec": spec}]
         case _:
             templates = []
     for template in templates:

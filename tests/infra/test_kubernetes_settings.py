@@ -179,7 +179,7 @@ def test_the_ingress_leads_to_paths_of_the_model_server(
                 assert any(path.startswith(each["path"] + "/") for path in paths["predict"])
                 backend = each["backend"]["service"]
                 assert backend == {"name": "predict", "port": {"name": "http"}}
-                # Metrics, documentation and administration are for the cluster alone.
+                # Metrics are for the cluster alone.
                 assert not "/metrics".startswith(each["path"])
 
 
