@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from slipway import home
+from slipway.predictions import feedback
 from tests.infra import schemas
 from tests.infra.conftest import K8S, OVERLAYS, Rendered, everywhere
 from tests.infra.manifests import (
@@ -271,6 +273,35 @@ def test_what_scales_and_what_is_scaled_are_one_to_one(rendered: Rendered, place
     deployment = named(found, "Deployment", "predict")
     assert deployment
     assert "replicas" not in deployment["spec"]
+
+
+@everywhere
+def test_whoever_opens_the_truths_runs_on_one_node(rendered: Rendered, place: str) -> None:
+    """SQLite's WAL mode is for the processes of one machine; others find a file that is covered."""
+    label = {"slipway/opens": "truths"}
+    kept = home.home() / "predictions" / feedback.FILE
+    place_of = str(Path("/var/lib/slipway") / kept.relative_to(home.home()))
+    opens = set()
+    for pod in pods(rendered[place]):
+        claims = [
+            each["name"]
+            for each in pod.spec.get("volumes", [])
+            if each.get("persistentVolumeClaim", {}).get("claimName") == "predictions"
+        ]
+        if not claims:
+            continue
+        [container] = pod.running
+        covered = {each["mountPath"] for each in container["volumeMounts"] if each.get("readOnly")}
+        if place_of in covered:
+            continue
+        opens.add(pod.name)
+        assert matches(pod.labels, {"matchLabels": label})
+        [wanted] = pod.spec["affinity"]["podAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert wanted["topologyKey"] == "kubernetes.io/hostname"
+        assert wanted["labelSelector"] == {"matchLabels": label}
+    assert opens == {"truths", "monitor", "trainer"}
 
 
 @everywhere

@@ -24,6 +24,8 @@ from tests.conftest import ROOT
 from tests.infra.conftest import OVERLAYS, Rendered, everywhere
 from tests.infra.manifests import (
     SETTINGS,
+    Document,
+    Pod,
     bytes_of,
     named,
     of_kind,
@@ -125,10 +127,10 @@ def test_every_value_is_one_that_the_service_takes(
 @everywhere
 def test_ports_are_the_services_own(rendered: Rendered, place: str) -> None:
     found = rendered[place]
-    for service, _, container in servers(found):
+    for service, pod, container in servers(found):
         [port] = container["ports"]
         assert (port["name"], port["containerPort"]) == ("http", home.PORTS[service])
-        exposed = named(found, "Service", service)
+        exposed = named(found, "Service", pod.name)
         assert exposed
         [outside] = exposed["spec"]["ports"]
         assert (outside["port"], outside["targetPort"]) == (home.PORTS[service], "http")
@@ -176,11 +178,13 @@ def test_the_ingress_leads_to_paths_of_the_model_server(
         [ingress] = of_kind(rendered[place], "Ingress")
         for rule in ingress["spec"]["rules"]:
             for each in rule["http"]["paths"]:
-                assert any(path.startswith(each["path"] + "/") for path in paths["predict"])
+                assert any((path + "/").startswith(each["path"] + "/") for path in paths["predict"])
                 backend = each["backend"]["service"]
-                assert backend == {"name": "predict", "port": {"name": "http"}}
+                wanted = "truths" if each["path"] == "/v1/feedback" else "predict"
+                assert backend == {"name": wanted, "port": {"name": "http"}}
                 # Metrics are for the cluster alone.
                 assert not "/metrics".startswith(each["path"])
+            assert "/v1/feedback" in {each["path"] for each in rule["http"]["paths"]}
 
 
 @everywhere
@@ -211,9 +215,15 @@ def test_the_model_server_fits_into_its_pod(
     rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = rendered[place]
-    [(pod, container)] = [(pod, c) for name, pod, c in servers(found) if name == "predict"]
-    for name, value in told(pod, container, found).items():
-        monkeypatch.setenv(name, "redis://store:6379" if value is None else value)
+    ours = [(pod, each) for name, pod, each in servers(found) if name == "predict"]
+    assert {pod.name for pod, _ in ours} == {"predict", "truths"}
+    for pod, container in ours:
+        for name, value in told(pod, container, found).items():
+            monkeypatch.setenv(name, "redis://store:6379" if value is None else value)
+        _fits(pod, container, found)
+
+
+def _fits(pod: Pod, container: dict[str, Any], found: list[Document]) -> None:
     settings = PredictSettings.from_environment()
     grown = settings.workers * settings.worker_bytes + settings.model_bytes
     assert grown + 2**29 <= bytes_of(container["resources"]["limits"]["memory"])
