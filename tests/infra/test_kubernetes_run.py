@@ -17,6 +17,7 @@ from slipway.access import keys
 from slipway.access.keys import BadKey, Keyring
 from slipway.access.scopes import Scope
 from slipway.cluster import secrets
+from slipway.predictions import feedback
 from tests.conftest import ROOT, free_port, running
 from tests.infra.conftest import Rendered
 from tests.infra.manifests import SETTINGS, Document, Pod, pods, service_of, told
@@ -149,6 +150,25 @@ def test_without_keys_a_service_does_not_start(
         as_its_pod(rendered["base"], service, tmp_path, with_keys=False),
     ):
         pass
+
+
+def test_truths_are_not_written_where_their_file_is_covered(tmp_path: Path) -> None:
+    """In the model servers on other nodes an empty file that cannot be written lies over it."""
+    file = tmp_path / feedback.FILE
+    file.touch()
+    file.chmod(0o444)
+    code = (
+        "import sys, pathlib; from slipway.predictions.feedback import FeedbackStore; "
+        "FeedbackStore(pathlib.Path(sys.argv[1]))"
+    )
+    # What root may write all the same, it may not without this capability.
+    less = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    command = [*(less if os.geteuid() == 0 else []), sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "attempt to write a readonly database" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == [feedback.FILE]
+    assert file.stat().st_size == 0
 
 
 def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
