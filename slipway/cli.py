@@ -9,6 +9,7 @@ import typer
 
 from slipway import home
 from slipway.access import commands as keys
+from slipway.cluster import commands as cluster
 from slipway.features import commands as features
 from slipway.policy import commands as policies
 from slipway.retraining import commands as runs
@@ -25,6 +26,7 @@ ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
 app.add_typer(features.app, name="features")
+app.add_typer(cluster.app, name="k8s")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(runs.app, name="runs")

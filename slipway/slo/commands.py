@@ -13,24 +13,25 @@ class Fault(Exception):
 
 @app.command()
 def generate() -> None:
-    """Write the rule files."""
-    from slipway.slo.generated import write
+    """Write the rule files, and the same as objects of the Prometheus operator."""
+    from slipway.slo import generated, operator
 
-    for file in write():
+    for file in (*generated.write(), *operator.write()):
         typer.echo(f"{file.relative_to(home.root())} written")
 
 
 @app.command()
 def check() -> None:
     """Say which rule files differ from what the objectives give."""
-    from slipway.slo.generated import differences, folder
+    from slipway.slo import generated, operator
 
-    found = differences()
+    found = [*generated.differences(), *operator.differences()]
     for line in found:
         typer.echo(line)
     if found:
         raise Fault(f"{len(found)} rule files are not current; write them: slipway slo generate")
-    typer.echo(f"{len(list(folder().glob('*.yaml')))} rule files checked, all current")
+    checked = len(list(generated.folder().glob("*.yaml"))) + len(operator.texts())
+    typer.echo(f"{checked} rule files checked, all current")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Where PromQL stands in this repository: rules, dashboards, autoscalers."""
+"""Where PromQL stands in this repository: rules, dashboards, autoscalers, analyses of rollouts."""
 
 import json
 import re
@@ -20,10 +20,16 @@ class Expression:
     """The name that a recording rule gives."""
     told: str = ""
     """What an alert says, with the labels that it names."""
+    adds: frozenset[str] = frozenset()
+    """Labels that the series have where it is asked, beside those that are exported."""
 
 
 def in_rules(file: Path) -> Iterator[Expression]:
-    for group in yaml.safe_load(file.read_text())["groups"]:
+    yield from _in_groups(file, yaml.safe_load(file.read_text())["groups"])
+
+
+def _in_groups(file: Path, groups: list[dict[str, Any]]) -> Iterator[Expression]:
+    for group in groups:
         for rule in group["rules"]:
             name = rule.get("record") or rule["alert"]
             told = " ".join(rule.get("annotations", {}).values())
@@ -37,13 +43,16 @@ def in_dashboard(file: Path) -> Iterator[Expression]:
             yield Expression(f"{file.name}: {place}", _plain(value))
 
 
-def in_manifests(file: Path) -> Iterator[Expression]:
-    """Of KEDA's triggers and the Prometheus adapter's rules."""
+def in_manifests(file: Path, adds: frozenset[str] = frozenset()) -> Iterator[Expression]:
+    """Of KEDA's triggers, the Prometheus adapter's rules, Argo's analyses, the operator's rules."""
     for document in yaml.safe_load_all(file.read_text()):
+        if isinstance(document, dict) and document.get("kind") == "PrometheusRule":
+            yield from _in_groups(file, document["spec"]["groups"])
+            continue
         for place, holder in _mappings(document):
             where = f"{file.name}: {place}"
-            if "serverAddress" in holder:
-                yield Expression(where, _plain(holder["query"]))
+            if "query" in holder and ("serverAddress" in holder or "address" in holder):
+                yield Expression(where, _plain(holder["query"]), adds=adds)
             if "metricsQuery" in holder:
                 yield Expression(where, holder["seriesQuery"])
                 yield Expression(where, _adapted(holder))
@@ -54,13 +63,14 @@ def _is_query(value: str) -> bool:
 
 
 def _plain(query: str) -> str:
-    """A dashboard's query as PromQL: its variables stand for anything."""
+    """A dashboard's or an analysis' query as PromQL: its variables stand for anything."""
     text = query.strip()
     if values := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", text, re.DOTALL):
         text = f"sum by ({values[2]}) ({values[1]})"
     if result := re.fullmatch(r"query_result\((.+)\)", text, re.DOTALL):
         text = result[1]
     text = re.sub(r"\[\$\{?\w+\}?(?=[:\]])", "[5m", text)
+    text = re.sub(r"\{\{args\.[\w-]+\}\}", ANYTHING, text)
     return re.sub(r"\$\{\w+(?::\w+)?\}|\$\w+", ANYTHING, text)
 
 
@@ -104,5 +114,15 @@ def everywhere(root: Path) -> Iterator[Expression]:
     yield from sorted(rules, key=lambda each: each.records is None)
     for file in sorted((root / "infra" / "grafana").rglob("*.json")):
         yield from in_dashboard(file)
-    for file in sorted((root / "k8s").rglob("*.yaml")):
-        yield from in_manifests(file)
+    manifests = sorted((root / "k8s").rglob("*.yaml"))
+    adds = frozenset(label for file in manifests for label in pod_labels(file))
+    for file in manifests:
+        yield from in_manifests(file, adds)
+
+
+def pod_labels(file: Path) -> Iterator[str]:
+    """What ServiceMonitors make labels of series."""
+    for document in yaml.safe_load_all(file.read_text()):
+        if isinstance(document, dict) and document.get("kind") == "ServiceMonitor":
+            for label in document["spec"].get("podTargetLabels", []):
+                yield re.sub(r"\W", "_", label)

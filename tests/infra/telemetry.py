@@ -40,6 +40,12 @@ class Catalog:
         self.series.setdefault("up", []).append(scraped)
         self.kinds["up"] = "gauge"
 
+    def labelled(self, adds: frozenset[str]) -> "Catalog":
+        """The same, with labels more on every series."""
+        given = dict.fromkeys(adds, ANYTHING)
+        series = {name: [{**each, **given} for each in own] for name, own in self.series.items()}
+        return Catalog(series, self.kinds)
+
     def record(self, name: str, labels: frozenset[str]) -> None:
         """A recording rule gives series of these labels, whatever their values."""
         self.series[name] = [dict.fromkeys(labels, ANYTHING)]

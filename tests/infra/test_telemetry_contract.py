@@ -188,7 +188,7 @@ def complaints(catalog: Catalog, found: list[expressions.Expression]) -> list[st
     """A line for each thing that an expression, or what its alert says, names in vain."""
     own, told = Catalog(dict(catalog.series), dict(catalog.kinds)), []
     for each in found:
-        wrong, labels = faults(each.text, own)
+        wrong, labels = faults(each.text, own.labelled(each.adds))
         if each.records:
             own.record(each.records, labels)
         named = set(re.findall(r"\$labels\.(\w+)", each.told))
@@ -317,10 +317,22 @@ def test_dashboards_and_autoscalers_are_read_as_well(tmp_path: Path, catalog: Ca
     }
     documents = [{"spec": {"triggers": triggers}}, {"rules": [adapter]}]
     (k8s / "scaling.yaml").write_text(yaml.safe_dump_all(documents))
+    queries = [
+        'sum(slipway_model_faults{pod_hash="{{args.canary}}"}) or vector(0)',
+        'sum(slipway_model_faults{pod_name="{{args.canary}}"})',
+    ]
+    providers = [{"prometheus": {"address": "http://prometheus", "query": q}} for q in queries]
+    monitor = {"kind": "ServiceMonitor", "spec": {"podTargetLabels": ["pod-hash"]}}
+    rules = [{"alert": "Odd", "expr": "slipway_oddities > 0"}]
+    rule = {"kind": "PrometheusRule", "spec": {"groups": [{"name": "odd", "rules": rules}]}}
+    documents = [{"spec": {"metrics": providers}}, monitor, rule]
+    (k8s / "analysis.yaml").write_text(yaml.safe_dump_all(documents))
     found = list(expressions.everywhere(tmp_path))
-    assert len(found) == 8
+    assert len(found) == 11
     said = complaints(catalog, found)
-    assert len(said) == 3, said
+    assert len(said) == 5, said
+    assert any("has no label pod_name" in each for each in said)
+    assert "analysis.yaml: Odd: no service exports slipway_oddities" in said
     assert "served.json: /Served/Requests: no service exports slipway_wishes_total" in said
     assert any("has no label owner" in each for each in said)
     assert any("no service exports slipway_queue_length" in each for each in said)

@@ -1,0 +1,1 @@
+"""What a cluster needs that no manifest may hold."""

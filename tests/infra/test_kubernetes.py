@@ -1,0 +1,353 @@
+"""`k8s/` as kustomize renders it keeps to schemas and policies, and leads nowhere in vain."""
+
+import copy
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import home
+from slipway.predictions import feedback
+from tests.infra import schemas
+from tests.infra.conftest import K8S, OVERLAYS, Rendered, everywhere
+from tests.infra.manifests import (
+    Document,
+    Pod,
+    images,
+    matches,
+    named,
+    of_kind,
+    pods,
+    render,
+    secret_keys,
+    told,
+)
+from tests.infra.policies import shortcomings
+
+# What is not ours to deploy: the operator's Redis, and pods of callers.
+OUTSIDE = [
+    {"app.kubernetes.io/name": "redis"},
+    {"slipway/asks": "predict"},
+    {"slipway/asks": "kserve"},
+]
+
+
+SECRETS = {
+    "slipway-keys": {"keys.json"},
+    "slipway-callers": {"METRICS_KEY", "TRAIN_KEY"},
+    "slipway-stores": {"REDIS_URL"},
+}
+
+
+@everywhere
+def test_every_object_keeps_to_its_schema(rendered: Rendered, place: str) -> None:
+    assert len(rendered[place]) >= 35
+    assert [said for each in rendered[place] for said in schemas.faults(each)] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "path", "value", "said"),
+    [
+        ("base", "Deployment", "spec.replicsa", 2, "replicsa"),
+        ("base", "Deployment", "spec.template.spec.restartPolice", "Always", "restartPolice"),
+        ("base", "HorizontalPodAutoscaler", "spec.minReplicas", "two", "two"),
+        ("base", "NetworkPolicy", "spec.egres", [], "egres"),
+        ("components/prometheus-operator", "ServiceMonitor", "spec.podTargetLabel", [], "not"),
+        ("components/prometheus-operator", "PrometheusRule", "spec.groups", "none", "none"),
+        ("components/prometheus-operator", "AlertmanagerConfig", "spec.routes", {}, "routes"),
+        ("components/keda", "ScaledObject", "spec.pollingIntervall", 5, "pollingIntervall"),
+        ("components/argo-rollouts", "Rollout", "spec.strategy.canary.step", [], "step"),
+        ("components/argo-rollouts", "AnalysisTemplate", "spec.metric", [], "metric"),
+        ("components/kserve", "InferenceService", "spec.predictor.model.url", "x", "url"),
+        ("components/kuberay", "RayJob", "spec.entrypoints", "x", "entrypoints"),
+        ("components/kuberay", "RayJob", "spec.rayClusterSpec.workerGroupSpecs", 1, "workerGroup"),
+    ],
+)
+def test_a_field_that_is_not_in_the_schema_is_found(
+    rendered: Rendered, place: str, kind: str, path: str, value: Any, said: str
+) -> None:
+    wrong = copy.deepcopy(of_kind(rendered[place], kind)[0])
+    *way, last = path.split(".")
+    holder = wrong
+    for name in way:
+        holder = holder[name]
+    holder[last] = value
+    assert any(said in each for each in schemas.faults(wrong))
+
+
+def test_a_kind_without_a_schema_is_found() -> None:
+    unknown = {"apiVersion": "example.org/v1", "kind": "Ship", "metadata": {"name": "x"}}
+    assert "there is no schema" in schemas.faults(unknown)[0]
+
+
+def test_a_pod_of_a_ray_cluster_is_held_against_kubernetes_schema(rendered: Rendered) -> None:
+    [job] = copy.deepcopy(of_kind(rendered["components/kuberay"], "RayJob"))
+    job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["conteiners"] = []
+    assert any("conteiners" in each for each in schemas.faults(job))
+
+
+@everywhere
+def test_no_pod_lacks_what_a_pod_must_have(rendered: Rendered, place: str) -> None:
+    found = pods(rendered[place])
+    assert len(found) >= 6
+    assert [said for pod in found for said in shortcomings(pod)] == []
+
+
+def _without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def change(spec: dict[str, Any]) -> None:
+        holder = spec
+        for name in path[:-1]:
+            holder = holder[int(name)] if isinstance(holder, list) else holder[name]
+        del holder[path[-1]]
+
+    return change
+
+
+def _with(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(spec: dict[str, Any]) -> None:
+        holder = spec
+        for name in path[:-1]:
+            holder = holder[int(name)] if isinstance(holder, list) else holder[name]
+        holder[path[-1]] = value
+
+    return change
+
+
+FIRST = ("containers", "0")
+
+
+CONTEXT = (*FIRST, "securityContext")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without("automountServiceAccountToken"), "a token"),
+        (_without("serviceAccountName"), "no service account"),
+        (_without("enableServiceLinks"), "variables of Services"),
+        (_with("securityContext", "runAsNonRoot", value=False), "run as root"),
+        (_with("securityContext", "runAsUser", value=0), "run as root"),
+        (_without("securityContext", "seccompProfile"), "seccomp"),
+        (_with("hostNetwork", value=True), "hostNetwork"),
+        (_with("hostPID", value=True), "hostPID"),
+        (_with("hostIPC", value=True), "hostIPC"),
+        (_with("volumes", value=[{"name": "v", "hostPath": {"path": "/"}}]), "the node's"),
+        (_with("volumes", value=[{"name": "v", "emptyDir": {}}]), "no limit"),
+        (_without(*CONTEXT, "readOnlyRootFilesystem"), "can be written"),
+        (_without(*CONTEXT, "allowPrivilegeEscalation"), "gain privileges"),
+        (_with(*CONTEXT, "privileged", value=True), "gain privileges"),
+        (_with(*CONTEXT, "capabilities", value={"drop": []}), "capabilities"),
+        (_with(*CONTEXT, "runAsUser", value=0), "runs as root"),
+        (_without(*FIRST, "resources", "limits", "memory"), "no memory in limits"),
+        (_without(*FIRST, "resources", "requests", "cpu"), "no cpu in requests"),
+        (_with(*FIRST, "image", value="slipway/serving:latest"), "latest"),
+        (_with(*FIRST, "ports", value=[{"containerPort": 1, "hostPort": 1}]), "the node's"),
+        (_without(*FIRST, "livenessProbe"), "no livenessProbe"),
+        (_without(*FIRST, "readinessProbe"), "no readinessProbe"),
+        (_without(*FIRST, "startupProbe"), "no startupProbe"),
+        (_without("initContainers", "0", "securityContext"), "keys: it keeps capabilities"),
+    ],
+)
+def test_each_thing_that_a_pod_may_lack_is_found(
+    rendered: Rendered, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    [good] = [pod for pod in pods(rendered["base"]) if pod.name == "predict"]
+    spec = copy.deepcopy(good.spec)
+    change(spec)
+    assert any(said in each for each in shortcomings(Pod(good.kind, "bad", good.labels, spec)))
+
+
+@everywhere
+def test_no_secret_has_a_value_but_those_that_are_made_locally(
+    rendered: Rendered, place: str
+) -> None:
+    found = rendered[place]
+    if place != "overlays/local":
+        assert of_kind(found, "Secret") == []
+    rest = [each for each in found if each["kind"] != "Secret"]
+    assert "slw_" not in json.dumps(rest)
+
+
+@everywhere
+def test_every_reference_leads_somewhere(rendered: Rendered, place: str) -> None:
+    assert [said for pod in pods(rendered[place]) for said in _dangling(pod, rendered[place])] == []
+
+
+def _dangling(pod: Pod, found: list[Document]) -> list[str]:
+    wanted = [("ServiceAccount", pod.spec["serviceAccountName"])]
+    volumes = {}
+    for volume in pod.spec.get("volumes", []):
+        volumes[volume["name"]] = volume
+        if "persistentVolumeClaim" in volume:
+            wanted.append(("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]))
+        if "configMap" in volume:
+            wanted.append(("ConfigMap", volume["configMap"]["name"]))
+    missing = [
+        f"{pod.where}: no {kind} {name}" for kind, name in wanted if not named(found, kind, name)
+    ]
+    for container in pod.containers:
+        told(pod, container, found)
+        missing += [
+            f"{pod.where}: no volume {mount['name']}"
+            for mount in container.get("volumeMounts", [])
+            if mount["name"] not in volumes
+        ]
+    return missing + [
+        f"{pod.where}: nobody makes {name}/{key}"
+        for name, key in secret_keys(pod)
+        if key not in SECRETS.get(name, set())
+    ]
+
+
+def test_a_reference_to_nothing_is_found(rendered: Rendered) -> None:
+    base = rendered["base"]
+    for kind in ("ServiceAccount", "PersistentVolumeClaim"):
+        rest = [each for each in base if each["kind"] != kind]
+        assert any(f"no {kind}" in said for pod in pods(rest) for said in _dangling(pod, rest))
+
+
+@everywhere
+def test_every_selector_selects_pods(rendered: Rendered, place: str) -> None:
+    found = rendered[place]
+    labels = [pod.labels for pod in pods(found)]
+    for where, selector in _selectors(found):
+        if selector.get("matchLabels") in OUTSIDE:
+            continue
+        assert any(matches(each, selector) for each in labels), f"{where} selects no pod"
+    for deployment in of_kind(found, "Deployment"):
+        own = deployment["spec"]["template"]["metadata"]["labels"]
+        assert matches(own, deployment["spec"]["selector"]), deployment["metadata"]["name"]
+        for spread in deployment["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
+            assert matches(own, spread["labelSelector"])
+    for monitor in of_kind(found, "ServiceMonitor"):
+        chosen = monitor["spec"]["selector"]
+        assert any(
+            matches(each["metadata"]["labels"], chosen) for each in of_kind(found, "Service")
+        )
+
+
+def _selectors(found: list[Document]) -> list[tuple[str, dict[str, Any]]]:
+    told = []
+    for each in found:
+        where, spec = f"{each['kind']} {each['metadata']['name']}", each.get("spec", {})
+        match each["kind"]:
+            case "Service":
+                told.append((where, {"matchLabels": spec["selector"]}))
+            case "PodDisruptionBudget":
+                told.append((where, spec["selector"]))
+            case "NetworkPolicy":
+                told.append((where, spec["podSelector"]))
+                rules = [*spec.get("ingress", []), *spec.get("egress", [])]
+                peers = [peer for rule in rules for peer in (rule.get("from") or rule["to"])]
+                told += [
+                    (where, peer["podSelector"])
+                    for peer in peers
+                    if "podSelector" in peer and "namespaceSelector" not in peer
+                ]
+    return told
+
+
+@everywhere
+def test_what_scales_and_what_is_scaled_are_one_to_one(rendered: Rendered, place: str) -> None:
+    found = rendered[place]
+    scalers = [*of_kind(found, "HorizontalPodAutoscaler"), *of_kind(found, "ScaledObject")]
+    assert len(scalers) == 1
+    target = scalers[0]["spec"]["scaleTargetRef"]
+    assert named(found, target["kind"], target["name"])
+    for rollout in of_kind(found, "Rollout"):
+        assert target["kind"] == "Rollout"
+        reference = rollout["spec"]["workloadRef"]
+        assert named(found, reference["kind"], reference["name"])
+        steps = rollout["spec"]["strategy"]["canary"]["steps"]
+        for step in steps:
+            for template in step.get("analysis", {}).get("templates", []):
+                analysis = named(found, "AnalysisTemplate", template["templateName"])
+                assert analysis
+                given = {each["name"] for each in step["analysis"]["args"]}
+                assert given == {each["name"] for each in analysis["spec"]["args"]}
+    # A number of replicas in the manifest would undo the scaler's with each `kubectl apply`.
+    deployment = named(found, "Deployment", "predict")
+    assert deployment
+    assert "replicas" not in deployment["spec"]
+
+
+@everywhere
+def test_whoever_opens_the_truths_runs_on_one_node(rendered: Rendered, place: str) -> None:
+    """SQLite's WAL mode is for the processes of one machine; others find a file that is covered."""
+    label = {"slipway/opens": "truths"}
+    kept = home.home() / "predictions" / feedback.FILE
+    place_of = str(Path("/var/lib/slipway") / kept.relative_to(home.home()))
+    opens = set()
+    for pod in pods(rendered[place]):
+        claims = [
+            each["name"]
+            for each in pod.spec.get("volumes", [])
+            if each.get("persistentVolumeClaim", {}).get("claimName") == "predictions"
+        ]
+        if not claims:
+            continue
+        [container] = pod.running
+        covered = {each["mountPath"] for each in container["volumeMounts"] if each.get("readOnly")}
+        if place_of in covered:
+            continue
+        opens.add(pod.name)
+        assert matches(pod.labels, {"matchLabels": label})
+        [wanted] = pod.spec["affinity"]["podAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert wanted["topologyKey"] == "kubernetes.io/hostname"
+        assert wanted["labelSelector"] == {"matchLabels": label}
+    assert opens == {"truths", "monitor", "trainer"}
+
+
+@everywhere
+def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, place: str) -> None:
+    found = rendered[place]
+    users: dict[str, set[str]] = {}
+    for pod in pods(found):
+        for volume in pod.spec.get("volumes", []):
+            if claim := volume.get("persistentVolumeClaim"):
+                users.setdefault(claim["claimName"], set()).add(pod.where)
+    shared = {name for name, whose in users.items() if len(whose) > 1 or "predict" in str(whose)}
+    assert shared - {"kserve-models"} == {"predictions", "training"}
+    for claim in of_kind(found, "PersistentVolumeClaim"):
+        name, modes = claim["metadata"]["name"], claim["spec"]["accessModes"]
+        assert name in users
+        one_node = place == "overlays/local"
+        assert modes == ["ReadWriteMany" if name in shared and not one_node else "ReadWriteOnce"]
+
+
+DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+
+
+def test_production_names_images_by_digest_once_they_are_set(k8s: Path, tmp_path: Path) -> None:
+    """As committed each is no valid reference; with digests nothing is left to be set."""
+    ours = {"slipway/serving", "slipway/monitor", "slipway/training"}
+    unset = images(render(k8s / "overlays/production"))
+    assert {name.rpartition("@")[0].removeprefix("registry.invalid/") for name in unset} == ours
+    assert not any(DIGEST.fullmatch(name) for name in unset)
+    copied = tmp_path / "k8s"
+    subprocess.run(["cp", "-r", K8S, copied], check=True)
+    for overlay in ("production", "gpu"):
+        file = copied / "overlays" / overlay / "kustomization.yaml"
+        file.write_text(file.read_text().replace("sha256:set-me", f"sha256:{'a' * 64}"))
+        found = images(render(copied / "overlays" / overlay))
+        assert all(DIGEST.fullmatch(name) for name in found if "slipway" in name)
+        assert len([name for name in found if "slipway" in name]) == 3
+
+
+@pytest.mark.parametrize("place", OVERLAYS)
+def test_an_overlay_has_a_namespace_that_refuses_other_pods(rendered: Rendered, place: str) -> None:
+    found = rendered[place]
+    [namespace] = of_kind(found, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    rest = [each for each in found if each["kind"] != "Namespace"]
+    assert {each["metadata"]["namespace"] for each in rest} == {namespace["metadata"]["name"]}
+
+
+def test_the_base_names_no_namespace(rendered: Rendered) -> None:
+    assert not any("namespace" in each["metadata"] for each in rendered["base"])

@@ -1,0 +1,294 @@
+"""What of `k8s/` runs without a cluster: processes as in their pods, keys as they change."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway import home
+from slipway.access import keys
+from slipway.access.keys import BadKey, Keyring
+from slipway.access.scopes import Scope
+from slipway.cluster import secrets
+from slipway.predictions import feedback
+from tests.conftest import ROOT, free_port, running
+from tests.infra.conftest import Rendered
+from tests.infra.manifests import SETTINGS, Document, Pod, pods, service_of, told
+from tests.test_newcomer import shell_blocks
+
+
+def pod_of(found: list[Document], service: str) -> tuple[Pod, dict[str, Any]]:
+    [found_pod] = [pod for pod in pods(found) if pod.name == service and pod.kind == "Deployment"]
+    [container] = [each for each in found_pod.running if service_of(each) == service]
+    return found_pod, container
+
+
+def moved(words: list[str], places: dict[str, Path]) -> list[str]:
+    """A pod's command with its folders where a test may write."""
+    for pod_place, place in places.items():
+        words = [word.replace(pod_place, str(place)) for word in words]
+    return [sys.executable if word == "python" else word for word in words]
+
+
+class Mounted:
+    """A Secret as the kubelet mounts it: links to a folder that is exchanged as a whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number = folder, 0
+        folder.mkdir(parents=True)
+        (folder / "keys.json").symlink_to("..data/keys.json")
+
+    def change(self, content: bytes) -> None:
+        self.number += 1
+        own = self.folder / f"..{self.number}"
+        own.mkdir()
+        (own / "keys.json").write_bytes(content)
+        (self.folder / "..new").symlink_to(own.name)
+        (self.folder / "..new").rename(self.folder / "..data")
+
+
+def test_the_keys_of_a_changed_secret_are_taken_up(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first container's own command, without a new pod; a rotated key ends the old one."""
+    monkeypatch.setattr(keys, "LOOK_SECONDS", 0)
+    made, own_home, mounted = tmp_path / "made", tmp_path / "home", Mounted(tmp_path / "mount")
+    secrets.write(made)
+    mounted.change((made / "keys.json").read_bytes())
+    pod, _ = pod_of(rendered["base"], "predict")
+    [link] = [each for each in pod.spec["initContainers"] if each["name"] == "keys"]
+    own_home.mkdir()
+    places = {"/etc/slipway/keys": mounted.folder, "/var/lib/slipway": own_home}
+    for _ in range(2):  # a container may be started again
+        subprocess.run(moved(link["command"], places), check=True)
+    keyring = Keyring(own_home / "keys.json")
+    old = _callers(made)["METRICS_KEY"]
+    keyring.require(keyring.authenticate(old), Scope.METRICS)
+
+    monkeypatch.setenv("SLIPWAY_HOME", str(made))
+    _, new = keys.rotate(old[4:12].decode(), grace_seconds=0)
+    keyring.authenticate(old)
+    mounted.change((made / "keys.json").read_bytes())
+    keyring.require(keyring.authenticate(new.encode()), Scope.METRICS)
+    with pytest.raises(BadKey):
+        keyring.authenticate(old)
+
+
+def _callers(folder: Path) -> dict[str, bytes]:
+    lines = (folder / "callers.env").read_text().splitlines()
+    return {name: text.encode() for name, _, text in (line.partition("=") for line in lines)}
+
+
+@contextmanager
+def as_its_pod(
+    found: list[Document], service: str, folder: Path, *, with_keys: bool = True
+) -> Iterator[tuple[dict[str, Any], str, dict[str, bytes]]]:
+    """The container, its address and the callers' keys; its home is a folder, its port is free."""
+    pod, container = pod_of(found, service)
+    own_home, port = folder / "home", free_port()
+    callers: dict[str, bytes] = {}
+    if with_keys:
+        secrets.write(own_home)
+        callers = _callers(own_home)
+    given = {name: value for name, value in told(pod, container, found).items() if value}
+    env = {
+        **given,
+        "HOME": str(folder),
+        "SLIPWAY_HOME": str(own_home),
+        "SLIPWAY_CACHE": str(folder / "cache"),
+        f"SLIPWAY_{service.upper()}_PORT": str(port),
+        # Nobody there: what is started must not wait for it.
+        "MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{free_port()}",
+        "SLIPWAY_MONITOR_WEBHOOK_KEY": "",
+    }
+    command = moved(container["command"], {})
+    address = f"http://{home.LOOPBACK}:{port}"
+    ready = address + container["startupProbe"]["httpGet"]["path"]
+    with running(*command, env=env, log=folder / "log", ready=ready):
+        yield container, address, callers
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_key(
+    rendered: Rendered, tmp_path: Path, service: str
+) -> None:
+    with (
+        as_its_pod(rendered["base"], service, tmp_path) as (container, address, callers),
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        assert client.get(container["livenessProbe"]["httpGet"]["path"]).status_code == 200
+        # Without a registry the model server has nothing to serve: alive, and not ready. The
+        # monitor is not until it has asked, whatever the answer.
+        ready = client.get(container["readinessProbe"]["httpGet"]["path"]).status_code
+        wanted = {"predict": {503}, "monitor": {200, 503}}
+        assert ready in wanted.get(service, {200})
+        assert client.get("/metrics").status_code == 401
+        for name, status in (("METRICS_KEY", 200), ("TRAIN_KEY", 403)):
+            headers = {b"Authorization": b"Bearer " + callers[name]}
+            assert client.get("/metrics", headers=headers).status_code == status
+        if service == "trainer":
+            alerts = {"version": "4", "alerts": []}
+            assert client.post("/v1/alerts", json=alerts).status_code == 401
+            headers = {b"Authorization": b"Bearer " + callers["TRAIN_KEY"]}
+            answer = client.post("/v1/alerts", json=alerts, headers=headers)
+            assert answer.status_code not in (401, 403)
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_without_keys_a_service_does_not_start(
+    rendered: Rendered, tmp_path: Path, service: str
+) -> None:
+    with (
+        pytest.raises(AssertionError, match="slipway keys create"),
+        as_its_pod(rendered["base"], service, tmp_path, with_keys=False),
+    ):
+        pass
+
+
+def test_truths_are_not_written_where_their_file_is_covered(tmp_path: Path) -> None:
+    """In the model servers on other nodes an empty file that cannot be written lies over it."""
+    file = tmp_path / feedback.FILE
+    file.touch()
+    file.chmod(0o444)
+    code = (
+        "import sys, pathlib; from slipway.predictions.feedback import FeedbackStore; "
+        "FeedbackStore(pathlib.Path(sys.argv[1]))"
+    )
+    # What root may write all the same, it may not without this capability.
+    less = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    command = [*(less if os.geteuid() == 0 else []), sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "attempt to write a readonly database" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == [feedback.FILE]
+    assert file.stat().st_size == 0
+
+
+def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
+    rendered: Rendered, tmp_path: Path
+) -> None:
+    pod, container = pod_of(rendered["base"], "mlflow")
+    port = free_port()
+    arguments = [
+        word.replace("/mlflow/", f"{tmp_path}/")
+        .replace("--host=0.0.0.0", f"--host={home.LOOPBACK}")
+        .replace("--port=5000", f"--port={port}")
+        for word in container["args"]
+    ]
+    assert f"--port={port}" in arguments
+    env = {name: value or "" for name, value in told(pod, container, rendered["base"]).items()}
+    address = f"http://{home.LOOPBACK}:{port}"
+    command = [*moved(container["command"], {}), *arguments]
+    ready = address + container["startupProbe"]["httpGet"]["path"]
+    with running(*command, env=env | {"HOME": str(tmp_path)}, log=tmp_path / "log", ready=ready):
+
+        def asked(path: str, host: str) -> int:
+            return httpx.get(address + path, headers={"Host": host}, timeout=30).status_code
+
+        # The kubelet names the pod by its address.
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert asked(container[probe]["httpGet"]["path"], "10.1.2.3:5000") == 200
+        search = "/api/2.0/mlflow/registered-models/search?max_results=1"
+        [uri] = [
+            told(pod, each, rendered["base"])["MLFLOW_TRACKING_URI"]
+            for pod, each in [pod_of(rendered["base"], "predict")]
+        ]
+        assert asked(search, str(uri).removeprefix("http://")) == 200
+        assert asked(search, "evil.example") == 403
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
+    """By the first container's own script: it can be trained in, and follows a newer image."""
+    folder, own_home, image = tmp_path / "repository", tmp_path / "home", tmp_path / "image"
+    script = ROOT / "k8s" / "base" / "training" / "lay_out.py"
+    _image(image)
+    env = {**os.environ, "SLIPWAY_HOME": str(own_home), "HOME": str(tmp_path)}
+
+    def lay_out() -> str:
+        command = [sys.executable, script, folder]
+        subprocess.run(command, cwd=image, env={**env, "PYTHONPATH": str(image)}, check=True)
+        words = ["git", "-C", folder, "log", "--oneline"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    assert len(lay_out().splitlines()) == 1
+    trained = folder / "pipelines" / "ml" / "titanic" / "work" / "model.onnx"
+    trained.parent.mkdir(parents=True)
+    trained.write_text("trained")
+    (image / "pipelines" / "ml" / "titanic" / "train.py").write_text("# newer\n")
+    (image / "slipway" / "overview.py").unlink()
+    assert len(lay_out().splitlines()) == 2
+    assert (folder / "pipelines" / "ml" / "titanic" / "train.py").read_text() == "# newer\n"
+    assert not (folder / "slipway" / "overview.py").exists()
+    assert trained.read_text() == "trained"
+    status = ["git", "-C", folder, "status", "--porcelain"]
+    assert subprocess.run(status, capture_output=True, text=True, check=True).stdout == ""
+    dvc = [sys.executable, "-m", "dvc", "cache", "dir"]
+    found = subprocess.run(dvc, cwd=folder, env=env, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()) == own_home / "dvc"
+
+
+def _image(folder: Path) -> None:
+    """The repository as an image holds it: what git tracks, and no git."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", ".dvc", ".gitignore", "pipelines", "slipway", "pyproject.toml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+def test_the_repository_is_not_laid_out_onto_itself(tmp_path: Path) -> None:
+    script = ROOT / "k8s" / "base" / "training" / "lay_out.py"
+    _image(tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, script, tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "onto itself" in done.stderr
+
+
+def test_every_command_of_the_page_works(tmp_path: Path) -> None:
+    """In a checkout without a cluster."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}
+    commands = [
+        command
+        for block in shell_blocks(ROOT / "k8s" / "README.md")
+        for command in block.strip().splitlines()
+    ]
+    assert len(commands) >= 5
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (command, done.stdout[-500:] + done.stderr)
+    made = json.loads((tmp_path / "k8s/overlays/local/secrets/keys.json").read_text())
+    assert len(made["keys"]) == len(secrets.WANTED) + 1

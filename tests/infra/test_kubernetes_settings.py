@@ -1,0 +1,272 @@
+"""The manifests say what the code says: variables, ports, probes, folders, sizes and times."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.features import app as features_app
+from services.features.settings import Settings as FeaturesSettings
+from services.monitor import app as monitor_app
+from services.monitor.settings import Settings as MonitorSettings
+from services.predict import app as predict_app
+from services.predict.settings import Settings as PredictSettings
+from services.trainer import __main__ as trainer_main
+from services.trainer import app as trainer_app
+from services.trainer.settings import Settings as TrainerSettings
+from services.trainer.trainer import Trainer
+from slipway import home
+from tests.conftest import ROOT
+from tests.infra.conftest import OVERLAYS, Rendered, everywhere
+from tests.infra.manifests import (
+    SETTINGS,
+    Document,
+    Pod,
+    bytes_of,
+    named,
+    of_kind,
+    pods,
+    servers,
+    service_of,
+    told,
+)
+
+# Each service's module in the image that holds what it imports.
+IMAGES = {
+    "predict": "slipway/serving",
+    "features": "slipway/serving",
+    "monitor": "slipway/monitor",
+    "trainer": "slipway/training",
+    "mlflow": "slipway/training",
+}
+
+
+# Known to every program; no code of ours reads it.
+SYSTEM = {"HOME"}
+
+
+def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
+    found = {service: container["image"] for service, _, container in servers(rendered["base"])}
+    assert found == IMAGES
+    folders = {each.parent.name for each in (ROOT / "services").glob("*/__main__.py")}
+    assert found.keys() == folders | {"mlflow"}
+
+
+@cache
+def _read_by_code() -> frozenset[str]:
+    """Texts in the code that are names of variables, and nothing else."""
+    named = set()
+    for folder in ("slipway", "services"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    named |= set(re.findall(r"\A[A-Z][A-Z0-9]*_[A-Z0-9_]+\Z", node.value))
+    return frozenset(named)
+
+
+def unknown(name: str, service: str | None) -> str | None:
+    """Why the variable is none that a container of `service` reads."""
+    ports = {f"SLIPWAY_{each.upper()}_PORT" for each in home.PORTS}
+    for owner, settings in SETTINGS.items():
+        if not name.startswith(settings.prefix) or name in ports:
+            continue
+        if service in SETTINGS and owner != service:
+            return f"{name} is of {owner}, not of {service}"
+        fields = {settings.variable(field) for field in settings.model_fields}
+        return None if name in fields else f"{owner} has no setting {name}"
+    if name in SYSTEM | ports | _read_by_code():
+        return None
+    return f"nothing reads {name}"
+
+
+@everywhere
+def test_every_variable_is_read_by_the_code(rendered: Rendered, place: str) -> None:
+    wrong, seen = [], set()
+    for pod in pods(rendered[place]):
+        for container in pod.containers:
+            given = told(pod, container, rendered[place])
+            seen |= given.keys()
+            service = service_of(container)
+            wrong += [said for name in given if (said := unknown(name, service))]
+    assert wrong == []
+    assert {"SLIPWAY_HOME", "SLIPWAY_PREDICT_HOST", "MLFLOW_TRACKING_URI"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "said"),
+    [
+        ("SLIPWAY_PREDICT_WORKRES", "predict", "no setting"),
+        ("SLIPWAY_MONITOR_HOST", "predict", "not of predict"),
+        ("SLIPWAY_HOEM", "predict", "nothing reads"),
+        ("MLFLOW_TRACKING_URL", "monitor", "nothing reads"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_found(name: str, service: str, said: str) -> None:
+    assert said in str(unknown(name, service))
+
+
+@everywhere
+def test_every_value_is_one_that_the_service_takes(
+    rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for service, pod, container in servers(rendered[place]):
+        if service not in SETTINGS:
+            continue
+        with monkeypatch.context() as patch:
+            for name, value in told(pod, container, rendered[place]).items():
+                patch.setenv(name, "from-a-secret" if value is None else value)
+            settings = SETTINGS[service].from_environment()
+            assert settings.host == "0.0.0.0", f"{pod.where} cannot be reached by a probe"
+            assert home.port(service) == home.PORTS[service]
+
+
+@everywhere
+def test_ports_are_the_services_own(rendered: Rendered, place: str) -> None:
+    found = rendered[place]
+    for service, pod, container in servers(found):
+        [port] = container["ports"]
+        assert (port["name"], port["containerPort"]) == ("http", home.PORTS[service])
+        exposed = named(found, "Service", pod.name)
+        assert exposed
+        [outside] = exposed["spec"]["ports"]
+        assert (outside["port"], outside["targetPort"]) == (home.PORTS[service], "http")
+
+
+@pytest.fixture(scope="module")
+def paths(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, set[str]]:
+    """The routes of each application."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_HOME", str(tmp_path_factory.mktemp("routes")))
+        applications: dict[str, Any] = {
+            "predict": predict_app.create_app(PredictSettings()).rest,
+            "monitor": monitor_app.create(MonitorSettings()),
+            "trainer": trainer_app.create(TrainerSettings(), Trainer(TrainerSettings(), ROOT)),
+            "features": features_app.create(FeaturesSettings(), CollectorRegistry()),
+        }
+    return {name: {route.path for route in app.routes} for name, app in applications.items()}
+
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+
+@everywhere
+def test_every_probe_asks_for_what_the_service_answers(
+    rendered: Rendered, place: str, paths: dict[str, set[str]]
+) -> None:
+    for service, pod, container in servers(rendered[place]):
+        for probe in PROBES:
+            asked = container[probe]["httpGet"]
+            assert asked["port"] == "http"
+            if service != "mlflow":  # asked for real, where it is started
+                assert asked["path"] in paths[service], f"{pod.where}: {probe} {asked['path']}"
+        if "/v1/ready" in paths.get(service, set()):
+            assert container["readinessProbe"]["httpGet"]["path"] == "/v1/ready"
+            # A server without a champion is alive and not ready: it must not be killed for it.
+            assert container["livenessProbe"]["httpGet"]["path"] == "/v1/live"
+
+
+def test_the_ingress_leads_to_paths_of_the_model_server(
+    rendered: Rendered, paths: dict[str, set[str]]
+) -> None:
+    for place in ("base", *OVERLAYS):
+        [ingress] = of_kind(rendered[place], "Ingress")
+        for rule in ingress["spec"]["rules"]:
+            for each in rule["http"]["paths"]:
+                assert any((path + "/").startswith(each["path"] + "/") for path in paths["predict"])
+                backend = each["backend"]["service"]
+                wanted = "truths" if each["path"] == "/v1/feedback" else "predict"
+                assert backend == {"name": wanted, "port": {"name": "http"}}
+                # Metrics are for the cluster alone.
+                assert not "/metrics".startswith(each["path"])
+            assert "/v1/feedback" in {each["path"] for each in rule["http"]["paths"]}
+
+
+@everywhere
+def test_a_pod_is_given_the_time_that_its_service_takes_to_end(
+    rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {}
+    for service, pod, container in servers(rendered[place]):
+        before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
+        for name, value in told(pod, container, rendered[place]).items():
+            monkeypatch.setenv(name, "from-a-secret" if value is None else value)
+        match service:
+            case "predict":
+                # 5 s after draining the supervisor kills, and it waits 10 s for the keeper.
+                own = PredictSettings.from_environment().drain_seconds + 5 + 10
+                assert before["seconds"] >= 5, "balancers go on sending for a while"
+            case "trainer":
+                own = trainer_main.STOP_SECONDS + TrainerSettings.from_environment().end_seconds
+            case _:
+                own = 5
+        needed[service] = own + before["seconds"]
+        assert pod.spec["terminationGracePeriodSeconds"] >= needed[service], pod.where
+    assert needed.keys() == IMAGES.keys()
+
+
+@everywhere
+def test_the_model_server_fits_into_its_pod(
+    rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rendered[place]
+    ours = [(pod, each) for name, pod, each in servers(found) if name == "predict"]
+    assert {pod.name for pod, _ in ours} == {"predict", "truths"}
+    for pod, container in ours:
+        for name, value in told(pod, container, found).items():
+            monkeypatch.setenv(name, "redis://store:6379" if value is None else value)
+        _fits(pod, container, found)
+
+
+def _fits(pod: Pod, container: dict[str, Any], found: list[Document]) -> None:
+    settings = PredictSettings.from_environment()
+    grown = settings.workers * settings.worker_bytes + settings.model_bytes
+    assert grown + 2**29 <= bytes_of(container["resources"]["limits"]["memory"])
+    assert settings.memory_bytes < settings.worker_bytes
+    volumes = {each["name"]: each for each in pod.spec["volumes"]}
+    assert settings.upload_bytes * 2 <= bytes_of(volumes["home"]["emptyDir"]["sizeLimit"])
+    claim = named(found, "PersistentVolumeClaim", "predictions")
+    assert claim
+    assert settings.log_bytes <= bytes_of(claim["spec"]["resources"]["requests"]["storage"])
+    # Its folder of metrics is emptied at the start: it must not be another pod's as well.
+    assert settings.folder.is_relative_to(_mounted(container, "home"))
+    assert settings.records == Path(_mounted(container, "predictions"))
+    assert "emptyDir" in volumes["home"]
+
+
+def _mounted(container: dict[str, Any], volume: str) -> str:
+    [place] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == volume]
+    return str(place)
+
+
+@everywhere
+def test_what_the_services_write_can_be_written(
+    rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root file system cannot be, so every folder of the settings lies on a volume."""
+    for service, pod, container in servers(rendered[place]):
+        if service not in SETTINGS:
+            continue
+        given = told(pod, container, rendered[place])
+        writable = [
+            Path(each["mountPath"])
+            for each in container["volumeMounts"]
+            if not each.get("readOnly")
+        ]
+        with monkeypatch.context() as patch:
+            for name, value in given.items():
+                patch.setenv(name, "from-a-secret" if value is None else value)
+            settings = SETTINGS[service].from_environment()
+            folders = [home.home(), getattr(settings, "folder", home.home()), Path("/tmp")]
+            folders += [home.cache()] if "SLIPWAY_CACHE" in given else []
+        for folder in [*folders, Path(str(given["HOME"]))]:
+            assert any(folder.is_relative_to(each) for each in writable), (pod.where, folder)
+        link = next(each for each in pod.spec["initContainers"] if each["name"] == "keys")
+        target, name = link["command"][-2:]
+        assert Path(name) == Path(str(given["SLIPWAY_HOME"])) / "keys.json"
+        assert Path(target) == Path(_mounted(container, "keys")) / "keys.json"
