@@ -10,6 +10,7 @@ import typer
 from slipway import home
 from slipway.access import commands as keys
 from slipway.features import commands as features
+from slipway.grafana import commands as grafana
 from slipway.policy import commands as policies
 from slipway.retraining import commands as runs
 from slipway.rollout import commands as rollouts
@@ -25,6 +26,7 @@ ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
 app.add_typer(features.app, name="features")
+app.add_typer(grafana.app, name="grafana")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(runs.app, name="runs")
