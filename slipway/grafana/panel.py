@@ -28,7 +28,7 @@ class Query(Strict):
 
 
 class Panel(Strict):
-    """One picture. `needs` says why it is empty until something happens that tests do not do."""
+    """One picture; a live Prometheus answers each of its queries in the tests."""
 
     title: Annotated[str, Field(min_length=3, max_length=60)]
     description: Annotated[str, Field(min_length=20)]
@@ -46,7 +46,6 @@ class Panel(Strict):
     decimals: int | None = None
     leads: str = ""
     """Another dashboard that tells more; its uid without `slipway-`."""
-    needs: str = ""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Panel":

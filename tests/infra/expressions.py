@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ class Expression:
     """The name that a recording rule gives."""
     told: str = ""
     """What an alert says, with the labels that it names."""
+    alert: str | None = None
+    """The name of the alert that it raises."""
+    bears: dict[str, str] = field(default_factory=dict)
+    """The labels that the alert is given."""
 
 
 def in_rules(file: Path) -> Iterator[Expression]:
@@ -27,7 +31,14 @@ def in_rules(file: Path) -> Iterator[Expression]:
         for rule in group["rules"]:
             name = rule.get("record") or rule["alert"]
             told = " ".join(rule.get("annotations", {}).values())
-            yield Expression(f"{file.name}: {name}", rule["expr"], rule.get("record"), told)
+            yield Expression(
+                f"{file.name}: {name}",
+                rule["expr"],
+                rule.get("record"),
+                told,
+                rule.get("alert"),
+                rule.get("labels", {}),
+            )
 
 
 def in_dashboard(file: Path) -> Iterator[Expression]:

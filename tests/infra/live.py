@@ -1,9 +1,14 @@
 """The four services, started for real and driven until each kind of series is there."""
 
+import os
+import shutil
 import sqlite3
+import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,12 +19,19 @@ from services.trainer.run import Request, Run, State
 from slipway import home, policy
 from slipway.features import definitions, places
 from slipway.features.marks import Mark, SqliteMarks
-from tests.conftest import free_port, running
+from tests.conftest import ROOT, free_port, running
 from tests.infra.unlucky import UNLUCKY
 from tests.services import shop
 from tests.services.yard import Yard
 from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.slipway.shop import Shop, made_up
 
+# One call costs the same for one record or many, so requests wait and are answered together.
+SLOW = """
+    import time
+    time.sleep(0.002)
+    return [Answer(number=each.number, model="slow") for each in model_input]
+"""
 BROKEN = "raise RuntimeError('it cannot even answer its example')"
 LOOKING_UP = '''
 """Who is it?"""
@@ -49,6 +61,43 @@ ROWS = 200
 FAILED = 8
 
 
+@dataclass(frozen=True)
+class Services:
+    """All four, running."""
+
+    zoo: Zoo
+    predict: Server
+    addresses: dict[str, str]
+    """By job."""
+
+    def exposition(self, job: str) -> str:
+        return httpx.get(f"{self.addresses[job]}/metrics", timeout=60).text
+
+    def asked(self) -> None:
+        """A little load: answers, failures, truths, features, another check of the monitor."""
+        variants(self.predict, asked=5)
+        for _ in range(3):
+            assert self.predict.ask("ill", 13).status_code == 500
+            self.predict.answer("slow")
+        self.predict.client.post("/v1/models/known/predict", json={"customer_id": 1})
+        httpx.post(f"{self.addresses['monitor']}/v1/projects/{shop.NAME}/check", timeout=60)
+
+
+@contextmanager
+def services(folder: Path) -> Iterator[Services]:
+    """All four, until the block ends."""
+    zoo = Zoo(folder / "zoo")
+    with ExitStack() as stack:
+        predict = predicting(stack, zoo)
+        addresses = {
+            "predict": predict.address,
+            "monitor": monitored(stack, zoo),
+            "trainer": trained(stack, Yard(folder / "yard")),
+            "features": freshness(stack, folder),
+        }
+        yield Services(zoo, predict, addresses)
+
+
 def predicting(stack: ExitStack, zoo: Zoo) -> Server:
     """A model server that has answered well, ill, not at all, and with two versions at once."""
     for alias in ("champion", "challenger", "shadow"):
@@ -56,9 +105,10 @@ def predicting(stack: ExitStack, zoo: Zoo) -> Server:
     policy.write(zoo.client, "well", policy.Policy(challenger=50, shadow=100))
     zoo.add("ill", UNLUCKY)
     zoo.add("broken", code(BROKEN))
+    zoo.add("slow", code(SLOW))
     zoo.add("known", LOOKING_UP, example={"input": {"orders": 1}, "output": {"orders": 1}})
     server = stack.enter_context(zoo.serving())
-    wanted = {"well", "ill", "known"}
+    wanted = {"well", "ill", "slow", "known"}
 
     def served() -> set[str]:
         return {each["name"] for each in server.client.get("/v1/models").json()["models"]}
@@ -69,8 +119,9 @@ def predicting(stack: ExitStack, zoo: Zoo) -> Server:
     until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0, 60)
     for _ in range(FAILED):
         assert server.ask("ill", 13).status_code == 500
-    # There is no online store in this home.
-    assert server.client.post("/v1/models/known/predict", json={"customer_id": 1}).is_error
+    for _ in range(3):
+        assert server.answer("slow")["predictions"]
+    look_up(server, zoo)
     return server
 
 
@@ -83,6 +134,25 @@ def variants(server: Server, *, asked: int) -> set[str]:
         truth = {"id": told["id"], "truth": {"number": 1.0}}
         assert server.client.post("/v1/feedback", json=truth).is_success
     return found
+
+
+def look_up(server: Server, zoo: Zoo) -> None:
+    """In a store that is not there, then in one that is."""
+
+    def asked() -> httpx.Response:
+        return server.client.post("/v1/models/known/predict", json={"customer_id": 1})
+
+    assert asked().status_code == 503
+    small = Shop(zoo.folder / "store")
+    small.write(made_up())
+    variables = {**os.environ, **small.environment, "PYTHONPATH": str(ROOT)}
+    variables.pop(places.REDIS, None)
+    command = [sys.executable, "-m", "slipway", "features", "materialize"]
+    done = subprocess.run(command, cwd=small.root, env=variables, capture_output=True, text=True)
+    assert (small.root / "home" / "features" / "online.db").is_file(), done.stdout + done.stderr
+    shutil.copytree(small.root / "home" / "features", zoo.home / "features", dirs_exist_ok=True)
+    # What is found is more than the model takes (422), but found.
+    until(lambda: asked().status_code != 503, 30)
 
 
 def fill_online_store(folder: Path) -> None:
@@ -154,4 +224,8 @@ def trained(stack: ExitStack, yard: Yard) -> str:
         journal.queued(run)
         journal.change(run.id, "ended", state=state, ended=time.time())
     client = stack.enter_context(yard.trainer(own_home))
+    # Of no project that is known, so that it starts nothing.
+    alert = {"status": "firing", "labels": {"project": "roses", "action": "retrain"}}
+    told = client.http.post("/v1/alerts", json={"version": "4", "alerts": [alert]})
+    assert told.is_success, told.text
     return str(client.http.base_url)

@@ -6,12 +6,8 @@ expression is followed through its labels. A matcher must match a live series as
 
 import json
 import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
@@ -21,37 +17,13 @@ from slipway.slo import configuration
 from tests.conftest import ROOT
 from tests.infra import expressions, live
 from tests.infra.telemetry import SCRAPED, Catalog, faults
-from tests.services.yard import Yard
-from tests.services.zoo import Zoo
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    folder = tmp_path_factory.mktemp("contract")
-    zoo, found = Zoo(folder / "zoo"), Catalog()
-    services: dict[str, Callable[[ExitStack], str]] = {
-        "predict": lambda stack: live.predicting(stack, zoo).address,
-        "monitor": lambda stack: live.monitored(stack, zoo),
-        "trainer": lambda stack: live.trained(stack, Yard(folder / "yard")),
-        "features": lambda stack: live.freshness(stack, folder),
-    }
-
-    def told(*jobs: str) -> list[tuple[str, str]]:
-        expositions = []
-        for job in jobs:
-            with ExitStack() as stack:
-                address = services[job](stack)
-                expositions.append((job, httpx.get(f"{address}/metrics", timeout=60).text))
-        return expositions
-
-    with ThreadPoolExecutor(2) as pool:
-        # The first two share a registry, one after the other.
-        halves = [
-            pool.submit(told, *jobs) for jobs in (("predict", "monitor"), ("trainer", "features"))
-        ]
-    for half in halves:
-        for job, exposition in half.result():
-            found.scrape(job, exposition)
+def catalog(services: live.Services) -> Catalog:
+    found = Catalog()
+    for job in services.addresses:
+        found.scrape(job, services.exposition(job))
     return found
 
 
@@ -63,8 +35,12 @@ def complaints(catalog: Catalog, found: list[expressions.Expression]) -> list[st
     own, told = Catalog(dict(catalog.series), dict(catalog.kinds)), []
     for each in found:
         wrong, labels = faults(each.text, own)
-        if each.records:
+        if wrong:
+            pass  # what is made of nothing is nothing
+        elif each.records:
             own.record(each.records, labels)
+        elif each.alert:
+            own.alarm(each.alert, labels, each.bears)
         named = set(re.findall(r"\$labels\.(\w+)", each.told))
         wrong += [f"the alert says {name}, which it has not" for name in sorted(named - labels)]
         told += [f"{each.where}: {one}" for one in wrong]

@@ -136,7 +136,7 @@ DRIFT = Row(
             "drift_effect",
             "How far fields lie from the reference",
             "Wasserstein distance in standard deviations for numbers, Jensen-Shannon distance for "
-            "categories. The ten furthest in the list's order are the first to look at.",
+            "categories.",
             unit="none",
         ),
         of_fields(
