@@ -1,31 +1,11 @@
-"""Numbers of infra/slo for thresholds, so that none is written twice; and an objective narrowed."""
-
-from dataclasses import dataclass
+"""An objective of infra/slo, of the projects alone that a dashboard's reader has chosen."""
 
 from slipway.grafana.promql import PROJECT
-from slipway.slo.objectives import Objective, promises
-
-
-@dataclass(frozen=True)
-class Promised:
-    budget: float
-    """Share of requests that may go wrong."""
-    latency_seconds: float
-    """Infinite for an objective on something else."""
-
-
-def promised(service: str, name: str) -> Promised:
-    """Raises KeyError: the service has no such objective."""
-    for promise in promises():
-        for each in promise.objectives:
-            if (promise.service, each.name) == (service, name):
-                seconds = each.latency.seconds if each.latency else float("inf")
-                return Promised(budget=each.budget, latency_seconds=seconds)
-    raise KeyError(f"infra/slo/{service}.yaml has no objective {name}")
+from slipway.slo.objectives import Objective
 
 
 def chosen(objective: Objective) -> Objective:
-    """The objective, of the projects alone that a dashboard's reader has chosen."""
+    """With the variable `project` in each of its selectors."""
     if objective.latency is not None:
         matchers = ",".join(filter(None, (PROJECT, objective.latency.matchers)))
         return objective.model_copy(

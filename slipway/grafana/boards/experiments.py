@@ -1,9 +1,9 @@
 """Two versions at once: who answers how much, and whether the new one is worse."""
 
 from slipway.grafana.dashboard import OF_PREDICT, Dashboard, Row
-from slipway.grafana.objective import promised
 from slipway.grafana.panel import Panel, Query
 from slipway.grafana.promql import CALLERS, PROJECT, failed_share, mean, quantile, rate, worst
+from slipway.slo.promised import promised
 
 REQUESTS, SECONDS = "slipway_requests_total", "slipway_request_seconds"
 BY = "project, variant, version"

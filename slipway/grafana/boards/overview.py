@@ -1,7 +1,6 @@
 """Whether the services answer, how fast, for whom, and how full they are."""
 
 from slipway.grafana.dashboard import OF_PREDICT, VERSIONS, Dashboard, Row
-from slipway.grafana.objective import promised
 from slipway.grafana.panel import Panel, Query
 from slipway.grafana.promql import (
     ASKED,
@@ -15,6 +14,7 @@ from slipway.grafana.promql import (
     rise,
     worst,
 )
+from slipway.slo.promised import promised
 
 REQUESTS, SECONDS = "slipway_requests_total", "slipway_request_seconds"
 BY = "project, version"
