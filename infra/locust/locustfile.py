@@ -5,7 +5,8 @@ own: `python -m infra.locust`, or `locust --headless --locustfile infra/locust/l
 """
 
 import sys
-from itertools import count, cycle
+from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import gevent
@@ -17,7 +18,8 @@ from infra.locust.plan import Plan, Refused
 
 PLAN = Plan.handed()
 MIX: dict[str, list[Ask]] = {}
-NUMBERS = count()
+# All users take from one pack, so that none of its requests is left out by chance.
+PACK: list[Iterator[Ask]] = []
 
 
 class Caller(FastHttpUser):
@@ -28,14 +30,13 @@ class Caller(FastHttpUser):
     connection_timeout = network_timeout = 30.0
 
     def on_start(self) -> None:
-        self.asks = cycle(shuffled(MIX, seed=next(NUMBERS)))
         self.headers = {"Content-Type": "application/json"}
         if PLAN.key:
             self.headers["X-API-Key"] = PLAN.key
 
     @task
     def ask(self) -> None:
-        one = next(self.asks)
+        one = next(PACK[0])
         with self.client.post(
             one.path, data=one.body, headers=self.headers, name=one.name, catch_response=True
         ) as answer:
@@ -54,6 +55,7 @@ def begin(environment: Environment, **_: Any) -> None:
         sys.exit("its pages would listen on all addresses; run it with --headless")
     try:
         MIX.update(asks(fetch(plan), plan))
+        PACK.append(cycle(shuffled(MIX, seed=0)))
     except (Refused, NothingToAsk, OSError) as error:
         print(f"load: {error}", file=sys.stderr)
         sys.exit(2)

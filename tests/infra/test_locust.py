@@ -63,7 +63,7 @@ def ran(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
 
 
 def load(server: Server, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    usual = ("--host", server.address, "--users", "4", "--seconds", "3", "--rate", "40")
+    usual = ("--host", server.address, "--users", "10", "--seconds", "3", "--rate", "40")
     return ran("infra.locust", *usual, "--folder", str(folder), *words)
 
 
