@@ -22,7 +22,7 @@ class Variable(Strict):
     metric: str
     """Whose label it is, a selector."""
 
-    def json(self) -> dict[str, Any]:
+    def drawn(self) -> dict[str, Any]:
         return {
             "type": "query",
             "name": self.name,
@@ -73,7 +73,7 @@ class Dashboard(Strict):
     def panels(self) -> list[Panel]:
         return [panel for row in self.rows for panel in row.panels]
 
-    def json(self) -> dict[str, Any]:
+    def drawn(self) -> dict[str, Any]:
         """As Grafana's provisioning reads it."""
         return {
             "uid": self.uid,
@@ -87,7 +87,7 @@ class Dashboard(Strict):
             "refresh": "30s",
             "time": {"from": f"now-{self.hours}h", "to": "now"},
             "timezone": "browser",
-            "templating": {"list": [SOURCE, *(each.json() for each in self.variables)]},
+            "templating": {"list": [SOURCE, *(each.drawn() for each in self.variables)]},
             "annotations": {"list": [CHANGES] if self.shows_versions else []},
             "links": [OTHERS],
             "panels": list(self._placed()),
@@ -103,7 +103,7 @@ class Dashboard(Strict):
                 if x + panel.width > COLUMNS:
                     x, y, deepest = 0, y + deepest, 0
                 number += 1
-                yield panel.json_at(number, x=x, y=y)
+                yield panel.drawn(number, x=x, y=y)
                 x, deepest = x + panel.width, max(deepest, panel.height)
             y += deepest
         yield _headline(number + 1, "What to do", y)

@@ -25,7 +25,7 @@ def dashboards() -> list[Dashboard]:
 
 def texts() -> dict[str, str]:
     """Every dashboard's JSON by file name."""
-    return {f"{each.name}.json": json.dumps(each.json(), indent=1) + "\n" for each in dashboards()}
+    return {f"{each.name}.json": json.dumps(each.drawn(), indent=1) + "\n" for each in dashboards()}
 
 
 def write(into: Path | None = None) -> list[Path]:

@@ -6,10 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Grafana's own names of them.
-Unit = Literal[
-    *("none", "short", "percentunit", "s", "dtdurations", "bytes"),
-    *("reqps", "recps", "ops", "bool_yes_no", "dateTimeFromNow"),
-]
+Quantity = Literal["none", "short", "percentunit", "s", "dtdurations", "bytes", "bool_yes_no"]
+PerSecond = Literal["reqps", "recps", "ops"]
 Kind = Literal["timeseries", "stat", "table", "heatmap", "bargauge"]
 Color = Literal["green", "yellow", "orange", "red", "blue", "text"]
 COLUMNS = 24
@@ -32,7 +30,7 @@ class Panel(Strict):
 
     title: Annotated[str, Field(min_length=3, max_length=60)]
     description: Annotated[str, Field(min_length=20)]
-    unit: Unit
+    unit: Quantity | PerSecond
     queries: Annotated[tuple[Query, ...], Field(min_length=1, max_length=8)]
     kind: Kind = "timeseries"
     width: Annotated[int, Field(ge=3, le=COLUMNS)] = 8
@@ -54,7 +52,7 @@ class Panel(Strict):
             raise ValueError(f"{self.title}: thresholds must rise, got {values}")
         return self
 
-    def json_at(self, number: int, *, x: int, y: int) -> dict[str, Any]:
+    def drawn(self, number: int, *, x: int, y: int) -> dict[str, Any]:
         """As Grafana reads it; `number` is its id in the dashboard."""
         return {
             "id": number,
@@ -71,7 +69,7 @@ class Panel(Strict):
         }
 
     def _defaults(self) -> dict[str, Any]:
-        steps = [{"color": self.base, "value": None}]
+        steps: list[dict[str, Any]] = [{"color": self.base, "value": None}]
         steps += [{"color": color, "value": value} for value, color in self.thresholds]
         bounds = {"min": self.least, "max": self.most, "decimals": self.decimals}
         told: dict[str, Any] = {

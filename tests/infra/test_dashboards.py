@@ -41,7 +41,7 @@ def name_of(value: object) -> str | None:
 
 def asking(board: Dashboard) -> list[dict[str, Any]]:
     """Its panels with queries, as Grafana reads them."""
-    return [each for each in board.json()["panels"] if each["type"] not in QUIET]
+    return [each for each in board.drawn()["panels"] if each["type"] not in QUIET]
 
 
 # Generated.
@@ -102,7 +102,7 @@ def test_a_panel_that_cannot_be_right_is_refused(change: dict[str, Any], complai
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
 def test_panels_have_ids_of_their_own_and_do_not_overlap(board: Dashboard) -> None:
-    panels = board.json()["panels"]
+    panels = board.drawn()["panels"]
     assert len({each["id"] for each in panels}) == len(panels)
     taken: dict[tuple[int, int], str] = {}
     for each in panels:
@@ -146,7 +146,7 @@ def test_links_lead_to_dashboards_and_the_runbook_to_files_and_headings() -> Non
 
 
 def test_the_runbooks_explain_every_alert() -> None:
-    told = "".join(str(board.json()["panels"][-1]["options"]) for board in DASHBOARDS)
+    told = "".join(str(board.drawn()["panels"][-1]["options"]) for board in DASHBOARDS)
     rules = [
         rule
         for file in (ROOT / "infra" / "prometheus" / "rules").glob("*.yaml")
@@ -164,7 +164,7 @@ def test_provisioning_has_the_datasource_that_dashboards_begin_with() -> None:
         "datasources"
     ]
     [variable] = [
-        each for each in DASHBOARDS[0].json()["templating"]["list"] if each["type"] == "datasource"
+        each for each in DASHBOARDS[0].drawn()["templating"]["list"] if each["type"] == "datasource"
     ]
     assert variable["current"] == {"text": source["name"], "value": source["uid"]}
     assert source["type"] == variable["query"] == "prometheus"
@@ -260,7 +260,7 @@ def test_variables_list_what_is_live_and_narrow_the_queries(
     chosen: dict[str, str] = {}
     for variable in board.variables:
         [drawn] = [
-            each for each in board.json()["templating"]["list"] if each["name"] == variable.name
+            each for each in board.drawn()["templating"]["list"] if each["name"] == variable.name
         ]
         values = prometheus.values(filled(drawn["query"]["query"], all_of(board) | chosen))
         assert values, variable.name
@@ -284,7 +284,7 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
     marked = [board for board in DASHBOARDS if board.shows_versions]
     assert marked
     for board in marked:
-        [note] = board.json()["annotations"]["list"]
+        [note] = board.drawn()["annotations"]["list"]
         expr = filled(note["expr"], all_of(board))
         assert prometheus.numbers(expr, now=time.time(), instant=False), expr
 
