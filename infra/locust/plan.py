@@ -30,9 +30,9 @@ class Plan(BaseModel):
     """Each waits for its answer, then 0.1 to 0.3 s."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 20
     """Of each of the two loads."""
-    rate: Annotated[float, Field(gt=0, le=10_000)] = 40
+    rate: Annotated[float, Field(gt=0, le=10_000)] = 20
     """Requests a second of the open loop."""
-    batch_rows: Annotated[int, Field(ge=2, le=1000)] = 16
+    batch_rows: Annotated[int, Field(ge=2, le=1000)] = 4
     """Records of a request that is a batch."""
     limits: Limits = Field(default_factory=Limits)
 

@@ -75,7 +75,7 @@ def test_every_project_is_asked_by_both_and_limits_are_met(server: Server, tmp_p
     assert "limit not met" not in done.stderr
     with (tmp_path / "users_stats.csv").open() as stream:
         rows = {row["Name"]: row for row in csv.DictReader(stream)}
-    asked = {f"{name}, {records}" for name in names for records in ("one record", "16 records")}
+    asked = {f"{name}, {records}" for name in names for records in ("one record", "4 records")}
     assert rows.keys() - {"Aggregated"} == asked
     assert rows["Aggregated"]["Failure Count"] == "0"
     assert "<html" in (tmp_path / "users.html").read_text()
@@ -85,7 +85,7 @@ def test_every_project_is_asked_by_both_and_limits_are_met(server: Server, tmp_p
     for name in names:
         answered = server.metric(f'slipway_rows_total project="{name}"') - before[name]
         by_users = sum(
-            int(rows[each]["Request Count"]) * (1 if each.endswith("one record") else 16)
+            int(rows[each]["Request Count"]) * (1 if each.endswith("one record") else 4)
             for each in asked
             if each.startswith(name)
         )
