@@ -14,11 +14,13 @@ from pydantic import ValidationError
 
 from slipway import home
 from slipway.debian import binary
-from slipway.grafana import generated
+from slipway.grafana import commands, generated
+from slipway.grafana.boards import features, training
 from slipway.grafana.dashboard import Dashboard, Row, Variable
 from slipway.grafana.panel import Panel, Query
 from slipway.slo import configuration
 from slipway.slo.generated import dump
+from slipway.slo.objectives import read
 from tests.conftest import ROOT, free_port, running
 from tests.infra import live
 from tests.infra.grafana import ALL, Prometheus, filled, several
@@ -65,6 +67,18 @@ def test_a_dashboard_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Pat
     ]
     generated.write(tmp_path)
     assert generated.differences(tmp_path) == []
+
+
+def test_the_commands_write_and_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generated, "folder", lambda: tmp_path)
+    with pytest.raises(commands.Fault, match="6 dashboards are not current"):
+        commands.check()
+    assert "overview.json is missing" in capsys.readouterr().out
+    generated.write()
+    commands.check()
+    assert "6 dashboards checked, all current" in capsys.readouterr().out
 
 
 def test_the_six_are_there() -> None:
@@ -188,6 +202,31 @@ def test_grafana_has_no_default_password_and_calls_nobody() -> None:
     for name in ("reporting_enabled", "check_for_updates", "check_for_plugin_updates"):
         assert settings["analytics"][name] == "false"
     assert settings["news"]["news_feed_enabled"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("service", "alert", "number"),
+    [
+        ("features", "FeaturesStale", features.STALE),
+        ("trainer", "TrainingStuck", training.STUCK),
+    ],
+)
+def test_a_line_that_is_drawn_is_where_the_alert_fires(
+    service: str, alert: str, number: int
+) -> None:
+    promise = read(ROOT / "infra" / "slo" / f"{service}.yaml")
+    [rule] = [each for each in promise.alerts if each.name == alert]
+    assert rule.expr.strip().endswith(f"> {number}")
+
+
+def test_lines_of_objectives_move_with_them() -> None:
+    drawn = {panel.title: panel.thresholds for _, panel in PANELS}
+    [availability, latency] = read(ROOT / "infra" / "slo" / "predict.yaml").objectives
+    assert latency.latency is not None
+    assert drawn["Median and 99th percentile by version"] == ((latency.latency.seconds, "red"),)
+    assert drawn["Failed share by project"] == ((availability.budget, "red"),)
+    factors = sorted(burn.factor for burn in availability.burns)
+    assert [value for value, _ in drawn["Burn rate: availability"]] == factors
 
 
 # Live.

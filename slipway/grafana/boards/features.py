@@ -111,6 +111,7 @@ ASKED = Row(
             ),
             thresholds=((0.2, "red"),),
             width=12,
+            leads="overview",
         ),
     ),
 )

@@ -111,6 +111,7 @@ TRAFFIC = Row(
             ),
             thresholds=((1, "red"),),
             most=1,
+            leads="experiments",
         ),
     ),
 )

@@ -25,6 +25,7 @@ ALARMS = Row(
             ),
             thresholds=((1, "red"),),
             height=5,
+            leads="training",
         ),
         Panel(
             title="Performance alarm",
@@ -40,6 +41,7 @@ ALARMS = Row(
             ),
             thresholds=((1, "red"),),
             height=5,
+            leads="training",
         ),
         Panel(
             title="Since the last check",

@@ -5,6 +5,8 @@ from slipway.grafana.panel import Panel, Query
 from slipway.grafana.promql import PROJECT, mean, rate, worst
 
 EACH = "{{project}}"
+# The alert TrainingStuck fires beyond.
+STUCK = 1800
 RUNS = Row(
     title="Training runs",
     panels=(
@@ -98,7 +100,7 @@ RUNS = Row(
                     legend=f"{EACH} without progress",
                 ),
             ),
-            thresholds=((1800, "red"),),
+            thresholds=((STUCK, "red"),),
         ),
     ),
 )
