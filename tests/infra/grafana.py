@@ -43,14 +43,20 @@ class Prometheus:
         assert found, query
         return self._got(f"label/{found[2]}/values", **{"match[]": found[1]})
 
-    def numbers(self, expr: str, *, now: float, instant: bool) -> list[float]:
-        """What comes back, without gaps and not-a-numbers."""
+    def series(
+        self, expr: str, *, now: float, instant: bool
+    ) -> list[tuple[dict[str, str], list[float]]]:
+        """Labels and numbers of what comes back, without gaps and not-a-numbers."""
         if instant:
-            series = self._got("query", query=expr, time=now)["result"]
-            told = [each["value"] for each in series]
+            result = self._got("query", query=expr, time=now)["result"]
+            told = [(each["metric"], [each["value"]]) for each in result]
         else:
             span = {"start": self.began, "end": now, "step": 1}
-            series = self._got("query_range", query=expr, **span)["result"]
-            told = [each for one in series for each in one["values"]]
-        numbers = [float(value) for _, value in told]
-        return [each for each in numbers if not math.isnan(each)]
+            result = self._got("query_range", query=expr, **span)["result"]
+            told = [(each["metric"], each["values"]) for each in result]
+        found = [(labels, [float(value) for _, value in values]) for labels, values in told]
+        return [
+            (labels, kept)
+            for labels, numbers in found
+            if (kept := [each for each in numbers if not math.isnan(each)])
+        ]

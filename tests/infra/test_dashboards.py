@@ -274,7 +274,7 @@ def answered(prometheus: Prometheus, board: Dashboard, panel: dict[str, Any]) ->
     return [
         target["expr"]
         for target in panel["targets"]
-        if not prometheus.numbers(
+        if not prometheus.series(
             filled(target["expr"], all_of(board)), now=time.time(), instant=target["instant"]
         )
     ]
@@ -290,6 +290,19 @@ def test_every_query_brings_data(
         assert time.monotonic() < deadline, empty
         services.asked()
         time.sleep(0.5)
+
+
+@pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
+def test_legends_name_labels_that_come_back(board: Dashboard, prometheus: Prometheus) -> None:
+    named = 0
+    for each in asking(board):
+        for target in each["targets"]:
+            wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            expr = filled(target["expr"], all_of(board))
+            for labels, _ in prometheus.series(expr, now=time.time(), instant=target["instant"]):
+                assert wanted <= labels.keys(), (each["title"], target["legendFormat"])
+                named += len(wanted)
+    assert named
 
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
@@ -312,7 +325,7 @@ def test_variables_list_what_is_live_and_narrow_the_queries(
             if "$project" not in target["expr"] and "$view" not in target["expr"]:
                 continue
             narrowed += 1
-            told = prometheus.numbers(
+            told = prometheus.series(
                 filled(target["expr"], nobody), now=time.time(), instant=target["instant"]
             )
             assert told == [], (each["title"], target["expr"])
@@ -325,7 +338,7 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
     for board in marked:
         [note] = board.drawn()["annotations"]["list"]
         expr = filled(note["expr"], all_of(board))
-        assert prometheus.numbers(expr, now=time.time(), instant=False), expr
+        assert prometheus.series(expr, now=time.time(), instant=False), expr
 
 
 def test_an_empty_panel_would_be_found(prometheus: Prometheus) -> None:
