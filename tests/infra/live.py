@@ -224,8 +224,8 @@ def trained(stack: ExitStack, yard: Yard) -> str:
         journal.queued(run)
         journal.change(run.id, "ended", state=state, ended=time.time())
     client = stack.enter_context(yard.trainer(own_home))
-    # Of no project that is known, so that it starts nothing.
-    alert = {"status": "firing", "labels": {"project": "roses", "action": "retrain"}}
+    # What training cannot cure, so that it starts nothing.
+    alert = {"status": "firing", "labels": {"project": "petals", "action": "page"}}
     told = client.http.post("/v1/alerts", json={"version": "4", "alerts": [alert]})
     assert told.is_success, told.text
     return str(client.http.base_url)

@@ -294,15 +294,13 @@ def test_every_query_brings_data(
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
 def test_legends_name_labels_that_come_back(board: Dashboard, prometheus: Prometheus) -> None:
-    named = 0
+    """Of some series: a request that no version took has none."""
     for each in asking(board):
         for target in each["targets"]:
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
             expr = filled(target["expr"], all_of(board))
-            for labels, _ in prometheus.series(expr, now=time.time(), instant=target["instant"]):
-                assert wanted <= labels.keys(), (each["title"], target["legendFormat"])
-                named += len(wanted)
-    assert named
+            found = prometheus.series(expr, now=time.time(), instant=target["instant"])
+            assert any(wanted <= labels.keys() for labels, _ in found), (each["title"], wanted)
 
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
