@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK := True
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-compose drill check repro readme bench lock
+.PHONY: help env up down test test-compose drill check repro readme bench load lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ readme: env ## write the last runs' figures and pictures into the READMEs
 
 bench: env ## measure the model server beside others; an idle machine, 15 minutes
 	@$(BIN)/python -m benchmarks
+
+load: env ## load what `make up` started, and hold it to limits; under a minute
+	@$(BIN)/python -m infra.locust
 
 lock: ## resolve pyproject.toml into the locks again
 	@$(PYTHON) infra/environment/environment.py lock

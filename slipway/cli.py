@@ -11,6 +11,7 @@ from slipway import home
 from slipway.access import commands as keys
 from slipway.cluster import commands as cluster
 from slipway.features import commands as features
+from slipway.grafana import commands as grafana
 from slipway.policy import commands as policies
 from slipway.retraining import commands as runs
 from slipway.rollout import commands as rollouts
@@ -26,6 +27,7 @@ ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
 app.add_typer(features.app, name="features")
+app.add_typer(grafana.app, name="grafana")
 app.add_typer(cluster.app, name="k8s")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")

@@ -5,9 +5,11 @@ from typing import Any
 
 import yaml
 
-from slipway import home
+from slipway import committed, home
 from slipway.slo.objectives import promises
 from slipway.slo.rules import rules
+
+PATTERN = "*.yaml"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -47,27 +49,15 @@ def texts(place: Path | None = None) -> dict[str, str]:
 
 def write(place: Path | None = None, into: Path | None = None) -> list[Path]:
     """Write the rule files; those of services without a promise go."""
-    target = into or folder()
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = texts(place)
-    for old in target.glob("*.yaml"):
-        if old.name not in wanted:
-            old.unlink()
-    for name, text in wanted.items():
-        (target / name).write_text(text)
-    return [target / name for name in wanted]
+    return committed.write(texts(place), into or folder(), pattern=PATTERN)
 
 
 def differences(place: Path | None = None, into: Path | None = None) -> list[str]:
     """A line for each rule file that is not what the promises give."""
-    target = into or folder()
-    wanted = texts(place)
-    found = {file.name: file.read_text() for file in target.glob("*.yaml")}
-    missing = [f"{target / name} is missing" for name in wanted.keys() - found.keys()]
-    left = [f"{target / name} belongs to no service" for name in found.keys() - wanted.keys()]
-    stale = [
-        f"{target / name} differs from what its objectives give"
-        for name in wanted.keys() & found.keys()
-        if wanted[name] != found[name]
-    ]
-    return sorted(missing + left + stale)
+    return committed.differences(
+        texts(place),
+        into or folder(),
+        pattern=PATTERN,
+        owner="service",
+        sources="its objectives",
+    )

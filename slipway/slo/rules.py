@@ -37,7 +37,7 @@ def ratio(objective: Objective, window: Duration) -> str:
     """The share of requests that went wrong, 0 without errors; no series without requests."""
     total = _total(objective, "rate", window)
     # A counter of errors is born with the first of them: until then there is none to divide.
-    errors = f"{_errors(objective, 'rate', window)} or {total} * 0"
+    errors = f"{failed(objective, 'rate', window)} or {total} * 0"
     return f"({errors})\n  / ({total} > 0)"
 
 
@@ -50,7 +50,8 @@ def _total(objective: Objective, function: str, window: Duration) -> str:
     return f"{BY} ({function}({selector}[{window}]))"
 
 
-def _errors(objective: Objective, function: str, window: Duration) -> str:
+def failed(objective: Objective, function: str, window: Duration) -> str:
+    """The requests that went wrong; `function` is `rate` or `increase`."""
     if objective.latency is None:
         assert objective.ratio is not None
         return f"{BY} ({function}({objective.ratio.errors}[{window}]))"
@@ -72,11 +73,10 @@ def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, 
     conditions = [
         f"{recording(promise, objective, burn.long)} {over}",
         f"{recording(promise, objective, burn.short)} {over}",
-        f"{_errors(objective, 'increase', burn.long)} >= {objective.least_errors}",
+        f"{failed(objective, 'increase', burn.long)} >= {objective.least_errors}",
     ]
-    name = "".join(word.capitalize() for word in (promise.service, *objective.name.split("_")))
     return {
-        "alert": f"{name}Burn",
+        "alert": burn_name(promise, objective),
         "expr": "\n  and ".join(conditions),
         "labels": {
             "service": promise.service,
@@ -85,6 +85,12 @@ def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, 
         },
         "annotations": {"summary": _summary(objective, burn)},
     }
+
+
+def burn_name(promise: Promise, objective: Objective) -> str:
+    """Of the alerts, one a burn, which differ by their label `window`."""
+    words = (promise.service, *objective.name.split("_"))
+    return "".join(word.capitalize() for word in words) + "Burn"
 
 
 def _summary(objective: Objective, burn: Burn) -> str:

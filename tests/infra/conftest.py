@@ -1,7 +1,8 @@
-"""Every kustomization of `k8s/`, rendered once."""
+"""What several tests here share: every kustomization rendered, and the services running, once."""
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from slipway.cluster import secrets
 from tests.conftest import ROOT
+from tests.infra import live
 from tests.infra.manifests import Document, render
 
 K8S = ROOT / "k8s"
@@ -46,3 +48,10 @@ def rendered(k8s: Path) -> Rendered:
             (folder / "kustomization.yaml").write_text(yaml.safe_dump(tried))
         found[place] = render(folder)
     return found
+
+
+@pytest.fixture(scope="package")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Services]:
+    """Starting all four takes over a minute."""
+    with live.services(tmp_path_factory.mktemp("live")) as running:
+        yield running

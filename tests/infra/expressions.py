@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ class Expression:
     """What an alert says, with the labels that it names."""
     adds: frozenset[str] = frozenset()
     """Labels that the series have where it is asked, beside those that are exported."""
+    alert: str | None = None
+    """The name of the alert that it raises."""
+    bears: dict[str, str] = field(default_factory=dict)
+    """The labels that the alert is given."""
 
 
 def in_rules(file: Path) -> Iterator[Expression]:
@@ -33,7 +37,14 @@ def _in_groups(file: Path, groups: list[dict[str, Any]]) -> Iterator[Expression]
         for rule in group["rules"]:
             name = rule.get("record") or rule["alert"]
             told = " ".join(rule.get("annotations", {}).values())
-            yield Expression(f"{file.name}: {name}", rule["expr"], rule.get("record"), told)
+            yield Expression(
+                f"{file.name}: {name}",
+                rule["expr"],
+                rule.get("record"),
+                told,
+                rule.get("alert"),
+                rule.get("labels", {}),
+            )
 
 
 def in_dashboard(file: Path) -> Iterator[Expression]:

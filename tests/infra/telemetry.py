@@ -51,6 +51,12 @@ class Catalog:
         self.series[name] = [dict.fromkeys(labels, ANYTHING)]
         self.kinds[name] = "gauge"
 
+    def alarm(self, name: str, labels: frozenset[str], own: dict[str, str]) -> None:
+        """Prometheus tells of an alert that is pending or fires, with its labels."""
+        series = dict.fromkeys((*labels, "alertstate"), ANYTHING)
+        self.series.setdefault("ALERTS", []).append({**series, **own, "alertname": name})
+        self.kinds["ALERTS"] = "gauge"
+
 
 @dataclass
 class Reader:

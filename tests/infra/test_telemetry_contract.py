@@ -6,178 +6,24 @@ expression is followed through its labels. A matcher must match a live series as
 
 import json
 import re
-import sqlite3
-import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
 from services import metrics_page
-from services.trainer.journal import Journal
-from services.trainer.run import Request, Run, State
 from slipway import home
-from slipway.features import definitions, places
-from slipway.features.marks import Mark, SqliteMarks
 from slipway.slo import configuration
-from tests.conftest import ROOT, free_port, running
-from tests.infra import expressions
+from tests.conftest import ROOT
+from tests.infra import expressions, live
 from tests.infra.telemetry import SCRAPED, Catalog, faults
-from tests.infra.unlucky import UNLUCKY
-from tests.services import shop
-from tests.services.yard import Yard
-from tests.services.zoo import Zoo, code, echo, until
-
-BROKEN = "raise RuntimeError('it cannot even answer its example')"
-LOOKING_UP = '''
-"""Who is it?"""
-
-from slipway.contract import Lookup, Model, Record, publish
-
-
-class Customer(Record):
-    orders: int
-
-
-class Told(Record):
-    orders: int
-
-
-class Known(Model):
-    looked_up = Lookup(entity="customer_id", service="repurchase")
-
-    def predict(self, model_input: list[Customer]) -> list[Told]:
-        return [Told(orders=each.orders) for each in model_input]
-
-
-publish(Known())
-'''
-ROWS = 200
-
-
-def predicting(stack: ExitStack, zoo: Zoo) -> str:
-    """The model server's exposition, once it has answered well, ill, and not at all."""
-    zoo.add("well", echo("well"))
-    zoo.add("ill", UNLUCKY)
-    zoo.add("broken", code(BROKEN))
-    zoo.add("known", LOOKING_UP, example={"input": {"orders": 1}, "output": {"orders": 1}})
-    server = stack.enter_context(zoo.serving())
-    wanted = {"well", "ill", "known"}
-
-    def served() -> set[str]:
-        return {each["name"] for each in server.client.get("/v1/models").json()["models"]}
-
-    until(lambda: wanted <= served(), 120)
-    until(lambda: server.metric('slipway_model_faults project="broken"') == 1, 120)
-    assert server.ask("well").status_code == 200
-    assert server.ask("ill", 13).status_code == 500
-    # There is no online store in this home.
-    assert server.client.post("/v1/models/known/predict", json={"customer_id": 1}).is_error
-    return server.client.get("/metrics").text
-
-
-def fill_online_store(folder: Path) -> None:
-    """Marks of every view, as materializing leaves them."""
-    file = places.online_file(folder)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    with closing(sqlite3.connect(file)) as connection:
-        for view in definitions.load().views:
-            SqliteMarks(connection).write(Mark(view, "abc", now, now, 3, now))
-
-
-def freshness(stack: ExitStack, folder: Path) -> str:
-    """What is told of a filled online store."""
-    fill_online_store(folder / "features")
-    address = f"http://{home.LOOPBACK}:{free_port()}/metrics"
-    env = {
-        "SLIPWAY_HOME": str(folder),
-        "SLIPWAY_FEATURES_PORT": address.rpartition(":")[2].removesuffix("/metrics"),
-    }
-    command = (sys.executable, "-m", "services.features")
-    stack.enter_context(running(*command, env=env, log=folder / "features.log", ready=address))
-    return httpx.get(address, timeout=60).text
-
-
-def monitored(stack: ExitStack, zoo: Zoo) -> str:
-    """The monitor's exposition, once it has judged a project and found one without reference."""
-    shop.register(zoo, shop.reference_rows(ROWS))
-    shop.write_segment(
-        zoo.home / "predictions", shop.traffic(ROWS, seed=1), segment=901, at=time.time() - 5
-    )
-    address = f"http://{home.LOOPBACK}:{free_port()}"
-    env = {
-        "SLIPWAY_HOME": str(zoo.home),
-        "MLFLOW_TRACKING_URI": zoo.uri,
-        "SLIPWAY_MONITOR_PORT": address.rpartition(":")[2],
-        "SLIPWAY_MONITOR_REPORTS": "0",
-        "SLIPWAY_MONITOR_MATURITY_SECONDS": "0",
-    }
-    log = zoo.folder / "monitor.log"
-    command = (sys.executable, "-m", "services.monitor")
-    stack.enter_context(running(*command, env=env, log=log, ready=f"{address}/v1/live"))
-    client = stack.enter_context(httpx.Client(base_url=address, timeout=60))
-    outcomes = {shop.NAME: "judged", "well": "no_reference"}
-
-    def checked() -> bool:
-        told = [client.post(f"/v1/projects/{name}/check") for name in outcomes]
-        found = [each.json().get("outcome") for each in told if each.is_success]
-        return found == list(outcomes.values())
-
-    until(checked, 120)
-    return client.get("/metrics").text
-
-
-def trained(stack: ExitStack, yard: Yard) -> str:
-    """The trainer's exposition; of the runs in its journal one failed and one succeeded."""
-    own_home = yard.home("trainer")
-    journal = Journal(own_home / "trainer")
-    for number, state in enumerate((State.FAILED, State.SUCCEEDED)):
-        run = Run(
-            request=Request(project="flowers", reason="a test"),
-            id=f"20260101T00000{number}-abcdef",
-            trigger="request",
-            actor="test",
-            requested=time.time(),
-        )
-        journal.queued(run)
-        journal.change(run.id, "ended", state=state, ended=time.time())
-    client = stack.enter_context(yard.trainer(own_home))
-    return client.http.get("/metrics").text
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    folder = tmp_path_factory.mktemp("contract")
-    zoo, found = Zoo(folder / "zoo"), Catalog()
-    services: dict[str, Callable[[ExitStack], str]] = {
-        "predict": lambda stack: predicting(stack, zoo),
-        "monitor": lambda stack: monitored(stack, zoo),
-        "trainer": lambda stack: trained(stack, Yard(folder / "yard")),
-        "features": lambda stack: freshness(stack, folder),
-    }
-
-    def told(*jobs: str) -> list[tuple[str, str]]:
-        expositions = []
-        for job in jobs:
-            with ExitStack() as stack:
-                expositions.append((job, services[job](stack)))
-        return expositions
-
-    with ThreadPoolExecutor(2) as pool:
-        # The first two share a registry, one after the other.
-        halves = [
-            pool.submit(told, *jobs) for jobs in (("predict", "monitor"), ("trainer", "features"))
-        ]
-    for half in halves:
-        for job, exposition in half.result():
-            found.scrape(job, exposition)
+def catalog(services: live.Services) -> Catalog:
+    found = Catalog()
+    for job in services.addresses:
+        found.scrape(job, services.exposition(job))
     return found
 
 
@@ -189,8 +35,12 @@ def complaints(catalog: Catalog, found: list[expressions.Expression]) -> list[st
     own, told = Catalog(dict(catalog.series), dict(catalog.kinds)), []
     for each in found:
         wrong, labels = faults(each.text, own.labelled(each.adds))
-        if each.records:
+        if wrong:
+            pass  # what is made of nothing is nothing
+        elif each.records:
             own.record(each.records, labels)
+        elif each.alert:
+            own.alarm(each.alert, labels, each.bears)
         named = set(re.findall(r"\$labels\.(\w+)", each.told))
         wrong += [f"the alert says {name}, which it has not" for name in sorted(named - labels)]
         told += [f"{each.where}: {one}" for one in wrong]

@@ -1,0 +1,66 @@
+"""What is asked of whom, for how long; handed to Locust's process in one variable."""
+
+import ipaddress
+import os
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from infra.locust.limits import Limits
+from slipway import home
+
+VARIABLE = "SLIPWAY_LOAD_PLAN"
+ALLOWED = "SLIPWAY_LOAD_ANYWHERE"
+
+
+class Refused(Exception):
+    """The server is not on this machine, or not a plain http address; the message says which."""
+
+
+class Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default_factory=lambda: f"http://{home.LOOPBACK}:{home.port('predict')}")
+    anywhere: bool = False
+    """Another machine's server may be loaded."""
+    key: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
+    """An API key of scope `predict`, where the server wants one."""
+    users: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Each waits for its answer, then 0.1 to 0.3 s."""
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 20
+    """Of each of the two loads."""
+    rate: Annotated[float, Field(gt=0, le=10_000)] = 20
+    """Requests a second of the open loop."""
+    batch_rows: Annotated[int, Field(ge=2, le=1000)] = 4
+    """Records of a request that is a batch."""
+    limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("host")
+    @classmethod
+    def _without_slash(cls, host: str) -> str:
+        return host.rstrip("/")
+
+    def check(self) -> None:
+        """Raises Refused."""
+        place = urlsplit(self.host)
+        # The generator of the open loop speaks no TLS.
+        if place.scheme != "http" or not place.hostname or place.path:
+            raise Refused(f"the server must read http://HOST:PORT, got {self.host!r}")
+        if not self.anywhere and not on_loopback(place.hostname):
+            raise Refused(
+                f"{place.hostname} is not this machine, and load on a server that is not yours is "
+                f"an attack; if it is yours: {ALLOWED}=1"
+            )
+
+    @classmethod
+    def handed(cls) -> "Plan":
+        """As the process that started this one gave it; the default without."""
+        return cls.model_validate_json(os.environ.get(VARIABLE, "{}"))
+
+
+def on_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

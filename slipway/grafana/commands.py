@@ -1,0 +1,35 @@
+"""`slipway grafana`: the dashboards in `infra/grafana`, from the code."""
+
+import typer
+
+from slipway import home
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+
+class Fault(Exception):
+    """Ends the command with one message and no traceback."""
+
+
+@app.command()
+def generate() -> None:
+    """Write the dashboards."""
+    from slipway.grafana.generated import write
+
+    for file in write():
+        typer.echo(f"{file.relative_to(home.root())} written")
+
+
+@app.command()
+def check() -> None:
+    """Say which dashboards differ from what the code gives."""
+    from slipway.grafana.generated import dashboards, differences
+
+    found = differences()
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise Fault(
+            f"{len(found)} dashboards are not current; write them: slipway grafana generate"
+        )
+    typer.echo(f"{len(dashboards())} dashboards checked, all current")

@@ -1,0 +1,39 @@
+"""What a dashboard says in words: its services' alerts, and which files to read."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from slipway.slo.objectives import Promise, promises
+from slipway.slo.rules import burn_name
+
+
+def runbook(services: Sequence[str], reading: Sequence[str]) -> str:
+    """Markdown.
+
+    Raises:
+        KeyError: a service has no promise in infra/slo.
+    """
+    known = {each.service: each for each in promises()}
+    rows = [row for name in services for row in _rows(known[name])]
+    files = [f"- `{each}`" for each in reading]
+    table = ["| alert | severity | says |", "| --- | --- | --- |", *rows]
+    return "\n".join([*table, "", "Read on in the repository:", "", *files, ""])
+
+
+def _rows(promise: Promise) -> Iterator[str]:
+    for objective in promise.objectives:
+        for burn in objective.burns:
+            told = (
+                f"the budget of {100 * objective.budget:g}% burns {burn.factor:g} times too fast, "
+                f"over {burn.long} and over {burn.short}"
+            )
+            yield f"| {burn_name(promise, objective)} | {burn.severity} | {told} |"
+    for alert in promise.alerts:
+        told = _plain(alert.summary) + ("; training again can cure it" if alert.retrain else "")
+        yield f"| {alert.name} | {alert.severity} | {told} |"
+
+
+def _plain(summary: str) -> str:
+    """What Prometheus fills in, in capitals."""
+    labels = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: found[1].upper(), summary)
+    return re.sub(r"{{ \$value[^}]*}}", "N", labels)
