@@ -40,10 +40,10 @@ def _in_groups(file: Path, groups: list[dict[str, Any]]) -> Iterator[Expression]
             yield Expression(
                 f"{file.name}: {name}",
                 rule["expr"],
-                rule.get("record"),
-                told,
-                rule.get("alert"),
-                rule.get("labels", {}),
+                records=rule.get("record"),
+                told=told,
+                alert=rule.get("alert"),
+                bears=rule.get("labels", {}),
             )
 
 
