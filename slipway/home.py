@@ -1,5 +1,6 @@
 """Where Slipway keeps what it makes, and the ports it listens on; each moved by a variable."""
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def silence_telemetry() -> None:
     os.environ.update(TELEMETRY_OFF)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def on_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def root() -> Path:

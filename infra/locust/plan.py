@@ -1,6 +1,5 @@
 """What is asked of whom, for how long; handed to Locust's process in one variable."""
 
-import ipaddress
 import os
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -47,7 +46,7 @@ class Plan(BaseModel):
         # The generator of the open loop speaks no TLS.
         if place.scheme != "http" or not place.hostname or place.path:
             raise Refused(f"the server must read http://HOST:PORT, got {self.host!r}")
-        if not self.anywhere and not on_loopback(place.hostname):
+        if not self.anywhere and not home.on_loopback(place.hostname):
             raise Refused(
                 f"{place.hostname} is not this machine, and load on a server that is not yours is "
                 f"an attack; if it is yours: {ALLOWED}=1"
@@ -57,10 +56,3 @@ class Plan(BaseModel):
     def handed(cls) -> "Plan":
         """As the process that started this one gave it; the default without."""
         return cls.model_validate_json(os.environ.get(VARIABLE, "{}"))
-
-
-def on_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,6 +1,5 @@
 """Who may ask what: API keys, their scopes and their rates."""
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 
 from services.settings import Settings
@@ -34,7 +33,7 @@ class Guard:
         """
         self.keyring = Keyring(keys_file())
         self.limiter = Limiter(home.home())
-        self.open = on_loopback(settings.host) and not settings.require_keys
+        self.open = home.on_loopback(settings.host) and not settings.require_keys
         self.closed = frozenset(closed)
         self.on_refusal = on_refusal
 
@@ -78,16 +77,9 @@ def named(key: Key | None) -> str:
     return f"key {key.id} ({key.name})" if key else "anybody on loopback"
 
 
-def on_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def ensure_guarded(settings: Settings, scope: Scope) -> None:
     """Raises Unguarded: an address for others to reach, and no key to let them in."""
-    if not on_loopback(settings.host) and not Keyring(keys_file()).valid():
+    if not home.on_loopback(settings.host) and not Keyring(keys_file()).valid():
         raise Unguarded(
             f"{settings.host} can be reached from other machines and there is no API key: make "
             f"one with `slipway keys create NAME --scope {scope}`, or listen on {home.LOOPBACK}"
