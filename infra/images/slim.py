@@ -17,7 +17,6 @@ PARTS = (
     "pyarrow/include",  # headers for compilers
     "pyarrow/src",
     "pyarrow/*flight*",  # Arrow's own remote protocol, 31 MB
-    "pyarrow/*substrait*",
     "onnxruntime/quantization",
     "onnxruntime/tools",
     "onnxruntime/transformers",
@@ -44,10 +43,9 @@ def remove_package(site: Path, name: str) -> None:
         files = [site / row[0] for row in csv.reader(stream)]
     for file in files:
         remove(file)
-    for folder in {file.parent for file in files}:
-        if folder.name == "__pycache__":
-            remove(folder)
-    remove(found[0])
+    # An empty folder that was left would still be a package to Python.
+    for top in {file.relative_to(site).parts[0] for file in files} - {".."}:
+        remove(site / top)
 
 
 def remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor hands a worker: descriptors, each named by a variable."""
+"""What the supervisor hands a worker, each by a variable: descriptors, and who it is itself."""
 
 import os
 
@@ -8,9 +8,11 @@ BEAT = "SLIPWAY_WORKER_BEAT"
 """The page for the heartbeat."""
 READY = "SLIPWAY_WORKER_READY"
 """A pipe, for one byte as soon as models are there to answer."""
+PARENT = "SLIPWAY_WORKER_PARENT"
+"""The supervisor's process number; in a container it is 1, as that of whoever takes up orphans."""
 
 
 def inherited(variable: str) -> int | None:
-    """The descriptor; None in a process that no supervisor started."""
+    """The number in it; None in a process that no supervisor started."""
     value = os.environ.get(variable)
     return int(value) if value else None

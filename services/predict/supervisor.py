@@ -23,7 +23,7 @@ from prometheus_client import Counter
 from prometheus_client.multiprocess import mark_process_dead
 
 from services.predict import watch
-from services.predict.handover import BEAT, LISTEN, READY
+from services.predict.handover import BEAT, LISTEN, PARENT, READY
 from services.predict.settings import Settings
 from services.web import logs
 from services.web.guard import Unguarded, ensure_guarded
@@ -128,7 +128,11 @@ class Supervisor:
             }
             process = subprocess.Popen(
                 [sys.executable, "-m", "services.predict.worker"],
-                env={**os.environ, **{name: str(number) for name, number in handed.items()}},
+                env={
+                    **os.environ,
+                    **{name: str(number) for name, number in handed.items()},
+                    PARENT: str(os.getpid()),
+                },
                 pass_fds=tuple(handed.values()),
                 stdin=subprocess.DEVNULL,
             )

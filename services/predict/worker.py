@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from services.predict.handover import BEAT, LISTEN, READY, inherited
+from services.predict.handover import BEAT, LISTEN, PARENT, READY, inherited
 from services.predict.protocol import IDLE_SECONDS, Protocol, Short
 from services.predict.settings import Settings
 from services.web import logs
@@ -103,7 +103,9 @@ def _end_with_parent() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() == 1 and LISTEN in os.environ:
+    # It may have ended before that was said.
+    parent = inherited(PARENT)
+    if parent is not None and os.getppid() != parent:
         sys.exit(0)
 
 
