@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from slipway import home
 
@@ -11,35 +12,16 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from services.monitor.settings import Settings  # noqa: E402
-from services.web import logs  # noqa: E402
-from services.web.guard import Unguarded, ensure_guarded  # noqa: E402
+from services.web.process import serve  # noqa: E402
 from slipway.access.scopes import Scope  # noqa: E402
 
 
-def main() -> int:
-    """Serve until told to stop."""
-    try:
-        settings = Settings.from_environment()
-        port = home.port("monitor")
-        ensure_guarded(settings, Scope.METRICS)
-    except (ValueError, Unguarded) as error:
-        print(f"monitor: {error}", file=sys.stderr)
-        return 2
-    import uvicorn
+def create(settings: Settings) -> Any:
+    # Imported once the settings are known to be right: Evidently takes seconds.
+    from services.monitor import app
 
-    from services.monitor.app import create
-
-    logs.configure(settings)
-    uvicorn.run(
-        create(settings),
-        host=settings.host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    return 0
+    return app.create(settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve("monitor", Settings, scope=Scope.METRICS, create=create))

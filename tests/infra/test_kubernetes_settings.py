@@ -15,10 +15,10 @@ from services.monitor import app as monitor_app
 from services.monitor.settings import Settings as MonitorSettings
 from services.predict import app as predict_app
 from services.predict.settings import Settings as PredictSettings
-from services.trainer import __main__ as trainer_main
 from services.trainer import app as trainer_app
 from services.trainer.settings import Settings as TrainerSettings
 from services.trainer.trainer import Trainer
+from services.web import process
 from slipway import home
 from tests.conftest import ROOT
 from tests.infra.conftest import OVERLAYS, Rendered, everywhere
@@ -202,9 +202,9 @@ def test_a_pod_is_given_the_time_that_its_service_takes_to_end(
                 own = PredictSettings.from_environment().drain_seconds + 5 + 10
                 assert before["seconds"] >= 5, "balancers go on sending for a while"
             case "trainer":
-                own = trainer_main.STOP_SECONDS + TrainerSettings.from_environment().end_seconds
+                own = process.STOP_SECONDS + TrainerSettings.from_environment().end_seconds
             case _:
-                own = 5
+                own = process.STOP_SECONDS
         needed[service] = own + before["seconds"]
         assert pod.spec["terminationGracePeriodSeconds"] >= needed[service], pod.where
     assert needed.keys() == IMAGES.keys()
