@@ -23,5 +23,10 @@ def create(settings: Settings) -> Any:
     return app.create(settings)
 
 
+def main() -> int:
+    """Serve until told to stop; 1 if it cannot start."""
+    return serve("monitor", Settings, scope=Scope.METRICS, create=create)
+
+
 if __name__ == "__main__":
-    sys.exit(serve("monitor", Settings, scope=Scope.METRICS, create=create))
+    sys.exit(main())

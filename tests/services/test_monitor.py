@@ -243,7 +243,7 @@ def test_wrong_settings_are_told_by_name(
     from services.monitor.__main__ import main
 
     monkeypatch.setenv(f"SLIPWAY_MONITOR_{name}", value)
-    assert main() == 2
+    assert main() == 1
     assert said in capfd.readouterr().err
 
 
