@@ -20,13 +20,13 @@ def replace_text(file: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
-        _sync(file.parent)
+        sync_folder(file.parent)
     finally:
         new.unlink(missing_ok=True)
         _sweep(file)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A file's new name is on disk only with its folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,6 +1,7 @@
 """What the tests share: an own home, every project trained tiny, and the real server over them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -71,6 +72,24 @@ def free_port() -> int:
 def grpc_port() -> int:
     """Of the model server that the `server` fixture starts."""
     return free_port()
+
+
+def copy_checkout(folder: Path, *places: str) -> None:
+    """The committed and uncommitted files of this checkout, nothing that git ignores.
+
+    `places` are folders and files of it; all, if none is given.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *places],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
 
 
 @contextmanager

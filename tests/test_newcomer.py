@@ -17,7 +17,7 @@ import yaml
 
 from slipway import home
 from slipway.project import Project, discover
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, copy_checkout, free_port
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -45,16 +45,7 @@ def shrink(project: Project) -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed and uncommitted files of this checkout, nothing that git ignores."""
     folder = tmp_path_factory.mktemp("newcomer") / "slipway"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_checkout(folder)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     for project in discover(folder):
         # Titanic keeps its own, a quarter of a minute: its committed lock is to be true.

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from slipway import home
 from slipway.access.scopes import Scope
+from slipway.files import sync_folder
 
 # The last character of the secret has two spare bits: the text is hashed, not the bytes that it
 # stands for, so that exactly one text is right.
@@ -373,11 +374,7 @@ def _replace(file: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(handle)
     os.replace(new, file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(file.parent)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from slipway.access.keys import BadKey, Keyring
 from slipway.access.scopes import Scope
 from slipway.cluster import secrets
 from slipway.predictions import feedback
-from tests.conftest import ROOT, free_port, running
+from tests.conftest import ROOT, copy_checkout, free_port, running
 from tests.infra.conftest import Rendered
 from tests.infra.manifests import SETTINGS, Document, Pod, pods, service_of, told
 from tests.test_newcomer import shell_blocks
@@ -237,17 +237,7 @@ def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
 
 def _image(folder: Path) -> None:
     """The repository as an image holds it: what git tracks, and no git."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", ".dvc", ".gitignore", "pipelines", "slipway", "pyproject.toml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
+    copy_checkout(folder, ".dvc", ".gitignore", "pipelines", "slipway", "pyproject.toml")
 
 
 def test_the_repository_is_not_laid_out_onto_itself(tmp_path: Path) -> None:
@@ -262,17 +252,7 @@ def test_the_repository_is_not_laid_out_onto_itself(tmp_path: Path) -> None:
 
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     """In a checkout without a cluster."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    copy_checkout(tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}
     commands = [
