@@ -23,9 +23,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
 # Each group holds the ones before it.
-GROUPS = ("serving", "monitoring", "training", "torch", "development")
+GROUPS = ("serving", "monitoring", "training", "torch", "methods", "development")
+# Each holds serving and its own; of the groups only development holds it.
+BRANCHES = ("stream",)
 # Programs that run beside Slipway, each in an environment of its own: nothing is shared.
-APART = ("litserve", "mlserver", "triton")
+APART = ("federated", "litserve", "load", "mlserver", "registry", "triton")
+# Those that hold torch, whose CPU build no lock can name.
+WITH_TORCH = GROUPS[GROUPS.index("torch") :]
 # How pip and uv say that nothing answers.
 UNREACHED = re.compile(
     "from versions: none|NewConnectionError|Connection refused|dns error|"
@@ -200,7 +204,7 @@ def install(group: str, venv: Path) -> None:
         env=env,
         quiet=True,
     )
-    if group in ("torch", "development"):
+    if group in WITH_TORCH:
         install_torch(uv, env)
     if group == "development":
         editable: list[str | Path] = [
@@ -243,8 +247,11 @@ def lock() -> None:
         constraint = [] if group == "development" else ["--constraint", str(together)]
         target = LOCKS / f"{group}.txt"
         run(*common, *chosen, *constraint, "pyproject.toml", "-o", target, env=env)
-        if group in ("torch", "development"):
+        if group in WITH_TORCH:
             target.write_text(torch + target.read_text())
+    for group in BRANCHES:
+        own: list[str | Path] = ["--group", group, "--constraint", together]
+        run(*common, *own, "pyproject.toml", "-o", LOCKS / f"{group}.txt", env=env)
     for group in APART:
         run(*common, "--group", group, "-o", LOCKS / f"{group}.txt", env=env)
     wanted = LOCKS / "uv.in"
@@ -257,7 +264,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     installing = commands.add_parser("install", help="install a group from its lock")
-    installing.add_argument("--group", choices=(*GROUPS, *APART), default="development")
+    installing.add_argument("--group", choices=(*GROUPS, *BRANCHES, *APART), default="development")
     installing.add_argument("--into", type=Path, default=ROOT / ".venv")
     commands.add_parser("lock", help="resolve pyproject.toml into locks/")
     arguments = parser.parse_args()

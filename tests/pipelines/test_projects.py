@@ -28,6 +28,8 @@ def close(one: Any, other: Any) -> bool:
     """Equal, numbers to 5 digits: examples are written with 6."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
     if isinstance(one, float):
         return other == pytest.approx(one, rel=1e-5, abs=1e-5)
     return one == other

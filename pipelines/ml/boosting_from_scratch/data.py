@@ -1,0 +1,50 @@
+"""Blocks with the median value of their houses, split at random."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+import pandera.pandas as pa
+from sklearn.model_selection import train_test_split
+
+from slipway.datasets import Dataset
+from slipway.training.tabular import rows
+
+from .model import HIGHEST, OCEAN, Block
+
+FIELDS = {
+    "longitude": "longitude",
+    "latitude": "latitude",
+    "housing_median_age": "house_age",
+    "total_rooms": "rooms",
+    "total_bedrooms": "bedrooms",
+    "population": "population",
+    "households": "households",
+    "median_income": "income",
+    "ocean_proximity": "ocean",
+}
+SCHEMA = pa.DataFrameSchema(
+    {
+        "longitude": pa.Column(float, pa.Check.in_range(-125, -114)),
+        "latitude": pa.Column(float, pa.Check.in_range(32, 42.5)),
+        "total_bedrooms": pa.Column(float, pa.Check.ge(1), nullable=True),
+        "households": pa.Column(float, pa.Check.ge(1)),
+        "ocean_proximity": pa.Column(str, pa.Check.isin(OCEAN)),
+        "median_house_value": pa.Column(float, pa.Check.in_range(10_000, HIGHEST)),
+    }
+)
+
+
+def splits(
+    dataset: Dataset, *, seed: int, test_share: float
+) -> dict[str, Iterable[tuple[Block, float]]]:
+    """Blocks with dollars."""
+    frame = SCHEMA.validate(pd.read_csv(dataset.path("california_housing.csv.gz")))
+    train, test = train_test_split(frame, test_size=test_share, random_state=seed)
+    return {"train": blocks(train), "test": blocks(test)}
+
+
+def blocks(frame: pd.DataFrame) -> list[tuple[Block, float]]:
+    return [
+        (Block(**{name: row[column] for column, name in FIELDS.items()}), row["median_house_value"])
+        for row in rows(frame)
+    ]

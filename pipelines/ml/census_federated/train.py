@@ -1,0 +1,378 @@
+"""FedAvg and FedProx over clients that are alike or not, against pooled rows and each client alone.
+
+The loop here and Flower's simulation run the same client: `flower` in params.yaml says whether
+both run, and they must end with the same weights. Privacy is tried on many more clients, since
+noise that hides one of 20 would drown the others too.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.model_selection import train_test_split
+
+from slipway.environments import python_of
+from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.tabular import OPSET
+
+from .client import Local, averaged, learnt, private_sum, sigmoid
+from .model import COLUMNS, Income, Person, features, incomes
+from .privacy import epsilon
+
+LEAST_ROWS = 8
+SAME = 1e-9
+OFTEN = Local(epochs=5)
+SERVED = ("fedavg", "fedavg_5", "fedprox_5")
+Clients = list[np.ndarray]
+
+
+def dirichlet(groups: np.ndarray, clients: int, alpha: float, seed: int) -> Clients:
+    """Places of the rows of each client, which has its own mixture of `groups` (rows,).
+
+    Each group is shared out in shares drawn from a Dirichlet distribution (Hsu, Qi and Brown,
+    2019): the smaller `alpha`, the less alike the clients. Drawn again until each has some rows.
+    """
+    rng = np.random.default_rng(seed)
+    least = min(LEAST_ROWS, len(groups) // (4 * clients))
+    while True:
+        parts: list[list[int]] = [[] for _ in range(clients)]
+        for group in np.unique(groups):
+            rows = rng.permutation(np.flatnonzero(groups == group))
+            cuts = np.cumsum(rng.dirichlet(np.full(clients, alpha)))[:-1] * len(rows)
+            for part, own in zip(parts, np.split(rows, cuts.astype(int)), strict=True):
+                part.extend(own.tolist())
+        if min(map(len, parts)) >= least:
+            return [np.array(sorted(part)) for part in parts]
+
+
+def alike(rows: int, clients: int, seed: int) -> Clients:
+    return np.array_split(np.random.default_rng(seed).permutation(rows), clients)
+
+
+class Table:
+    """Features (rows, 58) and truths (rows,), and how good weights are on them."""
+
+    def __init__(self, people: list[Person], truths: list[bool]) -> None:
+        self.columns = features(people)["columns"].astype(np.float64)
+        self.truths = np.array(truths, dtype=np.float64)
+        self.jobs = np.array([str(each.occupation) for each in people])
+
+    def measured(self, weights: np.ndarray) -> dict[str, float]:
+        told = sigmoid(self.columns @ weights)
+        return {
+            "roc_auc": float(roc_auc_score(self.truths, told)),
+            "accuracy": float(accuracy_score(self.truths, told >= 0.5)),
+            "log_loss": float(log_loss(self.truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[0, 1])),
+        }
+
+
+def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
+    """FedAvg with every client in every round: the weights after each (rounds, 58)."""
+    found = [np.zeros(len(COLUMNS))]
+    for number in range(rounds):
+        updates = [
+            learnt(found[-1], table.columns[own], table.truths[own], local, (seed, client, number))
+            for client, own in enumerate(clients)
+        ]
+        found.append(averaged(updates, [len(own) for own in clients]))
+    return np.stack(found[1:])
+
+
+def private(
+    table: Table,
+    clients: Clients,
+    rounds: int,
+    seed: int,
+    *,
+    share: float,
+    clip: float,
+    noise: float,
+) -> np.ndarray:
+    """Each client takes part with chance `share`; the sum is divided by how many are expected.
+
+    Not by how many came, nor by their rows: either would tell of them.
+    """
+    rng = np.random.default_rng((seed, 1))
+    weights = np.zeros(len(COLUMNS))
+    for number in range(rounds):
+        came = np.flatnonzero(rng.random(len(clients)) < share)
+        changes = [np.zeros(len(COLUMNS))]
+        for client in came.tolist():
+            own = clients[client]
+            draw = (seed, client, number)
+            found = learnt(weights, table.columns[own], table.truths[own], OFTEN, draw)
+            changes.append(found - weights)
+        weights = weights + private_sum(changes, clip, noise, rng) / (share * len(clients))
+    return weights
+
+
+def by_flower(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
+    """What Flower's simulation makes of the same clients.
+
+    Raises:
+        EnvironmentMissing: Flower cannot be installed.
+        RuntimeError: the simulation failed; the message is its last line.
+    """
+    here = Path(__file__).parent
+    told = {
+        "local": asdict(local),
+        "rounds": rounds,
+        "seed": seed,
+        "clients": len(clients),
+        "columns": len(COLUMNS),
+    }
+    with tempfile.TemporaryDirectory(prefix="fl-") as place:
+        folder = Path(place)
+        (folder / "told.json").write_text(json.dumps(told))
+        held = {f"columns_{client}": table.columns[own] for client, own in enumerate(clients)}
+        held |= {f"truths_{client}": table.truths[own] for client, own in enumerate(clients)}
+        np.savez(folder / "clients.npz", **held)  # type: ignore[arg-type]
+        # What points Python at Slipway's own packages would hide Flower's. Ray's sockets lie under
+        # a path of at most 107 characters.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        env |= {"RAY_TMPDIR": "/tmp", "FLWR_HOME": str(folder / "flwr")}
+        done = subprocess.run(
+            [python_of("federated"), here / "flower.py", folder],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if done.returncode or not (folder / "weights.npy").is_file():
+            lines = (done.stderr.strip() or "no message").splitlines()
+            raise RuntimeError(f"Flower's simulation failed: {lines[-1]}")
+        return np.asarray(np.load(folder / "weights.npy"))
+
+
+def fit(
+    *,
+    train: Examples[Person, bool],
+    weights: Path,
+    seed: int,
+    rounds: int,
+    clients: int,
+    alpha: float,
+    devices: int,
+    private_rounds: int,
+    device_share: float,
+    noises: list[float],
+    clip: float,
+    delta: float,
+    flower: bool,
+) -> Fitted:
+    """Choose among the federated with unlike clients by validation area, which is served."""
+    kept, held = train_test_split(
+        np.arange(len(train)), test_size=0.2, random_state=seed, stratify=train.truths
+    )
+    learn, then = (
+        Table([train.records[row] for row in rows], [train.truths[row] for row in rows])
+        for rows in (kept, held)
+    )
+    parts = {
+        "alike": alike(len(kept), clients, seed),
+        "by_income": dirichlet(learn.truths, clients, alpha, seed),
+        "by_occupation": dirichlet(learn.jobs, clients, alpha, seed),
+    }
+    drawn = Local(epochs=5, pull=0.1)
+    ways: dict[str, tuple[Clients, Local]] = {
+        "centralized": ([np.arange(len(kept))], Local()),
+        "fedavg_alike": (parts["alike"], Local()),
+        "fedavg": (parts["by_income"], Local()),
+        "fedavg_5": (parts["by_income"], OFTEN),
+        "fedprox_5": (parts["by_income"], drawn),
+        "fedavg_jobs": (parts["by_occupation"], Local()),
+        "fedavg_jobs_5": (parts["by_occupation"], OFTEN),
+        "fedprox_jobs_5": (parts["by_occupation"], drawn),
+    }
+    same = np.zeros(len(COLUMNS))
+    share = learn.truths.mean()
+    same[-1] = np.log(share / (1 - share))
+    tried, found = [Candidate("baseline", then.measured(same))], {}
+    for name, (own, local) in ways.items():
+        path = federated(learn, own, local, rounds, seed)
+        areas = [then.measured(each)["roc_auc"] for each in path]
+        told = {"clients": len(own), "rounds": rounds, **asdict(local)}
+        tried.append(Candidate(name, then.measured(path[-1]), told, {"roc_auc": areas}))
+        found[name] = path[-1]
+    tried.append(alone(learn, then, parts["by_income"], rounds, seed))
+    tried += privately(
+        learn,
+        then,
+        alike(len(kept), devices, seed),
+        private_rounds,
+        seed,
+        share=device_share,
+        clip=clip,
+        noises=noises,
+        delta=delta,
+    )
+    chosen = max((each for each in tried if each.name in SERVED), key=area).name
+    # Served as judged: other rows would be other clients, and end elsewhere.
+    best = found[chosen]
+    if flower:
+        tried.append(checked(best, then, by_flower(learn, *ways[chosen], rounds, seed)))
+    export(best, weights / "model.onnx")
+
+    def native(people: list[Person]) -> list[Income]:
+        return incomes(sigmoid(features(people)["columns"].astype(np.float64) @ best))
+
+    return Fitted(tried, chosen, native)
+
+
+def area(candidate: Candidate) -> float:
+    return candidate.metrics["roc_auc"]
+
+
+def alone(learn: Table, then: Table, clients: Clients, rounds: int, seed: int) -> Candidate:
+    """The mean client that shares nothing, judged on everybody's rows."""
+    found = [
+        then.measured(federated(learn, [own], Local(), rounds, seed + place)[-1])
+        for place, own in enumerate(clients)
+    ]
+    names = found[0]
+    metrics = {name: float(np.mean([each[name] for each in found])) for name in names}
+    metrics["roc_auc_std"] = float(np.std([each["roc_auc"] for each in found]))
+    curves = {"alone": [each["roc_auc"] for each in found]}
+    curves |= {"share": [float(learn.truths[own].mean()) for own in clients]}
+    curves |= {"rows": [float(len(own)) for own in clients]}
+    return Candidate("alone", metrics, {"clients": len(clients)}, curves)
+
+
+def privately(
+    learn: Table,
+    then: Table,
+    clients: Clients,
+    rounds: int,
+    seed: int,
+    *,
+    share: float,
+    clip: float,
+    noises: list[float],
+    delta: float,
+) -> list[Candidate]:
+    found = []
+    for noise in (0.0, *sorted(noises)):
+        spent = epsilon(share, noise, rounds, delta)
+        got = private(learn, clients, rounds, seed, share=share, clip=clip, noise=noise)
+        metrics = then.measured(got) | ({"epsilon": spent} if noise else {})
+        name = f"private_noise_{noise:g}" if noise else "devices_clipped"
+        told = {"noise": noise, "clip": clip, "delta": delta, "clients": len(clients)}
+        found.append(Candidate(name, metrics, told))
+    return found
+
+
+def checked(ours: np.ndarray, then: Table, theirs: np.ndarray) -> Candidate:
+    """Raises RuntimeError: Flower ended with other weights than the loop here."""
+    apart = float(np.abs(ours - theirs).max())
+    if apart > SAME:
+        raise RuntimeError(f"Flower's weights are {apart:.2g} from ours, more than {SAME:g}")
+    return Candidate("flower", then.measured(theirs))
+
+
+def export(best: np.ndarray, file: Path) -> None:
+    """`columns` (rows, 58) to `probabilities` (rows, 1)."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["columns", "weights"], ["odds"]),
+            helper.make_node("Sigmoid", ["odds"], ["probabilities"]),
+        ],
+        "federated",
+        [helper.make_tensor_value_info("columns", TensorProto.FLOAT, [None, len(COLUMNS)])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(best.astype(np.float32)[:, None], "weights")],
+    )
+    opsets = [helper.make_opsetid("", OPSET[""])]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    onnx.checker.check_model(made)
+    file.write_bytes(made.SerializeToString(deterministic=True))
+
+
+def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
+    told = [each.probability for each in answers]
+    return {
+        "roc_auc": float(roc_auc_score(truths, told)),
+        "accuracy": float(accuracy_score(truths, [each.over_50k for each in answers])),
+        "log_loss": float(log_loss(truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[0, 1])),
+        "brier": float(brier_score_loss(truths, told)),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    named = {each.name: each for each in evaluation.candidates}
+    figure, axes = plots.panels(2)
+    for panel, kind in zip(axes, ("", "_jobs"), strict=True):
+        shown = ["centralized", "fedavg_alike", f"fedavg{kind}"]
+        shown += [f"{way}{kind}_5" for way in ("fedavg", "fedprox")]
+        unlike = "occupation" if kind else "income"
+        plots.curves(panel, [named[name] for name in shown], "roc_auc", f"Unlike by {unlike}")
+        panel.set(xlabel="round", ylim=(0.87, 0.92))
+    yield "rounds", figure
+    figure, (left, right) = plots.panels(2)
+    each_alone(left, named)
+    privacy(right, evaluation.candidates)
+    yield "alone_and_private", figure
+    figure, (left, right) = plots.panels(2)
+    truths = evaluation.test.truths
+    plots.roc(left, truths, [each.probability for each in evaluation.answers])
+    groups(right, evaluation)
+    yield "errors", figure
+
+
+def each_alone(axes: Axes, named: dict[str, Candidate]) -> None:
+    curves = named["alone"].curves
+    size = np.sqrt(np.array(curves["rows"])) * 2
+    axes.scatter(curves["share"], curves["alone"], s=size, color=plots.ACCENT, label="a client")
+    level = named["fedavg"].metrics["roc_auc"]
+    axes.axhline(level, color=plots.INK, linestyle=":", label="all, by FedAvg")
+    axes.set(xlabel="its share over 50,000 dollars (size: rows)", ylabel="roc_auc")
+    axes.legend(frameon=False, loc="lower right")
+    axes.set_title("Each client alone (validation)")
+
+
+def privacy(axes: Axes, tried: list[Candidate]) -> None:
+    shown = sorted((each.metrics["epsilon"], each) for each in tried if "epsilon" in each.metrics)
+    axes.plot(
+        [spent for spent, _ in shown], [area(each) for _, each in shown], "o-", color=plots.ACCENT
+    )
+    for spent, each in shown:
+        axes.annotate(f" noise {each.parameters['noise']:g}", (spent, area(each)), va="top", size=7)
+    (clipped,) = (each for each in tried if each.name == "devices_clipped")
+    axes.axhline(area(clipped), color=plots.INK, linestyle=":", label="clipped, no noise")
+    axes.margins(x=0.2)
+    axes.set(xscale="log", xlabel=f"epsilon at delta {clipped.parameters['delta']:g}")
+    axes.set_ylabel("roc_auc")
+    axes.legend(frameon=False, loc="lower right")
+    axes.set_title(f"Privacy, {clipped.parameters['clients']:,} clients (validation)")
+
+
+def groups(axes: Axes, evaluation: Evaluation) -> None:
+    """What was told of each protected group, beside what happened."""
+    told = np.array([each.probability for each in evaluation.answers])
+    truths = np.array(evaluation.test.truths, dtype=float)
+    names, shares = [], []
+    for field in ("sex", "race"):
+        values = np.array([getattr(each, field) for each in evaluation.test.records])
+        for value in sorted(set(values.tolist())):
+            names.append(value.replace("_", " "))
+            shares.append((told[values == value].mean(), truths[values == value].mean()))
+    places = np.arange(len(names))
+    for shift, column, colour, label in (
+        (-0.2, 0, plots.ACCENT, "told"),
+        (0.2, 1, plots.PALE, "happened"),
+    ):
+        axes.barh(places + shift, [pair[column] for pair in shares], 0.4, color=colour, label=label)
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.legend(frameon=False)
+    axes.set_title("Over 50,000 dollars (test rows)")

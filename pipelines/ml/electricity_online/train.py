@@ -1,0 +1,266 @@
+"""Learning as the stream goes by against learning once or monthly; all are tested, then taught."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from river.drift import ADWIN, KSWIN, PageHinkley
+from river.forest import ARFClassifier
+from river.tree import HoeffdingAdaptiveTreeClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.tabular import export_onnx
+
+from .learner import Learner, named
+from .model import DAY, NUMBERS, Market, Outlook, features, outlooks
+
+# What is asked of it is told before it learns: no half hour is known ahead of its time.
+Told = Callable[[np.ndarray, np.ndarray], np.ndarray]
+MONTH = 30 * DAY
+IS_UP = NUMBERS.index("is_up")
+DETECTORS: dict[str, Callable[[], Any]] = {
+    "ADWIN": ADWIN,
+    "Page-Hinkley": PageHinkley,
+    "KSWIN": lambda: KSWIN(seed=0),
+}
+
+
+def no_change(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """The next half hour is like this one. On this stream it beats many a learner (Žliobaitė 2013),
+    since its labels come in runs."""
+    return numbers[:, IS_UP].astype(np.float64)
+
+
+def online(learner: Any) -> Told:
+    """Each half hour is told, then learnt."""
+
+    def told(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+        found = np.empty(len(up))
+        for row, (x, truth) in enumerate(zip(named(numbers), up.tolist(), strict=True)):
+            # River's trees know of no truth that they have not seen.
+            found[row] = learner.predict_proba_one(x).get(True, 0.5)
+            learner.learn_one(x, truth)
+        return found
+
+    return told
+
+
+def batch(made: Callable[[], Any], *, monthly: bool) -> Told:
+    """Learnt from all months before, each month anew or after the first one alone."""
+
+    def told(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+        found, model = numbers[:, IS_UP].astype(np.float64), None
+        for start in range(MONTH, len(up), MONTH):
+            if model is None or monthly:
+                model = made().fit(numbers[:start], up[:start])
+            rows = slice(start, start + MONTH)
+            found[rows] = model.predict_proba(numbers[rows])[:, 1]
+        return found
+
+    return told
+
+
+def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
+    def linear() -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+    def boosting() -> Any:
+        return HistGradientBoostingClassifier(max_iter=40, random_state=seed)
+
+    return {
+        "baseline": no_change,
+        **{f"logistic_{rate:g}": online(Learner(rate)) for rate in rates},
+        "adaptive_tree": online(HoeffdingAdaptiveTreeClassifier(grace_period=100, seed=seed)),
+        "adaptive_forest": online(ARFClassifier(n_models=trees, seed=seed)),
+        "batch_once": batch(linear, monthly=False),
+        "batch_monthly": batch(linear, monthly=True),
+        "boosting_once": batch(boosting, monthly=False),
+        "boosting_monthly": batch(boosting, monthly=True),
+    }
+
+
+def judged(right: np.ndarray, unchanged: np.ndarray) -> dict[str, float]:
+    """Accuracy, and how much of what no-change gets wrong is won (kappa temporal: Bifet 2015)."""
+    accuracy, naive = float(right.mean()), float(unchanged.mean())
+    return {"accuracy": accuracy, "kappa_temporal": (accuracy - naive) / max(1 - naive, 1e-9)}
+
+
+def by_month(right: np.ndarray) -> list[float]:
+    return [float(right[at : at + MONTH].mean()) for at in range(0, len(right), MONTH)]
+
+
+def fit(
+    *, train: Examples[Market, bool], weights: Path, seed: int, rates: list[float], trees: int
+) -> Fitted:
+    """Choose among the rates of the online regression, by what it said before it learnt."""
+    numbers, up = features(train.records)["numbers"], np.array(train.truths)
+    tried = []
+    # The first month is to learn alone, so that all are judged on the same rows.
+    judge = slice(min(MONTH, len(up) // 2), None)
+    for name, told in contestants(seed, rates, trees).items():
+        # Trees this small are done before a second thread has started.
+        with threadpool_limits(limits=1):
+            right = (told(numbers, up) >= 0.5) == up
+        metrics = judged(right[judge], (numbers[:, IS_UP] == up)[judge])
+        tried.append(Candidate(name, metrics, {}, {"accuracy": by_month(right[judge])}))
+    able = [each for each in tried if each.name.startswith("logistic")]
+    chosen = max(able, key=lambda each: each.metrics["kappa_temporal"]).name
+    learner = Learner(float(chosen.partition("_")[2]))
+    online(learner)(numbers, up)
+    (weights / "learner.json").write_text(json.dumps(learner.state()) + "\n")
+    served = LogisticRegression()
+    line, intercept = learner.line()
+    served.coef_, served.intercept_ = line[None], np.array([intercept])
+    served.classes_, served.n_features_in_ = np.array([0, 1]), len(NUMBERS)
+    export_onnx(served, {"numbers": len(NUMBERS)}, weights)
+
+    def native(markets: list[Market]) -> list[Outlook]:
+        rows = named(features(markets)["numbers"])
+        return outlooks(np.array([learner.predict_proba_one(each)[True] for each in rows]))
+
+    return Fitted(tried, chosen, native)
+
+
+def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
+    """Of weights that learn no more. Rows are in order: each truth is the next one's `is_up`."""
+    up, told = np.array(truths), np.array([each.probability for each in answers])
+    right, unchanged = (told >= 0.5) == up, up[1:] == up[:-1]
+    return {
+        **judged(right[1:], unchanged),
+        "no_change": float(unchanged.mean()),
+        "roc_auc": float(roc_auc_score(up, told)),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    figure, (left, right) = plots.panels(2)
+    months(left, evaluation)
+    learning_on(right, evaluation)
+    yield "online_and_batch", figure
+    figure, axes = plots.panels(3)
+    up, told = np.array(evaluation.test.truths), [each.probability for each in evaluation.answers]
+    detectors(axes[0], axes[1], np.abs(up - np.array(told)))
+    stream(axes[2], evaluation)
+    yield "drift", figure
+
+
+def months(axes: Axes, evaluation: Evaluation) -> None:
+    """Points of accuracy over no-change, a month at a time, of the training stream."""
+    found = {each.name: np.array(each.curves["accuracy"]) for each in evaluation.candidates}
+    styles = {
+        evaluation.chosen: (plots.ACCENT, "-", 2.0),
+        "adaptive_forest": ("#d1793b", "-", 1.0),
+        "batch_once": (plots.INK, ":", 1.2),
+        "batch_monthly": (plots.INK, "-", 1.2),
+        "boosting_monthly": (plots.PALE, "-", 2.0),
+    }
+    for name, (colour, style, width) in styles.items():
+        gained = 100 * (found[name] - found["baseline"])
+        axes.plot(range(2, len(gained) + 2), gained, style, color=colour, lw=width, label=name)
+    axes.axhline(0, color=plots.INK, linewidth=0.6)
+    axes.set(xlabel="month of the stream", ylabel="points of accuracy over no-change")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Online against batch")
+
+
+def learning_on(axes: Axes, evaluation: Evaluation) -> None:
+    """The test stream: weights as they ship, and the same learner going on from its state."""
+    state = json.loads((evaluation.weights / "learner.json").read_text())
+    numbers = features(evaluation.test.records)["numbers"]
+    up, width = np.array(evaluation.test.truths), min(MONTH, len(evaluation.test))
+    for name, told, colour in (
+        ("learning on", online(Learner.of(state))(numbers, up), plots.ACCENT),
+        ("as shipped", np.array([each.probability for each in evaluation.answers]), plots.INK),
+        ("no change", no_change(numbers, up), plots.PALE),
+    ):
+        right = (told >= 0.5) == up
+        rolled = np.convolve(right, np.full(width, 1 / width), "valid")
+        label = f"{name}: {100 * right.mean():.1f} %"
+        axes.plot((np.arange(len(rolled)) + width) / DAY, 100 * rolled, color=colour, label=label)
+    axes.set(xlabel="day of the test stream", ylabel="accuracy of the past 30 days, %")
+    axes.legend(frameon=False)
+    axes.set_title("Updated without training anew")
+
+
+def alarms(detector: Any, values: np.ndarray) -> np.ndarray:
+    """The rows (alarms,) at which a detector spoke."""
+    found = []
+    for row, value in enumerate(values.tolist()):
+        detector.update(value)
+        if detector.drift_detected:
+            found.append(row)
+    return np.array(found, dtype=int)
+
+
+def planted(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Errors in an order drawn anew, so that nothing drifts; in the second half 3 labels of 10 are
+    turned round, at once or ever more of them."""
+    drawn, middle = rng.choice(errors, rows), rows // 2
+    share = np.zeros(rows)
+    if kind != "none":
+        share[middle:] = 0.3 if kind == "sudden" else np.linspace(0, 0.3, rows - middle)
+    turned = rng.random(rows) < share
+    return np.where(turned, 1 - drawn, drawn)
+
+
+def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
+    """Rows from a planted drift to the first alarm, and alarms where nothing drifts."""
+    rows, runs = min(3_000, len(errors)), 1 if len(errors) < MONTH else 5
+    rng = np.random.default_rng(0)
+    streams = {
+        kind: [planted(errors, kind, rows, rng) for _ in range(runs)]
+        for kind in ("sudden", "gradual", "none")
+    }
+    for place, (name, made) in enumerate(DETECTORS.items()):
+        for side, kind, colour in ((-0.2, "sudden", plots.ACCENT), (0.2, "gradual", plots.INK)):
+            found = [alarms(made(), each) for each in streams[kind]]
+            late = [each[each >= rows // 2].min(initial=rows) - rows // 2 for each in found]
+            seen = [each for each in late if each < rows - rows // 2]
+            bar = left.bar([place + side], [np.mean(late)], 0.38, color=colour)
+            bar.set_label(kind if place == 0 else None)
+            left.bar_label(bar, [f"{len(seen)}/{runs}"], fontsize=7)
+        false = sum(len(alarms(made(), each)) for each in streams["none"])
+        bar = right.bar([name], [1e4 * false / runs / rows], color=plots.ACCENT)
+        right.bar_label(bar, fmt="%.2g", fontsize=8)
+    left.set_xticks(range(len(DETECTORS)), list(DETECTORS))
+    left.set_ylabel(f"half hours to the alarm (mean; {rows - rows // 2:,} if none)")
+    left.legend(frameon=False)
+    left.set_title("Planted drifts: delay, and how many seen", fontsize=10)
+    right.set_ylabel("alarms in 10,000 half hours")
+    right.set_title("False alarms where nothing drifts", fontsize=10)
+
+
+def stream(axes: Axes, evaluation: Evaluation) -> None:
+    """Where ADWIN speaks on the real stream: of the prices, and of the online learner's errors."""
+    records, up = evaluation.train.records, np.array(evaluation.train.truths)
+    numbers = features(records)["numbers"]
+    rate = json.loads((evaluation.weights / "learner.json").read_text())["rate"]
+    errors = np.abs(online(Learner(rate))(numbers, up) - up)
+    prices = numbers[:, NUMBERS.index("log_price")].astype(np.float64)
+    width = min(DAY * 7, len(up))
+    rolled = np.convolve(prices, np.full(width, 1 / width), "valid")
+    axes.plot((np.arange(len(rolled)) + width) / DAY, rolled, color=plots.PALE, label="log price")
+    for level, values, name, colour in (
+        (0.03, prices, "price drifts", plots.INK),
+        (0.09, errors, "the learner's error drifts", plots.ACCENT),
+    ):
+        found = alarms(ADWIN(), values)
+        axes.plot(found / DAY, np.full(len(found), level), "|", color=colour, ms=9,
+                  transform=axes.get_xaxis_transform(), label=f"{name}: {len(found)}")  # fmt: skip
+    joined = next(
+        (row for row, each in enumerate(records) if each.transfer != records[0].transfer), 0
+    )
+    axes.axvline(joined / DAY, color=plots.INK, linestyle=":", label="Victoria joins")
+    axes.set(xlabel="day of the training stream", ylabel="log price, mean of a week")
+    axes.legend(frameon=False, fontsize=7)
+    axes.set_title("The real stream (ADWIN)")

@@ -1,0 +1,89 @@
+"""Customers drawn to get an e-mail or none; and workers of whom only some were drawn to a course.
+
+The customers' draw makes cause and effect plain. Of the workers the same effect is known from an
+experiment, and is looked for once more without its control group, among men of a survey.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import create_model
+from sklearn.model_selection import train_test_split
+
+from slipway.contract import Record
+from slipway.datasets import Dataset, fetch
+
+from .model import Customer
+
+ARMS = {"No E-Mail": False, "Womens E-Mail": True}
+CUSTOMERS = pa.DataFrameSchema(
+    {
+        "segment": pa.Column(str, pa.Check.isin([*ARMS, "Mens E-Mail"])),
+        "visit": pa.Column(int, pa.Check.isin([0, 1])),
+        "spend": pa.Column(float, pa.Check.ge(0)),
+    },
+    # Nobody buys without a visit.
+    checks=pa.Check(lambda frame: (frame["spend"] == 0) | (frame["visit"] == 1)),
+)
+# What was known of a man before the course of 1976, earnings in dollars a year.
+BEFORE = {
+    "age": "age",
+    "educ": "schooling",
+    "black": "black",
+    "hisp": "hispanic",
+    "marr": "married",
+    "nodegree": "no_degree",
+    "re74": "earnings_1974",
+    "re75": "earnings_1975",
+}
+WORKERS = pa.DataFrameSchema(
+    {name: pa.Column(float, pa.Check.ge(0), coerce=True) for name in (*BEFORE, "treat", "re78")}
+)
+FIELDS: dict[str, Any] = dict.fromkeys(BEFORE.values(), (float, ...))
+Worker = create_model("Worker", __base__=Record, **FIELDS)
+Rows = Iterable[tuple[Record, dict[str, Any]]]
+
+
+def splits(dataset: Dataset, *, seed: int, test_share: float) -> dict[str, Rows]:
+    """Customers with the arm they were drawn to, whether they came and what they spent.
+
+    Beside them `workers`, with earnings of 1978: `course` were drawn to it, `drawn` are the
+    experiment's control group, `survey` were never part of it.
+    """
+    frame = CUSTOMERS.validate(pd.read_csv(dataset.path("hillstrom_email.csv.gz")))
+    # The men's e-mail is left to the project uplift: one treatment, one question.
+    frame = frame[frame["segment"].isin(list(ARMS))]
+    train, test = train_test_split(
+        frame, test_size=test_share, random_state=seed, stratify=frame[["segment", "visit"]]
+    )
+    return {"train": customers(train), "test": customers(test), "workers": workers(seed)}
+
+
+def customers(frame: pd.DataFrame) -> Rows:
+    for row in frame.to_dict("records"):
+        truth = {"mailed": ARMS[row["segment"]], "visited": row["visit"], "spent": row["spend"]}
+        yield (
+            Customer(
+                recency=row["recency"],
+                history=row["history"],
+                mens=row["mens"] == 1,
+                womens=row["womens"] == 1,
+                area=row["zip_code"].lower().replace("surburban", "suburban"),
+                newcomer=row["newbie"] == 1,
+                channel=row["channel"].lower(),
+            ),
+            truth,
+        )
+
+
+def workers(seed: int) -> Rows:
+    """The experiment's first."""
+    found = fetch("nsw_training")
+    nsw, cps = (pd.read_stata(found.path(f"{name}_mixtape.dta")) for name in ("nsw", "cps"))
+    nsw["group"], cps["group"] = nsw["treat"].map({1: "course", 0: "drawn"}), "survey"
+    for part in (nsw, cps):
+        for row in WORKERS.validate(part).sample(frac=1, random_state=seed).to_dict("records"):
+            before = {name: row[column] for column, name in BEFORE.items()}
+            yield Worker(**before), {"group": row["group"], "earnings": row["re78"]}

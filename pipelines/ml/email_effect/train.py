@@ -1,0 +1,320 @@
+"""Whose visits the e-mail brings: learners of effects judged on customers drawn by chance.
+
+Doubly robust scores, whose mean over any group is the effect there, teach and judge them.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from slipway.statistics import sample_size
+from slipway.training import Candidate, Evaluation, Examples, Fitted, examples, plots
+from slipway.training.tabular import export_onnx
+
+from . import causes
+from .causes import Estimate, Sample
+from .data import Worker
+from .model import NORMAL, NUMBERS, Customer, Effect, effects, features
+
+Truth = dict[str, Any]
+Learner = Callable[[np.ndarray], np.ndarray]
+# Only these tell how sure they are of one customer: least squares on some of the columns.
+PROJECTED = {
+    "baseline": ("one",),
+    "dr_few": ("one", "mens", "womens", "newcomer"),
+    "dr_linear": NUMBERS,
+}
+
+
+def trial(rows: Examples[Customer, Truth], outcome: str) -> Sample:
+    return Sample(
+        features(rows.records)["numbers"].astype(np.float64),
+        np.array([each["mailed"] for each in rows.truths], dtype=bool),
+        np.array([each[outcome] for each in rows.truths], dtype=np.float64),
+    )
+
+
+def boosted(columns: np.ndarray, target: np.ndarray, trees: int) -> Learner:
+    """Small trees of large leaves: effects of some points drown in smaller groups."""
+    model = HistGradientBoostingRegressor(
+        max_iter=trees,
+        learning_rate=0.05,
+        max_leaf_nodes=6,
+        min_samples_leaf=200,
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=0,
+    )
+    fitted = model.fit(columns, target)
+    return lambda rows: np.asarray(fitted.predict(rows))
+
+
+def arms(sample: Sample, trees: int) -> tuple[Learner, Learner]:
+    """What is expected without and with the e-mail."""
+    parts = [sample.at(sample.treated == arm) for arm in (False, True)]
+    without, mailed = (boosted(each.before, each.outcome, trees) for each in parts)
+    return without, mailed
+
+
+def robust(sample: Sample, means: np.ndarray) -> np.ndarray:
+    """Doubly robust scores (rows,) of an even draw, from the outcomes expected (2, rows)."""
+    error = sample.outcome - np.where(sample.treated, means[1], means[0])
+    return np.asarray(means[1] - means[0] + 2 * np.where(sample.treated, error, -error))
+
+
+def scores(sample: Sample, trees: int, folds: int) -> np.ndarray:
+    """What is expected of a customer is learnt from others alone, or it would know the outcome."""
+    means = np.empty((2, len(sample.outcome)))
+    for kept, held in KFold(folds, shuffle=True, random_state=0).split(sample.before):
+        means[:, held] = [each(sample.before[held]) for each in arms(sample.at(kept), trees)]
+    return robust(sample, means)
+
+
+def projection(columns: np.ndarray, score: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Least squares on some columns: (1 + 10, 10), first the weights.
+
+    The rest is a root of their sandwich covariance: of a row's products with it the squares sum to
+    the variance of what is told of the row.
+    """
+    places = [NUMBERS.index(name) for name in names]
+    chosen = columns[:, places]
+    inverse = np.linalg.pinv(chosen.T @ chosen)
+    found = inverse @ (chosen.T @ score)
+    part = chosen * (score - chosen @ found)[:, None]
+    lengths, turns = np.linalg.eigh(inverse @ (part.T @ part) @ inverse)
+    told = np.zeros((1 + len(NUMBERS), len(NUMBERS)))
+    told[0, places] = found
+    told[1 : 1 + len(places), places] = (turns * np.sqrt(np.maximum(lengths, 0))).T
+    return told
+
+
+def learned(name: str, sample: Sample, trees: int, folds: int) -> Learner:
+    rows, sent, came = sample.before, sample.treated, sample.outcome
+    if name in ("t_learner", "x_learner"):
+        without, mailed = arms(sample, trees)
+        if name == "t_learner":
+            return lambda more: mailed(more) - without(more)
+        # What each would have done else is imputed by the other arm. Künzel et al. (2019).
+        gained = boosted(rows[sent], (came - without(rows))[sent], trees)
+        missed = boosted(rows[~sent], (mailed(rows) - came)[~sent], trees)
+        return lambda more: (gained(more) + missed(more)) / 2
+    score = scores(sample, trees, folds)
+    if name == "dr_learner":  # Kennedy (2023)
+        return boosted(rows, score, trees)
+    weights = projection(rows, score, PROJECTED[name])[0]
+    return lambda more: np.asarray(more @ weights)
+
+
+def qini(told: np.ndarray, score: np.ndarray) -> Estimate:
+    """The area between mailing in the order told and at random, in visits a customer.
+
+    A mean of how much earlier than halfway a customer is mailed, times the score; those of the same
+    effect at once. Radcliffe (2007), in the form of Yadlowsky et al. (2025).
+    """
+    early = (rankdata(told) - 0.5) / len(told) - 0.5
+    return Estimate.mean(early * (score - score.mean()))
+
+
+def fit(
+    *, train: Examples[Customer, Truth], weights: Path, folds: int, trees: int, seed: int
+) -> Fitted:
+    """Choose among those that know their interval; the others show what that costs."""
+    visits, tried = trial(train, "visited"), []
+    # Trees this small are done before a second thread has started.
+    with threadpool_limits(limits=1):
+        judge, spent = (scores(trial(train, y), trees, folds) for y in ("visited", "spent"))
+        for name in (*PROJECTED, "t_learner", "x_learner", "dr_learner"):
+            areas = []
+            for kept, held in KFold(folds, shuffle=True, random_state=seed).split(visits.before):
+                told = learned(name, visits.at(kept), trees, folds)(visits.before[held])
+                areas.append(qini(told, judge[held]).value)
+            metrics = {"qini": float(np.mean(areas)), "qini_std": float(np.std(areas))}
+            tried.append(Candidate(name, metrics, {"has_interval": name in PROJECTED}))
+    able = [each for each in tried if each.name in PROJECTED]
+    chosen = max(able, key=lambda each: each.metrics["qini"]).name
+    unmailed = visits.at(~visits.treated)
+    without = np.linalg.lstsq(unmailed.before, unmailed.outcome)[0]
+    parts = [projection(visits.before, each, PROJECTED[chosen]) for each in (judge, spent)]
+    served = LinearRegression()
+    served.coef_, served.intercept_ = np.concatenate([without[None], *parts]), np.zeros(23)
+    served.n_features_in_ = len(NUMBERS)
+    export_onnx(served, {"numbers": len(NUMBERS)}, weights)
+
+    def native(customers: list[Customer]) -> list[Effect]:
+        rows = features(customers)["numbers"].astype(np.float64)
+        return effects(customers, served.predict(rows))
+
+    return Fitted(tried, chosen, native)
+
+
+def judged(answers: list[Effect], truths: list[Truth]) -> tuple[np.ndarray, np.ndarray]:
+    """The effects told and the doubly robust scores (rows,), on visits."""
+    told = np.array([each.visit_effect for each in answers])
+    without = np.array([each.visit_without for each in answers])
+    sample = Sample(
+        told[:, None],
+        np.array([each["mailed"] for each in truths], dtype=bool),
+        np.array([each["visited"] for each in truths], dtype=np.float64),
+    )
+    return told, robust(sample, np.stack([without, without + told]))
+
+
+def score(*, answers: list[Effect], truths: list[Truth]) -> dict[str, float]:
+    """On customers drawn by chance: is the order right, and are the effects as large as told?"""
+    told, score = judged(answers, truths)
+    area, mean, upper = qini(told, score), Estimate.mean(score), told >= np.median(told)
+    rate = float(np.mean([each["visited"] for each in truths if not each["mailed"]]))
+    return {
+        "qini": area.value,
+        "qini_low": area.ends[0],
+        "qini_high": area.ends[1],
+        "effect": mean.value,
+        "effect_low": mean.ends[0],
+        "effect_high": mean.ends[1],
+        "effect_told": float(told.mean()),
+        "e_value": causes.e_value(1 + mean.value / rate),
+        "e_value_low": causes.e_value(1 + max(mean.ends[0], 0.0) / rate),
+        "effect_upper_half": float(score[upper].mean()),
+        "effect_lower_half": float(score[~upper].mean()) if not upper.all() else mean.value,
+        "unsure_of_profit": float(np.mean([each.pays == "unsure" for each in answers])),
+    }
+
+
+def workers(weights: Path) -> tuple[Sample, Sample]:
+    """The experiment, and the same treated beside men of a survey."""
+    # The stages hand over customers alone; the workers were written beside them.
+    rows = examples.read(weights.parent / "data" / "workers.parquet", Worker)
+    before = np.array([list(each.model_dump().values()) for each in rows.records])
+    group = np.array([each["group"] for each in rows.truths])
+    every = Sample(before, group == "course", np.array([each["earnings"] for each in rows.truths]))
+    return every.at(group != "survey"), every.at(group != "drawn")
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    visits, spend = (trial(evaluation.train, each) for each in ("visited", "spent"))
+    visits = Sample(visits.before[:, 1:], visits.treated, visits.outcome)
+    drawn, chosen = workers(evaluation.weights)
+    known = causes.naive(drawn)
+
+    figure, axes = plots.panels(3)
+    intervals(axes[0], causes.estimates(visits, on_treated=False), 100)
+    axes[0].set(title="E-mail: drawn by chance", xlabel="visits brought, points (95 %)")
+    intervals(axes[1], causes.estimates(chosen, on_treated=True))
+    axes[1].axvspan(*known.ends, color=plots.PALE, alpha=0.35)
+    axes[1].set(title="Course: trained men against a survey's")
+    axes[1].set_xlabel(f"dollars a year (95 %); shaded: the experiment, {known.value:,.0f}")
+    intervals(axes[2], groups(evaluation), 100)
+    axes[2].set(title="E-mail, test rows by past purchases", xlabel="visits brought, points (95 %)")
+    yield "effects", figure
+
+    figure, axes = plots.panels(3)
+    rng, course = np.random.default_rng(0), partial(causes.adjusted, on_treated=True)
+    income = list(Worker.model_fields).index("earnings_1975")
+    for panel, sample, estimator, past, name in (
+        (axes[0], visits, partial(causes.adjusted, on_treated=False), 1, "E-mail"),
+        (axes[1], chosen, course, income, "Course"),
+    ):
+        found = causes.refutations(sample, estimator, past, rng)
+        # Outcomes of different units, so in standard errors.
+        intervals(panel, {k: Estimate(v.value / v.error, 1.0) for k, v in found.items()})
+        panel.set(title=f"{name}: attempts to refute", xlabel="estimate, in its standard errors")
+    balance(axes[2], chosen)
+    yield "refutations", figure
+
+    figure, (left, right) = plots.panels(2)
+    found, effect, some = {}, 0.5, visits.before[:4000]
+    for strength in (0.4, 0.1, 0.02):
+        # One simulation misses 1 time of 20: shown are medians of 60.
+        made = [causes.encouraged(some, strength, effect, rng) for _ in range(60)]
+        naive, by_chance, power = zip(*made, strict=True)
+        held = 100 * np.mean([each.ends[0] < effect < each.ends[1] for each in by_chance])
+        for name, every in (
+            (f"{100 * strength:.0f} points: least squares", naive),
+            (f"two-stage, F {np.mean(power):.0f}, holds {held:.0f} %", by_chance),
+        ):
+            told = np.median([[each.value, each.error] for each in every], axis=0)
+            found[name] = Estimate(*told.tolist())
+    intervals(left, found)
+    left.axvline(effect, color=plots.INK, linestyle=":")
+    left.set_xlabel("effect of opening, medians of 60; dotted: planted")
+    left.set_title("Encouraged to open (simulated)")
+    sizes(right, visits, spend)
+    yield "instrument_and_design", figure
+
+
+def intervals(axes: Axes, found: dict[str, Estimate], scale: float = 1) -> None:
+    """From the top down, the first one dark."""
+    for place, each in enumerate(found.values()):
+        value, reach = scale * each.value, scale * (each.ends[1] - each.value)
+        colour = plots.ACCENT if place else plots.INK
+        axes.errorbar([value], [place], xerr=[reach], fmt="o", capsize=3, color=colour)
+        text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+        axes.annotate(text, (value, place - 0.12), size=8, ha="center", va="bottom")
+    axes.set_yticks(range(len(found)), list(found))
+    axes.set_ylim(len(found) - 0.5, -0.7)
+    axes.axvline(0, color=plots.INK, linewidth=0.6)
+    axes.locator_params(axis="x", nbins=6)
+
+
+def groups(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Effects seen of groups of test customers, each followed by the mean of what was told."""
+    told, score = judged(evaluation.answers, evaluation.test.truths)
+    wide = np.array([each.visit_high - each.visit_low for each in evaluation.answers])
+    buys = np.array([each.womens for each in evaluation.test.records])
+    new = np.array([each.newcomer for each in evaluation.test.records])
+    found = {}
+    kinds = {"men's only": ~buys, "women's": buys, "newcomer": new, "older": ~new}
+    for name, rows in kinds.items():
+        found[f"{name}: seen"] = Estimate.mean(score[rows])
+        error = float(wide[rows].mean()) / 2 / NORMAL
+        found[f"{name}: told"] = Estimate(float(told[rows].mean()), error)
+    return found
+
+
+def balance(axes: Axes, chosen: Sample) -> None:
+    """The trained against the survey: as they are, weighted and matched."""
+    share = causes.propensity(chosen)
+    for name, weights, colour in (
+        ("as they are", np.ones(len(share)), plots.PALE),
+        ("weighted", np.where(chosen.treated, 1.0, share / (1 - share)), plots.INK),
+        ("matched", causes.matches(chosen, share)[1], plots.ACCENT),
+    ):
+        apart = causes.imbalance(chosen, weights)
+        axes.plot(apart, range(len(apart)), "o", color=colour, label=name)
+    axes.axvline(0.1, color=plots.INK, linestyle=":", linewidth=0.8)
+    axes.set_yticks(range(len(Worker.model_fields)), list(Worker.model_fields))
+    axes.invert_yaxis()
+    axes.set_xlabel("standard deviations apart; below 0.1 is held fair")
+    axes.legend(frameon=False)
+    axes.set_title("Balance: trained men and a survey's")
+
+
+def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
+    """Customers an arm that an experiment needs."""
+    parts, variances = np.geomspace(0.1, 1, 40), 2 * float(spend.outcome.var())
+    rate, mean = (max(float(each.outcome[~each.treated].mean()), 0.01) for each in (visits, spend))
+    by = {"power": 0.8, "alpha": 0.05}
+    needed = {
+        "visits": [sample_size.two_proportions(rate, part * rate, **by) for part in parts],
+        "dollars": [sample_size.two_means(variances, part * mean, **by) for part in parts],
+    }
+    for (name, counts), colour in zip(needed.items(), (plots.ACCENT, plots.INK), strict=True):
+        axes.plot(100 * parts, np.array(counts, dtype=float), color=colour, label=name)
+        # That an effect differs between two halves takes four times as many.
+        axes.plot(100 * parts, 4 * np.array(counts, dtype=float), ":", color=colour)
+    axes.axhline(float(visits.treated.sum()), color=plots.PALE, linewidth=3, label="trained on")
+    axes.set(xscale="log", yscale="log", ylabel="customers an arm")
+    axes.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
+    axes.set_xlabel("effect, % of the mean; dotted: between halves")
+    axes.legend(frameon=False)
+    axes.set_title("Needed to see it 4 times of 5")

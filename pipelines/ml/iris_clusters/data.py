@@ -1,0 +1,48 @@
+"""Flowers as they were measured; their species goes beside them, to score with, never to learn."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+import pandera.pandas as pa
+from sklearn.model_selection import train_test_split
+
+from slipway.datasets import Dataset
+
+from .model import LENGTHS, Flower
+
+SPECIES = ("setosa", "versicolor", "virginica")
+SCHEMA = pa.DataFrameSchema(
+    {
+        **{name: pa.Column(float, pa.Check.in_range(0, 20)) for name in LENGTHS},
+        "species": pa.Column(int, pa.Check.isin(range(len(SPECIES)))),
+    }
+)
+# The last is no iris at all: what the model makes of them belongs into the documentation.
+EXAMPLES = [
+    Flower(sepal_length=5.0, sepal_width=3.4, petal_length=1.5, petal_width=0.2),
+    Flower(sepal_length=6.1, sepal_width=2.8, petal_length=4.9, petal_width=1.7),
+    Flower(sepal_length=6.0, sepal_width=3.0, petal_length=2.8, petal_width=0.8),
+]
+
+
+def splits(
+    dataset: Dataset, *, seed: int, test_share: float
+) -> dict[str, Iterable[tuple[Flower, str]]]:
+    """Flowers with their species.
+
+    Flowers of equal lengths are kept once (149 are left): else one could be on both sides.
+    """
+    names = [*LENGTHS, "species"]
+    raw = pd.read_csv(dataset.path("iris.csv"), skiprows=1, names=names)
+    frame = SCHEMA.validate(raw).drop_duplicates(list(LENGTHS))
+    train, test = train_test_split(
+        frame, test_size=test_share, random_state=seed, stratify=frame["species"]
+    )
+    return {"train": flowers(train), "test": flowers(test)}
+
+
+def flowers(frame: pd.DataFrame) -> list[tuple[Flower, str]]:
+    return [
+        (Flower(**{name: row[name] for name in LENGTHS}), SPECIES[row["species"]])
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,72 @@
+"""Sales split by time: the last weeks are the test, as for a model of tomorrow's houses."""
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+import pandera.pandas as pa
+
+from slipway.datasets import Dataset
+from slipway.training.tabular import rows
+
+from .model import House
+
+FIELDS = {
+    "sale_date": "sold_on",
+    "zipcode": "zip_code",
+    "lat": "latitude",
+    "long": "longitude",
+    "sqft_living": "living_area",
+    "sqft_above": "area_above_ground",
+    "sqft_lot": "lot_area",
+    "sqft_living15": "neighbours_living_area",
+    "sqft_lot15": "neighbours_lot_area",
+    "bedrooms": "bedrooms",
+    "bathrooms": "bathrooms",
+    "floors": "floors",
+    "waterfront": "waterfront",
+    "view": "view",
+    "condition": "condition",
+    "grade": "grade",
+    "yr_built": "year_built",
+    "yr_renovated": "year_renovated",
+}
+# What the record's own constraints do not check.
+SCHEMA = pa.DataFrameSchema(
+    {
+        "price": pa.Column(float, pa.Check.in_range(50_000, 10_000_000)),
+        "sale_date": pa.Column(str, pa.Check.str_matches(r"^201[45]-"), nullable=True),
+        "waterfront": pa.Column(int, pa.Check.isin([0, 1])),
+    },
+    checks=[
+        pa.Check(lambda frame: frame["sqft_above"] + frame["sqft_basement"] == frame["sqft_living"])
+    ],
+)
+
+
+def splits(
+    dataset: Dataset, *, seed: int, test_from: str
+) -> dict[str, Iterable[tuple[House, float]]]:
+    """Houses with their prices in dollars; the test are the sales of `test_from` and later.
+
+    796 sales without a date are left out: nothing says on which side they belong. Training rows are
+    shuffled, so that the first few hundred, on which tests train, are of all months.
+    """
+    path = dataset.path("king_county_houses.csv.gz")
+    table = pd.read_csv(path, dtype={"zipcode": str, "sale_date": str})
+    table = SCHEMA.validate(table).dropna(subset=["sale_date"])
+    later = table["sale_date"] >= test_from
+    return {
+        "train": houses(table[~later].sample(frac=1, random_state=seed)),
+        "test": houses(table[later].sort_values("sale_date", kind="stable")),
+    }
+
+
+def houses(table: pd.DataFrame) -> Iterator[tuple[House, float]]:
+    frame = table.rename(columns=FIELDS)[list(FIELDS.values())]
+    frame["waterfront"] = frame["waterfront"] == 1
+    # 0 stands for never.
+    frame["year_renovated"] = frame["year_renovated"].where(frame["year_renovated"] > 0)
+    for start in range(0, len(frame), 1000):
+        part = slice(start, start + 1000)
+        for row, price in zip(rows(frame[part]), table["price"][part], strict=True):
+            yield House(**row), float(price)

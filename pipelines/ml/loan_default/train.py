@@ -1,0 +1,349 @@
+"""Forest and boosting on a rare event: left as it is, with class weights, and with SMOTE.
+
+Rows are parted in three: candidates are fitted on the first part, calibrated and given their
+threshold on the second, and compared on the third. Made-up defaults go into the first part alone.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.base import ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.tabular import export_onnx
+
+from .model import (
+    LOSS_OF_DEFAULT,
+    LOST_MARGIN,
+    NUMBERS,
+    Borrower,
+    LoanDefault,
+    LoanRisk,
+    calibrated,
+    features,
+    risks,
+)
+
+TREATMENTS = ("", "_balanced", "_smote")
+COLOURS = (plots.ACCENT, plots.INK, "#d1793b")
+CUTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+BINS = 10
+# What true probabilities ask for: refuse where the expected loss is the larger (Elkan 2001).
+ELKAN = LOST_MARGIN / (LOST_MARGIN + LOSS_OF_DEFAULT)
+
+
+def smote(
+    numbers: np.ndarray, defaulted: np.ndarray, *, seed: int, neighbours: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """As many defaults as others: each new one lies between a default and one of its nearest.
+
+    Chawla, Bowyer, Hall and Kegelmeyer (2002). `numbers` (rows, columns) have no gaps;
+    nearness is measured in each column's spread.
+
+    Raises:
+        ValueError: there are no more defaults than neighbours.
+    """
+    rare = numbers[defaulted]
+    if len(rare) <= neighbours:
+        raise ValueError(f"SMOTE with {neighbours} neighbours needs more defaults, got {len(rare)}")
+    rng = np.random.default_rng(seed)
+    scaled = StandardScaler().fit(numbers).transform(rare)
+    near = NearestNeighbors(n_neighbors=neighbours + 1).fit(scaled).kneighbors(scaled)[1][:, 1:]
+    wanted = int((~defaulted).sum()) - len(rare)
+    start = rng.integers(len(rare), size=wanted)
+    stop = near[start, rng.integers(neighbours, size=wanted)]
+    made = rare[start] + rng.random((wanted, 1)) * (rare[stop] - rare[start])
+    return np.concatenate([numbers, made]), np.concatenate([defaulted, np.ones(wanted, bool)])
+
+
+def estimators(seed: int, trees: int, rounds: int) -> dict[str, Callable[..., ClassifierMixin]]:
+    """By name; called with `class_weight`."""
+
+    def forest(class_weight: str | None = None) -> ClassifierMixin:
+        return RandomForestClassifier(
+            trees,
+            min_samples_leaf=30,
+            max_features=4,
+            max_samples=0.5,
+            class_weight=class_weight,
+            random_state=seed,
+        )
+
+    def boosting(class_weight: str | None = None) -> ClassifierMixin:
+        return HistGradientBoostingClassifier(
+            max_iter=rounds,
+            learning_rate=0.06,
+            max_leaf_nodes=16,
+            min_samples_leaf=80,
+            l2_regularization=5.0,
+            early_stopping=False,
+            class_weight=class_weight,
+            random_state=seed,
+        )
+
+    def logistic(class_weight: str | None = None) -> ClassifierMixin:
+        return LogisticRegression(C=1.0, max_iter=500, class_weight=class_weight)
+
+    return {"logistic": logistic, "forest": forest, "boosting": boosting}
+
+
+def fitted(
+    name: str, numbers: np.ndarray, defaulted: np.ndarray, *, seed: int, trees: int, rounds: int
+) -> Pipeline:
+    """Fill gaps with the median, scale for linear models, then `name`: a learner and a treatment.
+
+    Trees get their numbers as they are: scaled in float32 when served and in float64 here, some
+    would fall to the other side of a threshold.
+    """
+    learner, _, treatment = name.partition("_")
+    imputer = SimpleImputer(strategy="median")
+    prepared = make_pipeline(imputer, StandardScaler()) if learner == "logistic" else imputer
+    columns = prepared.fit_transform(numbers)
+    if name == "baseline":
+        # scikit-learn's name for a rule that looks at nobody: each gets the share of defaults.
+        return make_pipeline(prepared, DummyClassifier().fit(columns, defaulted))
+    made = estimators(seed, trees, rounds)[learner]
+    estimator = made(class_weight="balanced" if treatment == "balanced" else None)
+    if treatment == "smote":
+        columns, defaulted = smote(columns, defaulted, seed=seed)
+    return make_pipeline(prepared, estimator.fit(columns, defaulted))
+
+
+def line(raw: np.ndarray, defaulted: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of Platt's scaling."""
+    held = np.clip(raw.astype(np.float64), 1e-6, 1 - 1e-6)
+    platt = LogisticRegression(C=1e6).fit(np.log(held / (1 - held))[:, None], defaulted)
+    return float(platt.coef_[0, 0]), float(platt.intercept_[0])
+
+
+def cost(refused: np.ndarray, defaulted: np.ndarray) -> float:
+    """Dollars a borrower, of defaults granted and of good borrowers refused."""
+    missed, lost = defaulted & ~refused, ~defaulted & refused
+    return float(np.mean(missed * LOSS_OF_DEFAULT + lost * LOST_MARGIN))
+
+
+def cheapest(probabilities: np.ndarray, defaulted: np.ndarray) -> float:
+    """The threshold of the lowest cost, in steps of a hundredth."""
+    costs = [cost(probabilities >= cut, defaulted) for cut in CUTS]
+    return float(CUTS[int(np.argmin(costs))])
+
+
+def bins(probabilities: np.ndarray) -> list[np.ndarray]:
+    """Places of the rows in bins of equal size, from the least probable to the most."""
+    return np.array_split(np.argsort(probabilities, kind="stable"), BINS)
+
+
+def figures(
+    probabilities: np.ndarray, defaulted: np.ndarray, refused: np.ndarray
+) -> dict[str, float]:
+    gaps = [
+        abs(float(probabilities[rows].mean() - defaulted[rows].mean())) * len(rows)
+        for rows in bins(probabilities)
+    ]
+    return {
+        "cost": cost(refused, defaulted),
+        "recall": float(refused[defaulted].mean()),
+        "roc_auc": float(roc_auc_score(defaulted, probabilities)),
+        "average_precision": float(average_precision_score(defaulted, probabilities)),
+        "brier": float(brier_score_loss(defaulted, probabilities)),
+        "calibration_error": sum(gaps) / len(probabilities),
+    }
+
+
+def fit(
+    *, train: Examples[Borrower, bool], weights: Path, seed: int, trees: int, rounds: int
+) -> Fitted:
+    """Choose by the cost on the third part; the model is the one that was judged."""
+    numbers, defaulted = features(train.records)["numbers"], np.array(train.truths)
+    first, rest = train_test_split(
+        np.arange(len(defaulted)), test_size=0.4, random_state=seed, stratify=defaulted
+    )
+    second, third = train_test_split(
+        rest, test_size=0.5, random_state=seed, stratify=defaulted[rest]
+    )
+    learners = [*estimators(seed, trees, rounds)]
+    names = ["baseline", *(name + how for name in learners for how in TREATMENTS)]
+    tried, made = [], {}
+    for name in names:
+        # Boosting's threads wait for each other by spinning: on busy cores 30 times slower.
+        with threadpool_limits(limits=1):
+            one = fitted(
+                name, numbers[first], defaulted[first], seed=seed, trees=trees, rounds=rounds
+            )
+        raw = one.predict_proba(numbers[rest])[:, 1]
+        told = dict(zip(rest.tolist(), raw.tolist(), strict=True))
+        tuned, judged = (np.array([told[row] for row in part]) for part in (second, third))
+        candidate, decision = decided(name, tuned, judged, defaulted[second], defaulted[third])
+        tried.append(candidate)
+        made[name] = one, decision
+    chosen = min(tried[1:], key=lambda each: each.metrics["cost"]).name
+    best, decision = made[chosen]
+    export_onnx(best, {"numbers": len(NUMBERS)}, weights)
+    (weights / "decision.json").write_text(json.dumps(decision, indent=1) + "\n")
+
+    def native(borrowers: list[Borrower]) -> list[LoanRisk]:
+        raw = best.predict_proba(features(borrowers)["numbers"])[:, 1]
+        sure = calibrated(raw, decision["slope"], decision["intercept"])
+        return risks(sure, decision["threshold"])
+
+    return Fitted(tried, chosen, native)
+
+
+def decided(
+    name: str,
+    tuned: np.ndarray,
+    judged: np.ndarray,
+    tuned_truth: np.ndarray,
+    judged_truth: np.ndarray,
+) -> tuple[Candidate, dict[str, float]]:
+    """Calibrate and set the threshold on one part's raw probabilities, and judge on the other's."""
+    slope, intercept = (1.0, 0.0) if name == "baseline" else line(tuned, tuned_truth)
+    sure = calibrated(judged, slope, intercept)
+    threshold = cheapest(calibrated(tuned, slope, intercept), tuned_truth)
+    found = figures(sure, judged_truth, sure >= threshold)
+    metrics = {
+        "cost": found["cost"],
+        "cost_at_a_half": cost(judged >= 0.5, judged_truth),
+        "brier_raw": float(brier_score_loss(judged_truth, judged)),
+        **found,
+    }
+    curves = {
+        "cost": [cost(judged >= cut, judged_truth) for cut in CUTS],
+        "told": [float(judged[rows].mean()) for rows in bins(judged)],
+        "happened": [float(judged_truth[rows].mean()) for rows in bins(judged)],
+    }
+    decision = {"slope": slope, "intercept": intercept, "threshold": threshold}
+    return Candidate(name, metrics, {"threshold": threshold}, curves), decision
+
+
+def score(*, answers: list[LoanRisk], truths: list[bool]) -> dict[str, float]:
+    defaulted, refused = np.array(truths), np.array([each.refuse for each in answers])
+    told = figures(np.array([each.probability for each in answers]), defaulted, refused)
+    nobody = cost(np.zeros(len(defaulted), bool), defaulted)
+    return told | {
+        "precision": float(defaulted[refused].mean()) if refused.any() else 0.0,
+        "refused": float(refused.mean()),
+        "cost_if_all_granted": nobody,
+        "cost_of_missed_defaults": float(np.mean(defaulted & ~refused) * LOSS_OF_DEFAULT),
+        "saved": 1 - told["cost"] / nobody if nobody else 0.0,
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    told = [each.probability for each in evaluation.answers]
+    yield "imbalance", imbalance(evaluation)
+    yield "threshold", threshold(evaluation, np.array(told))
+    figure, (left, middle, right) = plots.panels(3, height=3.2)
+    plots.roc(left, evaluation.test.truths, told)
+    plots.precision_recall(middle, evaluation.test.truths, told)
+    uncalibrated(right, {each.name: each for each in evaluation.candidates})
+    yield "curves", figure
+    yield "importance", importance(evaluation)
+
+
+def imbalance(evaluation: Evaluation) -> Figure:
+    """What weights and made-up defaults do to the threshold of the lowest cost."""
+    named = {each.name: each for each in evaluation.candidates}
+    figure, axes = plots.panels(2, height=3.2)
+    for panel, learner in zip(axes, ("forest", "boosting"), strict=True):
+        for how, colour in zip(TREATMENTS, COLOURS, strict=True):
+            costs = named[learner + how].curves["cost"]
+            low = int(np.argmin(costs))
+            label = f"{how.strip('_') or 'as it is'}: {costs[low]:.0f} at {CUTS[low]:.2f}"
+            panel.plot(CUTS, costs, color=colour, label=label)
+            panel.plot(CUTS[low], costs[low], "o", color=colour)
+        panel.set(xlabel="threshold on the raw probability", ylabel="dollars a borrower")
+        panel.set_ylim(300, 950)
+        panel.legend(frameon=False, fontsize=7, loc="upper center")
+        panel.set_title(f"Cost, {learner} (validation)")
+    return figure
+
+
+def uncalibrated(axes: Axes, named: dict[str, Candidate]) -> None:
+    for how, colour in zip(TREATMENTS, COLOURS, strict=True):
+        curves = named["boosting" + how].curves
+        label = how.strip("_") or "as it is"
+        axes.plot(curves["told"], curves["happened"], "o-", markersize=3, color=colour, label=label)
+    axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
+    axes.set(xlabel="raw probability", ylabel="share that defaulted")
+    axes.legend(frameon=False)
+    axes.set_title("Boosting before calibration")
+
+
+def threshold(evaluation: Evaluation, told: np.ndarray) -> Figure:
+    defaulted = np.array(evaluation.test.truths)
+    chosen = evaluation.answers[0].threshold
+    figure, (left, middle, right) = plots.panels(3)
+    low = CUTS[CUTS <= 0.6]
+    left.plot(low, [cost(told >= cut, defaulted) for cut in low], color=plots.ACCENT)
+    left.axhline(
+        evaluation.metrics["cost_if_all_granted"], color=plots.PALE, label="everyone granted"
+    )
+    left.axvline(chosen, color=plots.INK, linestyle=":", label=f"tuned: {chosen:.2f}")
+    left.axvline(ELKAN, color="#d1793b", linestyle=":", label=f"by the costs alone: {ELKAN:.3f}")
+    left.set(xlabel="threshold", ylabel="dollars a borrower")
+    left.legend(frameon=False, fontsize=7)
+    left.set_title("Cost by threshold (test rows)")
+    ratios = np.array([2, 5, 10, 20, 40])
+    recalls = [(told >= 1 / (1 + ratio))[defaulted].mean() for ratio in ratios]
+    refused = [(told >= 1 / (1 + ratio)).mean() for ratio in ratios]
+    places = np.arange(len(ratios))
+    middle.bar(places - 0.2, recalls, 0.4, color=plots.ACCENT, label="defaults refused (recall)")
+    middle.bar(places + 0.2, refused, 0.4, color=plots.PALE, label="of all refused")
+    middle.set_xticks(places, [str(each) for each in ratios])
+    middle.set_xlabel("cost of a missed default, in lost margins")
+    middle.set_ylim(0, 1.15)
+    middle.legend(frameon=False, fontsize=7, loc="upper left")
+    middle.set_title("Who is refused at other costs")
+    answers = [each.refuse for each in evaluation.answers]
+    plots.confusion(right, evaluation.test.truths, answers, [False, True])
+    right.set(xlabel="refused", ylabel="defaulted")
+    return figure
+
+
+def importance(evaluation: Evaluation, rows: int = 10_000) -> Figure:
+    """Of the served model: what its area loses when a column is shuffled (Breiman 2001)."""
+    model = LoanDefault()
+    model.load(evaluation.weights)
+    numbers = features(evaluation.test.records[:rows])["numbers"]
+    defaulted = np.array(evaluation.test.truths[:rows])
+    rng = np.random.default_rng(0)
+
+    def area(columns: np.ndarray) -> float:
+        return float(
+            roc_auc_score(defaulted, model.run({"numbers": columns})["probabilities"][:, 1])
+        )
+
+    whole, lost = area(numbers), []
+    for column in range(len(NUMBERS)):
+        shuffled = numbers.copy()
+        shuffled[:, column] = rng.permutation(shuffled[:, column])
+        lost.append(whole - area(shuffled))
+    order = np.argsort(lost)[::-1]
+    figure, axes = plots.panels(2, height=4)
+    names = [NUMBERS[place].replace("_", " ") for place in order]
+    plots.weights(axes[0], names, [lost[place] for place in order], "Area lost when shuffled")
+    late = [
+        "coded" if max(counts) >= 96 else str(min(sum(counts), 5))
+        for counts in (
+            (each.late_30_days, each.late_60_days, each.late_90_days)
+            for each in evaluation.train.records
+        )
+    ]
+    plots.share(axes[1], late, evaluation.train.truths, "Defaulted, by late payments (5: or more)")
+    axes[1].set_ylim(0, 0.7)
+    return figure

@@ -1,0 +1,134 @@
+"""Will this share close higher tomorrow than today?
+
+Data: daily closes and volumes of AAPL, GOOG, IBM, MSFT and FB, 2000 to 2013.
+Task: binary classification of the next day's direction, split by time.
+Model: lagged returns, moving averages, RSI, MACD and volume into the candidate of the best
+walk-forward ranking; as ONNX.
+Limits: hardly any signal. The hit rate with its interval comes with every answer, and where the
+interval holds 50 % the answer says so. Costs of trading are not looked at. Not a reason to trade.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from slipway.contract import OnnxModel, Record, publish
+
+DAYS = 60
+MEASURED = "measured.json"
+
+
+class History(Record):
+    """The last 60 trading days of a share, the oldest first."""
+
+    closes: list[float] = Field(
+        min_length=DAYS,
+        max_length=DAYS,
+        description="Closing prices above 0, splits and dividends taken out",
+    )
+    volumes: list[float] = Field(
+        min_length=DAYS, max_length=DAYS, description="Shares traded each day, above 0"
+    )
+
+    # MLflow takes no constraints on what a list holds.
+    @field_validator("closes", "volumes")
+    @classmethod
+    def is_above_nothing(cls, value: list[float]) -> list[float]:
+        for place, each in enumerate(value):
+            if not 0 < each <= 1e15:
+                raise ValueError(f"day {place} must be above 0 and at most 1e15, got {each:g}")
+        return value
+
+
+class Direction(Record):
+    """What the model holds likely, and how often it was right before."""
+
+    up: bool = Field(description="More likely than not")
+    probability: float = Field(ge=0, le=1, description="Of a higher close")
+    hit_rate: float = Field(ge=0, le=1, description="Days told rightly in walk-forward validation")
+    hit_rate_low: float = Field(
+        ge=0, le=1, description="The end of its 95 % interval, as the best of several"
+    )
+    hit_rate_high: float = Field(ge=0, le=1, description="The other end")
+    better_than_a_coin: bool = Field(description="The whole interval lies above one half")
+
+
+LAGS, SPANS = (1, 2, 3, 4, 5, 10, 20), (5, 10, 20, 50)
+NUMBERS = (
+    *(f"return_{lag}" for lag in LAGS),
+    *(f"over_sma_{span}" for span in SPANS),
+    "rsi_14",
+    "macd",
+    "macd_over_signal",
+    "volatility_5",
+    "volatility_20",
+    "place_in_range",
+    "volume_5_to_20",
+    "volume_1_to_20",
+)
+
+
+def ema(values: np.ndarray, span: float) -> np.ndarray:
+    """Exponential moving average along the days of values (rows, days), weight 2 / (span + 1)."""
+    weight, found = 2 / (span + 1), values.astype(np.float64).copy()
+    for day in range(1, values.shape[1]):
+        found[:, day] = weight * values[:, day] + (1 - weight) * found[:, day - 1]
+    return found
+
+
+def rsi(closes: np.ndarray, days: int = 14) -> np.ndarray:
+    """Relative strength index, 0 to 1, of the last of closes (rows, days) (Wilder 1978)."""
+    change = np.diff(closes, axis=1)
+    # Wilder's smoothing is an exponential average of weight 1 / days.
+    gain, loss = (ema(np.maximum(sign * change, 0), 2 * days - 1)[:, -1] for sign in (1, -1))
+    moved = gain + loss
+    return np.asarray(np.divide(gain, moved, out=np.full(len(closes), 0.5), where=moved > 0))
+
+
+def features(histories: list[History]) -> dict[str, np.ndarray]:
+    """Numbers (rows, 19) float32, none of which changes when all prices are scaled."""
+    closes = np.array([each.closes for each in histories], dtype=np.float64).reshape(-1, DAYS)
+    volumes = np.array([each.volumes for each in histories], dtype=np.float64).reshape(-1, DAYS)
+    last, logs = closes[:, -1], np.log(closes)
+    daily = np.diff(logs, axis=1)
+    # Moving average convergence and divergence (Appel 1979), as a share of the price.
+    macd = ema(closes, 12) - ema(closes, 26)
+    low, high = closes.min(axis=1), closes.max(axis=1)
+    place = np.divide(last - low, high - low, out=np.full(len(last), 0.5), where=high > low)
+    usual = volumes[:, -20:].mean(axis=1)
+    columns = [
+        *(logs[:, -1] - logs[:, -1 - lag] for lag in LAGS),
+        *(last / closes[:, -span:].mean(axis=1) - 1 for span in SPANS),
+        rsi(closes),
+        macd[:, -1] / last,
+        (macd - ema(macd, 9))[:, -1] / last,
+        *(daily[:, -span:].std(axis=1) for span in (5, 20)),
+        place,
+        np.log(volumes[:, -5:].mean(axis=1) / usual),
+        np.log(volumes[:, -1] / usual),
+    ]
+    return {"numbers": np.stack(columns, axis=1).astype(np.float32)}
+
+
+def directions(probabilities: np.ndarray, measured: dict[str, float]) -> list[Direction]:
+    """From the probabilities of a higher close (rows,) and the hit rate with its interval."""
+    better = measured["hit_rate_low"] > 0.5
+    return [
+        Direction(up=p >= 0.5, probability=p, better_than_a_coin=better, **measured)
+        for p in probabilities.tolist()
+    ]
+
+
+class StockDirection(OnnxModel):
+    def load(self, weights: Path) -> None:
+        super().load(weights)
+        self._measured = json.loads((weights / MEASURED).read_text())
+
+    def predict(self, model_input: list[History]) -> list[Direction]:
+        probabilities = self.run(features(model_input))["probabilities"][:, 1]
+        return directions(probabilities, self._measured)
+
+
+publish(StockDirection())

@@ -1,0 +1,190 @@
+"""Boosting from scratch: trees against scikit-learn's, losses by their definitions, the graph."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from pipelines.ml.boosting_from_scratch import boosting, data, speed, train
+from pipelines.ml.boosting_from_scratch.boosting import (
+    Absolute,
+    Bins,
+    Boosting,
+    Huber,
+    Limits,
+    LogLoss,
+    Squared,
+)
+from pipelines.ml.boosting_from_scratch.model import NUMBERS, Block, BoostingFromScratch, features
+from slipway.datasets import fetch
+from slipway.project import find
+
+LOSSES = [Squared(), Absolute(), Huber(), LogLoss()]
+
+
+def sample(rows: int, seed: int = 0, values: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of few values each, so that bins lose nothing, and truths that depend on three."""
+    rng = np.random.default_rng(seed)
+    columns = rng.integers(0, values, size=(rows, 5)).astype(np.float32)
+    truths = np.sin(columns[:, 0] / 8) * 3 + columns[:, 1] / 20 + (columns[:, 2] > 30)
+    return columns, truths + rng.normal(0, 0.1, rows)
+
+
+@pytest.mark.parametrize(("depth", "least"), [(1, 1), (4, 1), (6, 20)])
+def test_a_tree_is_scikit_learns(depth: int, least: int) -> None:
+    columns, truths = sample(2000)
+    limits = Limits(max_depth=depth, min_samples=least, l2=0.0)
+    ours = Boosting(Squared(), 1, 1.0, limits=limits).fit(columns, truths)
+    theirs = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=least).fit(columns, truths)
+    assert ours.predict(columns) == pytest.approx(theirs.predict(columns))
+
+
+def test_boosting_is_scikit_learns() -> None:
+    columns, truths = sample(1000)
+    limits = Limits(max_depth=3, min_samples=1, l2=0.0)
+    ours = Boosting(Squared(), 20, 0.2, limits=limits).fit(columns, truths)
+    theirs = GradientBoostingRegressor(n_estimators=20, learning_rate=0.2, max_depth=3)
+    theirs.fit(columns, truths)
+    assert ours.predict(columns) == pytest.approx(theirs.predict(columns), abs=1e-6)
+
+
+def test_no_leaf_is_smaller_or_deeper_than_allowed() -> None:
+    columns, truths = sample(500)
+    limits = Limits(max_depth=4, min_samples=30)
+    made = Boosting(Squared(), 3, limits=limits).fit(columns, truths)
+    for tree in made.grown:
+        _, counts = np.unique(tree.leaves(made.bins(columns)), return_counts=True)
+        assert counts.min() >= 30
+        assert len(counts) <= 2**4
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_derivatives_are_those_of_the_loss(loss: boosting.Loss) -> None:
+    rng = np.random.default_rng(3)
+    truths = (rng.random(40) < 0.4).astype(float)
+    scores = rng.normal(0, 2, 40)
+    first, _ = loss.derivatives(truths, scores)
+    step = 1e-6
+    for row in range(40):
+        moved = np.eye(40)[row] * step
+        slope = (loss.mean(truths, scores + moved) - loss.mean(truths, scores - moved)) / step / 2
+        assert first[row] / 40 == pytest.approx(slope, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [Squared(), Absolute(), LogLoss()])
+def test_no_other_start_is_better(loss: boosting.Loss) -> None:
+    truths = np.array([0.0, 1, 1, 0, 0, 1, 0])
+    start = loss.start(truths)
+    here = loss.mean(truths, np.full(7, start))
+    assert all(here <= loss.mean(truths, np.full(7, start + off)) + 1e-12 for off in (-0.1, 0.1))
+
+
+def test_wild_truths_pull_squares_and_leave_medians_alone() -> None:
+    columns, truths = sample(2000)
+    wild = truths.copy()
+    wild[::50] += 500
+    off = {
+        type(loss).__name__: np.abs(Boosting(loss, 60).fit(columns, wild).predict(columns) - truths)
+        for loss in (Squared(), Absolute(), Huber())
+    }
+    assert off["Absolute"].mean() < 0.5 < off["Squared"].mean()
+    assert off["Huber"].mean() < 0.5
+
+
+def test_log_loss_learns_probabilities() -> None:
+    rng = np.random.default_rng(4)
+    columns = rng.integers(0, 10, size=(20_000, 2)).astype(np.float32)
+    likely = 1 / (1 + np.exp(-(columns[:, 0] - 4.5) / 2))
+    truths = (rng.random(20_000) < likely).astype(float)
+    odds = Boosting(LogLoss(), 60, limits=Limits(max_depth=3)).fit(columns, truths)
+    assert 1 / (1 + np.exp(-odds.predict(columns))) == pytest.approx(likely, abs=0.08)
+
+
+def test_missing_values_find_their_own_way() -> None:
+    columns, _ = sample(1000)
+    columns[::3, 0] = np.nan
+    truths = np.isnan(columns[:, 0]).astype(float)
+    limits = Limits(max_depth=1, l2=0.0)
+    made = Boosting(Squared(), 1, 1.0, limits=limits).fit(columns, truths)
+    assert made.predict(columns) == pytest.approx(truths)
+
+
+def test_the_graph_answers_as_the_trees(tmp_path: Path) -> None:
+    """On borders, beyond all values seen, and where values are missing."""
+    rng = np.random.default_rng(5)
+    columns = rng.normal(0, 1e3, size=(3000, len(NUMBERS))).astype(np.float32)
+    columns[rng.random(columns.shape) < 0.1] = np.nan
+    truths = np.nan_to_num(columns[:, 0]) / 1e3 + np.isnan(columns[:, 1])
+    made = Boosting(Squared(), 30, 0.2, subsample=0.7).fit(columns, truths)
+    train.export(made, tmp_path / "model.onnx")
+    model = BoostingFromScratch()
+    model.load(tmp_path)
+    borders = np.stack([each[:200] for each in made.bins.borders], axis=1)
+    far = np.array([[1e30], [-1e30], [np.nan]], dtype=np.float32) * np.ones_like(columns[:1])
+    asked = np.concatenate([columns, borders, far])
+    told = model.run({"numbers": asked})["scores"][:, 0]
+    assert told == pytest.approx(made.predict(asked), abs=1e-5)
+    assert np.std(told) > 0.3
+
+
+def test_bins_come_from_the_training_rows_alone() -> None:
+    columns, truths = sample(500)
+    made = Boosting(Squared(), 5).fit(columns, truths)
+    alone = Boosting(Squared(), 5).fit(columns, truths, (columns[:9] * 1e6, truths[:9]))
+    assert alone.predict(columns) == pytest.approx(made.predict(columns), abs=0)
+    borders = Bins.learnt(columns).borders
+    assert all(
+        (mine == theirs).all() for mine, theirs in zip(borders, alone.bins.borders, strict=True)
+    )
+
+
+def test_no_block_is_on_both_sides_and_no_value_among_its_features() -> None:
+    """Nothing that the model sees tells the value better than income does."""
+    splits = data.splits(fetch("california_housing"), seed=1, test_share=0.2)
+    sides = {name: list(rows) for name, rows in splits.items()}
+    keys = {name: {each.model_dump_json() for each, _ in rows} for name, rows in sides.items()}
+    assert not keys["train"] & keys["test"]
+    assert len(keys["train"]) + len(keys["test"]) == 20_640
+    blocks = [each for each, _ in sides["test"]]
+    values = np.array([value for _, value in sides["test"]])
+    columns = np.nan_to_num(features(blocks)["numbers"])
+    told = np.abs(np.corrcoef(columns.T, values)[-1, :-1])
+    assert NUMBERS[int(told.argmax())] == "income"
+    assert told.max() < 0.75
+
+
+def test_ratios_by_hand() -> None:
+    block = Block(
+        longitude=-120,
+        latitude=38,
+        house_age=10,
+        rooms=600,
+        bedrooms=120,
+        population=300,
+        households=100,
+        income=5,
+        ocean="INLAND",
+    )
+    told = dict(zip(NUMBERS, features([block])["numbers"][0].tolist(), strict=True))
+    assert (told["rooms_per_household"], told["people_per_household"]) == (6, 3)
+    assert told["bedrooms_per_room"] == pytest.approx(0.2)
+    (unknown,) = features([block.model_copy(update={"bedrooms": None})])["numbers"]
+    assert np.isnan(unknown[[NUMBERS.index("bedrooms"), NUMBERS.index("bedrooms_per_room")]]).all()
+
+
+def test_the_boosting_file_makes_the_stages_run_again() -> None:
+    stages = yaml.safe_load((find("boosting_from_scratch").folder / "dvc.yaml").read_text())[
+        "stages"
+    ]
+    for name in ("fit", "evaluate"):
+        assert "boosting.py" in stages[name]["deps"]
+    assert "speed.json" in stages["evaluate"]["deps"]
+
+
+def test_each_model_of_the_picture_was_timed() -> None:
+    every = {*train.own(1, 0.1, 0), *train.libraries(1, 0.1, 0, classify=False), "log_loss"}
+    assert set(json.loads(speed.FILE.read_text())) == every

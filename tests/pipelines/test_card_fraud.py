@@ -1,0 +1,199 @@
+"""Card fraud: the generator overlaps as it says, no learner is told too much, costs by hand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_limits
+
+from pipelines.ml.card_fraud import data, train
+from pipelines.ml.card_fraud.model import (
+    CHARGEBACK,
+    FIELDS,
+    REVIEW,
+    WRONG_BLOCK,
+    CardFraud,
+    Payment,
+    costs,
+    features,
+    log_odds,
+    sigmoid,
+)
+from slipway.contract.graph import OnnxRuntimeGraph
+from slipway.datasets import Dataset, fetch
+from slipway.training import Examples
+from slipway.training.tabular import export_onnx
+
+SIZES = {"trees": 10, "rounds": 20, "epochs": 1}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Boosting's threads spin while they wait: on busy cores a fit takes a minute."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def real() -> Dataset:
+    return fetch("card_fraud_like")
+
+
+def made(real: Dataset, **sizes: int) -> dict[str, Examples]:
+    drawn = data.splits(real, **{"seed": 1, "payments": 6000, "frauds": 200, **sizes})
+    return {name: Examples(*map(list, zip(*rows, strict=True))) for name, rows in drawn.items()}
+
+
+@pytest.fixture(scope="module")
+def small(real: Dataset) -> dict[str, Examples]:
+    return made(real)
+
+
+@pytest.fixture(scope="module")
+def model(small: dict[str, Examples], tmp_path_factory: pytest.TempPathFactory) -> CardFraud:
+    weights = tmp_path_factory.mktemp("weights")
+    train.fit(train=small["train"], weights=weights, seed=1, folds=2, real_honest=1000, **SIZES)
+    served = CardFraud()
+    served.load(weights)
+    return served
+
+
+def numbers_of(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    return features(examples.records)["numbers"], np.array(examples.truths)
+
+
+def test_it_is_as_rare_as_the_card_says_and_no_day_sees_the_other(real: Dataset) -> None:
+    days = made(real, payments=50_000, frauds=86)
+    assert sum(sum(each.truths) for each in days.values()) == 86
+    first, second = (
+        {tuple(each.__dict__.values()) for each in days[name].records} for name in ("train", "test")
+    )
+    assert not first & second
+    assert len(first) + len(second) == 50_000
+    for each in days.values():
+        hours = [payment.hour for payment in each.records]
+        assert hours == sorted(hours)
+
+
+def test_frauds_overlap_with_honest_payments(real: Dataset) -> None:
+    """Neither a single field nor who knows the generator tells them apart."""
+    test = made(real, payments=100_000, frauds=4000)["test"]
+    truths = np.array(test.truths)
+    best = average_precision_score(truths, data.best_possible(test.records))
+    assert best < 0.97
+    numbers, _ = numbers_of(test)
+    alone = [
+        max(average_precision_score(truths, sign * column) for sign in (-1, 1))
+        for column in numbers.T
+    ]
+    assert max(alone) < best - 0.2
+
+
+def test_who_knows_the_generator_is_never_beaten(small: dict[str, Examples]) -> None:
+    numbers, truths = numbers_of(small["train"])
+    best = average_precision_score(truths, data.best_possible(small["train"].records))
+    told = train.learners(1, **SIZES)["logistic"]
+    assert average_precision_score(truths, train.held_out(told, numbers, truths, 2, 1)) < best
+
+
+def test_a_learner_without_labels_is_not_told_them(small: dict[str, Examples]) -> None:
+    numbers, truths = numbers_of(small["train"])
+    turned = np.random.default_rng(0).permutation(truths)
+    for name, learner in train.learners(1, **SIZES).items():
+        one, other = (
+            train.suspicion(train.clone(learner).fit(numbers, each), numbers)
+            for each in (truths, turned)
+        )
+        assert (one == other).all() == (not hasattr(learner, "predict_proba")) or name == "baseline"
+
+
+def test_a_row_is_judged_by_a_learner_that_never_saw_it(small: dict[str, Examples]) -> None:
+    """With truths drawn by chance nothing can be told; boosting that saw them would know all."""
+    numbers, truths = numbers_of(small["train"])
+    turned = np.random.default_rng(0).permutation(truths)
+    boosting = train.learners(1, **SIZES)["boosting"]
+    chance = truths.mean()
+    seen = train.suspicion(train.clone(boosting).fit(numbers, turned), numbers)
+    assert average_precision_score(turned, seen) > 10 * chance
+    assert average_precision_score(turned, train.held_out(boosting, numbers, turned, 3, 1)) < (
+        2 * chance
+    )
+
+
+def test_real_connections_stand_once(real: Dataset) -> None:
+    numbers, attack = data.connections(real, honest=30_000, seed=1)
+    assert len(np.unique(numbers, axis=0)) == len(numbers)
+    assert (attack.sum(), (~attack).sum()) == (72, 30_000)
+
+
+def test_costs_are_counted_by_hand() -> None:
+    assert costs(np.array([0.25]), np.array([80.0])).tolist() == [
+        [0.25 * (80 + CHARGEBACK), REVIEW, 0.75 * WRONG_BLOCK]
+    ]
+    frauds, amounts = np.array([True, True, False, False]), np.array([100.0, 50.0, 10.0, 5.0])
+    told = train.spent(np.array([0, 1, 2, 0]), amounts, frauds)
+    assert told == 1000 * (100 + CHARGEBACK + REVIEW + WRONG_BLOCK + 0) / 4
+
+
+def test_the_same_odds_are_passed_for_little_and_reviewed_for_much() -> None:
+    least, most = costs(np.array([0.05, 0.05]), np.array([5.0, 500.0])).argmin(axis=1)
+    assert (least, most) == (0, 1)
+    assert costs(np.array([0.99]), np.array([5.0])).argmin() == 2
+
+
+def test_figures_are_counted_by_hand() -> None:
+    scores = np.linspace(1, 0, 20)
+    frauds = np.isin(np.arange(20), [0, 1, 3])
+    told = train.figures(scores, frauds)
+    assert told["recall_at_precision_90"] == pytest.approx(2 / 3)
+    assert told["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+    # A hundred of 142,404 payments is less than one of 20: one is looked at.
+    assert told["precision_at_budget"] == 1
+
+
+def test_suspects_come_with_reasons_that_hold(model: CardFraud, small: dict[str, Examples]) -> None:
+    told = model.predict(small["test"].records)
+    suspects = [pair for pair in zip(small["test"].records, told, strict=True) if pair[1].suspect]
+    assert len(suspects) > 20
+    assert all(not each.reasons for each in told if not each.suspect)
+    usual = dict(zip(FIELDS, model._decision["usual"], strict=True))
+    for payment, verdict in suspects[:20]:
+        strongest = verdict.reasons[0]
+        assert [each.log_odds for each in verdict.reasons] == sorted(
+            (each.log_odds for each in verdict.reasons), reverse=True
+        )
+        if strongest.field.startswith("v"):
+            (mended,) = model.predict(
+                [payment.model_copy(update={strongest.field: usual[strongest.field]})]
+            )
+            fall = log_odds(np.array([verdict.probability, mended.probability]))
+            assert fall[0] - fall[1] == pytest.approx(strongest.log_odds, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["logistic", "logistic_balanced", "boosting", "boosting_balanced"])
+def test_any_candidate_with_labels_is_served_as_it_was_trained(
+    name: str, small: dict[str, Examples], tmp_path: Path
+) -> None:
+    numbers, truths = numbers_of(small["train"])
+    learner = train.learners(1, **SIZES)[name].fit(numbers, truths)
+    export_onnx(learner, {"numbers": len(FIELDS)}, tmp_path)
+    told = OnnxRuntimeGraph(tmp_path / "model.onnx").run({"numbers": numbers})["probabilities"]
+    assert np.abs(told - learner.predict_proba(numbers)).max() < 1e-5
+
+
+def test_probabilities_are_calibrated(small: dict[str, Examples]) -> None:
+    numbers, truths = numbers_of(small["train"])
+    told = train.held_out(train.learners(1, **SIZES)["boosting_balanced"], numbers, truths, 3, 1)
+    slope, intercept = train.line(told, truths)
+    assert sigmoid(told).mean() > 1.5 * truths.mean()
+    assert sigmoid(slope * told + intercept).mean() == pytest.approx(truths.mean(), rel=0.01)
+
+
+def test_what_no_payment_is_is_refused() -> None:
+    good = {**dict.fromkeys(FIELDS, 0.0), "amount": 10.0, "hour": 23.9}
+    assert features([Payment(**good)])["numbers"][0, -1] == pytest.approx(4.1)
+    with pytest.raises(ValidationError, match="hour"):
+        Payment(**{**good, "hour": 24.0})

@@ -1,0 +1,177 @@
+"""Segments: RFM counted line by line, no look ahead, planted groups found, names by rule."""
+
+import csv
+import lzma
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import silhouette_samples
+
+from pipelines.ml.customer_segments import data, train
+from pipelines.ml.customer_segments.model import Customer, features, name, segments
+from slipway.datasets import fetch
+from slipway.project import find
+from slipway.training import Examples
+
+PARAMS = find("customer_segments").params
+MOMENT, HORIZON = pd.Timestamp(PARAMS.prepare["test_at"]), pd.Timedelta(days=90)
+
+
+@pytest.fixture(scope="module")
+def file() -> Path:
+    return fetch("online_retail_ii").path("online_retail.csv.xz")
+
+
+@pytest.fixture(scope="module")
+def lines(file: Path) -> pd.DataFrame:
+    return data.purchases(file)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Examples[Customer, float]:
+    """Three kinds of customer, far apart on the scale of logarithms."""
+    rng = np.random.default_rng(0)
+    records, spent = [], []
+    for recency, orders, pounds in ((4, 60, 20_000), (150, 15, 3_000), (320, 1, 40)):
+        for _ in range(80):
+            wobble = rng.uniform(0.9, 1.1, 2)
+            record = {"recency_days": recency * wobble[0], "spent": pounds * wobble[1]}
+            records.append(Customer(orders=orders, **record))
+            spent.append(float(pounds > 10_000))
+    return Examples(records, spent)
+
+
+def test_rfm_is_that_of_the_invoices_and_so_is_what_came_after(
+    file: Path, lines: pd.DataFrame
+) -> None:
+    moment = MOMENT.to_pydatetime()
+    seen, wanted = set(), {}
+    with lzma.open(file, "rt", newline="") as stream:
+        for line in csv.DictReader(stream):
+            who = line["Customer ID"]
+            if not who or float(who) % 97 or not line["StockCode"][:5].isdigit():
+                continue
+            key = tuple(value for field, value in line.items() if field in data.COLUMNS)
+            if key in seen:
+                continue
+            seen.add(key)
+            time = datetime.strptime(line["InvoiceDate"], "%m/%d/%Y %H:%M")
+            count, price = int(line["Quantity"]), float(line["Price"])
+            found = wanted.setdefault(int(float(who)), {"last": [], "bills": set(), "r": 0, "a": 0})
+            if moment - timedelta(days=365) <= time < moment:
+                found["r"] += count * price
+                if count > 0 and price > 0:
+                    found["last"].append(time)
+                    found["bills"].add(line["Invoice"])
+            elif moment <= time < moment + timedelta(days=90) and count > 0:
+                found["a"] += count * price
+    expected = [
+        (
+            (moment - max(each["last"])) / timedelta(days=1),
+            len(each["bills"]),
+            max(each["r"], 0),
+            each["a"],
+        )
+        for _, each in sorted(wanted.items())
+        if each["last"]
+    ]
+    rows = data.known_at(lines[lines[data.WHO] % 97 == 0], MOMENT, HORIZON)
+    told = [(each.recency_days, each.orders, each.spent, spent) for each, spent in rows]
+    assert np.array(told) == pytest.approx(np.array(expected), abs=1e-6)
+    assert len(told) > 30
+
+
+def test_nothing_from_the_moment_on_reaches_a_record(lines: pd.DataFrame) -> None:
+    few = lines[lines[data.WHO] % 20 == 0].copy()
+    known = data.known_at(few, MOMENT, HORIZON)
+    late = few[data.TIME] >= MOMENT
+    few.loc[late, ["Quantity", "worth"]] *= 50
+    changed = data.known_at(few, MOMENT, HORIZON)
+    assert [record for record, _ in changed] == [record for record, _ in known]
+    assert sum(spent for _, spent in changed) > 10 * sum(spent for _, spent in known)
+
+
+def test_periods_that_overlap_are_refused() -> None:
+    close = {**PARAMS.prepare, "train_at": "2011-08-01"}
+    with pytest.raises(ValueError, match="beyond test_at"):
+        data.splits(fetch("online_retail_ii"), **close)
+    early = {**PARAMS.prepare, "train_at": "2010-06-01"}
+    with pytest.raises(ValueError, match="needed: 2009-06-01"):
+        data.splits(fetch("online_retail_ii"), **early)
+
+
+def test_later_spending_changes_no_segment(
+    planted: Examples[Customer, float], tmp_path: Path
+) -> None:
+    told = []
+    for truths in (planted.truths, planted.truths[::-1]):
+        settings = {**PARAMS.fit, "least": 3, "most": 4, "repeats": 2}
+        fitted = train.fit(train=Examples(planted.records, truths), weights=tmp_path, **settings)
+        told.append([(each.segment, each.distance) for each in fitted.native(planted.records)])
+    assert told[0] == told[1]
+
+
+def test_planted_groups_are_found_and_named(
+    planted: Examples[Customer, float], tmp_path: Path
+) -> None:
+    settings = {**PARAMS.fit, "least": 3, "most": 5, "repeats": 2}
+    fitted = train.fit(train=planted, weights=tmp_path, **settings)
+    assert fitted.chosen == "kmeans_3"
+    told = [each.segment for each in fitted.native(planted.records)]
+    assert told[:80] == ["champions"] * 80
+    assert told[160:] == ["hibernating"] * 80
+    stray = fitted.native([Customer(recency_days=1, orders=9_000, spent=0)])[0]
+    assert stray.unusual
+    assert sum(each.unusual for each in fitted.native(planted.records)) <= 3
+
+
+def test_the_silhouette_with_centres_for_points_is_the_common_one() -> None:
+    """With one point a segment beside the point asked, both measures are the same."""
+    points = np.array([[0.0, 0, 0], [4.0, 0, 0]])
+    asked = np.array([[1.0, 0, 0], [3.5, 0, 0], [3.0, 0, 0]])
+    labels = np.array([0, 1, 0])
+    plain = [
+        silhouette_samples(np.vstack([points, one]), [0, 1, label])[2]
+        for one, label in zip(asked, labels, strict=True)
+    ]
+    assert train.silhouette(asked, labels, points) == pytest.approx(np.mean(plain))
+
+
+def test_the_quintile_rule_scores_as_direct_marketing_does() -> None:
+    numbers = np.stack([np.arange(100.0), np.arange(100.0), np.arange(100.0)], axis=1)
+    labels = train.quintile_rule(numbers, 4)
+    best, middle, worst = [0.0, 99, 99], [50.0, 50, 50], [99.0, 0, 0]
+    assert labels(np.array([best, middle, worst])).tolist() == [3, 1, 0]
+
+
+def test_names_follow_the_rule_and_the_nearest_two_are_told() -> None:
+    centres = [(-1, 2, 1), (-1, 1, 0.4), (-1, 0, 0), (1, 1, 0), (1, -1, 0)]
+    names = [name(np.array(centre)) for centre in centres]
+    assert names == ["champions", "loyal", "promising", "at_risk", "hibernating"]
+    rows = [
+        {"segment": each, "kind": each, "share_buying": 0.5, "spent_after": 1.0} for each in names
+    ]
+    told = segments(
+        np.array([[4.0, 1.0, 2.0, 9.0, 9.0]]), {"segments": rows, "usual_distance": 0.5}
+    )
+    assert (told[0].segment, told[0].next_segment) == ("loyal", "promising")
+    assert told[0].sureness == pytest.approx(0.5)
+    assert told[0].unusual
+
+
+def test_twins_of_one_name_are_numbered() -> None:
+    rng = np.random.default_rng(1)
+    kinds = [(300, 1, 10), (300, 1, 400), (2, 40, 9_000), (2, 80, 90_000)]
+    records = [
+        Customer(recency_days=r * rng.uniform(0.9, 1), orders=o, spent=s * rng.uniform(0.9, 1))
+        for r, o, s in kinds
+        for _ in range(30)
+    ]
+    numbers = features(records)["numbers"]
+    about = train.profiled(train.kmeans(4, 0).fit(numbers), numbers, np.zeros(120))
+    named = [each["segment"] for each in about["segments"]]
+    assert len(set(named)) == 4
+    assert "hibernating 2" in named

@@ -1,0 +1,132 @@
+"""Documents: who is answered is cut out, terms as scikit-learn counts them, no posting twice."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.naive_bayes import ComplementNB
+from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
+
+from pipelines.ml.documents import data, train
+from pipelines.ml.documents.model import Documents, Posting, features, words
+from slipway.datasets import fetch
+
+TOPICS = {
+    "boats": "the boat sails on a windy sea with a tall mast",
+    "bread": "knead the dough and bake the bread in a hot oven",
+    "chess": "the white queen takes a rook and mates the black king",
+}
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, list[tuple[Posting, str]]]:
+    return {name: list(rows) for name, rows in data.splits(fetch("newsgroups20")).items()}
+
+
+def drawn(rows: int, seed: int) -> tuple[list[str], list[str]]:
+    """Texts of six words of a topic and two of any."""
+    rng = np.random.default_rng(seed)
+    everything = " ".join(TOPICS.values()).split()
+    groups = rng.choice(list(TOPICS), rows).tolist()
+    texts = [
+        " ".join([*rng.choice(TOPICS[group].split(), 6), *rng.choice(everything, 2)])
+        for group in groups
+    ]
+    return texts, groups
+
+
+def learnt(classifier: object, pairs: bool) -> Pipeline:
+    model = train.pipeline(200).set_params(
+        classifier=classifier, tfidf__ngram_range=(1, 2) if pairs else (1, 1)
+    )
+    return model.fit(*drawn(300, 0))
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(
+    "classifier", [LinearSVC(), ComplementNB()], ids=lambda it: type(it).__name__
+)
+def test_the_graph_answers_as_the_pipeline(classifier: object, pairs: bool, tmp_path: Path) -> None:
+    model = learnt(classifier, pairs)
+    train.export(model, 2.0, tmp_path)
+    served = Documents()
+    served.load(tmp_path)
+    texts = [*drawn(100, 1)[0], "nothing known here"]
+    told = served.predict([Posting(text=text) for text in texts])
+    wanted = train.softmax(train.scores(model, texts), 2.0)
+    assert [each.probability for each in told] == pytest.approx(wanted.max(axis=1), abs=1e-6)
+    assert [each.newsgroup for each in told[:-1]] == model.predict(texts[:-1]).tolist()
+    assert told[-1].known_words == 0 < min(each.known_words for each in told[:-1])
+    assert all(each.guesses[0].newsgroup == each.newsgroup for each in told)
+
+
+def test_terms_are_scikit_learns() -> None:
+    model = learnt(LinearSVC(), pairs=True)
+    known = {term: place for place, term in enumerate(model["tfidf"].get_feature_names_out())}
+    texts = drawn(50, 2)[0]
+    weighted = (
+        features([Posting(text=text) for text in texts], known)["terms"] * model["tfidf"].idf_
+    )
+    unit = weighted / np.linalg.norm(weighted, axis=1, keepdims=True)
+    assert unit == pytest.approx(model[:-1].transform(texts).toarray(), abs=1e-6)
+    assert any(" " in term for term in known)
+
+
+def test_who_is_answered_is_cut_out_as_raw_text_and_as_words() -> None:
+    raw = "In article <1993Apr5.1@mimsy.umd.edu>, mangoe@cs.umd.edu (Charley W.) writes:\n> Well!"
+    assert words(raw) == ["well"]
+    plain = "re gospel in article mimsy umd edu mangoe cs umd edu charley writes well"
+    assert words(plain) == ["re", "gospel", "well"]
+    assert "mimsy" in words(plain, keep_citations=True)
+    assert words("In my article on cars, he drives") == "in my article on cars he drives".split()
+
+
+def test_citations_are_gone_from_what_is_learnt(splits: dict) -> None:
+    """They stand in more than half of the postings, and name who writes in which group."""
+    texts = [posting.text for posting, _ in splits["train"]][::5]
+    cited = re.compile(r"\bin article (\w+ ){1,20}?writes\b")
+    before = sum(bool(cited.search(text)) for text in texts)
+    after = sum(bool(cited.search(" ".join(words(text)))) for text in texts)
+    assert before > len(texts) * 0.3
+    assert after < before * 0.02
+
+
+def test_no_posting_stands_twice_or_on_both_sides(splits: dict) -> None:
+    keys = {
+        name: [" ".join(words(posting.text)) for posting, _ in rows]
+        for name, rows in splits.items()
+    }
+    assert all(len(set(each)) == len(each) for each in keys.values())
+    assert not set(keys["train"]) & set(keys["test"])
+    assert {name: len({group for _, group in rows}) for name, rows in splits.items()} == {
+        "train": 20,
+        "test": 20,
+    }
+    assert len(keys["train"]) > 11_200
+    assert len(keys["test"]) > 7_480
+
+
+def test_the_chosen_may_not_see_who_is_answered() -> None:
+    names = {
+        name: train.servable(train.Candidate(name, {}))
+        for name in ("baseline", "svm_1_words", "svm_1_words_citations", "forest_words")
+    }
+    assert [name for name, may in names.items() if may] == ["svm_1_words"]
+
+
+def test_a_sharper_temperature_is_chosen_where_scores_are_right() -> None:
+    texts, groups = drawn(400, 3)
+    right = train.temperature_of(learnt(LinearSVC(), False), texts, groups)
+    rng = np.random.default_rng(0)
+    wrong = train.temperature_of(
+        learnt(LinearSVC(), False), texts, rng.permutation(groups).tolist()
+    )
+    assert right > wrong == train.TEMPERATURES[0]
+
+
+def test_an_empty_posting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        Posting(text="")

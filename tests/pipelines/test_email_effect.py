@@ -1,0 +1,200 @@
+"""Effects of an e-mail: estimators against statsmodels and planted effects; no peeking."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.discrete.discrete_model import Logit
+from statsmodels.regression.linear_model import OLS
+from statsmodels.sandbox.regression.gmm import IV2SLS
+from statsmodels.treatment.treatment_effects import TreatmentEffect
+from threadpoolctl import threadpool_limits
+
+from pipelines.ml.email_effect import causes, data, train
+from pipelines.ml.email_effect.causes import Sample
+from pipelines.ml.email_effect.model import NORMAL, NUMBERS, Customer, effects
+from slipway.datasets import fetch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As `fit` has it: small trees are slower with more."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+def confounded(rows: int = 6_000, *, seed: int = 0, effect: float = 1.0) -> Sample:
+    """Those who would have had more anyway are treated rather."""
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=(rows, 2))
+    treated = rng.random(rows) < 1 / (1 + np.exp(0.5 - before[:, 0]))
+    outcome = effect * treated + 2 * before[:, 0] + before[:, 1] + rng.normal(size=rows)
+    return Sample(before, treated, outcome)
+
+
+def planted(rows: int = 6_000, *, seed: int = 0) -> Sample:
+    """An even draw; it brings 0.4 to those who bought women's wares, and to others nothing."""
+    rng = np.random.default_rng(seed)
+    before = (rng.random((rows, len(NUMBERS))) < 0.5).astype(float)
+    before[:, 0] = 1
+    treated = rng.random(rows) < 0.5
+    gained = 0.4 * treated * before[:, NUMBERS.index("womens")]
+    return Sample(before, treated, (rng.random(rows) < 0.2 + gained).astype(float))
+
+
+@pytest.mark.parametrize("on_treated", [False, True])
+def test_adjusted_effects_are_the_planted_one_and_the_naive_is_not(on_treated: bool) -> None:
+    found = causes.estimates(confounded(), on_treated=on_treated)
+    naive = found.pop("difference of means")
+    assert naive.value > 2.2
+    for name, each in found.items():
+        assert each.value == pytest.approx(1.0, abs=4 * each.error), name
+        assert each.error < 0.2, name
+
+
+def test_averages_are_those_of_statsmodels() -> None:
+    sample = confounded(2_000)
+    columns = causes.design(sample.before)
+    logit = Logit(sample.treated, columns)
+    theirs = TreatmentEffect(
+        OLS(sample.outcome, columns), sample.treated.astype(int), results_select=logit.fit(disp=0)
+    )
+    found = causes.estimates(sample, on_treated=False)
+    for name, effect in (
+        ("weighting (IPW)", theirs.ipw(return_results=False)[0]),
+        ("regression", theirs.ra(return_results=False)[0]),
+        ("both (AIPW)", theirs.aipw(return_results=False)[0]),
+    ):
+        # Theirs are without weights that sum to 1, which moves the second digit of an error.
+        assert found[name].value == pytest.approx(effect, abs=0.4 * found[name].error), name
+
+
+def test_errors_are_those_of_repeated_draws() -> None:
+    found = [causes.adjusted(confounded(800, seed=seed), on_treated=False) for seed in range(60)]
+    spread = np.std([each.value for each in found])
+    assert np.mean([each.error for each in found]) == pytest.approx(spread, rel=0.35)
+
+
+def test_matching_makes_the_arms_alike() -> None:
+    sample = confounded()
+    _, weights = causes.matches(sample, causes.propensity(sample))
+    assert causes.imbalance(sample, np.ones(6_000))[0] > 0.7
+    assert causes.imbalance(sample, weights).max() < 0.1
+
+
+def test_refutations_tell_a_hidden_cause() -> None:
+    sample = confounded()
+    past = sample.before[:, 0] + np.random.default_rng(1).normal(size=6_000)
+    fair = Sample(np.column_stack([sample.before, past]), sample.treated, sample.outcome)
+
+    def estimator(each: Sample) -> causes.Estimate:
+        return causes.adjusted(each, on_treated=False)
+
+    told = causes.refutations(fair, estimator, 2, np.random.default_rng(0))
+    for name in ("placebo treatment", "outcome from before"):
+        assert abs(told[name].value) < 4 * told[name].error, name
+    blind = Sample(fair.before[:, 1:], fair.treated, fair.outcome)
+    told = causes.refutations(blind, estimator, 1, np.random.default_rng(0))
+    assert abs(told["placebo treatment"].value) < 4 * told["placebo treatment"].error
+    assert told["outcome from before"].value > 10 * told["outcome from before"].error
+
+
+def test_two_stages_find_what_least_squares_does_not() -> None:
+    before = np.random.default_rng(3).normal(size=(8_000, 3))
+    naive, found, power = causes.encouraged(before, 0.4, 0.5, np.random.default_rng(0))
+    assert naive.ends[0] > 0.7
+    assert found.value == pytest.approx(0.5, abs=3 * found.error)
+    assert power > 100
+    rng = np.random.default_rng(0)
+    columns = np.column_stack([rng.normal(size=300), np.ones(300)])
+    by = np.column_stack([columns[:, 0] + rng.normal(size=300), np.ones(300)])
+    outcome = columns[:, 0] + rng.normal(size=300)
+    ours, theirs = causes.two_stage(outcome, columns, by), IV2SLS(outcome, columns, by).fit()
+    assert ours.value == pytest.approx(theirs.params[0])
+    assert ours.error == pytest.approx(theirs.bse[0], rel=0.2)
+
+
+def test_two_stage_intervals_hold_the_truth_19_times_of_20() -> None:
+    before, rng = np.random.default_rng(3).normal(size=(1_500, 3)), np.random.default_rng(1)
+    found = [causes.encouraged(before, 0.3, 0.5, rng)[1] for _ in range(100)]
+    assert 88 <= sum(each.ends[0] < 0.5 < each.ends[1] for each in found) <= 99
+
+
+def test_a_customers_own_outcome_is_not_in_what_is_expected_of_them() -> None:
+    """Else the scores would hold less noise than there is, and intervals would be too narrow."""
+    sample = planted(2_000)
+    row = int(np.flatnonzero(~sample.treated)[0])
+    changed = sample.outcome.copy()
+    changed[row] += 1_000
+    before = train.scores(sample, 5, 2)[row]
+    after = train.scores(replace(sample, outcome=changed), 5, 2)[row]
+    # An even draw: of an outcome all but the expected counts, twice.
+    assert after - before == pytest.approx(-2_000)
+
+
+@pytest.mark.parametrize("name", ["dr_few", "dr_linear", "t_learner", "x_learner", "dr_learner"])
+def test_learners_find_a_planted_effect(name: str) -> None:
+    told = train.learned(name, planted(), 40, 2)(planted(seed=1).before)
+    buys = planted(seed=1).before[:, NUMBERS.index("womens")] == 1
+    assert told[buys].mean() == pytest.approx(0.4, abs=0.08)
+    assert told[~buys].mean() == pytest.approx(0.0, abs=0.08)
+
+
+def test_the_same_effect_for_all_is_no_order() -> None:
+    assert train.qini(np.full(500, 0.1), np.random.default_rng(0).normal(size=500)).value == 0
+    best = train.qini(np.arange(500.0), np.arange(500.0) > 249)
+    worst = train.qini(-np.arange(500.0), np.arange(500.0) > 249)
+    # Half are worth 1 and half nothing: a triangle of base 1 and height 1/4.
+    assert best.value == pytest.approx(1 / 8, rel=0.01)
+    assert worst.value == pytest.approx(-best.value)
+
+
+def test_intervals_hold_the_truth_19_times_of_20() -> None:
+    held, total = 0, 40
+    row = np.array([1.0, *[0.0] * (len(NUMBERS) - 1)])
+    for seed in range(total):
+        sample = planted(1_500, seed=seed)
+        told = train.projection(sample.before, train.scores(sample, 5, 2), NUMBERS) @ row
+        held += abs(told[0]) < NORMAL * np.sqrt((told[1:] ** 2).sum())
+    assert held >= 34
+
+
+def test_profit_is_margin_times_dollars_less_cost() -> None:
+    customer = Customer(
+        recency=1, history=100, mens=True, womens=False, area="urban", newcomer=False,
+        channel="web", margin=0.5, cost=0.1,
+    )  # fmt: skip
+    told = np.zeros((3, 23))
+    told[:, 12] = (1.0, 0.2, -1.0)  # dollars
+    told[:, 13] = 0.1  # the error of them
+    found = effects([customer] * 3, told)
+    assert [each.pays for each in found] == ["yes", "unsure", "no"]
+    assert [each.profit for each in found] == pytest.approx([0.4, 0.0, -0.6])
+    assert found[0].spend_low == pytest.approx(1 - NORMAL * 0.1)
+
+
+def test_no_column_knows_what_came_after() -> None:
+    """Neither the draw nor its outcomes are in what a client sends; workers' rows alike."""
+    table = pd.read_csv(fetch("hillstrom_email").path("hillstrom_email.csv.gz"))
+    some = table[table["segment"] != "Mens E-Mail"].head(50)
+    other = some.assign(visit=1, spend=9.0, conversion=1, segment="Womens E-Mail")
+    before, after = ([record for record, _ in data.customers(each)] for each in (some, other))
+    assert before == after
+    assert not {"treat", "re78"} & set(data.BEFORE)
+
+
+def test_the_experiments_figure_is_the_published_one() -> None:
+    """1,794 dollars, with a standard error of 671: Dehejia and Wahba (1999)."""
+    rows = list(data.workers(0))
+    group = np.array([truth["group"] for _, truth in rows])
+    before = np.array([list(record.model_dump().values()) for record, _ in rows])
+    every = Sample(before, group == "course", np.array([truth["earnings"] for _, truth in rows]))
+    assert [(group == name).sum() for name in ("course", "drawn", "survey")] == [185, 260, 15_992]
+    known = causes.naive(every.at(group != "survey"))
+    assert known.value == pytest.approx(1_794, abs=1)
+    assert known.error == pytest.approx(671, rel=0.02)
+    chosen = every.at(group != "drawn")
+    assert causes.naive(chosen).value == pytest.approx(-8_498, abs=1)
+    assert abs(causes.adjusted(chosen, on_treated=True).value - known.value) < 2 * 671

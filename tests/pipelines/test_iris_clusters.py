@@ -1,0 +1,137 @@
+"""Clusters of flowers: found without the species, served as scikit-learn would place them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_moons
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from pipelines.ml.iris_clusters import data, train
+from pipelines.ml.iris_clusters.model import Flower, IrisClusters, features
+from slipway.datasets import fetch
+from slipway.training import Examples
+
+FAST = {"seed": 4, "folds": 3, "repeats": 1, "most_clusters": 4}
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Examples]:
+    made = data.splits(fetch("iris"), seed=4, test_share=0.33)
+    pairs = {name: list(rows) for name, rows in made.items()}
+    return {
+        name: Examples([record for record, _ in rows], [truth for _, truth in rows])
+        for name, rows in pairs.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def lengths(splits: dict[str, Examples]) -> np.ndarray:
+    return features(splits["train"].records)["numbers"].astype(np.float64)
+
+
+def test_no_flower_is_on_both_sides(splits: dict[str, Examples]) -> None:
+    train_side, test_side = (
+        {tuple(each.model_dump().values()) for each in splits[name].records}
+        for name in ("train", "test")
+    )
+    assert not train_side & test_side
+    assert len(train_side) + len(test_side) == 149
+
+
+def test_the_species_are_never_learnt_from(splits: dict[str, Examples], tmp_path: Path) -> None:
+    """Other species for the same flowers: the choice and every byte of the weights stay."""
+    told = splits["train"]
+    shuffled = np.random.default_rng(0).permutation(told.truths).tolist()
+    written = []
+    for name, truths in (("own", told.truths), ("other", shuffled)):
+        weights = tmp_path / "weights"
+        weights.mkdir(exist_ok=True)
+        fitted = train.fit(train=Examples(told.records, truths), weights=weights, **FAST)
+        files = {file.name: file.read_bytes() for file in weights.iterdir()}
+        written.append((fitted.chosen, files))
+        rand = {each.name: each.metrics["adjusted_rand"] for each in fitted.candidates}
+        assert (rand[fitted.chosen] > 0.5) == (name == "own")
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("name", list(train.clusterers(3, 0)))
+def test_any_clustering_is_served_as_it_was_read(
+    name: str, lengths: np.ndarray, tmp_path: Path
+) -> None:
+    found = train.implied(lengths, train.clusterers(3, 0)[name](lengths))
+    train.export(found, tmp_path / "model.onnx")
+    (tmp_path / "known.json").write_text("[-9, -1, 2]")
+    model = IrisClusters()
+    model.load(tmp_path)
+    told = model.run({"numbers": lengths.astype(np.float32)})
+    logs, distances = train.placed_by(found, lengths)
+    near = logs > -60  # float32 holds seven digits: 300 spreads away they are not worth comparing
+    assert told["logs"][near] == pytest.approx(logs[near], abs=1e-3)
+    assert told["distances"] == pytest.approx(distances, rel=1e-4, abs=1e-4)
+    assert (told["logs"].argmax(axis=1) == found.predict(lengths)).all()
+
+
+def test_clusters_are_numbered_by_petal(lengths: np.ndarray) -> None:
+    labels = train.clusterers(3, 0)["kmeans"](lengths)
+    petals = [train.implied(lengths, (labels + turn) % 3).means_[:, 2] for turn in range(3)]
+    assert all((np.diff(each) > 0).all() for each in petals)
+    assert petals[0] == pytest.approx(petals[1])
+
+
+def test_a_flower_unlike_all_others_is_an_outlier(
+    splits: dict[str, Examples], tmp_path: Path
+) -> None:
+    train.fit(train=splits["train"], weights=tmp_path, **FAST)
+    model = IrisClusters()
+    model.load(tmp_path)
+    usual, between, giant = model.predict(
+        [
+            data.EXAMPLES[0],
+            data.EXAMPLES[2],
+            Flower(sepal_length=15, sepal_width=9, petal_length=12, petal_width=5),
+        ]
+    )
+    assert (usual.cluster, usual.outlier) == (1, False)
+    assert between.outlier
+    assert between.distance > usual.distance
+    assert (giant.typicality, giant.outlier) == (0, True)
+
+
+def test_noise_belongs_to_no_cluster() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.concatenate([rng.normal(1, 0.1, (30, 4)), rng.normal(5, 0.1, (30, 4)), [[99] * 4]])
+    labels = train.dbscan(lengths)
+    assert labels[-1] == -1
+    assert train.implied(lengths, labels).means_.max() < 6
+
+
+def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> None:
+    """Two long parallel clusters, which k-means cuts across."""
+    rng = np.random.default_rng(1)
+    spread = np.diag([9, 0.01, 0.01, 0.01])
+    lengths = np.concatenate(
+        [rng.multivariate_normal([10, centre, 5, 5 + centre], spread, 50) for centre in (3, 4)]
+    )
+    folds = train.RepeatedKFold(n_splits=5, n_repeats=1, random_state=0)
+    found = {
+        "along": lambda points: (points[:, 1] > 3.5).astype(int),
+        "across": train.kmeans(2, 0),
+    }
+    density = {name: train.held_out(each, lengths, folds).mean() for name, each in found.items()}
+    round_ones = {name: train.silhouette(lengths, each(lengths)) for name, each in found.items()}
+    assert density["along"] > density["across"]
+    assert round_ones["along"] < round_ones["across"]
+
+
+def test_density_follows_crescents_and_a_gaussian_does_not() -> None:
+    points, truth = make_moons(300, noise=0.06, random_state=4)
+    assert adjusted_rand_score(truth, train.dbscan(points, share=1.0)) > 0.95
+    gaussian = GaussianMixture(2, n_init=3, random_state=0).fit_predict(points)
+    assert adjusted_rand_score(truth, gaussian) < 0.7
+
+
+def test_the_elbow_is_where_the_curve_bends() -> None:
+    assert train.elbow([100, 50, 10, 9, 8.5]) == 3
+    assert train.elbow([100, 10, 9, 8.5, 8]) == 2

@@ -1,0 +1,155 @@
+"""News topics: no story twice, chains as scikit-learn's, thresholds that judge no own rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain
+
+from pipelines.ml.news_topics import data, train
+from pipelines.ml.news_topics.model import TOPICS, NewsTopics, Story, chained, features, words
+from slipway.datasets import fetch
+from slipway.training import Examples
+
+STRENGTH = 10.0
+SOLVER = {"solver": "liblinear", "dual": True, "tol": 0.01, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, list[tuple[Story, list[str]]]]:
+    return {name: list(rows) for name, rows in data.splits(fetch("reuters21578")).items()}
+
+
+@pytest.fixture(scope="module")
+def small(splits: dict) -> tuple[list[str], np.ndarray]:
+    rows = splits["train"][:600]
+    return [story.text for story, _ in rows], train.indicator([topics for _, topics in rows])
+
+
+def test_no_story_stands_twice_or_on_both_sides(splits: dict) -> None:
+    keys = {
+        name: [" ".join(words(story.text)) for story, _ in rows] for name, rows in splits.items()
+    }
+    assert all(len(set(each)) == len(each) for each in keys.values())
+    assert not set(keys["train"]) & set(keys["test"])
+    assert len(keys["train"]) > 9000
+    assert len(keys["test"]) > 3100
+
+
+def test_topics_are_those_with_fifty_training_stories(splits: dict) -> None:
+    counts = train.indicator([topics for _, topics in splits["train"]]).sum(axis=0)
+    assert counts.min() >= 45
+    assert (np.diff(counts) <= 5).all()
+    several = sum(len(topics) > 1 for _, topics in splits["train"])
+    none = sum(not topics for _, topics in splits["train"])
+    assert several > 600
+    assert none > 1500
+
+
+def test_features_are_scikit_learns(small: tuple[list[str], np.ndarray]) -> None:
+    texts, _ = small
+    counted = train.vectorizer(400).fit(texts[:300])
+    known = {term: place for place, term in enumerate(counted.get_feature_names_out())}
+    wanted = counted.transform(texts[300:400]).toarray()
+    rows = features([Story(text=each) for each in texts[300:400]], known, counted.idf_)
+    for want, (places, values) in zip(wanted, rows, strict=True):
+        told = np.zeros(len(known))
+        told[places] = values
+        assert told == pytest.approx(want, abs=1e-9)
+
+
+def frequent(small: tuple[list[str], np.ndarray]) -> tuple[object, np.ndarray]:
+    """Vectors of 600 stories, and the four topics that most of them have."""
+    texts, truths = small
+    chosen = np.argsort(-truths.sum(axis=0))[:4]
+    return train.vectorizer(300).fit_transform(texts), truths[:, chosen]
+
+
+def test_a_chain_answers_as_scikit_learns(small: tuple[list[str], np.ndarray]) -> None:
+    rows, truths = frequent(small)
+    made = train.learnt(rows, truths, "chain_rare_first", STRENGTH, 0)
+    plain = LogisticRegression(C=STRENGTH, **SOLVER)
+    wanted = ClassifierChain(plain, order=made.order).fit(rows, truths).predict_proba(rows)
+    assert 1 / (1 + np.exp(-made.log_odds(rows))) == pytest.approx(wanted, abs=1e-6)
+    assert np.abs(made.links).max() > 0.1
+
+
+def test_binary_relevance_answers_as_scikit_learns(small: tuple[list[str], np.ndarray]) -> None:
+    rows, truths = frequent(small)
+    made = train.learnt(rows, truths, "binary_relevance_balanced", STRENGTH, 0)
+    plain = LogisticRegression(C=STRENGTH, class_weight="balanced", **SOLVER)
+    wanted = OneVsRestClassifier(plain).fit(rows, truths).predict_proba(rows)
+    assert 1 / (1 + np.exp(-made.log_odds(rows))) == pytest.approx(wanted, abs=1e-6)
+    assert not made.links.any()
+
+
+def test_a_chain_tells_on_what_was_said_and_not_what_was_likely() -> None:
+    links = np.array([[0.0, 5.0], [0.0, 0.0]])
+    scores = np.array([[0.1, -1.0], [-0.1, -1.0]])
+    assert chained(scores, links, [0, 1]).tolist() == [[0.1, 4.0], [-0.1, -1.0]]
+    assert chained(scores, links, [1, 0]).tolist() == scores.tolist()
+
+
+def test_thresholds_are_the_best_by_hand() -> None:
+    told = np.array([[0.9], [0.42], [0.38], [0.1]])
+    (cut,) = train.thresholds(told, np.array([[True], [True], [False], [False]]))
+    assert 0.38 < cut <= 0.42
+
+
+def test_a_fold_is_judged_without_its_own_truths(small: tuple[list[str], np.ndarray]) -> None:
+    """Turning the truths of one fold around changes none of that fold's answers.
+
+    Save through thresholds, which are of the other folds: their models were fitted on it.
+    """
+    rows, truths = frequent(small)
+    places = [np.arange(300), np.arange(300, 600)]
+    parts = [(own, np.delete(rows.toarray(), own, axis=0), rows[own]) for own in places]
+    turned = truths.copy()
+    turned[:300] = ~turned[:300]
+
+    def answers(labels: np.ndarray) -> dict[str, np.ndarray]:
+        found = train.compared(parts, labels, STRENGTH, 0)
+        return {name: told[:300] for name, _, _, told in found}
+
+    one, other = answers(truths), answers(turned)
+    plain = {name for name in one if not name.endswith("_thresholds")}
+    assert {*train.METHODS, "chain_ensemble", "baseline"} == plain
+    assert all((one[name] == other[name]).all() for name in plain)
+
+
+def test_the_service_answers_as_what_was_learnt(
+    small: tuple[list[str], np.ndarray], tmp_path: Path
+) -> None:
+    texts, truths = small
+    counted = train.vectorizer(500)
+    made = train.learnt(counted.fit_transform(texts), truths, "chain_frequent_first", STRENGTH, 0)
+    train.export(made, counted, np.full(len(TOPICS), 0.5), tmp_path)
+    served = NewsTopics()
+    served.load(tmp_path)
+    asked = [*texts[:200], "zzz"]
+    told = served.predict([Story(text=each) for each in asked])
+    wanted = 1 / (1 + np.exp(-made.log_odds(counted.transform(asked))))
+    assert [each.likeliest[0].probability for each in told] == pytest.approx(
+        wanted.max(axis=1), abs=1e-6
+    )
+    assert (train.indicator([each.topics for each in told]) == (wanted >= 0.5)).mean() > 0.9999
+    assert told[-1].known_words == 0 < min(each.known_words for each in told[:-1])
+
+
+def test_several_topics_or_none_can_be_answered(splits: dict, tmp_path: Path) -> None:
+    rows = splits["train"][:1500]
+    train.fit(
+        train=Examples([story for story, _ in rows], [topics for _, topics in rows]),
+        weights=tmp_path,
+        seed=1,
+        folds=2,
+        terms=800,
+        strength=STRENGTH,
+        genes_rows=100,
+    )
+    served = NewsTopics()
+    served.load(tmp_path)
+    counts = {len(each.topics) for each in served.predict([story for story, _ in rows[:500]])}
+    assert {0, 1, 2} <= counts

@@ -1,0 +1,172 @@
+"""Forecasts: no look ahead, spans that do not overlap, ARIMA as its library has it, coverage."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from statsmodels.tsa.arima.model import ARIMA
+
+from pipelines.ml.power_forecast import data, train
+from pipelines.ml.power_forecast.model import (
+    AHEAD,
+    BACK,
+    HOUR,
+    NUMBERS,
+    History,
+    features,
+    forecasts,
+    logged,
+)
+from pipelines.ml.power_forecast.train import Windows
+from slipway.datasets import fetch
+from slipway.project import find
+
+PARAMS = find("power_forecast").params
+
+
+def windows(values: np.ndarray, *, start: str = "2007-01-01", every: int = 7) -> Windows:
+    """Of a series of kilowatts (hours,)."""
+    series = pd.Series(values, pd.date_range(start, periods=len(values), freq="h"))
+    records, truths = zip(*data.windows(series, every), strict=True)
+    return Windows.of(list(records), list(truths))
+
+
+@pytest.fixture(scope="module")
+def hours() -> pd.Series:
+    return data.hourly(fetch("household_power_1min").path("minute_household_power.csv.xz"))
+
+
+def test_no_hour_forecast_in_training_is_of_the_test(hours: pd.Series) -> None:
+    found = data.splits(fetch("household_power_1min"), **PARAMS.shrunk().prepare)
+    border = datetime.fromisoformat(PARAMS.prepare["test_from"])
+    ends = [
+        datetime.strptime(record.first_hour, HOUR) + timedelta(hours=AHEAD)
+        for record, _ in found["train"]
+    ]
+    test = list(found["test"])
+    begins = [datetime.strptime(record.first_hour, HOUR) for record, _ in test]
+    assert max(ends) <= border == min(begins)
+    for (record, truth), first in list(zip(test, begins, strict=True))[:40]:
+        around = hours[first - timedelta(hours=BACK) : first + timedelta(hours=AHEAD - 1)]
+        assert record.kilowatts + truth == pytest.approx(around.to_list(), abs=6e-4)
+
+
+def test_a_window_with_an_unknown_hour_is_left_out() -> None:
+    values = np.arange(400.0) % 7
+    whole = windows(values, every=1).at
+    values[250] = np.nan
+    left = windows(values, every=1).at
+    touched = {at for at in whole.tolist() if at - BACK <= whole.min() - BACK + 250 < at + AHEAD}
+    assert set(whole.tolist()) - set(left.tolist()) == touched
+    # Those that begin after the first 168 hours and at most 23 before the unknown one.
+    assert len(touched) == 150
+
+
+def test_what_follows_changes_no_forecast() -> None:
+    """Neither the features of a window, nor what a fold's model was fitted on."""
+    values = 1 + np.random.default_rng(0).random(24 * 80)
+    known = windows(values)
+    spans = train.folds(known.at, 2, 14)
+    learnt, asked = spans[0]
+    begin = known.at[asked].min()
+    assert (known.at[learnt] + AHEAD).max() <= begin
+    assert not (spans[0][1] & spans[1][1]).any()
+    late = values.copy()
+    late[int(begin - known.at.min()) + BACK :] = 9.0
+    changed = windows(late)
+    for teach in (train.prophet_style, train.lags("ridge_lags", 0, 5)):
+        first = known.at[asked].min() == known.at
+        one, other = (
+            teach(each.where(learnt)).answer(each.where(first)) for each in (known, changed)
+        )
+        assert one == pytest.approx(other)
+
+
+def test_lags_are_the_hours_that_they_say() -> None:
+    values = np.exp(np.arange(BACK) / 100)
+    numbers = features([History(first_hour="2010-05-01T18:00", kilowatts=values.tolist())])
+    table = {name: numbers["numbers"][:, place] for place, name in enumerate(NUMBERS)}
+    ahead = np.arange(AHEAD)
+    for day in (1, 7):
+        assert table[f"days_back_{day}"] == pytest.approx((BACK - 24 * day + ahead) / 100, abs=1e-5)
+    assert table["hours_back_2"] == pytest.approx((BACK - 2) / 100)
+    assert table["mean_6"] == pytest.approx(np.arange(BACK - 6, BACK).mean() / 100)
+    assert table["hour"].tolist() == ((18 + ahead) % 24).tolist()
+    # The first of May 2010 was a Saturday, and its weekend has 30 hours left.
+    assert table["is_weekend"].all()
+    assert table["weekday"].tolist() == [5] * 6 + [6] * 18
+
+
+def test_a_planted_season_is_found() -> None:
+    hour = np.arange(24 * 7 * 12)
+    clean = 1 + 0.5 * np.sin(2 * np.pi * hour / 24) + 0.3 * (hour // 24 % 7 >= 5)
+    known = windows(clean * np.exp(np.random.default_rng(1).normal(0, 0.02, len(hour))))
+    learnt, asked = train.folds(known.at, 1, 14)[0]
+    for teach in (train.prophet_style, train.lags("boosted_lags", 0, 80)):
+        told = teach(known.where(learnt)).answer(known.where(asked))
+        assert np.abs(np.exp(told) - np.exp(known.future[asked])).mean() < 0.08
+    naive = train.yesterday(known).answer(known.where(asked))
+    assert np.abs(np.exp(naive) - np.exp(known.future[asked])).mean() > 0.1
+
+
+def test_arima_forecasts_as_its_library_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The autoregression over 168 hours against the state space, the season taken to be nothing."""
+    rng = np.random.default_rng(2)
+    rest, shocks = np.zeros(24 * 60), rng.normal(0, 0.2, 24 * 60)
+    for place in range(2, len(rest)):
+        rest[place] = 0.7 * rest[place - 1] + shocks[place] + 0.4 * shocks[place - 1]
+    monkeypatch.setattr(train, "season_model", lambda _: lambda asked: np.zeros(asked.shape))
+    known = windows(np.exp(rest), every=1)
+    taught = train.arima(known)
+    p, d, q = taught.found["order"]
+    assert d == 0
+    _, logs = known.series()
+    library = ARIMA(logs, order=(p, d, q), trend="n").fit()
+    told = taught.answer(known.where(known.at == known.at[500]))[0]
+    wanted = library.apply(known.past[500]).forecast(AHEAD)
+    assert told == pytest.approx(wanted, abs=2e-3)
+    assert abs(told[0]) > 0.01
+
+
+def test_a_walk_is_differenced_once() -> None:
+    steps = np.random.default_rng(3).normal(size=600)
+    assert train.arima_order(np.cumsum(steps))[1] == 1
+
+
+def test_intervals_hold_what_they_promise_hour_by_hour() -> None:
+    rng = np.random.default_rng(4)
+    spread = np.linspace(0.1, 1, 24)
+    hour = np.tile(np.arange(24), (800, 1))
+    limits = train.bounds(hour[:400], rng.gumbel(0, spread, (400, 24)))
+    fresh = rng.gumbel(0, spread, (400, 24))
+    inside = (fresh >= limits["low"]) & (fresh <= limits["high"])
+    assert inside.mean() == pytest.approx(0.8, abs=0.02)
+    assert inside.mean(axis=0) == pytest.approx(np.full(24, 0.8), abs=0.1)
+    few = train.bounds(hour[:3], np.arange(72.0).reshape(3, 24))
+    assert (few["low"][0], few["high"][0]) == (0.0, 48.0)
+
+
+def test_an_interval_is_that_of_its_hour_of_the_day() -> None:
+    record = History(first_hour="2010-05-01T18:00", kilowatts=[1.0] * BACK)
+    wide = {"low": [-0.1] * 24, "high": [0.1] * 23 + [2.0]}
+    told = forecasts([record], np.zeros((1, AHEAD)), wide)[0]
+    assert int(np.argmax(told.high)) == 5
+    assert told.high[5] == pytest.approx(np.exp(2))
+    assert logged(np.array([0.0])) == pytest.approx(np.log(0.05))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"first_hour": "2010-02-30T18:00"}, "first_hour"),
+        ({"kilowatts": [1.0] * 167}, "at least 168"),
+        ({"kilowatts": [1.0] * 100 + [-0.1] + [1.0] * 67}, "hour 100 must be 0 to 20"),
+    ],
+)
+def test_what_cannot_be_is_refused(changed: dict, said: str) -> None:
+    good = {"first_hour": "2010-05-01T18:00", "kilowatts": [1.0] * BACK}
+    History(**good)
+    with pytest.raises(ValidationError, match=said):
+        History(**{**good, **changed})

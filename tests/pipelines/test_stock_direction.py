@@ -1,0 +1,151 @@
+"""Directions: nothing of tomorrow in today, spans apart, indicators by hand, honest intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from pipelines.ml.stock_direction import data, train
+from pipelines.ml.stock_direction.model import (
+    DAYS,
+    NUMBERS,
+    History,
+    directions,
+    ema,
+    features,
+    rsi,
+)
+from slipway.datasets import fetch
+from slipway.project import find
+from slipway.training import Examples
+
+PARAMS = find("stock_direction").params
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    file = fetch("stocks_ohlcv_5").path("stocks.csv.gz")
+    return pd.read_csv(file, parse_dates=["Date"])
+
+
+def walks(rows: int, *, pull: float) -> Examples[History, bool]:
+    """Random walks, whose next day goes against the last with the strength `pull`."""
+    rng = np.random.default_rng(0)
+    records, truths = [], []
+    for _ in range(rows):
+        steps = rng.normal(0, 0.02, DAYS)
+        tomorrow = rng.normal(0, 0.02) - pull * steps[-1]
+        closes = (50 * np.exp(np.cumsum(steps))).tolist()
+        records.append(History(closes=closes, volumes=[1e6] * DAYS))
+        truths.append(bool(tomorrow > 0))
+    return Examples(records, truths)
+
+
+def test_features_of_a_day_never_use_the_next(table: pd.DataFrame, tmp_path) -> None:
+    """Whatever happens from some day on, histories that end before it stay as they were."""
+    border = pd.Timestamp("2008-06-02")
+    changed = table.copy()
+    late = changed["Date"] >= border
+    changed.loc[late, "Adj Close"] *= np.random.default_rng(1).uniform(0.1, 9, late.sum())
+    changed.loc[late, "Volume"] *= 7
+    found = []
+    for name, each in (("as_is", table), ("changed", changed)):
+        file = tmp_path / f"{name}.csv.gz"
+        each.to_csv(file, index=False)
+        found.append(data.dated(file))
+    early = [row for row in found[0] if row[0] < border]
+    assert [row[2] for row in found[1][: len(early)]] == [row[2] for row in early]
+    truths = [[row[3] for row in each[: len(early)]] for each in found]
+    # The truth of the last day before the border is of the border's day: it alone may change.
+    assert sum(one != other for one, other in zip(*truths, strict=True)) <= 4
+    assert early[-1][1] >= border > early[-1][0]
+
+
+def test_truths_are_of_the_day_after(table: pd.DataFrame) -> None:
+    found = data.splits(fetch("stocks_ohlcv_5"), **PARAMS.prepare)
+    share = table[table["Ticker"] == "IBM"].sort_values("Date").reset_index(drop=True)
+    closes = share["Adj Close"].to_numpy()
+    border = int((share["Date"] >= PARAMS.prepare["test_from"]).argmax())
+    wanted = {
+        tuple(closes[end - 3 : end].round(3)): closes[end] > closes[end - 1]
+        for end in range(border + 1, border + 60)
+    }
+    told = {tuple(np.round(record.closes[-3:], 3)): up for record, up in found["test"]}
+    assert all(told[key] == up for key, up in wanted.items())
+    # What training says of a next day is over when the test begins.
+    last = [row for row in found["train"] if abs(row[0].closes[-1] - closes[border - 2]) < 1e-3]
+    assert last
+    assert not [row for row in found["train"] if abs(row[0].closes[-1] - closes[border - 1]) < 1e-3]
+
+
+def test_spans_are_answered_from_what_is_over_days_before() -> None:
+    parts = train.spans(3000, 6)
+    for learnt, asked in parts:
+        assert learnt.max() + train.EMBARGO < asked.min()
+        assert learnt.min() == 0
+    together = np.concatenate([asked for _, asked in parts])
+    assert together.tolist() == list(range(1000, 3000))
+    # Two days at least, with all five shares on each.
+    assert train.EMBARGO // 5 >= 2
+
+
+def test_a_planted_pull_is_found_and_noise_is_not(tmp_path) -> None:
+    settings = {"weights": tmp_path, "seed": 1, "count": 2}
+    found = train.fit(train=walks(1500, pull=1.5), **settings)
+    metrics = {each.name: each.metrics for each in found.candidates}
+    assert metrics[found.chosen]["roc_auc"] > 0.75
+    assert metrics["return_of_today"]["hit_rate_low"] > 0.6
+    assert metrics["baseline"]["roc_auc"] == 0.5
+    assert found.native(walks(5, pull=0).records)[0].better_than_a_coin
+    noise = train.fit(train=walks(1500, pull=0), **settings)
+    told = noise.native(walks(5, pull=0).records)[0]
+    assert not told.better_than_a_coin
+    assert told.hit_rate_low < 0.5 < told.hit_rate_high
+
+
+def test_indicators_are_those_of_the_books() -> None:
+    closes = 50 * np.exp(np.random.default_rng(3).normal(0, 0.02, (4, DAYS)).cumsum(axis=1))
+    line = pd.Series(closes[0])
+    assert ema(closes, 12)[0] == pytest.approx(line.ewm(span=12, adjust=False).mean())
+    change = line.diff().dropna()
+    gain, loss = (
+        (sign * change).clip(lower=0).ewm(alpha=1 / 14, adjust=False).mean().iloc[-1]
+        for sign in (1, -1)
+    )
+    assert rsi(closes)[0] == pytest.approx(1 - 1 / (1 + gain / loss))
+    assert rsi(np.arange(1.0, DAYS + 1)[None])[0] == 1
+    assert rsi(np.full((1, DAYS), 7.0))[0] == 0.5
+    macd = line.ewm(span=12, adjust=False).mean() - line.ewm(span=26, adjust=False).mean()
+    record = History(closes=closes[0].tolist(), volumes=list(range(1, DAYS + 1)))
+    numbers = dict(zip(NUMBERS, features([record])["numbers"][0], strict=True))
+    assert numbers["macd"] == pytest.approx(macd.iloc[-1] / line.iloc[-1], abs=1e-6)
+    assert numbers["over_sma_20"] == pytest.approx(line.iloc[-1] / line[-20:].mean() - 1, abs=1e-6)
+    assert numbers["return_5"] == pytest.approx(np.log(line.iloc[-1] / line.iloc[-6]), abs=1e-6)
+    assert numbers["volume_5_to_20"] == pytest.approx(np.log(58 / 50.5), abs=1e-6)
+    scaled = History(closes=(10 * closes[0]).tolist(), volumes=record.volumes)
+    assert features([scaled])["numbers"] == pytest.approx(features([record])["numbers"], abs=1e-5)
+
+
+def test_intervals_know_that_neighbours_are_alike() -> None:
+    rng = np.random.default_rng(5)
+    apart = (rng.random(3000) < 0.5).astype(float)
+    alike = np.repeat(rng.random(100) < 0.5, 30).astype(float)
+    narrow, wide = train.interval(apart), train.interval(alike)
+    assert narrow[1] - narrow[0] == pytest.approx(4 * 0.5 / np.sqrt(3000), rel=0.3)
+    assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
+    best_of_many = train.interval(apart, looks=20)
+    assert best_of_many[0] < narrow[0] < narrow[1] < best_of_many[1]
+
+
+def test_an_interval_that_holds_one_half_is_no_better_than_a_coin() -> None:
+    rates = {"hit_rate": 0.51, "hit_rate_low": 0.5, "hit_rate_high": 0.53}
+    assert not directions(np.array([0.9]), rates)[0].better_than_a_coin
+    assert directions(np.array([0.9]), {**rates, "hit_rate_low": 0.501})[0].better_than_a_coin
+
+
+def test_a_price_that_cannot_be_is_named_by_its_day() -> None:
+    good = {"closes": [1.0] * DAYS, "volumes": [1.0] * DAYS}
+    with pytest.raises(ValidationError, match="day 59 must be above 0"):
+        History(**{**good, "closes": [1.0] * 59 + [0.0]})
+    with pytest.raises(ValidationError, match="volumes\n.*at least 60"):
+        History(**{**good, "volumes": [1.0] * 59})
