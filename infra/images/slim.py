@@ -1,4 +1,4 @@
-"""`python slim.py FOLDER`: take out of an environment what a server never runs.
+"""`python slim.py FOLDER [PACKAGE ...]`: take out of an environment what a server never runs.
 
 Whole packages by what they installed, parts of packages by their place in site-packages. What is
 taken out and needed after all shows in the images' tests, which start and ask each of them.
@@ -9,13 +9,14 @@ import shutil
 import sys
 from pathlib import Path
 
-# Installers; mypy, which Feast names as a requirement and its code does not import.
-PACKAGES = ("pip", "uv", "mypy")
+# And the packages named: mypy, which Feast names as a requirement and its code does not import.
+INSTALLERS = ("pip", "uv")
 PARTS = (
     "**/tests",
     "feast/ui",  # a web page in JavaScript, 26 MB
     "pyarrow/include",  # headers for compilers
     "pyarrow/src",
+    "tornado/test",  # with a private key in it
     "pyarrow/*flight*",  # Arrow's own remote protocol, 31 MB
     "onnxruntime/quantization",
     "onnxruntime/tools",
@@ -23,22 +24,24 @@ PARTS = (
 )
 
 
-def main(environment: Path) -> None:
+def main(environment: Path, packages: list[str]) -> None:
     before = size(environment)
     site = environment / "lib" / "python3.11" / "site-packages"
-    for package in PACKAGES:
+    for package in (*INSTALLERS, *packages):
         remove_package(site, package)
     for part in PARTS:
         for found in sorted(site.glob(part)):
             remove(found)
+    # What uv locks while it installs; everybody may write to it.
+    remove(environment / ".lock")
     print(f"slim: {before / 1e6:.0f} MB before, {size(environment) / 1e6:.0f} MB after")
 
 
 def remove_package(site: Path, name: str) -> None:
-    """Raises FileNotFoundError: it is not installed, so the list above is out of date."""
+    """Raises FileNotFoundError: it is not installed, so nobody needs it taken out."""
     found = list(site.glob(f"{name}-*.dist-info"))
     if not found:
-        raise FileNotFoundError(f"slim: {name} is not installed: take it off the list")
+        raise FileNotFoundError(f"slim: {name} is not installed: do not name it")
     with (found[0] / "RECORD").open() as stream:
         files = [site / row[0] for row in csv.reader(stream)]
     for file in files:
@@ -61,4 +64,4 @@ def size(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -5,28 +5,22 @@ an answer costs them one slow request. At a fixed rate it costs all that fell du
 """
 
 import base64
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
+from benchmarks.generator import generate
 from benchmarks.load import Figures, Order
 from infra.locust.mix import Ask, shuffled
 from infra.locust.plan import Plan
 from slipway import home
 
 CONNECTIONS = 64
-GRACE_SECONDS = 60
-
-
-class GeneratorFailed(Exception):
-    """The generator's process ended badly; the message is its last line."""
 
 
 def measure(mix: dict[str, list[Ask]], plan: Plan) -> Figures:
     """From a process of its own; latencies in milliseconds, from when each request was due.
 
     Raises:
-        GeneratorFailed: it did.
+        benchmarks.generator.GeneratorFailed: it did.
     """
     place = urlsplit(plan.host)
     order = Order(
@@ -38,17 +32,7 @@ def measure(mix: dict[str, list[Ask]], plan: Plan) -> Figures:
         seconds=plan.seconds,
         rate=plan.rate,
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=order.model_dump_json().encode(),
-        capture_output=True,
-        cwd=home.root(),
-        timeout=plan.seconds + GRACE_SECONDS,
-    )
-    if done.returncode:
-        told = done.stderr.decode().strip().splitlines()
-        raise GeneratorFailed(f"the generator failed: {told[-1] if told else done.returncode}")
-    return Figures.model_validate_json(done.stdout)
+    return generate(order)
 
 
 def raw(ask: Ask, plan: Plan) -> bytes:

@@ -2,16 +2,17 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from slipway.delivery import images
+from slipway.docker import docker
 from tests.conftest import ROOT
 
-TARGETS = ("serving", "monitor", "training")
+TARGETS = images.targets(ROOT)
 # What a container gets of the machine, as in a cluster: a root that it cannot write, no
 # capabilities, a folder in memory for what is temporary.
 CONFINED = (
@@ -20,25 +21,10 @@ CONFINED = (
 )
 
 
-def docker(*words: object, seconds: float = 60) -> str:
-    """What it prints; raises AssertionError with its complaint if it fails."""
-    done = subprocess.run(
-        ["docker", *map(str, words)], capture_output=True, text=True, timeout=seconds, cwd=ROOT
-    )
-    assert done.returncode == 0, f"docker {' '.join(map(str, words))}\n{done.stdout}{done.stderr}"
-    return done.stdout.strip()
-
-
 @cache
 def image(target: str) -> str:
     """Its name, built from this checkout."""
-    name = f"slipway/{target}:test"
-    docker(
-        *("build", "--quiet", "--network", "host", "--target", target),
-        *("--file", "infra/images/Dockerfile", "--tag", name, "."),
-        seconds=1800,
-    )
-    return name
+    return images.build(ROOT, target, "test")
 
 
 def inspected(name: str) -> dict[str, Any]:
@@ -84,10 +70,3 @@ def container(
         yield Container(started)
     finally:
         docker("rm", "--force", started)
-
-
-def within(seconds: float, condition: Any, told: Any = lambda: "") -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s\n{told()}"
-        time.sleep(0.1)

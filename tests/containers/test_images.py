@@ -10,8 +10,11 @@ import httpx
 import pytest
 
 from slipway import home
-from tests.conftest import free_port, running
-from tests.containers.docker import TARGETS, Container, container, docker, image, inspected, within
+from slipway.docker import docker
+from slipway.home import free_port
+from slipway.stack.running import until
+from tests.conftest import running
+from tests.containers.docker import TARGETS, Container, container, image, inspected
 from tests.services.zoo import Zoo, echo
 
 # Of the layers above the Python image, which differs from place to place.
@@ -47,7 +50,7 @@ def predict(registry: tuple[Zoo, str]) -> Iterator[tuple[Container, str, float]]
     with container(
         "serving", "--volume", f"{zoo.folder}:{zoo.folder}:ro", environment=settings
     ) as it:
-        within(60, lambda: answers(f"{own}/v1/ready"), lambda: it.log)
+        until(lambda: answers(f"{own}/v1/ready"), 60, told=lambda: it.log)
         yield it, own, time.monotonic() - began
 
 
@@ -60,7 +63,9 @@ def answers(address: str) -> bool:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_nobody_is_root(target: str) -> None:
-    assert inspected(image(target))["Config"]["User"] == "10001"
+    # Debian's package makes the proxy's user.
+    wanted = "haproxy" if target == "proxy" else "10001"
+    assert inspected(image(target))["Config"]["User"] == wanted
 
 
 @pytest.mark.parametrize("target", MEGABYTES)
@@ -90,7 +95,7 @@ def test_confined_it_answers(predict: tuple[Container, str, float]) -> None:
 
 
 def test_it_tells_that_it_is_well(predict: tuple[Container, str, float]) -> None:
-    within(60, lambda: predict[0].health == "healthy", lambda: predict[0].log)
+    until(lambda: predict[0].health == "healthy", 60, told=lambda: predict[0].log)
 
 
 def test_it_writes_to_its_home_alone(predict: tuple[Container, str, float]) -> None:
@@ -108,13 +113,13 @@ def test_asked_to_stop_it_ends_in_order(registry: tuple[Zoo, str]) -> None:
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
     volume = f"{zoo.folder}:{zoo.folder}:ro"
     with container("serving", "--volume", volume, environment=settings) as it:
-        within(60, lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), lambda: it.log)
+        until(lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), 60, told=lambda: it.log)
         assert it.ended() == 0
 
 
 def test_open_to_others_it_wants_a_key_first() -> None:
     with container("serving", environment={"SLIPWAY_PREDICT_HOST": "0.0.0.0"}) as it:
-        within(60, lambda: not inspected(it.id)["State"]["Running"])
+        until(lambda: not inspected(it.id)["State"]["Running"], 60)
         assert "there is no API key: make one with `slipway keys create" in it.log
 
 
@@ -122,8 +127,8 @@ def test_the_monitor_starts_and_is_well(registry: tuple[Zoo, str]) -> None:
     port = free_port()
     settings = {"MLFLOW_TRACKING_URI": registry[1], "SLIPWAY_MONITOR_PORT": port}
     with container("monitor", environment=settings) as it:
-        within(90, lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), lambda: it.log)
-        within(60, lambda: it.health == "healthy", lambda: it.log)
+        until(lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), 90, told=lambda: it.log)
+        until(lambda: it.health == "healthy", 60, told=lambda: it.log)
 
 
 def test_the_training_image_can_train(tmp_path: Path) -> None:

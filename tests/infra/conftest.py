@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from slipway.cluster import secrets
 from tests.conftest import ROOT
 from tests.infra import live
-from tests.infra.manifests import Document, render
+from tests.infra.manifests import Document, render, servers
 
 K8S = ROOT / "k8s"
 OVERLAYS = sorted(f"overlays/{each.name}" for each in (K8S / "overlays").iterdir())
@@ -33,25 +34,36 @@ def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def rendered(k8s: Path) -> Rendered:
     """What each gives; a component is put on the base."""
-    found = {}
-    for place in PLACES:
-        folder = k8s / place
-        if place in COMPONENTS:
-            folder = k8s / "tried" / Path(place).name
-            folder.mkdir(parents=True)
-            tried = {
-                "apiVersion": "kustomize.config.k8s.io/v1beta1",
-                "kind": "Kustomization",
-                "resources": [os.path.relpath(k8s / "base", folder)],
-                "components": [os.path.relpath(k8s / place, folder)],
-            }
-            (folder / "kustomization.yaml").write_text(yaml.safe_dump(tried))
-        found[place] = render(folder)
-    return found
+    return {
+        place: with_components(k8s, place) if place in COMPONENTS else render(k8s / place)
+        for place in PLACES
+    }
+
+
+def with_components(k8s: Path, *components: str) -> list[Document]:
+    """The base with components put on it."""
+    folder = Path(tempfile.mkdtemp(dir=k8s))
+    tried = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(k8s / "base", folder)],
+        "components": [os.path.relpath(k8s / each, folder) for each in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(tried))
+    return render(folder)
+
+
+def where(rendered: Rendered, service: str) -> list[Document]:
+    """The base, or the first component that brings the service."""
+    return next(
+        rendered[place]
+        for place in ("base", *COMPONENTS)
+        if service in {name for name, _, _ in servers(rendered[place])}
+    )
 
 
 @pytest.fixture(scope="package")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Services]:
-    """Starting all four takes over a minute."""
+    """Starting all of them takes over a minute."""
     with live.services(tmp_path_factory.mktemp("live")) as running:
         yield running

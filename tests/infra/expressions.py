@@ -1,4 +1,4 @@
-"""Where PromQL stands in this repository: rules, dashboards, autoscalers, analyses of rollouts."""
+"""Where PromQL stands in this repository: rules, dashboards, autoscalers, analyses, the runbook."""
 
 import json
 import re
@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from tests.infra.telemetry import ANYTHING
+
+PAGE = re.DOTALL | re.MULTILINE
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,15 @@ def in_manifests(file: Path, adds: frozenset[str] = frozenset()) -> Iterator[Exp
             if "metricsQuery" in holder:
                 yield Expression(where, holder["seriesQuery"])
                 yield Expression(where, _adapted(holder))
+
+
+def in_page(file: Path) -> Iterator[Expression]:
+    """Of a page's fences of PromQL, by the heading that each stands under."""
+    heading = ""
+    for found in re.finditer(r"^#+ ([^\n]+)$|^```promql\n(.*?)^```", file.read_text(), PAGE):
+        heading = found[1] or heading
+        if found[2]:
+            yield Expression(f"{file.name}: {heading}", found[2].strip())
 
 
 def _is_query(value: str) -> bool:
@@ -129,6 +140,8 @@ def everywhere(root: Path) -> Iterator[Expression]:
     adds = frozenset(label for file in manifests for label in pod_labels(file))
     for file in manifests:
         yield from in_manifests(file, adds)
+    for file in sorted((root / "docs").glob("*.md")):
+        yield from in_page(file)
 
 
 def pod_labels(file: Path) -> Iterator[str]:

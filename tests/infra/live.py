@@ -1,4 +1,4 @@
-"""The four services, started for real and driven until each kind of series is there."""
+"""The services, started for real and driven until each kind of series is there."""
 
 import os
 import shutil
@@ -13,15 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import yaml
 
 from services.trainer.journal import Journal
 from services.trainer.run import Request, Run, State
 from slipway import home, policy
+from slipway.debian import binary
 from slipway.features import definitions, places
 from slipway.features.marks import Mark, SqliteMarks
-from tests.conftest import ROOT, free_port, running
+from slipway.home import free_port
+from tests.conftest import ROOT, running
+from tests.infra import door
+from tests.infra.door import Door
+from tests.infra.names import Names
 from tests.infra.unlucky import UNLUCKY
 from tests.services import shop
+from tests.services.tansu import Broker, Stream
 from tests.services.yard import Yard
 from tests.services.zoo import Server, Zoo, code, echo, until
 from tests.slipway.shop import Shop, made_up
@@ -63,10 +70,11 @@ FAILED = 8
 
 @dataclass(frozen=True)
 class Services:
-    """All four, running."""
+    """All of them, running."""
 
     zoo: Zoo
     predict: Server
+    door: Door
     addresses: dict[str, str]
     """By job."""
 
@@ -80,22 +88,28 @@ class Services:
             assert self.predict.ask("ill", 13).status_code == 500
             self.predict.answer("slow")
         self.predict.client.post("/v1/models/known/predict", json={"customer_id": 1})
+        through = f"{self.door.address}/v1/models/well/predict"
+        assert httpx.post(through, json={"number": 1}, timeout=60).is_success
         httpx.post(f"{self.addresses['monitor']}/v1/projects/{shop.NAME}/check", timeout=60)
 
 
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
-    """All four, until the block ends."""
+    """All of them, until the block ends."""
     zoo = Zoo(folder / "zoo")
     with ExitStack() as stack:
         predict = predicting(stack, zoo)
+        front = fronted(stack, folder / "door", predict)
         addresses = {
             "predict": predict.address,
             "monitor": monitored(stack, zoo),
             "trainer": trained(stack, Yard(folder / "yard")),
             "features": freshness(stack, folder),
+            "stream": streamed(stack, zoo),
+            "proxy": front.figures,
+            "node": machine(stack, folder),
         }
-        yield Services(zoo, predict, addresses)
+        yield Services(zoo, predict, front, addresses)
 
 
 def predicting(stack: ExitStack, zoo: Zoo) -> Server:
@@ -177,6 +191,36 @@ def freshness(stack: ExitStack, folder: Path) -> str:
     stack.enter_context(
         running(*command, env=env, log=folder / "features.log", ready=f"{address}/metrics")
     )
+    return address
+
+
+def streamed(stack: ExitStack, zoo: Zoo) -> str:
+    """Of a stream that has sent predictions and truths, the address."""
+    broker = stack.enter_context(Broker(zoo.folder).running())
+    stream = stack.enter_context(Stream(zoo.home, broker).running())
+    until(lambda: stream.metric("slipway_stream_sent_total predictions") > 0)
+    until(lambda: stream.metric("slipway_stream_sent_total truths") > 0)
+    return stream.address
+
+
+def fronted(stack: ExitStack, folder: Path, predict: Server) -> Door:
+    """The door before the model server."""
+    names, port = Names(door.SERVICE, home.LOOPBACK), int(predict.address.rpartition(":")[2])
+    standing = stack.enter_context(door.standing(folder, names, servers=port))
+    until(lambda: standing.servers() == 1)
+    return standing
+
+
+def machine(stack: ExitStack, folder: Path) -> str:
+    """Of the exporter of this machine, the address; with the settings of docker-compose.yml."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    written = [each.replace("$$", "$") for each in compose["services"]["node-exporter"]["command"]]
+    # Where a container finds the machine's folders; here they are where they are.
+    settings = [each for each in written if not each.startswith("--path.")]
+    listening = f"{home.LOOPBACK}:{free_port()}"
+    command = (binary("node-exporter"), f"--web.listen-address={listening}", *settings)
+    log, address = folder / "node.log", f"http://{listening}"
+    stack.enter_context(running(*command, env={}, log=log, ready=f"{address}/metrics"))
     return address
 
 

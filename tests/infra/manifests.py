@@ -14,6 +14,7 @@ from services.features.settings import Settings as FeaturesSettings
 from services.monitor.settings import Settings as MonitorSettings
 from services.predict.settings import Settings as PredictSettings
 from services.settings import Settings
+from services.stream.settings import Settings as StreamSettings
 from services.trainer.settings import Settings as TrainerSettings
 
 Document = dict[str, Any]
@@ -22,6 +23,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "monitor": MonitorSettings,
     "trainer": TrainerSettings,
     "features": FeaturesSettings,
+    "stream": StreamSettings,
 }
 
 
@@ -97,6 +99,15 @@ def _pods(document: Document) -> Iterator[Pod]:
     match kind:
         case "Deployment" | "Job":
             templates = [spec["template"]]
+        case "StatefulSet":
+            # Each pod has claims of its own, under the names of their templates.
+            own = [
+                {"name": each["metadata"]["name"], "claimTemplate": each["spec"]}
+                for each in spec.get("volumeClaimTemplates", [])
+            ]
+            inner = spec["template"]["spec"]
+            volumes = [*inner.get("volumes", []), *own]
+            templates = [{**spec["template"], "spec": {**inner, "volumes": volumes}}]
         case "CronJob":
             templates = [spec["jobTemplate"]["spec"]["template"]]
         case "RayJob":

@@ -16,9 +16,10 @@ import yaml
 
 from slipway import home, platform
 from slipway.debian import binary
+from slipway.home import free_port
 from slipway.slo import configuration, generated
 from slipway.slo.objectives import read
-from tests.conftest import ROOT, free_port, running
+from tests.conftest import ROOT, running
 from tests.infra.rule_mutants import CaseLoader, Rule, name_of, survivors
 from tests.infra.unlucky import UNLUCKY
 from tests.services.zoo import Zoo, echo, until

@@ -18,12 +18,16 @@ from slipway.grafana import commands, generated
 from slipway.grafana.boards import features, training
 from slipway.grafana.dashboard import Dashboard, Row, Variable
 from slipway.grafana.panel import Panel, Query
+from slipway.grafana.rows import machine
+from slipway.home import free_port
 from slipway.slo import configuration
 from slipway.slo.generated import dump
 from slipway.slo.objectives import read
-from tests.conftest import ROOT, free_port, running
+from slipway.stack import configuration as containers
+from tests.conftest import ROOT, running
 from tests.infra import live
 from tests.infra.grafana import ALL, Prometheus, filled, several
+from tests.infra.unlucky import UNLUCKY
 from tests.services.zoo import echo, until
 
 GRAFANA = ROOT / "infra" / "grafana"
@@ -205,18 +209,19 @@ def test_grafana_has_no_default_password_and_calls_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "alert", "number"),
+    ("service", "alert", "condition"),
     [
-        ("features", "FeaturesStale", features.STALE),
-        ("trainer", "TrainingStuck", training.STUCK),
+        ("features", "FeaturesStale", f"> {features.STALE}"),
+        ("trainer", "TrainingStuck", f"> {training.STUCK}"),
+        ("node", "DiskLow", f"< {machine.DISK_LOW}"),
     ],
 )
 def test_a_line_that_is_drawn_is_where_the_alert_fires(
-    service: str, alert: str, number: int
+    service: str, alert: str, condition: str
 ) -> None:
     promise = read(ROOT / "infra" / "slo" / f"{service}.yaml")
     [rule] = [each for each in promise.alerts if each.name == alert]
-    assert rule.expr.strip().endswith(f"> {number}")
+    assert rule.expr.splitlines()[0].endswith(f" {condition}")
 
 
 def test_lines_of_objectives_move_with_them() -> None:
@@ -236,7 +241,7 @@ def test_lines_of_objectives_move_with_them() -> None:
 def prometheus(
     services: live.Services, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """It scrapes the four services every second, under load, with the committed rules."""
+    """It scrapes all of them every second, under load, with the committed rules."""
     folder = tmp_path_factory.mktemp("prometheus")
     ports = {job: address.rpartition(":")[2] for job, address in services.addresses.items()}
     ports |= {name: str(free_port()) for name in ("prometheus", "alertmanager")}
@@ -246,6 +251,10 @@ def prometheus(
             patch.setenv(f"SLIPWAY_{name.upper()}_PORT", port)
         content = configuration.prometheus()
         content["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        for job in containers.OTHERS:
+            target = services.addresses[job].removeprefix("http://")
+            scraped = {"job_name": job, "static_configs": [{"targets": [target]}]}
+            content["scrape_configs"].append(scraped)
         file = configuration.files()["prometheus"]
         file.parent.mkdir(parents=True)
         file.write_text(dump(content))
@@ -337,6 +346,23 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
         [note] = board.drawn()["annotations"]["list"]
         expr = filled(note["expr"], all_of(board))
         assert prometheus.series(expr, now=time.time(), instant=False), expr
+
+
+def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: live.Services) -> None:
+    """A counter that is born with it would rise by nothing."""
+    services.zoo.add("unlucky", UNLUCKY)
+    until(lambda: services.predict.ask("unlucky").is_success, 60)
+    seen = 'slipway_requests_total{project="unlucky",status="500"}'
+    until(lambda: prometheus.series(seen, now=time.time(), instant=True), 30)
+    assert services.predict.ask("unlucky", 13).status_code == 500
+    [rare] = [panel for _, panel in PANELS if panel.title == "Failed share by project"]
+    shown = filled(rare.queries[0].expr, {"project": "unlucky", "version": ALL})
+
+    def rose() -> bool:
+        found = prometheus.series(shown, now=time.time(), instant=True)
+        return any(value > 0 for _, values in found for value in values)
+
+    until(rose, 30)
 
 
 def test_an_empty_panel_would_be_found(prometheus: Prometheus) -> None:

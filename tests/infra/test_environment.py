@@ -31,11 +31,16 @@ def pins(group: str) -> dict[str, str]:
     return dict(PIN.findall((LOCKS / f"{group}.txt").read_text()))
 
 
-def test_each_group_holds_the_one_before() -> None:
-    groups = [pins(name) for name in ("serving", "monitoring", "training", "torch", "development")]
+def test_each_group_holds_the_one_before(environment: ModuleType) -> None:
+    groups = [pins(name) for name in environment.GROUPS]
     for smaller, larger in pairwise(groups):
         assert smaller.items() <= larger.items()
         assert len(smaller) < len(larger)
+
+
+def test_the_stream_has_serving_and_its_client_alone() -> None:
+    assert pins("serving").items() < pins("stream").items() < pins("development").items()
+    assert pins("stream").keys() - pins("serving").keys() == {"confluent-kafka"}
 
 
 def test_the_serving_group_trains_nothing() -> None:
@@ -52,11 +57,11 @@ def test_every_pin_has_a_hash_and_no_host(file: Path) -> None:
             assert "--hash=sha256:" in block, block
 
 
-def test_no_gpu_build_is_locked_or_installed() -> None:
+def test_no_gpu_build_is_locked_or_installed(environment: ModuleType) -> None:
     import torch
 
     assert torch.version.cuda is None
-    for group in ("torch", "development"):
+    for group in environment.WITH_TORCH:
         gpu = [name for name in pins(group) if name.startswith(("nvidia-", "triton", "cuda"))]
         assert [name for name in gpu if name not in ("nvidia-ml-py", "tritonclient")] == []
 

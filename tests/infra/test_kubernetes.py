@@ -1,9 +1,10 @@
 """`k8s/` as kustomize renders it keeps to schemas and policies, and leads nowhere in vain."""
 
+import base64
 import copy
 import json
 import re
-import subprocess
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ SECRETS = {
     "slipway-keys": {"keys.json"},
     "slipway-callers": {"METRICS_KEY", "TRAIN_KEY"},
     "slipway-stores": {"REDIS_URL"},
+    "slipway-database": {"password", "uri"},
 }
 
 
@@ -149,7 +151,7 @@ CONTEXT = (*FIRST, "securityContext")
         (_without(*FIRST, "livenessProbe"), "no livenessProbe"),
         (_without(*FIRST, "readinessProbe"), "no readinessProbe"),
         (_without(*FIRST, "startupProbe"), "no startupProbe"),
-        (_without("initContainers", "0", "securityContext"), "keys: it keeps capabilities"),
+        (_without("initContainers", "0", "securityContext"), "truths: it keeps capabilities"),
     ],
 )
 def test_each_thing_that_a_pod_may_lack_is_found(
@@ -168,8 +170,11 @@ def test_no_secret_has_a_value_but_those_that_are_made_locally(
     found = rendered[place]
     if place != "overlays/local":
         assert of_kind(found, "Secret") == []
-    rest = [each for each in found if each["kind"] != "Secret"]
-    assert "slw_" not in json.dumps(rest)
+    rest = json.dumps([each for each in found if each["kind"] != "Secret"])
+    assert "slw_" not in rest
+    for secret in of_kind(found, "Secret"):
+        for value in secret["data"].values():
+            assert base64.b64decode(value).decode() not in rest
 
 
 @everywhere
@@ -203,6 +208,27 @@ def _dangling(pod: Pod, found: list[Document]) -> list[str]:
     ]
 
 
+def test_a_key_that_no_secret_has_is_found(rendered: Rendered) -> None:
+    asked = {"mlflow": "MLFLOW_BACKEND_STORE_URI", "postgres": "POSTGRES_PASSWORD"}
+    for name, variable in asked.items():
+        found = copy.deepcopy(rendered["components/postgres"])
+        [pod] = [each for each in pods(found) if each.name == name]
+        [held] = [each for each in pod.running[0]["env"] if each["name"] == variable]
+        held["valueFrom"]["secretKeyRef"]["key"] = "url"
+        assert _dangling(pod, found) == [f"{pod.where}: nobody makes slipway-database/url"]
+
+
+def test_what_is_made_locally_is_all_that_the_pods_ask_for(rendered: Rendered) -> None:
+    """But for the feature store, which is the operator's."""
+    found = rendered["overlays/local"]
+    held = {each["metadata"]["name"]: set(each["data"]) for each in of_kind(found, "Secret")}
+    assert held == {name: keys for name, keys in SECRETS.items() if name != "slipway-stores"}
+    asked = {pair for pod in pods(found) for pair in secret_keys(pod)}
+    assert {(name, key) for name, key in asked if key not in held.get(name, set())} == {
+        ("slipway-stores", "REDIS_URL")
+    }
+
+
 def test_a_reference_to_nothing_is_found(rendered: Rendered) -> None:
     base = rendered["base"]
     for kind in ("ServiceAccount", "PersistentVolumeClaim"):
@@ -218,7 +244,7 @@ def test_every_selector_selects_pods(rendered: Rendered, place: str) -> None:
         if selector.get("matchLabels") in OUTSIDE:
             continue
         assert any(matches(each, selector) for each in labels), f"{where} selects no pod"
-    for deployment in of_kind(found, "Deployment"):
+    for deployment in [*of_kind(found, "Deployment"), *of_kind(found, "StatefulSet")]:
         own = deployment["spec"]["template"]["metadata"]["labels"]
         assert matches(own, deployment["spec"]["selector"]), deployment["metadata"]["name"]
         for spread in deployment["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
@@ -301,19 +327,24 @@ def test_whoever_opens_the_truths_runs_on_one_node(rendered: Rendered, place: st
         ]
         assert wanted["topologyKey"] == "kubernetes.io/hostname"
         assert wanted["labelSelector"] == {"matchLabels": label}
-    assert opens == {"truths", "monitor", "trainer"}
+    optional = {"stream"} if place == "components/stream" else set()
+    assert opens == {"truths", "monitor", "trainer", *optional}
 
 
 @everywhere
 def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, place: str) -> None:
     found = rendered[place]
-    users: dict[str, set[str]] = {}
+    users: dict[str, list[Pod]] = {}
     for pod in pods(found):
         for volume in pod.spec.get("volumes", []):
             if claim := volume.get("persistentVolumeClaim"):
-                users.setdefault(claim["claimName"], set()).add(pod.where)
-    shared = {name for name, whose in users.items() if len(whose) > 1 or "predict" in str(whose)}
-    assert shared - {"kserve-models"} == {"predictions", "training"}
+                users.setdefault(claim["claimName"], []).append(pod)
+    shared = {
+        name
+        for name, whose in users.items()
+        if len({pod.where for pod in whose}) > 1 or any(_overlaps(pod, found) for pod in whose)
+    }
+    assert shared - {"kserve-models"} == {"predictions", "training", "mlflow"}
     for claim in of_kind(found, "PersistentVolumeClaim"):
         name, modes = claim["metadata"]["name"], claim["spec"]["accessModes"]
         assert name in users
@@ -321,23 +352,34 @@ def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, 
         assert modes == ["ReadWriteMany" if name in shared and not one_node else "ReadWriteOnce"]
 
 
+def _overlaps(pod: Pod, found: list[Document]) -> bool:
+    """Whether there are two at a time: several, or the new one beside the old one."""
+    deployment = named(found, "Deployment", pod.name)
+    return bool(deployment) and deployment["spec"]["strategy"]["type"] != "Recreate"
+
+
+STREAM = "../../components/stream"
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
-def test_production_names_images_by_digest_once_they_are_set(k8s: Path, tmp_path: Path) -> None:
+def test_production_names_images_by_digest_once_they_are_set(tmp_path: Path) -> None:
     """As committed each is no valid reference; with digests nothing is left to be set."""
-    ours = {"slipway/serving", "slipway/monitor", "slipway/training"}
-    unset = images(render(k8s / "overlays/production"))
+    copied = tmp_path / "k8s"
+    shutil.copytree(K8S, copied)
+    production, gpu = (copied / "overlays" / name for name in ("production", "gpu"))
+    # With what may be added to it.
+    file = production / "kustomization.yaml"
+    file.write_text(file.read_text().replace("components:\n", f"components:\n  - {STREAM}\n"))
+    ours = {f"slipway/{name}" for name in ("serving", "monitor", "training", "registry", "stream")}
+    unset = images(render(production))
     assert {name.rpartition("@")[0].removeprefix("registry.invalid/") for name in unset} == ours
     assert not any(DIGEST.fullmatch(name) for name in unset)
-    copied = tmp_path / "k8s"
-    subprocess.run(["cp", "-r", K8S, copied], check=True)
-    for overlay in ("production", "gpu"):
-        file = copied / "overlays" / overlay / "kustomization.yaml"
+    for overlay in (production, gpu):
+        file = overlay / "kustomization.yaml"
         file.write_text(file.read_text().replace("sha256:set-me", f"sha256:{'a' * 64}"))
-        found = images(render(copied / "overlays" / overlay))
-        assert all(DIGEST.fullmatch(name) for name in found if "slipway" in name)
-        assert len([name for name in found if "slipway" in name]) == 3
+        found = [name for name in images(render(overlay)) if "slipway" in name]
+        assert all(DIGEST.fullmatch(name) for name in found)
+        assert len(found) == len(ours)
 
 
 @pytest.mark.parametrize("place", OVERLAYS)

@@ -1,8 +1,10 @@
 """The keys that a cluster begins with open what they are for, and git holds none."""
 
 import base64
+import os
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,17 +13,14 @@ from slipway.access.scopes import Scope
 from slipway.cluster import secrets
 from tests.conftest import ROOT
 from tests.infra.conftest import Rendered
-from tests.infra.manifests import (
-    of_kind,
-    pods,
-    secret_keys,
-)
+from tests.infra.manifests import matches, named, of_kind, pods, secret_keys, told
 
 
 def test_git_holds_no_key() -> None:
-    made = "k8s/overlays/local/secrets/callers.env"
-    ignored = subprocess.run(["git", "check-ignore", "--quiet", made], cwd=ROOT)
-    assert ignored.returncode == 0
+    for name in (secrets.KEYRING, secrets.CALLERS, secrets.DATABASE):
+        made = f"k8s/overlays/local/secrets/{name}"
+        ignored = subprocess.run(["git", "check-ignore", "--quiet", made], cwd=ROOT)
+        assert ignored.returncode == 0
     told = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True)
     assert "kustomization.yaml" in told.stdout
     assert "/secrets/" not in told.stdout
@@ -45,9 +44,49 @@ def test_the_keys_that_are_made_open_what_they_are_for(rendered: Rendered, tmp_p
 
 
 def test_keys_in_use_are_not_written_over(tmp_path: Path) -> None:
-    secrets.write(tmp_path)
-    kept = (tmp_path / secrets.KEYRING).read_bytes()
-    assert (tmp_path / secrets.CALLERS).stat().st_mode & 0o077 == 0
-    with pytest.raises(secrets.SecretsExist, match="would be lost"):
-        secrets.write(tmp_path)
-    assert (tmp_path / secrets.KEYRING).read_bytes() == kept
+    files = secrets.write(tmp_path)
+    kept = {file: file.read_bytes() for file in files}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    for file in files:
+        for other in kept.keys() - {file}:
+            other.unlink()
+        with pytest.raises(secrets.SecretsExist, match=f"{file.name} exists: .* would be lost"):
+            secrets.write(tmp_path)
+        assert list(tmp_path.glob("*.env")) + list(tmp_path.glob("*.json")) == [file]
+        for other, content in kept.items():
+            other.write_bytes(content)
+
+
+def test_the_callers_own_keyring_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.json"
+    monkeypatch.setenv("SLIPWAY_KEYRING", str(own))
+    secrets.write(tmp_path / "made")
+    assert not own.exists()
+    assert len(Keyring(tmp_path / "made" / secrets.KEYRING).valid()) == len(secrets.WANTED)
+    assert os.environ["SLIPWAY_KEYRING"] == str(own)
+
+
+def test_the_password_that_is_made_opens_the_database_that_is_made(rendered: Rendered) -> None:
+    """The address leads to the StatefulSet's Service, as the user and to the database it makes."""
+    found = rendered["overlays/local"]
+    [secret] = [
+        each for each in of_kind(found, "Secret") if each["metadata"]["name"] == "slipway-database"
+    ]
+    held = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+    address = urlsplit(held["uri"])
+    assert address.password == held["password"]
+    assert len(held["password"]) >= 32
+    [pod] = [each for each in pods(found) if each.kind == "StatefulSet"]
+    [container] = pod.running
+    given = told(pod, container, found)
+    assert (address.username, address.path) == (given["POSTGRES_USER"], f"/{given['POSTGRES_DB']}")
+    service = named(found, "Service", str(address.hostname))
+    assert service
+    assert matches(pod.labels, {"matchLabels": service["spec"]["selector"]})
+    [outside], [inside] = service["spec"]["ports"], container["ports"]
+    assert (outside["port"], outside["targetPort"]) == (address.port, inside["name"])
+    assert inside["containerPort"] == address.port
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["exec"]["command"][-2:] == ["--username", address.username]

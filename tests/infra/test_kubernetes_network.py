@@ -1,10 +1,14 @@
 """Who may call whom in `k8s/`: all that the settings name, and nobody else."""
 
+import copy
 import json
 import re
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from slipway.cluster import secrets
 from tests.infra import reach
 from tests.infra.conftest import Rendered, everywhere
 from tests.infra.manifests import (
@@ -15,6 +19,7 @@ from tests.infra.manifests import (
     named,
     of_kind,
     pods,
+    secret_keys,
     servers,
     told,
 )
@@ -28,9 +33,22 @@ def _calls(found: list[Document]) -> list[tuple[Pod, str, int]]:
             for name, value in told(pod, container, found).items():
                 # An address, or host:port; not a variable that says where to listen.
                 for host, port in re.findall(r"\A(?:https?://)?([a-z][a-z.-]*):(\d+)", value or ""):
+                    if host.endswith(".invalid"):  # to be set, and outside
+                        continue
                     assert named(found, "Service", host), f"{name}: there is no Service {host}"
                     told_of.append((pod, host, int(port)))
-    return told_of
+    return [*told_of, *_calls_of_the_database(found)]
+
+
+def _calls_of_the_database(found: list[Document]) -> list[tuple[Pod, str, int]]:
+    """By whoever is told the address that `slipway k8s secrets` writes, where that database is."""
+    address = urlsplit(secrets.database_uri("password"))
+    assert address.hostname
+    assert address.port
+    if not named(found, "Service", address.hostname):
+        return []
+    callers = [pod for pod in pods(found) if ("slipway-database", "uri") in secret_keys(pod)]
+    return [(pod, address.hostname, address.port) for pod in callers]
 
 
 def _blocked(found: list[Document]) -> list[str]:
@@ -65,40 +83,41 @@ def test_every_call_that_the_settings_name_is_let_pass(rendered: Rendered, place
     assert _blocked(rendered[place]) == []
 
 
-@pytest.mark.parametrize("policy", ["predict", "monitor", "trainer", "mlflow", "training"])
+@pytest.mark.parametrize(
+    "policy",
+    ["predict", "monitor", "trainer", "mlflow", "training", "postgres", "mlflow-to-postgres"],
+)
 def test_a_call_that_is_not_let_pass_is_found(rendered: Rendered, policy: str) -> None:
     rest = [
         each
-        for each in rendered["base"]
+        for each in rendered["components/postgres"]
         if (each["kind"], each["metadata"]["name"]) != ("NetworkPolicy", policy)
     ]
     assert any("may not" in said for said in _blocked(rest))
 
 
-@everywhere
-def test_nobody_else_is_let_pass(rendered: Rendered, place: str) -> None:
-    """No pod may call another on a port unless a setting says that it does."""
-    found = rendered[place]
+def _needless(found: list[Document]) -> list[str]:
+    """Ways from pod to pod that no setting asks for; one side that is open is one too many."""
     wanted = {(caller.name, host) for caller, host, _ in _calls(found)}
     # The pods that ask the registry by the settings that they share; Ray's talk among themselves.
     labelled = {(a.labels["app.kubernetes.io/name"], h) for a, h, _ in _calls(found)}
-    for caller in pods(found):
-        for called in pods(found):
-            ports = {
-                each["containerPort"]
-                for container in called.running
-                for each in container.get("ports", [])
-            }
-            for port in ports:
-                # Either side alone would do: neither may be open without need.
-                if len(reach.allowed(found, caller, called, port)) == 2:
-                    continue
-                pair = (caller.labels["app.kubernetes.io/name"], called.name)
-                # Prometheus' component silences the monitor's own webhook; the way stays open.
-                known = {*wanted, *labelled, ("monitor", "trainer")}
-                assert pair in known, (
-                    f"{caller.where} may call {called.where} on {port} for nothing"
-                )
+    # Prometheus' component silences the monitor's own webhook; the way stays open.
+    known = {*wanted, *labelled, ("monitor", "trainer")}
+    return [
+        f"{caller.where} may call {called.where} on {port} for nothing"
+        for caller in pods(found)
+        for called in pods(found)
+        for container in called.running
+        for port in {each["containerPort"] for each in container.get("ports", [])}
+        if len(reach.allowed(found, caller, called, port)) < 2
+        and (caller.labels["app.kubernetes.io/name"], called.name) not in known
+    ]
+
+
+@everywhere
+def test_nobody_else_is_let_pass(rendered: Rendered, place: str) -> None:
+    """No pod may call another on a port unless a setting says that it does."""
+    assert _needless(rendered[place]) == []
 
 
 @everywhere
@@ -118,7 +137,11 @@ def test_everything_is_refused_unless_it_is_let_pass(rendered: Rendered, place: 
         for rule in policy["spec"].get("egress", []):
             for peer in rule["to"]:
                 if "ipBlock" in peer:
-                    assert "169.254.0.0/16" in peer["ipBlock"]["except"]
+                    block = peer["ipBlock"]
+                    # The managed database's address, which nobody has set yet.
+                    to_be_set = policy["metadata"]["name"] == "mlflow-to-database"
+                    assert (block == {"cidr": "set-me/32"}) is to_be_set
+                    assert to_be_set or "169.254.0.0/16" in block["except"]
 
 
 @everywhere
@@ -126,7 +149,8 @@ def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: s
     """Prometheus at each /metrics, the ingress controller at the model server, by namespace."""
     found = rendered[place]
     policies = of_kind(found, "NetworkPolicy")
-    wanted = {(name, "monitoring") for name in SETTINGS} | {("predict", "ingress")}
+    there = {service for service, _, _ in servers(found)} & SETTINGS.keys()
+    wanted = {(name, "monitoring") for name in there} | {("predict", "ingress")}
     seen = set()
     for service, pod, _ in servers(found):
         for policy in reach.selecting(policies, "Ingress", pod):
@@ -137,3 +161,95 @@ def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: s
                         assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
                         seen.add((service, role["slipway/role"]))
     assert seen == wanted
+
+
+def _opened(found: list[Document]) -> list[str]:
+    """Who reaches the database, or what leaves it, beside MLflow's calls."""
+    wanted = {
+        "from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}],
+        "ports": [{"protocol": "TCP", "port": "postgres"}],
+    }
+    [database] = [pod for pod in pods(found) if pod.name == "postgres"]
+    policies = of_kind(found, "NetworkPolicy")
+    entries = [
+        (policy["metadata"]["name"], rule)
+        for policy in reach.selecting(policies, "Ingress", database)
+        for rule in policy["spec"].get("ingress", [])
+    ]
+    # Everybody may ask for names.
+    exits = [
+        policy["metadata"]["name"]
+        for policy in reach.selecting(policies, "Egress", database)
+        if policy["spec"].get("egress") and policy["metadata"]["name"] != "names"
+    ]
+    alike = [
+        pod.where
+        for pod in pods(found)
+        if pod.labels.get("app.kubernetes.io/name") == "mlflow" and pod.name != "mlflow"
+    ]
+    return [
+        *(f"{name} lets in {rule}" for name, rule in entries if rule != wanted),
+        *(f"{name} lets it out" for name in exits),
+        *(f"{where} is taken for MLflow" for where in alike),
+    ]
+
+
+@pytest.mark.parametrize("place", ["components/postgres", "overlays/local"])
+def test_the_database_is_reached_by_mlflow_alone(rendered: Rendered, place: str) -> None:
+    assert _opened(rendered[place]) == []
+    callers = {caller.name for caller, host, _ in _calls(rendered[place]) if host == "postgres"}
+    assert callers == {"mlflow"}
+
+
+MONITORING = {"namespaceSelector": {"matchLabels": {"slipway/role": "monitoring"}}}
+TRAINER = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "trainer"}}}
+POSTGRES = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "postgres"}}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "spec"),
+    [
+        ("postgres", {"ingress": [{"from": [MONITORING]}]}),
+        ("postgres", {"ingress": [{"from": [TRAINER]}]}),
+        ("postgres", {"ingress": [{"from": [{"podSelector": {}}]}]}),
+        ("postgres", {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}),
+        ("postgres", {"ingress": [{}]}),
+        ("postgres", {"egress": [{"to": [TRAINER]}]}),
+        # Of another name, and of every pod.
+        ("trainer", {"podSelector": {}, "ingress": [{"from": [TRAINER]}]}),
+    ],
+)
+def test_a_policy_that_opens_the_database_is_found(
+    rendered: Rendered, policy: str, spec: dict[str, Any]
+) -> None:
+    found = copy.deepcopy(rendered["components/postgres"])
+    wrong = named(found, "NetworkPolicy", policy)
+    assert wrong
+    wrong["spec"] |= spec
+    assert any("let" in said for said in _opened(found))
+
+
+def test_a_pod_that_goes_to_the_database_for_nothing_is_found(rendered: Rendered) -> None:
+    """Already the way out is too much."""
+    found = copy.deepcopy(rendered["components/postgres"])
+    wrong = named(found, "NetworkPolicy", "monitor")
+    assert wrong
+    wrong["spec"]["egress"].append({"to": [POSTGRES], "ports": [{"port": 5432}]})
+    assert _needless(found) == [
+        "Deployment monitor may call StatefulSet postgres on 5432 for nothing"
+    ]
+
+
+def test_the_stream_goes_to_the_brokers_and_nowhere_else(rendered: Rendered) -> None:
+    policy = named(rendered["components/stream"], "NetworkPolicy", "stream")
+    assert policy
+    [rule] = policy["spec"]["egress"]
+    assert rule["to"] == [{"namespaceSelector": {"matchLabels": {"slipway/role": "brokers"}}}]
+    [port] = rule["ports"]
+    [(pod, container)] = [
+        (pod, container)
+        for name, pod, container in servers(rendered["components/stream"])
+        if name == "stream"
+    ]
+    brokers = str(told(pod, container, rendered["components/stream"])["SLIPWAY_STREAM_BROKERS"])
+    assert {int(each.rpartition(":")[2]) for each in brokers.split(",")} == {port["port"]}

@@ -9,13 +9,14 @@ import yaml
 from services import metrics_page
 from slipway.slo import configuration, generated, operator
 from tests.conftest import ROOT
-from tests.infra.conftest import Rendered
+from tests.infra.conftest import Rendered, with_components
 from tests.infra.manifests import (
     matches,
     of_kind,
     servers,
     told,
 )
+from tests.infra.test_kubernetes_settings import OPTIONAL
 
 
 def test_the_operators_objects_are_current() -> None:
@@ -47,8 +48,10 @@ def test_a_matcher_that_cannot_be_read_is_refused() -> None:
         operator.alertmanager_config(committed)
 
 
-def test_what_is_scraped_has_the_jobs_of_the_rules(rendered: Rendered) -> None:
-    found = rendered["components/prometheus-operator"]
+def test_what_is_scraped_has_the_jobs_of_the_rules(k8s: Path) -> None:
+    """Where every service of ours is; those that are left out are not there to be chosen."""
+    ours = [f"components/{service}" for service in sorted(OPTIONAL)]
+    found = with_components(k8s, "components/prometheus-operator", *ours)
     [monitor] = of_kind(found, "ServiceMonitor")
     label = monitor["spec"]["jobLabel"]
     chosen = [

@@ -14,14 +14,16 @@ import pytest
 
 from slipway import home
 from slipway.access import keys
-from slipway.access.keys import BadKey, Keyring
-from slipway.access.scopes import Scope
 from slipway.cluster import secrets
+from slipway.home import free_port
 from slipway.predictions import feedback
-from tests.conftest import ROOT, copy_checkout, free_port, running
-from tests.infra.conftest import Rendered
+from slipway.stack.running import until
+from tests.conftest import ROOT, copy_checkout, running
+from tests.infra.conftest import Rendered, where
 from tests.infra.manifests import SETTINGS, Document, Pod, pods, service_of, told
 from tests.test_newcomer import shell_blocks
+
+LAY_OUT = "slipway.cluster.lay_out"
 
 
 def pod_of(found: list[Document], service: str) -> tuple[Pod, dict[str, Any]]:
@@ -54,33 +56,6 @@ class Mounted:
         (self.folder / "..new").rename(self.folder / "..data")
 
 
-def test_the_keys_of_a_changed_secret_are_taken_up(
-    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the first container's own command, without a new pod; a rotated key ends the old one."""
-    monkeypatch.setattr(keys, "LOOK_SECONDS", 0)
-    made, own_home, mounted = tmp_path / "made", tmp_path / "home", Mounted(tmp_path / "mount")
-    secrets.write(made)
-    mounted.change((made / "keys.json").read_bytes())
-    pod, _ = pod_of(rendered["base"], "predict")
-    [link] = [each for each in pod.spec["initContainers"] if each["name"] == "keys"]
-    own_home.mkdir()
-    places = {"/etc/slipway/keys": mounted.folder, "/var/lib/slipway": own_home}
-    for _ in range(2):  # a container may be started again
-        subprocess.run(moved(link["command"], places), check=True)
-    keyring = Keyring(own_home / "keys.json")
-    old = _callers(made)["METRICS_KEY"]
-    keyring.require(keyring.authenticate(old), Scope.METRICS)
-
-    monkeypatch.setenv("SLIPWAY_HOME", str(made))
-    _, new = keys.rotate(old[4:12].decode(), grace_seconds=0)
-    keyring.authenticate(old)
-    mounted.change((made / "keys.json").read_bytes())
-    keyring.require(keyring.authenticate(new.encode()), Scope.METRICS)
-    with pytest.raises(BadKey):
-        keyring.authenticate(old)
-
-
 def _callers(folder: Path) -> dict[str, bytes]:
     lines = (folder / "callers.env").read_text().splitlines()
     return {name: text.encode() for name, _, text in (line.partition("=") for line in lines)}
@@ -88,20 +63,18 @@ def _callers(folder: Path) -> dict[str, bytes]:
 
 @contextmanager
 def as_its_pod(
-    found: list[Document], service: str, folder: Path, *, with_keys: bool = True
-) -> Iterator[tuple[dict[str, Any], str, dict[str, bytes]]]:
-    """The container, its address and the callers' keys; its home is a folder, its port is free."""
+    found: list[Document], service: str, folder: Path, mounted: Mounted
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The container and its address; its home is a folder, its port is free."""
     pod, container = pod_of(found, service)
     own_home, port = folder / "home", free_port()
-    callers: dict[str, bytes] = {}
-    if with_keys:
-        secrets.write(own_home)
-        callers = _callers(own_home)
+    [place] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "keys"]
     given = {name: value for name, value in told(pod, container, found).items() if value}
     env = {
         **given,
         "HOME": str(folder),
         "SLIPWAY_HOME": str(own_home),
+        "SLIPWAY_KEYRING": given["SLIPWAY_KEYRING"].replace(place, str(mounted.folder)),
         "SLIPWAY_CACHE": str(folder / "cache"),
         f"SLIPWAY_{service.upper()}_PORT": str(port),
         # Nobody there: what is started must not wait for it.
@@ -112,22 +85,27 @@ def as_its_pod(
     address = f"http://{home.LOOPBACK}:{port}"
     ready = address + container["startupProbe"]["httpGet"]["path"]
     with running(*command, env=env, log=folder / "log", ready=ready):
-        yield container, address, callers
+        yield container, address
 
 
 @pytest.mark.parametrize("service", SETTINGS)
 def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_key(
-    rendered: Rendered, tmp_path: Path, service: str
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
+    made, mounted = tmp_path / "made", Mounted(tmp_path / "mount")
+    secrets.write(made)
+    callers = _callers(made)
+    mounted.change((made / "keys.json").read_bytes())
     with (
-        as_its_pod(rendered["base"], service, tmp_path) as (container, address, callers),
+        as_its_pod(where(rendered, service), service, tmp_path, mounted) as (container, address),
         httpx.Client(base_url=address, timeout=30) as client,
     ):
         assert client.get(container["livenessProbe"]["httpGet"]["path"]).status_code == 200
         # Without a registry the model server has nothing to serve: alive, and not ready. The
         # monitor is not until it has asked, whatever the answer.
         ready = client.get(container["readinessProbe"]["httpGet"]["path"]).status_code
-        wanted = {"predict": {503}, "monitor": {200, 503}}
+        # Nor is the stream, which nobody has told of a broker yet.
+        wanted = {"predict": {503}, "monitor": {200, 503}, "stream": {503}}
         assert ready in wanted.get(service, {200})
         assert client.get("/metrics").status_code == 401
         for name, status in (("METRICS_KEY", 200), ("TRAIN_KEY", 403)):
@@ -139,15 +117,30 @@ def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_k
             headers = {b"Authorization": b"Bearer " + callers["TRAIN_KEY"]}
             answer = client.post("/v1/alerts", json=alerts, headers=headers)
             assert answer.status_code not in (401, 403)
+        monkeypatch.setenv("SLIPWAY_KEYRING", str(made / "keys.json"))
+        old = callers["METRICS_KEY"]
+        _, new = keys.rotate(old[4:12].decode(), grace_seconds=0)
+
+        def status(key: bytes) -> int:
+            headers = {b"Authorization": b"Bearer " + key}
+            return client.get("/metrics", headers=headers).status_code
+
+        assert status(new.encode()) == 401
+        # A changed Secret reaches the running server, as the kubelet exchanges it.
+        mounted.change((made / "keys.json").read_bytes())
+        until(lambda: status(new.encode()) == 200, 10 * keys.LOOK_SECONDS, "the new key opens")
+        assert status(old) == 401
 
 
 @pytest.mark.parametrize("service", SETTINGS)
 def test_without_keys_a_service_does_not_start(
     rendered: Rendered, tmp_path: Path, service: str
 ) -> None:
+    mounted = Mounted(tmp_path / "mount")
+    mounted.change(b'{"keys": []}')
     with (
         pytest.raises(AssertionError, match="slipway keys create"),
-        as_its_pod(rendered["base"], service, tmp_path, with_keys=False),
+        as_its_pod(where(rendered, service), service, tmp_path, mounted),
     ):
         pass
 
@@ -177,13 +170,17 @@ def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
     pod, container = pod_of(rendered["base"], "mlflow")
     port = free_port()
     arguments = [
-        word.replace("/mlflow/", f"{tmp_path}/")
+        word.replace("/mlflow/artifacts", f"{tmp_path}/artifacts")
         .replace("--host=0.0.0.0", f"--host={home.LOOPBACK}")
         .replace("--port=5000", f"--port={port}")
         for word in container["args"]
     ]
     assert f"--port={port}" in arguments
-    env = {name: value or "" for name, value in told(pod, container, rendered["base"]).items()}
+    given = told(pod, container, rendered["base"])
+    # PostgreSQL's client is in the image alone: tests/containers runs it with that.
+    assert given["MLFLOW_BACKEND_STORE_URI"] is None
+    database = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    env = {name: value or "" for name, value in given.items()} | database
     address = f"http://{home.LOOPBACK}:{port}"
     command = [*moved(container["command"], {}), *arguments]
     ready = address + container["startupProbe"]["httpGet"]["path"]
@@ -208,12 +205,11 @@ def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
 def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
     """By the first container's own script: it can be trained in, and follows a newer image."""
     folder, own_home, image = tmp_path / "repository", tmp_path / "home", tmp_path / "image"
-    script = ROOT / "k8s" / "base" / "training" / "lay_out.py"
     _image(image)
     env = {**os.environ, "SLIPWAY_HOME": str(own_home), "HOME": str(tmp_path)}
 
     def lay_out() -> str:
-        command = [sys.executable, script, folder]
+        command = [sys.executable, "-m", LAY_OUT, folder]
         subprocess.run(command, cwd=image, env={**env, "PYTHONPATH": str(image)}, check=True)
         words = ["git", "-C", folder, "log", "--oneline"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
@@ -241,10 +237,9 @@ def _image(folder: Path) -> None:
 
 
 def test_the_repository_is_not_laid_out_onto_itself(tmp_path: Path) -> None:
-    script = ROOT / "k8s" / "base" / "training" / "lay_out.py"
     _image(tmp_path)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, script, tmp_path]
+    command = [sys.executable, "-m", LAY_OUT, tmp_path]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 1
     assert "onto itself" in done.stderr

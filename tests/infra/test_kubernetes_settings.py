@@ -15,11 +15,14 @@ from services.monitor import app as monitor_app
 from services.monitor.settings import Settings as MonitorSettings
 from services.predict import app as predict_app
 from services.predict.settings import Settings as PredictSettings
+from services.stream import app as stream_app
+from services.stream.settings import Settings as StreamSettings
 from services.trainer import app as trainer_app
 from services.trainer.settings import Settings as TrainerSettings
 from services.trainer.trainer import Trainer
 from services.web import process
 from slipway import home
+from slipway.delivery import images
 from tests.conftest import ROOT
 from tests.infra.conftest import OVERLAYS, Rendered, everywhere
 from tests.infra.manifests import (
@@ -41,19 +44,33 @@ IMAGES = {
     "features": "slipway/serving",
     "monitor": "slipway/monitor",
     "trainer": "slipway/training",
-    "mlflow": "slipway/training",
+    "mlflow": "slipway/registry",
+    "stream": "slipway/stream",
 }
-
+# For where there is a Kafka: no overlay has one.
+OPTIONAL = {"stream"}
 
 # Known to every program; no code of ours reads it.
 SYSTEM = {"HOME"}
+# Of the official image of PostgreSQL.
+OTHERS = {
+    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "PGDATA", "LANG"},
+}
 
 
 def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
     found = {service: container["image"] for service, _, container in servers(rendered["base"])}
+    for service in OPTIONAL:
+        [(_, _, container)] = [
+            each for each in servers(rendered[f"components/{service}"]) if each[0] == service
+        ]
+        found[service] = container["image"]
     assert found == IMAGES
     folders = {each.parent.name for each in (ROOT / "services").glob("*/__main__.py")}
-    assert found.keys() == folders | {"mlflow"}
+    # The dashboard is opened by a person on their own machine, and listens on loopback alone.
+    assert found.keys() == folders - {"explain"} | {"mlflow"}
+    targets = images.targets(ROOT)
+    assert {name.removeprefix("slipway/") for name in found.values()} <= set(targets)
 
 
 @cache
@@ -91,6 +108,10 @@ def test_every_variable_is_read_by_the_code(rendered: Rendered, place: str) -> N
             given = told(pod, container, rendered[place])
             seen |= given.keys()
             service = service_of(container)
+            theirs = OTHERS.get(container["image"].partition(":")[0])
+            if theirs is not None:
+                wrong += [f"{pod.where} does not read {name}" for name in given.keys() - theirs]
+                continue
             wrong += [said for name in given if (said := unknown(name, service))]
     assert wrong == []
     assert {"SLIPWAY_HOME", "SLIPWAY_PREDICT_HOST", "MLFLOW_TRACKING_URI"} <= seen
@@ -148,6 +169,7 @@ def paths(
             "monitor": monitor_app.create(MonitorSettings()),
             "trainer": trainer_app.create(TrainerSettings(), Trainer(TrainerSettings(), ROOT)),
             "features": features_app.create(FeaturesSettings(), CollectorRegistry()),
+            "stream": stream_app.create(StreamSettings()),
         }
     return {name: {route.path for route in app.routes} for name, app in applications.items()}
 
@@ -203,11 +225,13 @@ def test_a_pod_is_given_the_time_that_its_service_takes_to_end(
                 assert before["seconds"] >= 5, "balancers go on sending for a while"
             case "trainer":
                 own = process.STOP_SECONDS + TrainerSettings.from_environment().end_seconds
+            case "stream":
+                own = process.STOP_SECONDS + stream_app.STOP_SECONDS
             case _:
                 own = process.STOP_SECONDS
         needed[service] = own + before["seconds"]
         assert pod.spec["terminationGracePeriodSeconds"] >= needed[service], pod.where
-    assert needed.keys() == IMAGES.keys()
+    assert needed.keys() >= IMAGES.keys() - OPTIONAL
 
 
 @everywhere
@@ -266,7 +290,21 @@ def test_what_the_services_write_can_be_written(
             folders += [home.cache()] if "SLIPWAY_CACHE" in given else []
         for folder in [*folders, Path(str(given["HOME"]))]:
             assert any(folder.is_relative_to(each) for each in writable), (pod.where, folder)
-        link = next(each for each in pod.spec["initContainers"] if each["name"] == "keys")
-        target, name = link["command"][-2:]
-        assert Path(name) == Path(str(given["SLIPWAY_HOME"])) / "keys.json"
-        assert Path(target) == Path(_mounted(container, "keys")) / "keys.json"
+
+
+@everywhere
+def test_a_service_finds_its_keys_and_a_job_has_none(rendered: Rendered, place: str) -> None:
+    """In a folder that is a Secret as a whole: a file by itself would stay as it was."""
+    for pod in pods(rendered[place]):
+        secret = [each for each in pod.spec.get("volumes", []) if "secret" in each]
+        services = [each for each in pod.running if service_of(each) in SETTINGS]
+        assert [each["name"] for each in secret] == ["keys" for _ in services], pod.where
+        for container in services:
+            [volume] = secret
+            assert volume["secret"]["secretName"] == "slipway-keys"
+            assert "items" not in volume["secret"]
+            [mount] = [each for each in container["volumeMounts"] if each["name"] == "keys"]
+            assert mount["readOnly"] is True
+            assert "subPath" not in mount
+            given = told(pod, container, rendered[place])
+            assert given["SLIPWAY_KEYRING"] == f"{mount['mountPath']}/keys.json"

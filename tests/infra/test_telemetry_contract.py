@@ -14,6 +14,7 @@ import yaml
 from services import metrics_page
 from slipway import home
 from slipway.slo import configuration
+from slipway.stack import configuration as containers
 from tests.conftest import ROOT
 from tests.infra import expressions, live
 from tests.infra.telemetry import SCRAPED, Catalog, faults
@@ -52,10 +53,11 @@ def test_every_expression_names_what_is_exported(catalog: Catalog) -> None:
     assert complaints(catalog, EVERY) == []
 
 
-def test_the_jobs_are_the_services() -> None:
+def test_the_jobs_are_the_services(services: live.Services) -> None:
     jobs = {job["job_name"] for job in configuration.prometheus()["scrape_configs"]}
-    assert jobs == {"predict", "monitor", "trainer", "features"}
+    assert jobs == {"predict", "monitor", "trainer", "features", "stream"}
     assert jobs < home.PORTS.keys()
+    assert services.addresses.keys() == jobs | containers.OTHERS.keys()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,8 @@ def test_the_jobs_are_the_services() -> None:
         ("rate(slipway_model_faults[5m])", "is no counter"),
         ('absent(up{job="predictor"} == 1)', "no live series is matched"),
         ("max_over_time(slipway_nothing[1h:5m])", "no service exports slipway_nothing"),
+        ('haproxy_backend_active_servers{proxy="prediction"}', "no live series is matched"),
+        ('node_filesystem_avail_bytes{job="nodes"}', "no live series is matched"),
         ("-(slipway_nothing)", "no service exports slipway_nothing"),
         ("time() - slipway_nothing > 5", "no service exports slipway_nothing"),
         ("slipway_model_faults or slipway_nothing", "no service exports slipway_nothing"),

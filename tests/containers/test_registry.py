@@ -1,0 +1,164 @@
+"""MLflow as its pods, on PostgreSQL with the Secret that `slipway k8s secrets` makes."""
+
+import base64
+import copy
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.cluster import secrets
+from slipway.docker import docker
+from slipway.stack.running import until
+from tests.containers.docker import Container, image
+from tests.infra.conftest import K8S
+from tests.infra.manifests import Document, Pod, named, pods, render, told
+
+# Its own name, so that two runs on one machine do not meet.
+NAME = f"slipway-registry-{os.getpid()}"
+ALONE = ("--read-only", "--security-opt", "no-new-privileges", "--cap-drop", "ALL")
+# The image changes to its own user by itself, since that one's number differs from build to build.
+BECOMES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+
+REGISTER = """
+from pathlib import Path
+from mlflow import MlflowClient
+client = MlflowClient()
+run = client.create_run(client.create_experiment("ships")).info.run_id
+Path("/tmp/hull.txt").write_text("a hull")
+client.log_artifact(run, "/tmp/hull.txt")
+client.create_registered_model("hull")
+version = client.create_model_version("hull", f"runs:/{run}/hull.txt", run)
+client.set_registered_model_alias("hull", "champion", version.version)
+print(run)
+"""
+FETCH = """
+from pathlib import Path
+from mlflow import MlflowClient
+client = MlflowClient()
+version = client.get_model_version_by_alias("hull", "champion")
+print(version.run_id, Path(client.download_artifacts(version.run_id, "hull.txt")).read_text())
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A network in a cluster's place, and what was rendered for it."""
+
+    found: list[Document]
+    artifacts: Path
+
+    def pod(self, name: str) -> tuple[Pod, dict[str, Any]]:
+        [pod] = [each for each in pods(self.found) if each.name == name]
+        [container] = pod.running
+        return pod, container
+
+    def variables(self, name: str) -> list[str]:
+        """Of the pod's container, as options; those of Secrets with their values."""
+        pod, container = self.pod(name)
+        given = told(pod, container, self.found)
+        for each in container["env"]:
+            if reference := each.get("valueFrom", {}).get("secretKeyRef"):
+                secret = named(self.found, "Secret", reference["name"])
+                assert secret
+                given[each["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
+        return [f"--env={variable}={value}" for variable, value in given.items()]
+
+    def asked(self, program: str) -> str:
+        """What a Python program prints that is told of MLflow as the model servers are."""
+        pod, container = self.pod("predict")
+        address = told(pod, container, self.found)["MLFLOW_TRACKING_URI"]
+        own = ("--network", NAME, *ALONE, "--tmpfs", "/tmp", "--env", "HOME=/tmp")
+        words = ("--env", f"MLFLOW_TRACKING_URI={address}", image("registry"), "python", "-c")
+        return docker("run", "--rm", *own, *words, program, seconds=120).splitlines()[-1]
+
+    @contextmanager
+    def database(self) -> Iterator[Container]:
+        _, container = self.pod("postgres")
+        memory = [
+            option
+            for each in container["volumeMounts"]
+            for option in ("--tmpfs", each["mountPath"])
+        ]
+        changes = [option for each in BECOMES for option in ("--cap-add", each)]
+        options = (*ALONE, *changes, *memory, *self.variables("postgres"))
+        with self._run("postgres", *options, container["image"]) as it:
+            probe = container["readinessProbe"]["exec"]["command"]
+            until(lambda: it.run(*probe).returncode == 0, 90, "PostgreSQL", lambda: it.log)
+            yield it
+
+    @contextmanager
+    def mlflow(self) -> Iterator[Container]:
+        """Confined as its pod is, with its command; it may not answer yet."""
+        pod, container = self.pod("mlflow")
+        context = pod.spec["securityContext"]
+        user = f"{context['runAsUser']}:{context['runAsGroup']}"
+        folders = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        mounts = (f"--volume={self.artifacts}:{folders['artifacts']}", "--tmpfs", folders["tmp"])
+        [entry, *rest] = [*container["command"], *container["args"]]
+        options = (*ALONE, "--user", user, *mounts, "--entrypoint", entry)
+        own = (*options, *self.variables("mlflow"), image("registry"), *rest)
+        with self._run("mlflow", *own) as it:
+            yield it
+
+    def ready(self, it: Container) -> None:
+        _, container = self.pod("mlflow")
+        path = container["readinessProbe"]["httpGet"]["path"]
+        port = container["ports"][0]["containerPort"]
+        ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{path}')"
+        until(lambda: it.run("python", "-c", ask).returncode == 0, 120, "MLflow", lambda: it.log)
+
+    @contextmanager
+    def _run(self, service: str, *words: str) -> Iterator[Container]:
+        """Reached by the name of its Service."""
+        assert named(self.found, "Service", service)
+        started = docker("run", "--detach", "--network", NAME, "--network-alias", service, *words)
+        try:
+            yield Container(started)
+        finally:
+            docker("rm", "--force", "--volumes", started)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    shutil.copytree(K8S, folder / "k8s", ignore=shutil.ignore_patterns("secrets"))
+    local = folder / "k8s" / "overlays" / "local"
+    secrets.write(local / "secrets")
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    # Containers write there as another user.
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)
+    artifacts.chmod(0o777)
+    docker("network", "create", "--internal", NAME)
+    try:
+        yield Cluster(render(local), artifacts)
+    finally:
+        docker("network", "rm", NAME)
+
+
+def test_a_registered_model_outlives_the_pod_that_took_it(cluster: Cluster) -> None:
+    """The new pod comes up beside the old one, on the same tables and artifacts."""
+    with cluster.database(), ExitStack() as new:
+        with cluster.mlflow() as old:
+            cluster.ready(old)
+            run = cluster.asked(REGISTER)
+            cluster.ready(new.enter_context(cluster.mlflow()))
+        assert cluster.asked(FETCH) == f"{run} a hull"
+
+
+def test_with_another_password_mlflow_is_refused(cluster: Cluster) -> None:
+    other = copy.deepcopy(cluster.found)
+    secret = named(other, "Secret", "slipway-database")
+    assert secret
+    uri = secrets.database_uri(secrets.drawn_password())
+    secret["data"]["uri"] = base64.b64encode(uri.encode()).decode()
+    with cluster.database(), Cluster(other, cluster.artifacts).mlflow() as it:
+        refused = "password authentication failed"
+        until(lambda: refused in it.log, 120, refused, lambda: it.log)

@@ -1,0 +1,415 @@
+"""The whole of docker-compose.yml, as somebody meets it who brings it up for the first time.
+
+The tests go on from one another: nothing trained, then trained by a checkout and in a container,
+then asked, watched, broken, saved and restored.
+"""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.chaos.prepare import DATA, TABLE, VIEWS
+from slipway import home
+from slipway.docker import docker
+from slipway.home import free_port
+from slipway.stack.running import PROFILES, until
+from tests.conftest import ROOT
+from tests.containers.stack import Stack, asked, steadily
+from tests.slipway.checkout import commit_checkout
+
+# Trained by the checkout, and in a container. Both take half a minute.
+ADOPTED, BOOTSTRAPPED = "titanic", "churn"
+
+UPGRADE = ("up", "--detach", "--no-recreate", "--no-deps", "--wait")
+NEWER = {"SLIPWAY_PREDICT_WORKERS": "2"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("checkout")
+    commit_checkout(folder)
+    # Containers read it as another user.
+    for each in (folder, *folder.parents[:3]):
+        each.chmod(0o755)
+    it = Stack(folder, free_port(), free_port())
+    it.down()
+    it.build(*PROFILES)
+    try:
+        yield it
+    finally:
+        it.down()
+
+
+@pytest.fixture(scope="module")
+def up(stack: Stack) -> Stack:
+    stack.up()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def served(up: Stack) -> Stack:
+    """With one project that the checkout trained, and one that a container did."""
+    # `up` named the images by what is in them: the lock must be the one that they hold.
+    lock = up.folder / "pipelines" / "ml" / ADOPTED / "dvc.lock"
+    committed = lock.read_bytes()
+    command = [sys.executable, "-m", "slipway", "repro", ADOPTED]
+    subprocess.run(command, cwd=up.folder, check=True, timeout=600)
+    assert lock.read_bytes() == committed, "training here gave another model than was committed"
+    up.lend_data(DATA)
+    up.compose("up", "--detach", "adopt")
+    assert f"registered: {ADOPTED}" in up.ended("adopt")
+    said = up.said("run", "--rm", "-T", "bootstrap", BOOTSTRAPPED, seconds=600)
+    assert f"up to date: {BOOTSTRAPPED}" in said
+    return up
+
+
+@pytest.fixture(scope="module")
+def key(served: Stack) -> str:
+    drawn = served.key("the tests", "predict", "feedback")
+    served.ready([ADOPTED, BOOTSTRAPPED], drawn)
+    return drawn
+
+
+def _passenger() -> dict[str, Any]:
+    examples = json.loads((ROOT / "pipelines" / "ml" / ADOPTED / "examples.json").read_text())
+    record: dict[str, Any] = examples[0]["input"]
+    return record
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _predict(stack: Stack, key: str) -> httpx.Response:
+    return httpx.post(
+        f"{stack.address}/v1/models/{ADOPTED}/predict",
+        json=_passenger(),
+        headers=_bearer(key),
+        timeout=30,
+    )
+
+
+def _all_well(stack: Stack) -> None:
+    def unwell() -> list[str]:
+        return [
+            each["Name"]
+            for each in stack.containers()
+            if each["State"].get("Health", {}).get("Status", "healthy") != "healthy"
+        ]
+
+    until(lambda: not unwell(), 180, told=lambda: str(unwell()))
+
+
+def test_it_is_valid_with_every_profile(stack: Stack) -> None:
+    services = stack.config("tools", "load", "gpu")["services"]
+    assert {"triton", "load", "bootstrap", "backup", "predict"} <= set(services)
+
+
+def test_all_come_up_and_are_well(up: Stack) -> None:
+    _all_well(up)
+    for each in up.containers():
+        job = each["HostConfig"]["RestartPolicy"]["Name"] == "no"
+        assert each["RestartCount"] == 0, each["Name"]
+        assert job or each["State"]["Running"], each["Name"]
+        assert not job or each["State"]["ExitCode"] == 0, each["Name"]
+
+
+def test_with_nothing_trained_it_says_what_to_do(up: Stack) -> None:
+    assert "docker compose run --rm bootstrap" in up.ended("adopt")
+    until(lambda: asked(up.address, "/v1/ready") == 503, 60)
+    answer = httpx.get(f"{up.address}/v1/ready")
+    assert answer.json()["detail"] == "no champion in the registry; train one: make repro"
+
+
+def test_it_serves_what_the_checkout_and_what_a_container_trained(served: Stack, key: str) -> None:
+    answer = _predict(served, key)
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()["predictions"][0]) == {"survived", "probability"}
+    assert asked(served.address, f"/v1/models/{BOOTSTRAPPED}", _bearer(key)) == 200
+
+
+def test_adopting_again_changes_nothing(served: Stack) -> None:
+    served.compose("up", "--detach", "adopt")
+    assert f"in the registry already: {ADOPTED}" in served.ended("adopt")
+
+
+def test_what_was_trained_by_other_code_is_not_adopted(served: Stack) -> None:
+    lock = served.folder / "pipelines" / "ml" / ADOPTED / "dvc.lock"
+    committed = lock.read_text()
+    lock.write_text(committed + "\n")
+    try:
+        served.compose("up", "--detach", "adopt")
+        assert f"{ADOPTED}: was trained since the image was built" in served.ended("adopt")
+    finally:
+        lock.write_text(committed)
+
+
+def test_nobody_gets_in_without_a_key(served: Stack, key: str) -> None:
+    path = f"{served.address}/v1/models/{ADOPTED}/predict"
+    assert httpx.post(path, json=_passenger()).status_code == 401
+    assert httpx.post(path, json=_passenger(), headers=_bearer(key[:-1] + "!")).status_code == 401
+    assert asked(served.address, "/metrics", _bearer(key)) == 404
+
+
+def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) -> None:
+    published = {
+        name: [(port["host_ip"], int(port["published"])) for port in each["ports"]]
+        for name, each in up.config("tools", "load", "gpu")["services"].items()
+        if each.get("ports")
+    }
+    assert published == {
+        "proxy": [(home.LOOPBACK, up.door)],
+        "grafana": [(home.LOOPBACK, up.grafana)],
+    }
+    for each in up.containers():
+        for bindings in (each["NetworkSettings"]["Ports"] or {}).values():
+            assert {binding["HostIp"] for binding in bindings or []} <= {home.LOOPBACK}
+
+
+def test_the_door_is_shut_on_every_address_but_loopback(up: Stack) -> None:
+    """Asked at this machine's end of the door's own network, as a neighbour of it would."""
+    network = up.config()["networks"]["door"]["name"]
+    [settings] = json.loads(docker("network", "inspect", network))[0]["IPAM"]["Config"]
+    socket.create_connection((home.LOOPBACK, up.door), timeout=2).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((settings["Gateway"], up.door), timeout=2)
+
+
+def test_every_container_is_confined(up: Stack) -> None:
+    for each in up.containers():
+        name, set_ = each["Name"], each["HostConfig"]
+        assert set_["ReadonlyRootfs"], name
+        assert set_["CapDrop"] == ["ALL"], name
+        assert set_["SecurityOpt"] == ["no-new-privileges:true"], name
+        assert not set_["Privileged"], name
+        assert set_["Memory"] > 0, name
+        assert set_["NanoCpus"] > 0, name
+        assert set_["RestartPolicy"]["Name"] in ("unless-stopped", "no"), name
+        assert set_["LogConfig"]["Config"]["max-size"], name
+
+
+def test_nobody_serves_as_root(up: Stack) -> None:
+    for each in up.containers():
+        if not each["State"]["Running"]:
+            continue
+        rows = [line.split() for line in docker("top", each["Id"], "-o", "pid,uid").splitlines()]
+        users = dict(rows[1:])
+        assert users[str(each["State"]["Pid"])] != "0", each["Name"]
+
+
+def test_no_secret_shows_in_settings(up: Stack) -> None:
+    secrets = up.within(
+        "predict",
+        "import sys; [print(open(f).read()) for f in sys.argv[1:]]",
+        "/run/slipway/redis/password",
+    ).split()
+    assert secrets
+    assert all(len(each) >= 24 for each in secrets)
+    shown = json.dumps(up.containers()) + json.dumps(up.config("tools", "load", "gpu"))
+    assert not [each for each in secrets if each in shown]
+    assert "slw_" not in shown
+
+
+def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
+    holders: dict[str, set[str]] = {}
+    for name, each in up.config("tools", "load", "gpu")["services"].items():
+        for mount in each.get("volumes", []):
+            if str(mount["target"]).startswith("/run/slipway/"):
+                holders.setdefault(mount["source"], set()).add(name)
+    everything = {"prepare"}
+    assert holders == {
+        "keyring": everything | {"keys", "predict", "monitor", "trainer", "features"},
+        "database-secret": everything | {"postgres", "mlflow", "backup", "restore"},
+        "redis-secret": everything | {"redis", "predict", "features", "materialize"},
+        "prometheus-settings": everything | {"prometheus", "trainer"},
+        "alertmanager-settings": everything | {"alertmanager"},
+        "grafana-secret": everything | {"grafana"},
+    }
+
+
+REACH = """
+import socket, sys
+for place in sys.argv[1:]:
+    host, port = place.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+        print("open")
+    except OSError:
+        print("closed")
+"""
+PLACES = ("predict:8000", "mlflow:5000", "postgres:5432", "redis:6379", "prometheus:9090")
+
+
+@pytest.mark.parametrize(
+    ("service", "reached"),
+    [
+        ("predict", {"predict:8000", "mlflow:5000", "redis:6379", "prometheus:9090"}),
+        ("mlflow", {"predict:8000", "mlflow:5000", "postgres:5432"}),
+        ("monitor", {"predict:8000", "mlflow:5000", "prometheus:9090"}),
+        ("features", {"predict:8000", "redis:6379", "prometheus:9090"}),
+    ],
+)
+def test_networks_keep_apart_who_has_nothing_to_do(
+    up: Stack, service: str, reached: set[str]
+) -> None:
+    answers = up.within(service, REACH, *PLACES).split()
+    found = {place for place, answer in zip(PLACES, answers, strict=True) if answer == "open"}
+    assert found == reached
+
+
+def test_prometheus_reaches_all_that_it_watches(served: Stack) -> None:
+    def down() -> set[str]:
+        return {each["metric"]["instance"] for each in served.figures("up == 0")}
+
+    jobs = {"predict": 2, "monitor": 1, "trainer": 1, "features": 1, "proxy": 1, "node": 1}
+
+    def found() -> dict[str, int]:
+        told = served.figures("count by (job) (up == 1)")
+        return {each["metric"]["job"]: int(each["value"][1]) for each in told}
+
+    until(lambda: found() == jobs, 90, told=lambda: f"{found()}, down: {down()}")
+
+
+def test_traffic_is_seen_on_both_model_servers(served: Stack, key: str) -> None:
+    for _ in range(20):
+        assert _predict(served, key).status_code == 200
+    query = f'sum by (instance) (slipway_requests_total{{project="{ADOPTED}", status="200"}}) > 0'
+    until(lambda: len(served.figures(query)) == 2, 60, told=lambda: str(served.figures(query)))
+
+
+def test_a_feature_is_looked_up_in_redis(served: Stack, key: str) -> None:
+    served.materialize(TABLE, *VIEWS)
+    until(lambda: _looked_up(served, key) == 200, 60, told=lambda: str(_looked_up(served, key)))
+
+
+def _looked_up(stack: Stack, key: str) -> int:
+    return httpx.post(
+        f"{stack.address}/v1/models/{BOOTSTRAPPED}/predict",
+        json={"telco_customer_id": "7590-VHVEG"},
+        headers=_bearer(key),
+        timeout=30,
+    ).status_code
+
+
+def test_an_alert_of_prometheus_is_taken_by_the_trainer(served: Stack) -> None:
+    """Alertmanager's key is one that the trainer lets in."""
+    word = ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "alert", "add"]
+    labels = ["alertname=Drift", f"project={ADOPTED}", "action=retrain", "severity=warning"]
+    served.compose("exec", "-T", "alertmanager", *word, *labels)
+    until(
+        lambda: "/v1/alerts" in served.log("trainer") or _runs(served) > 0,
+        90,
+        told=lambda: served.log("alertmanager")[-2000:] + served.log("trainer")[-2000:],
+    )
+
+
+def _runs(stack: Stack) -> int:
+    found = stack.figures("sum(slipway_trainer_alerts_total)")
+    return int(float(found[0]["value"][1])) if found else 0
+
+
+@pytest.mark.parametrize("word", ["kill", "pause"])
+def test_nobody_notices_that_a_model_server_is_gone(served: Stack, key: str, word: str) -> None:
+    back = {"kill": "start", "pause": "unpause"}[word]
+    [victim] = [each for each in served.containers("predict") if each["Name"].endswith("-1")]
+    path = f"{served.address}/v1/models/{ADOPTED}/predict"
+    request = {"json": _passenger(), "headers": _bearer(key)}
+    found: list[int] = []
+    asking = threading.Thread(
+        target=lambda: found.extend(steadily(path, request, seconds=20, rate=20))
+    )
+    asking.start()
+    try:
+        docker(word, victim["Id"])
+    finally:
+        asking.join()
+        docker(back, victim["Id"])
+    assert len(found) == 400
+    assert set(found) == {200}
+
+
+def test_a_rollout_asks_every_model_server(served: Stack) -> None:
+    program = "from slipway.rollout import scrape; print(*scrape.addresses())"
+    assert len(set(served.within("trainer", program).split())) == 2
+
+
+def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
+    """As docs/operations.md has it: new ones beside the old ones, which then leave."""
+    # One that was paused passes for unwell until it is asked again.
+    _all_well(served)
+    before = {each["Id"] for each in served.containers("predict")}
+    path = f"{served.address}/v1/models/{ADOPTED}/predict"
+    request = {"json": _passenger(), "headers": _bearer(key)}
+    stop, found = threading.Event(), []
+
+    def asking() -> None:
+        while not stop.is_set():
+            found.extend(steadily(path, request, seconds=1, rate=20))
+
+    thread = threading.Thread(target=asking)
+    thread.start()
+    try:
+        # Another setting stands for another image: both make the containers be replaced.
+        served.compose(*UPGRADE, "--scale", "predict=4", "predict", settings=NEWER)
+        query = 'count(up{job="predict"} == 1)'
+        until(lambda: [each["value"][1] for each in served.figures(query)] == ["4"], 120)
+        docker("stop", *before, seconds=120)
+        docker("rm", *before)
+        served.compose(*UPGRADE, "predict", settings=NEWER)
+    finally:
+        stop.set()
+        thread.join()
+    after = {each["Id"] for each in served.containers("predict")}
+    assert len(after) == 2
+    assert not before & after
+    assert set(found) == {200}
+
+
+def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path: Path) -> None:
+    """Models, keys, records and truths; made while it serves."""
+    answer = _predict(served, key).json()
+    truth = {"id": answer["id"], "truth": {"survived": True}}
+    told = httpx.post(f"{served.address}/v1/feedback", json=truth, headers=_bearer(key))
+    assert told.json()["status"] == "recorded"
+    archive = tmp_path / "backup.tar.gz"
+    archive.write_bytes(served.compose("run", "--rm", "-T", "backup").stdout)
+
+    refused = served.compose("run", "--rm", "-T", "restore", input=archive, check=False)
+    assert refused.returncode == 1
+    assert b"MLflow's database holds tables" in refused.stderr
+
+    served.down()
+    said = served.compose("run", "--rm", "-T", "restore", input=archive).stderr.decode()
+    assert re.search(r"restore: the database and \d+ files of 20\d\d-", said)
+    served.up()
+    served.ready([ADOPTED, BOOTSTRAPPED], key)
+    again = _predict(served, key)
+    assert again.status_code == 200
+    assert again.json()["predictions"] == answer["predictions"]
+
+    def kept() -> httpx.Response:
+        return httpx.post(f"{served.address}/v1/feedback", json=truth, headers=_bearer(key))
+
+    until(lambda: kept().status_code == 200, 60, told=lambda: kept().text)
+    assert kept().json()["status"] == "unchanged"
+    assert f"in the registry already: {ADOPTED}" in served.ended("adopt")
+    test_all_come_up_and_are_well(served)
+
+
+def test_a_damaged_backup_restores_nothing(served: Stack, tmp_path: Path) -> None:
+    archive = tmp_path / "half.tar.gz"
+    whole = served.compose("run", "--rm", "-T", "backup").stdout
+    archive.write_bytes(whole[: len(whole) // 2])
+    served.down()
+    refused = served.compose("run", "--rm", "-T", "restore", input=archive, check=False)
+    assert refused.returncode == 1
+    assert b"restore: " in refused.stderr

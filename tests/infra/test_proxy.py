@@ -1,0 +1,164 @@
+"""The front door: HAProxy with the repository's file, before real model servers."""
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+
+from slipway import home
+from slipway.debian import binary
+from slipway.home import free_port
+from tests.infra import door
+from tests.infra.door import Door
+from tests.infra.names import Names
+from tests.services.zoo import Server, Zoo, echo, until
+
+SECOND = "127.0.0.2"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A door with one server behind it, and what a second one needs."""
+
+    zoo: Zoo
+    first: Server
+    names: Names
+    door: Door
+    port: int
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder, port = tmp_path_factory.mktemp("place"), free_port()
+    zoo = Zoo(folder / "zoo")
+    zoo.add("well", echo("well"))
+    names = Names(door.SERVICE, home.LOOPBACK)
+    with (
+        zoo.serving(port=port) as first,
+        door.standing(folder / "door", names, servers=port) as standing,
+    ):
+        until(lambda: standing.servers() == 1)
+        yield Place(zoo, first, names, standing, port)
+
+
+def kill(server: Server) -> None:
+    """All of it at once, as a container that is killed."""
+    for each in (server.process, *server.process.children(recursive=True)):
+        each.kill()
+
+
+def test_haproxy_takes_the_file_as_it_stands() -> None:
+    checked = subprocess.run(
+        [binary("haproxy"), "-c", "-dW", "-f", door.FILE], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_servers_figures_are_not_published(place: Place) -> None:
+    """Whoever asks the door would get those of one server, by chance."""
+    answer = httpx.get(f"{place.door.address}/metrics")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "/metrics is not published here"
+    assert "slipway_requests_total" in place.first.client.get("/metrics").text
+    assert httpx.get(f"{place.door.figures}/v1/models").status_code == 403
+
+
+def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place: Place) -> None:
+    stopped = Event()
+
+    def asking() -> list[int]:
+        told = []
+        with httpx.Client(base_url=place.door.address, timeout=30) as client:
+            while not stopped.is_set():
+                answer = client.post("/v1/models/well/predict", json={"number": 1})
+                told.append(answer.status_code)
+        return told
+
+    with place.zoo.serving(host=SECOND, port=place.port) as second:
+        place.names.addresses.append(SECOND)
+        until(lambda: place.door.servers() == 2, 30)
+        with ThreadPoolExecutor(4) as pool:
+            callers = [pool.submit(asking) for _ in range(4)]
+            try:
+                for server in (place.first, second):
+                    answered = server.metric("slipway_requests_total")
+                    until(lambda s=server, n=answered: s.metric("slipway_requests_total") > n, 30)
+                kill(second)
+                until(lambda: place.door.servers() == 1, 30)
+            finally:
+                stopped.set()
+            told = [status for each in callers for status in each.result(60)]
+    place.names.addresses.remove(SECOND)
+    assert len(told) >= 20
+    assert set(told) == {200}
+    # Some were asked of the server that was gone, and then of the other.
+    assert place.door.figure("haproxy_backend_retry_warnings_total", proxy="predictions") > 0
+    assert place.door.figure("haproxy_backend_redispatch_warnings_total", proxy="predictions") > 0
+
+
+def test_where_one_network_is_gone_the_servers_are_asked_on_the_other(tmp_path: Path) -> None:
+    zoo, port = Zoo(tmp_path / "zoo"), free_port()
+    zoo.add("well", echo("well"))
+    names = Names(door.SERVICE, home.LOOPBACK)
+    names.known[door.ASIDE] = [SECOND]
+    with (
+        zoo.serving(port=port) as first,
+        zoo.serving(host=SECOND, port=port) as second,
+        door.standing(tmp_path / "door", names, servers=port) as standing,
+        httpx.Client(base_url=standing.address, timeout=30) as client,
+    ):
+        until(lambda: standing.servers() == 1, 30)
+        backups = "haproxy_backend_backup_servers"
+        until(lambda: standing.figure(backups, proxy="predictions") == 1, 30)
+
+        def ask() -> int:
+            return client.post("/v1/models/well/predict", json={"number": 1}).status_code
+
+        assert {ask() for _ in range(20)} == {200}
+        assert second.metric("slipway_requests_total") == 0
+        kill(first)
+        until(lambda: standing.servers() == 0, 30)
+        assert {ask() for _ in range(20)} == {200}
+        assert second.metric("slipway_requests_total") == 20
+
+
+def test_without_a_model_the_servers_themselves_say_so(tmp_path: Path) -> None:
+    zoo, port = Zoo(tmp_path / "zoo"), free_port()
+    names = Names(door.SERVICE, home.LOOPBACK)
+    with (
+        zoo.serving(ready=False, port=port) as server,
+        door.standing(tmp_path / "door", names, servers=port) as standing,
+    ):
+        # A server that was just found passes for ready until it is asked for the first time.
+        until(lambda: (standing.servers(), standing.servers("starting")) == (0, 1), 30)
+        until(lambda: "no champion" in httpx.get(f"{server.address}/v1/ready").text, 30)
+        own, through = (
+            httpx.get(f"{address}/v1/ready") for address in (server.address, standing.address)
+        )
+        assert own.status_code == through.status_code == 503
+        assert through.json() == own.json()
+        assert through.headers["content-type"] == own.headers["content-type"]
+
+
+def test_without_a_server_the_door_says_so_and_tells_prometheus(tmp_path: Path) -> None:
+    names = Names(door.SERVICE)
+    with door.standing(tmp_path, names, servers=free_port()) as standing:
+        assert httpx.get(f"{standing.address}/v1/ready").status_code == 503
+        assert standing.servers() == 0
+
+
+def test_an_address_of_the_file_that_is_no_longer_there_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a test would speak with whoever listens on the port of the container."""
+    other = tmp_path / "haproxy.cfg"
+    other.write_text(door.FILE.read_text().replace("bind :8404", "bind :8405"))
+    monkeypatch.setattr(door, "FILE", other)
+    with pytest.raises(AssertionError, match="bind :8404"):
+        door.moved(door=1, figures=2, names="127.0.0.1:3", servers=4)
