@@ -13,8 +13,8 @@ from prometheus_client import (
 )
 
 from slipway import home
+from slipway.home import free_port
 from slipway.rollout import scrape
-from tests.conftest import free_port
 
 
 class Exporter:

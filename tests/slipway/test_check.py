@@ -48,6 +48,10 @@ def test_the_copy_is_whole(project: Project) -> None:
             "projects are islands",
         ),
         (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml differs"),
+        (
+            replace("train.py", "import numpy as np", "import numpy as np\n\nfrom . import data"),
+            "dependencies: dvc.yaml: fit imports data.py",
+        ),
         (replace("params.yaml", "dataset: titanic", "dataset: olympic"), "no data set 'olympic'"),
         (replace("params.yaml", "parity_error", "parity_err"), "says nothing of parity_error"),
         (replace("params.yaml", "primary:", "primry:"), "primry"),
@@ -65,7 +69,7 @@ def test_each_shortfall_is_found(
     assert any(told in line for line in shortfalls(project)), shortfalls(project)
 
 
-def test_an_exemption_silences_one_check_and_must_exist(project: Project) -> None:
+def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project: Project) -> None:
     file = project.folder / "params.yaml"
     original = file.read_text()
     (project.folder / "dvc.yaml").write_text("stages: {}\n")
@@ -74,6 +78,10 @@ def test_an_exemption_silences_one_check_and_must_exist(project: Project) -> Non
     file.write_text(original + "exempt: {dvc: another way, size_of: none}\n")
     assert shortfalls(Project(project.folder)) == [
         "ml/titanic: exempt: no check is called 'size_of'"
+    ]
+    file.write_text(original + "exempt: {dvc: another way, card: none}\n")
+    assert shortfalls(Project(project.folder)) == [
+        "ml/titanic: exempt: card passes: take its exemption away"
     ]
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from slipway.debian import ProgramUnavailable, binary, installed
+from slipway.home import free_port
 from slipway.slo import configuration
-from tests.conftest import free_port, running
+from tests.conftest import running
 
 OURS = ("prometheus", "alertmanager", "amtool", "promtool", "redis")
 

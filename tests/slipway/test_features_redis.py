@@ -20,7 +20,7 @@ from slipway.features import definitions, offline, places
 from slipway.features.history import training_set
 from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
-from tests.conftest import free_port
+from slipway.home import free_port
 from tests.slipway.shop import (
     KEY,
     MOMENT,

@@ -25,7 +25,6 @@ from slipway.retraining.labelled import FeedbackUse, Label, Unsuitable, collect,
 from slipway.retraining.overrides import BadParameters, Overrides
 from slipway.training import examples
 from slipway.training.workspace import Workspace
-from tests.conftest import PROJECTS, by_name
 
 
 def test_overrides_are_held_against_the_projects_own() -> None:
@@ -73,10 +72,6 @@ def test_assignments_of_the_command_line() -> None:
             assigned([bad])
 
 
-# An uplift is never seen of one customer, and an experiment's answer has no truth.
-UNSUITABLE = {"uplift", "ab_test"}
-
-
 class House(Record):
     area: float = Field(gt=0)
     picture: bytes | None = None
@@ -121,17 +116,6 @@ def test_the_label_is_the_first_field_of_the_truths_type() -> None:
         Label.of(Prices(), data_of(str), None)
     with pytest.raises(Unsuitable, match="only bool, int, float, str can be taken"):
         Label.of(Prices(), data_of(dict[str, float]), None)
-
-
-@pytest.mark.parametrize("project", PROJECTS, ids=by_name)
-def test_every_project_says_where_its_truth_stands(project: Any) -> None:
-    """By types alone, without its data; those whose truths are no single field are named."""
-    answer = project.model().output_type().model_fields
-    if project.name in UNSUITABLE:
-        with pytest.raises(Unsuitable, match="data.splits"):
-            Label.of(project.model(), project.module("data"), None)
-    else:
-        assert Label.of(project.model(), project.module("data"), None).name in answer
 
 
 @pytest.fixture

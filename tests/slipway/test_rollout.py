@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from slipway import cli, rollout
 from slipway.access import audit
+from slipway.home import free_port
 from slipway.policy import Policy
 from slipway.registry import promotions
 from slipway.rollout import by_hand, checks, interference, served, traffic
@@ -22,7 +23,7 @@ from slipway.rollout.decision import Stage
 from slipway.rollout.plan import Plan
 from slipway.rollout.running import Refused
 from slipway.rollout.state import State
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 from tests.services.zoo import Zoo, echo
 from tests.slipway.exporter import Exporter
 

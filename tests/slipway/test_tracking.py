@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from tests.conftest import ROOT, free_port
+from slipway.home import free_port
+from tests.conftest import ROOT
 
 ASKS = """
 import sys

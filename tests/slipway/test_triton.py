@@ -30,6 +30,7 @@ from slipway import home
 from slipway.contract import Model, Record
 from slipway.contract.graph import OnnxRuntimeGraph, opened_by
 from slipway.contract.shipped import Shipped
+from slipway.home import free_port
 from slipway.registry import tracking
 from slipway.registry.copies import DigestMismatch
 from slipway.training.parity import parity
@@ -41,7 +42,6 @@ from slipway.triton.repository import Registered, build
 from slipway.triton.server import Running, TritonFault
 from slipway.triton.settings import TritonSettings
 from slipway.triton.signature import signature
-from tests.conftest import free_port
 
 LARGEST = 64
 SETTINGS = TritonSettings.model_validate(
@@ -686,8 +686,11 @@ def test_serve_runs_until_it_is_ended(
             server.running(tmp_path / "models", http=taken, grpc=free_port(), metrics=free_port()),
         ):
             pass
+        # It answers some moments before the command has seen that it does, and says so.
+        assert serving.stdout is not None
+        said = serving.stdout.readline()
         serving.send_signal(signal.SIGTERM)
-        said = serving.communicate(timeout=120)[0]
+        said += serving.communicate(timeout=120)[0]
     finally:
         serving.kill()
     assert serving.returncode == 0

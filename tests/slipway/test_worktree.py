@@ -1,7 +1,6 @@
 """The copy that a run trains in: real git and DVC, and the user's files stay as they are."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,10 @@ from slipway.retraining import worktree
 from slipway.retraining.overrides import Overrides
 from slipway.retraining.worktree import Worktree, WorktreeFault
 from tests.conftest import ROOT
+from tests.slipway.checkout import git
 
 PLACE = "pipelines/ml/flowers"
 PARAMS = "# by hand\nfit: {power: 1, tree: {depth: 2}}\n"
-
-
-def git(folder: Path, *words: str) -> str:
-    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *author, *words], check=True, capture_output=True, text=True
-    )
-    return done.stdout
 
 
 def written(root: Path) -> Path:
