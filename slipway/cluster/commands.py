@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
+from slipway.fault import Fault
+
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-
-
-class Fault(Exception):
-    """Ends the command with one message and no traceback."""
 
 
 @app.callback()
@@ -19,7 +17,7 @@ def group() -> None:
 
 @app.command()
 def secrets(folder: Annotated[Path, typer.Argument(help="Where; made if it is not there")]) -> None:
-    """Make the API keys that a cluster begins with, as files that become Secrets."""
+    """Draw the API keys and the database password that a cluster begins with, as files."""
     from slipway.cluster.secrets import SecretsExist, write
 
     try:

@@ -1,21 +1,22 @@
-"""The API keys that a cluster begins with, as files that become Secrets.
+"""The secrets that a cluster begins with, as files that become Secrets.
 
-    keys.json     what the services know of all keys: their hashes
-    callers.env   the keys that Prometheus, the monitor and Alertmanager present
+    keys.json      what the services know of all keys: their hashes
+    callers.env    the keys that Prometheus, the monitor and Alertmanager present
+    database.env   the password of MLflow's database, and the address with it
 
 The folder is a Slipway home of its own: `SLIPWAY_HOME=FOLDER slipway keys create ...` adds keys for
 people and programs.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from slipway.access import keys
 from slipway.access.scopes import Scope
+from slipway.files import replace_text
 
-KEYRING, CALLERS = "keys.json", "callers.env"
+KEYRING, CALLERS, DATABASE = "keys.json", "callers.env", "database.env"
 # Whose key it is, by the variable that the manifests take it from.
 WANTED = {
     "METRICS_KEY": ("prometheus", Scope.METRICS),
@@ -24,37 +25,38 @@ WANTED = {
 
 
 class SecretsExist(Exception):
-    """Keys that are in use would be lost."""
+    """Secrets that are in use would be lost."""
 
 
 def write(folder: Path) -> list[Path]:
-    """Make the keys and both files, for their owner's eyes only.
+    """Draw the secrets and write all files, for their owner's eyes only.
 
     Raises:
         SecretsExist: one of the files is there.
     """
-    files = [folder / KEYRING, folder / CALLERS]
+    files = [folder / KEYRING, folder / CALLERS, folder / DATABASE]
     if found := [str(file) for file in files if file.exists()]:
-        raise SecretsExist(f"{', '.join(found)} exists: its keys would be lost; delete it first")
+        raise SecretsExist(f"{', '.join(found)} exists: its content would be lost; delete it first")
     folder.mkdir(parents=True, exist_ok=True)
-    with _home(folder):
-        made = {
-            variable: keys.create(name, [scope])[1] for variable, (name, scope) in WANTED.items()
-        }
-    handle = os.open(folder / CALLERS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "w") as stream:
-        stream.writelines(f"{variable}={text}\n" for variable, text in made.items())
+    made = {
+        variable: keys.create(name, [scope], file=folder / KEYRING)[1]
+        for variable, (name, scope) in WANTED.items()
+    }
+    _write(folder / CALLERS, made)
+    password = drawn_password()
+    _write(folder / DATABASE, {"password": password, "uri": database_uri(password)})
     return files
 
 
-@contextmanager
-def _home(folder: Path) -> Iterator[None]:
-    before = os.environ.get("SLIPWAY_HOME")
-    os.environ["SLIPWAY_HOME"] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SLIPWAY_HOME"]
-        else:
-            os.environ["SLIPWAY_HOME"] = before
+def drawn_password() -> str:
+    """192 random bits, in characters that stand for themselves in an address."""
+    return secrets.token_urlsafe(24)
+
+
+def database_uri(password: str) -> str:
+    """Of MLflow's database, where it runs beside MLflow."""
+    return f"postgresql://mlflow:{password}@postgres:5432/mlflow"
+
+
+def _write(file: Path, values: Mapping[str, str]) -> None:
+    replace_text(file, "".join(f"{name}={text}\n" for name, text in values.items()), mode=0o600)

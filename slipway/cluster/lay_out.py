@@ -1,7 +1,8 @@
-"""Lay out the image's repository where it can be written: `python lay_out.py FOLDER`.
+"""`python -m slipway.cluster.lay_out FOLDER [COMMAND ...]`: the image's repository, to be written.
 
 Training writes beside what it reads, and a run is a commit; an image can keep neither. What an
-older image laid out in FOLDER is taken away first; what was trained there stays.
+older image laid out in FOLDER is taken away first; what was trained there stays. Then COMMAND runs
+in FOLDER, in this process's place.
 """
 
 import os
@@ -20,7 +21,7 @@ AUTHOR = ("-c", "user.name=Slipway", "-c", "user.email=slipway@localhost")
 
 
 def lay_out(folder: Path) -> None:
-    """The repository as the image has it, in git, with a DVC cache that outlives the pod."""
+    """The repository as the image has it, in git, with a DVC cache in Slipway's home."""
     source = home.root()
     if source == folder:
         sys.exit(f"{folder} would be copied onto itself; run this where the image's code lies")
@@ -53,5 +54,14 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def main(folder: Path, command: list[str]) -> None:
+    lay_out(folder)
+    if command:
+        os.chdir(folder)
+        # Its code comes from here, not from where the image holds it.
+        os.environ["PYTHONPATH"] = str(folder)
+        os.execvp(command[0], command)
+
+
 if __name__ == "__main__":
-    lay_out(Path(sys.argv[1]).absolute())
+    main(Path(sys.argv[1]).absolute(), sys.argv[2:])
