@@ -36,10 +36,16 @@ def tables() -> dict[str, list[str]]:
     from services.monitor import metrics as monitor
     from services.predict import metrics as predict
     from services.predict import supervisor
+    from services.stream import metrics as stream
     from services.trainer import metrics as trainer
     from slipway.features.freshness import FreshnessCollector
 
-    modules = {"predict": [predict, supervisor], "monitor": [monitor], "trainer": [trainer]}
+    modules = {
+        "predict": [predict, supervisor],
+        "monitor": [monitor],
+        "trainer": [trainer],
+        "stream": [stream],
+    }
     told = {
         name: [_row(metric) for module in own for metric in _own(module)]
         for name, own in modules.items()

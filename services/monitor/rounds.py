@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from pydantic import TypeAdapter
 
@@ -17,7 +18,8 @@ from services.monitor.history import History
 from services.monitor.reports import Reports, render
 from services.monitor.settings import Settings
 from services.monitor.traffic import Row, Traffic, Watched
-from services.monitor.webhook import Alarm, Standing
+from services.monitor.webhook import Alarm, Notice, Standing
+from services.nought import from_nought
 from slipway import home
 from slipway.files import replace_text
 from slipway.monitoring.strata import Drawn
@@ -51,6 +53,7 @@ class Monitor:
         self._alarms_file = settings.folder / "alarms.json"
         self._alarms = _standing(self._alarms_file)
         metrics.INTERVAL.set(settings.interval_seconds)
+        from_nought(metrics.WEBHOOKS, tuple(Notice))
         # Until there was one, its age counts from the start.
         metrics.LAST_ROUND.set(time.time())
         self._recall()
@@ -72,6 +75,7 @@ class Monitor:
             self._alarms = [each for each in self._alarms if self._still(each)]
             references, faults = self._references(names)
             self._update(references)
+            from_nought(metrics.CHECKS, tuple(names), get_args(Outcome))
             for name in names:
                 self._check(name, faults.get(name))
             self.last_round = time.time()

@@ -6,6 +6,7 @@ import logging
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,13 @@ ACTION = "retrain"
 NEVER = "0001-01-01T00:00:00Z"
 Alarm = Literal["drift", "performance"]
 NAMES: dict[Alarm, str] = {"drift": "ModelDrift", "performance": "ModelPerformance"}
+
+
+class Notice(StrEnum):
+    """What became of a notice."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
 
 
 class Standing(BaseModel):
@@ -60,7 +68,7 @@ def deliver(standing: Standing, settings: Settings, *, address: str) -> bool:
             fault = f"status {answer.status}"
     except (OSError, urllib.error.URLError, ValueError) as error:
         taken, fault = False, str(error)
-    metrics.WEBHOOKS.labels("delivered" if taken else "failed").inc()
+    metrics.WEBHOOKS.labels(Notice.DELIVERED if taken else Notice.FAILED).inc()
     if not taken:
         log.warning("the webhook %s did not take the notice: %s", settings.webhook, fault)
     return taken

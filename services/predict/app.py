@@ -39,6 +39,7 @@ class App:
     """What a server runs. `state` holds the fleet, for whoever embeds it."""
 
     def __init__(self, settings: Settings, *, beat: int | None = None) -> None:
+        metrics.begin()
         self.settings = settings
         self.fleet = Fleet(settings)
         self.guard = Guard(

@@ -35,6 +35,9 @@ async def read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> byt
     body: bytes = message.get("body", b"")
     if message.get("more_body") or message["type"] != "http.request":
         body = await _rest(receive, message, limit)
+    elif len(body) > limit:
+        # In chunks that all came before the first of them was asked for.
+        raise too_large(limit)
     if b"content-encoding" in headers:
         body = unpacked(body, headers[b"content-encoding"], limit)
     return body

@@ -137,7 +137,7 @@ class Predict:
             self.count(name, unit, problem)
             await reply_problem(send, problem)
         except bodies.Disconnected:
-            metrics.REFUSED.labels("disconnected").inc()
+            metrics.REFUSED.labels(metrics.DISCONNECTED).inc()
         else:
             await reply(send, 200, JSON, _payload(identifier, unit, answered))
 
@@ -254,8 +254,7 @@ class Predict:
         if unit is not None:
             unit.failed(problem.status)
         else:
-            # Names that callers make up must not grow the metrics without end.
-            project = name if name in self.fleet.faults else "unknown"
+            project = name if name in self.fleet.faults else metrics.UNKNOWN
             metrics.REQUESTS.labels(project, "", "", problem.status).inc()
 
     def _shadow(self, served: Served, body: bytes, identifier: str, trace: str | None) -> None:

@@ -15,7 +15,7 @@ from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Snapshot, Version
 from services.predict.unit import Unit
 from services.web.problem import Problem
-from slipway.policy import CHAMPION, Policy
+from slipway.policy import CHAMPION, SHADOW, Policy
 
 log = logging.getLogger("slipway.predict")
 LOOK_SECONDS = 0.1
@@ -95,6 +95,8 @@ class Fleet:
         self.faults = dict(new.faults)
         for name in self.faults:
             metrics.FAULTS.labels(name).set(1)
+            if name not in self.served:
+                metrics.not_served(name)
         self.paths = {f"/v1/models/{name}/predict": name for name in self.served}
         self.raw_paths = {path.encode(): name for path, name in self.paths.items()}
         self.snapshot = new
@@ -119,6 +121,11 @@ class Fleet:
         # One assignment: a request sees either the versions before or those after.
         served.policy, served.units = entry.policy, units
         self.served[name] = served
+        metrics.serves(
+            name,
+            shadow=SHADOW in units,
+            looks_up=any(each.entity for each in units.values()),
+        )
         for variant, unit in old.items():
             if units.get(variant) is not unit:
                 self._retire(unit)

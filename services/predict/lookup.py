@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from services.predict import metrics
 from services.predict.gathering import Gathering
+from services.predict.metrics import LookedUp
 from services.predict.settings import Settings
 from services.predict.unit import Unit
 from services.web.problem import Problem
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("slipway.predict")
 
-# One asks for callers with few keys, who are gathered: a key alone takes 0.2 ms of the processor,
-# one among ten half of that. The other is for whoever sends a batch.
-THREADS = 2
+# Callers with so few keys are gathered: a key alone takes 0.2 ms of the processor, one among ten
+# half of that.
 FEW = 20
+# The call under way, connecting and asking: each waits `feature_seconds` at most. What knows no
+# such limit must not keep callers either: the name of a Redis that is gone is resolved for 10 s.
+WAITS = 3
 
 
 class Lookups:
@@ -34,7 +37,9 @@ class Lookups:
         self._seconds = settings.feature_seconds
         self._online: Online | None = None
         self._warm: set[str] = set()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="features")
+        # Apart, so that two large batches do not hold up whoever asks for one key.
+        self._few = ThreadPoolExecutor(1, thread_name_prefix="features")
+        self._many = ThreadPoolExecutor(1, thread_name_prefix="many features")
         self._waiting = 0
         self._gatherings: dict[tuple[str, str], Gathering[Any, dict[str, Any] | None]] = {}
 
@@ -70,7 +75,7 @@ class Lookups:
         is_field = lookup.entity in unit.version.profile.input_schema.get("properties", {})
         for record, features in zip(records, found, strict=True):
             if features is None:
-                metrics.LOOKUPS.labels(unit.name, "unknown").inc()
+                metrics.LOOKUPS.labels(unit.name, LookedUp.UNKNOWN).inc()
                 told = "nothing is stored of it; send the record's fields themselves"
                 raise _wrong(lookup.entity, told)
             own = dict(record)
@@ -91,37 +96,41 @@ class Lookups:
             async with asyncio.timeout(unit.policy.timeout_seconds):
                 found = await self._asked(service, entity, keys)
         except TimeoutError:
-            metrics.LOOKUPS.labels(unit.name, "unavailable").inc()
+            metrics.LOOKUPS.labels(unit.name, LookedUp.UNAVAILABLE).inc()
             told = "the feature store did not answer in time"
             raise Problem(503, "Features away", told) from None
         except Exception as error:
             # Whatever the store's client raises: the caller can only come back later.
-            metrics.LOOKUPS.labels(unit.name, "unavailable").inc()
+            metrics.LOOKUPS.labels(unit.name, LookedUp.UNAVAILABLE).inc()
             log.error("%s: features cannot be looked up: %s", unit.name, error)
             told = f"the features of {entity} cannot be looked up now; send the fields themselves"
             raise Problem(503, "Features away", told) from None
         finally:
             self._waiting -= 1
         metrics.LOOKUP_SECONDS.labels(unit.name).observe(perf_counter() - start)
-        metrics.LOOKUPS.labels(unit.name, "found").inc(sum(each is not None for each in found))
+        there = sum(each is not None for each in found)
+        metrics.LOOKUPS.labels(unit.name, LookedUp.FOUND).inc(there)
         return found
 
     async def _asked(
         self, service: str, entity: str, keys: list[Any]
     ) -> list[dict[str, Any] | None]:
         if len(keys) > FEW:
-            return await self._in_thread(service, entity, keys)
+            return await self._in_thread(self._many, service, entity, keys)
         gathering = self._gatherings.get((service, entity))
         if gathering is None:
-            ask = partial(self._in_thread, service, entity)
+            ask = partial(self._in_thread, self._few, service, entity)
             gathering = self._gatherings[service, entity] = Gathering(ask, most=FEW)
-        return await gathering.ask(keys)
+        # The first one imports for 3 s.
+        patience = WAITS * self._seconds if service in self._warm else None
+        async with asyncio.timeout(patience):
+            return await gathering.ask(keys)
 
     async def _in_thread(
-        self, service: str, entity: str, keys: list[Any]
+        self, pool: ThreadPoolExecutor, service: str, entity: str, keys: list[Any]
     ) -> list[dict[str, Any] | None]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._ask, service, entity, keys)
+        return await loop.run_in_executor(pool, self._ask, service, entity, keys)
 
     def _ask(self, service: str, entity: str, keys: list[Any]) -> list[dict[str, Any] | None]:
         return self._opened(service).look_up(service, entity, keys)
@@ -142,10 +151,11 @@ class Lookups:
         if lookup is not None:
             with contextlib.suppress(Exception):
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._pool, self._opened, lookup.service)
+                await loop.run_in_executor(self._few, self._opened, lookup.service)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._few, self._many):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _wrong(field: str, message: str) -> Problem:

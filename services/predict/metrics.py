@@ -1,6 +1,7 @@
 """What the server tells Prometheus of itself."""
 
 import os
+from enum import StrEnum
 
 import numpy as np
 from prometheus_client import (
@@ -13,12 +14,45 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from services.nought import from_nought
+from services.web.guard import Refusal
+
 # From a twentieth of a millisecond, what a small model takes, to where callers give up.
 SECONDS = (
     *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
     *(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 WHOSE = ["project", "version", "variant"]
+# What the objectives in infra/slo hold against us.
+OUR_FAULTS = ("500", "503", "504")
+UNKNOWN = "unknown"
+"""The project of requests for a model that is not there: names that callers make up must not grow
+the metrics without end."""
+DISCONNECTED = "disconnected"
+
+
+class Failure(StrEnum):
+    """How a model failed a call."""
+
+    RAISED = "raised"
+    TIMEOUT = "timeout"
+    ENDED = "process ended"
+
+
+class Recorded(StrEnum):
+    """What became of a prediction record."""
+
+    WRITTEN = "written"
+    DROPPED = "dropped"
+
+
+class LookedUp(StrEnum):
+    """What became of looking up a record's features."""
+
+    FOUND = "found"
+    UNKNOWN = "unknown"
+    UNAVAILABLE = "unavailable"
+
 
 REQUESTS = Counter("slipway_requests", "Prediction requests by outcome", [*WHOSE, "status"])
 LATENCY = Histogram(
@@ -105,6 +139,34 @@ PROCESS_BYTES = Gauge(
     "Resident memory of the workers",
     multiprocess_mode="livesum",
 )
+
+
+def begin() -> None:
+    """The counters of a worker that belong to no model, from nought."""
+    from_nought(REFUSED, (*Refusal, DISCONNECTED))
+    from_nought(RECORDS, tuple(Recorded))
+    not_served(UNKNOWN)
+
+
+def not_served(project: str) -> None:
+    """Of a project none of whose versions is served: its callers are told to come back."""
+    from_nought(REQUESTS, (project,), ("",), ("",), ("503",))
+
+
+def serves(project: str, *, shadow: bool, looks_up: bool) -> None:
+    """The counters of a project from nought; `shadow` and `looks_up` say what can happen to it."""
+    from_nought(EVICTIONS, (project,))
+    from_nought(LOAD_FAILURES, (project,))
+    if shadow:
+        from_nought(SHADOW_DROPPED, (project,))
+    if looks_up:
+        from_nought(LOOKUPS, (project,), tuple(LookedUp))
+
+
+def answers(project: str, version: str, variant: str) -> None:
+    """The counters of a version that answers as a variant, from nought."""
+    from_nought(REQUESTS, (project,), (version,), (variant,), OUR_FAULTS)
+    from_nought(MODEL_ERRORS, (project,), (version,), tuple(Failure))
 
 
 def observe_many(histogram: Histogram, values: list[float]) -> None:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from services.predict import metrics
 from services.predict.engine import Answered
+from services.predict.metrics import Recorded
 from services.predict.settings import Settings
 from services.predict.unit import Unit
 from slipway.predictions.record import line
@@ -25,7 +26,9 @@ class Recorder:
 
     def start(self) -> None:
         if self.settings.log:
-            self._log = PredictionLog(self.settings.records)
+            self._log = PredictionLog(
+                self.settings.records, segment_bytes=self.settings.log_segment_bytes
+            )
 
     def record(
         self,
@@ -76,8 +79,8 @@ class Recorder:
             return
         written, dropped = records.written, records.dropped + records.lost
         before, self._counted = self._counted, (written, dropped)
-        metrics.RECORDS.labels("written").inc(written - before[0])
-        metrics.RECORDS.labels("dropped").inc(dropped - before[1])
+        metrics.RECORDS.labels(Recorded.WRITTEN).inc(written - before[0])
+        metrics.RECORDS.labels(Recorded.DROPPED).inc(dropped - before[1])
 
     def watch(self) -> None:
         """Tell of a fault when it comes and when it goes."""

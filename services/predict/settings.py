@@ -59,6 +59,8 @@ class Settings(settings.Settings):
     """Write the prediction record."""
     log_input_bytes: Annotated[int, Field(ge=0)] = 64 * 2**10
     """Longer inputs are recorded by their hash alone."""
+    log_segment_bytes: Annotated[int, Field(ge=2**18, le=2**30)] = 64 * 2**20
+    """Of a file of the record. Each worker holds two, in full, on the disk."""
     log_days: Annotated[float, Field(gt=0)] = 30
     log_bytes: Bytes = 20 * 2**30
     traces: str = ""

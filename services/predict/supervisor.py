@@ -22,6 +22,7 @@ import psutil
 from prometheus_client import Counter
 from prometheus_client.multiprocess import mark_process_dead
 
+from services.nought import from_nought
 from services.predict import watch
 from services.predict.handover import BEAT, LISTEN, PARENT, READY
 from services.predict.settings import Settings
@@ -44,6 +45,8 @@ CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.
 
 # Here and not among the workers' metrics: importing those would make this process one of them.
 RESTARTS = Counter("slipway_worker_restarts", "Workers that ended on their own", ["reason"])
+# Killed, as one that stands still or for want of memory; a crash; an exception, 1 in Python.
+REASONS = (*sorted(each.name for each in (signal.SIGKILL, *CRASHES)), "status 1")
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Worker:
 
 class Supervisor:
     def __init__(self, settings: Settings, port: int) -> None:
+        from_nought(RESTARTS, REASONS)
         self.settings = settings
         self.listening = listen(settings.host, port)
         self.metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]

@@ -80,9 +80,7 @@ class Unit:
         self._inferring = metrics.INFER.labels(*labels)
         self._rows = metrics.ROWS.labels(*labels)
         self._answered = metrics.REQUESTS.labels(*labels, "200")
-        for status in ("500", "503", "504"):
-            # From nought: of a counter that is born with its first error no rate is seen.
-            metrics.REQUESTS.labels(*labels, status)
+        metrics.answers(*labels)
 
     def count(self) -> None:
         """Bring the metrics up to date."""
@@ -229,14 +227,21 @@ class Unit:
 
     def raised(self, error: BaseException) -> Problem:
         """What the caller is told when the model raised `error`: nothing of its insides."""
-        kind = "raised"
-        metrics.MODEL_ERRORS.labels(self.name, self.version.version, kind).inc()
+        self._erred(metrics.Failure.RAISED)
         log.error(
             "%s v%s raised %s",
             *(self.name, self.version.version, type(error).__name__),
             exc_info=error,
         )
         return Problem(500, "Model failed", f"{self.name} could not answer")
+
+    def ended(self) -> Problem:
+        """What the caller is told when the model's process ended during the call."""
+        self._erred(metrics.Failure.ENDED)
+        return Problem(500, "Model failed", f"{self.name} could not answer")
+
+    def _erred(self, failure: metrics.Failure) -> None:
+        metrics.MODEL_ERRORS.labels(self.name, self.version.version, failure).inc()
 
     def busy(self, waiting: int) -> Problem:
         profile = self.version.profile
@@ -245,7 +250,7 @@ class Unit:
         return Problem(503, "Too busy", told, retry_seconds=seconds)
 
     def late(self) -> Problem:
-        metrics.MODEL_ERRORS.labels(self.name, self.version.version, "timeout").inc()
+        self._erred(metrics.Failure.TIMEOUT)
         seconds = self.policy.timeout_seconds
         return Problem(504, "Model too slow", f"{self.name} did not answer in {seconds:g} s")
 
@@ -462,8 +467,7 @@ class Isolated:
         log.error("%s v%s: %s", unit.name, unit.version.version, failure)
         if "no answer" in str(failure):
             return unit.late()
-        metrics.MODEL_ERRORS.labels(unit.name, unit.version.version, "process ended").inc()
-        return Problem(500, "Model failed", f"{unit.name} could not answer")
+        return unit.ended()
 
     def close(self) -> None:
         self._closed = True

@@ -6,14 +6,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends, FastAPI, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from services.nought import from_nought
 from services.trainer import metrics
+from services.trainer.decision import Source
 from services.trainer.measure import measure
 from services.trainer.run import Request, Run, State
 from services.trainer.schedule import Schedule
@@ -22,7 +24,7 @@ from services.trainer.trainer import Ended, QueueFull, Trainer, UnknownProject, 
 from services.trainer.webhook import Notification
 from services.web import errors
 from services.web.bounds import BodyBound
-from services.web.guard import Guard, named
+from services.web.guard import Guard, Refusal, named
 from services.web.headers import SecurityHeaders
 from services.web.problem import Problem, response
 from slipway.access import audit
@@ -32,6 +34,8 @@ from slipway.retraining.overrides import BadParameters
 log = logging.getLogger("slipway.trainer")
 
 FOLLOW_SECONDS = 0.25
+QUEUE = "queue"
+"""The reason of a request that is refused since enough runs wait."""
 BLOCK = 2**16
 # Of a cancelled run, the time until the answer says that it is so; else that it will be.
 CANCEL_SECONDS = 20.0
@@ -41,6 +45,8 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 def create(settings: Settings, trainer: Trainer) -> FastAPI:
     guard = Guard(settings, on_refusal=lambda reason: metrics.REFUSED.labels(reason).inc())
+    from_nought(metrics.REFUSED, (*Refusal, QUEUE))
+    from_nought(metrics.ALERTS, get_args(Source))
     schedule = Schedule(settings, trainer)
 
     @asynccontextmanager
@@ -251,7 +257,7 @@ def _submitted(trainer: Trainer, wanted: Request, actor: str) -> Run:
     except ValueError as error:
         raise Problem(409, "Project is malformed", str(error)) from None
     except QueueFull as error:
-        metrics.REFUSED.labels("queue").inc()
+        metrics.REFUSED.labels(QUEUE).inc()
         raise Problem(503, "Queue full", str(error), retry_seconds=60) from None
 
 

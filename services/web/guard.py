@@ -1,6 +1,7 @@
 """Who may ask what: API keys, their scopes and their rates."""
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 
 from services.settings import Settings
 from services.web.problem import Problem
@@ -10,6 +11,14 @@ from slipway.access.limits import Limiter
 from slipway.access.scopes import Scope
 
 BEARER = b"bearer "
+
+
+class Refusal(StrEnum):
+    """Why a request was not let in."""
+
+    KEY = "key"
+    SCOPE = "scope"
+    RATE = "rate"
 
 
 class Unguarded(Exception):
@@ -24,12 +33,12 @@ class Guard:
         settings: Settings,
         *,
         closed: Iterable[Scope] = (),
-        on_refusal: Callable[[str], None] = lambda reason: None,
+        on_refusal: Callable[[Refusal], None] = lambda reason: None,
     ) -> None:
         """
         Args:
             closed: scopes that need a key on loopback as well.
-            on_refusal: told of each refused request: `key`, `scope` or `rate`.
+            on_refusal: told of each refused request.
         """
         self.keyring = Keyring(keys_file())
         self.limiter = Limiter(home.home())
@@ -55,19 +64,19 @@ class Guard:
             self.keyring.require(key, scope)
         except NoKey:
             told = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-            raise self._refused("key", Problem(401, "API key needed", told)) from None
+            raise self._refused(Refusal.KEY, Problem(401, "API key needed", told)) from None
         except BadKey:
             told = "the API key is not valid"
-            raise self._refused("key", Problem(401, "API key refused", told)) from None
+            raise self._refused(Refusal.KEY, Problem(401, "API key refused", told)) from None
         except MissingScope as missing:
-            raise self._refused("scope", Problem(403, "Not allowed", str(missing))) from None
+            raise self._refused(Refusal.SCOPE, Problem(403, "Not allowed", str(missing))) from None
         if wait := self.limiter.take(key):
             told = f"key {key.id} may make {key.rate:g} requests a second"
             problem = Problem(429, "Too many requests", told, retry_seconds=wait)
-            raise self._refused("rate", problem)
+            raise self._refused(Refusal.RATE, problem)
         return key
 
-    def _refused(self, reason: str, problem: Problem) -> Problem:
+    def _refused(self, reason: Refusal, problem: Problem) -> Problem:
         self.on_refusal(reason)
         return problem
 

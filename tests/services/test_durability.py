@@ -15,8 +15,9 @@ import pytest
 
 from benchmarks.load import Outcome, Target, closed
 from slipway import home
+from slipway.home import free_port
 from slipway.predictions import reader
-from tests.conftest import free_port, running
+from tests.conftest import running
 from tests.services.zoo import Server, Zoo, echo, until
 
 BODY = b'{"number": 1}'
@@ -209,6 +210,13 @@ def test_a_dead_disk_of_the_log_stops_nobody(zoo: Zoo) -> None:
         state = server.client.get("/v1/ready").json()["prediction_log"]
         answered = len(load.outcome.latencies) + 3
         assert state["written"] + state["dropped"] >= answered
+
+
+def test_a_small_volume_gets_small_segments(zoo: Zoo) -> None:
+    with zoo.serving(log_segment_bytes=2**18) as server:
+        server.answer("model")
+        folder = zoo.home / "predictions"
+        until(lambda: {each.stat().st_size for each in folder.glob("*.jsonl.open")} == {2**18})
 
 
 def test_mlflow_gone_and_a_start_without_it(zoo: Zoo) -> None:

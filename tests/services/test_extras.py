@@ -14,8 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from slipway import home
 from slipway.access import keys
+from slipway.home import free_port
 from slipway.predictions import reader
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 from tests.services.zoo import Server, Zoo, code, echo, until
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -1,9 +1,23 @@
 """Callers who send whom it is about, and leave the features to the store."""
 
+import asyncio
+import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.predict.lookup import WAITS, Lookups
+from services.predict.settings import Settings
+from services.predict.snapshot import Profile, Version
+from services.predict.unit import Unit
+from services.web.problem import Problem
+from slipway import home
+from slipway.contract import Lookup
 from slipway.features import offline, places
 from slipway.features.materialize import materialize
 from slipway.predictions import reader
@@ -180,3 +194,64 @@ def test_a_store_that_is_away_costs_the_lookups_alone(store: Store) -> None:
     for outcome in ("found", "unknown", "unavailable"):
         wanted = f'slipway_feature_lookups_total project="loyal" outcome="{outcome}"'
         until(lambda wanted=wanted: store.server.metric(wanted) > 0)
+
+
+def loyal(settings: Settings) -> Unit:
+    """As a worker has it; its model is not loaded."""
+    profile = Profile(
+        **dict.fromkeys(
+            ("load_seconds", "validate_seconds", "one_seconds", "batch_seconds"), 0.001
+        ),
+        bytes=0,
+        question="",
+        input_name="Customer",
+        output_name="Told",
+        input_schema={},
+        output_schema={},
+        explains=False,
+        looked_up=Lookup(entity="customer_id", service="repurchase"),
+    )
+    version = Version(version="1", digest="0", folder=Path(), profile=profile)
+    return Unit("loyal", "champion", version, settings, isolated=False)
+
+
+def test_a_name_that_is_resolved_for_long_keeps_no_caller_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a container that is gone: Docker's resolver takes 10 s to say so."""
+    away, resolve, name = threading.Event(), socket.getaddrinfo, "redis.somewhere"
+
+    def resolved(host: str, *rest: Any, **more: Any) -> Any:
+        if host == name and away.is_set():
+            time.sleep(5)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolve(home.LOOPBACK if host == name else host, *rest, **more)
+
+    store.shop.enter(monkeypatch)
+    monkeypatch.setenv(places.REDIS, store.redis.url.replace(home.LOOPBACK, name))
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    settings = Settings(feature_seconds=0.2)
+    lookups, unit = Lookups(settings), loyal(settings)
+    body = json.dumps({"customer_id": store.known[0]}).encode()
+
+    async def asked() -> list[tuple[int, float]]:
+        """Of callers one after the other: status, and seconds."""
+        await lookups.warm(unit)
+        assert b"orders" in await lookups.filled(unit, body)
+        away.set()
+        store.redis.client.client_kill_filter(skipme=True)
+        found = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(Problem) as refused:
+                await lookups.filled(unit, body)
+            found.append((refused.value.status, time.monotonic() - began))
+        return found
+
+    try:
+        found = asyncio.run(asked())
+    finally:
+        away.clear()
+        lookups.close()
+    assert [status for status, _ in found] == [503] * 3
+    assert max(seconds for _, seconds in found) < WAITS * settings.feature_seconds + 0.5

@@ -18,10 +18,11 @@ from services.monitor.reports import Reports
 from services.monitor.rounds import Monitor, NotServed
 from services.monitor.settings import Settings
 from slipway import home
+from slipway.home import free_port
 from slipway.predictions.compact import compact
 from slipway.predictions.reader import records
 from slipway.registry import reference
-from tests.conftest import free_port, running
+from tests.conftest import running
 from tests.services import shop
 from tests.services.zoo import Zoo, until
 from tests.webhook import Receiver

@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from slipway import home
+from slipway.home import free_port
 from slipway.project import find
 from slipway.registry import tracking
 from slipway.training.workspace import Workspace
-from tests.conftest import PROJECTS, ROOT, free_port, running
+from tests.conftest import PROJECTS, ROOT, running
 
 TITANIC = "/v1/models/titanic/predict"
 

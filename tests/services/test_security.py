@@ -1,5 +1,6 @@
 """Who is let in, what is refused, and what callers never get to see."""
 
+import asyncio
 import base64
 import gzip
 import io
@@ -14,13 +15,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.predict import body
+from services.web.problem import Problem
 from slipway import home
 from slipway.access import keys
 from slipway.contract.shipped import Shipped
-from tests.conftest import ROOT, free_port
+from slipway.home import free_port
+from tests.conftest import ROOT
 from tests.services.zoo import Server, Zoo, echo, until
 
 
@@ -160,6 +165,15 @@ def test_sizes_are_limited(server: Server) -> None:
             yield b" " * 1000
 
     assert server.client.post(place, content=chunks(), headers=head).status_code == 413
+
+
+def test_a_body_without_a_length_that_came_at_once_is_limited_too() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b" " * 1001, "more_body": False}
+
+    with pytest.raises(Problem, match="at most 1000 bytes"):
+        asyncio.run(body.read(receive, {}, 1000))
+    assert len(asyncio.run(body.read(receive, {}, 1001))) == 1001
 
 
 def test_a_slow_sender_is_cut_off(server: Server) -> None:

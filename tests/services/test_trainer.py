@@ -21,11 +21,11 @@ from services.trainer.journal import Journal
 from services.trainer.run import ID, Outcome, Run, State
 from services.trainer.settings import Settings
 from slipway.access import keys
+from slipway.home import free_port
 from slipway.predictions.feedback import FeedbackStore
 from slipway.predictions.record import line
 from slipway.predictions.writer import PredictionLog
 from slipway.registry.chain import ChainBroken
-from tests.conftest import free_port
 from tests.services.yard import Client, Yard
 from tests.services.zoo import until
 

@@ -13,8 +13,9 @@ import httpx
 import psutil
 
 from slipway import home
+from slipway.home import free_port
 from slipway.scaffold import dvc_yaml
-from tests.conftest import ROOT, free_port, running
+from tests.conftest import ROOT, running
 from tests.services.zoo import empty_database
 
 COPIED = (

@@ -19,9 +19,10 @@ import psutil
 
 from slipway import home
 from slipway.contract.shipped import Shipped
+from slipway.home import free_port
 from slipway.registry.digest import digest
 from slipway.training.workspace import Workspace
-from tests.conftest import free_port, running
+from tests.conftest import running
 
 HEAD = '''
 """Is this number the right one?"""
@@ -138,12 +139,24 @@ class Zoo:
         }
 
     @contextmanager
-    def serving(self, *, ready: bool = True, **settings: object) -> Iterator["Server"]:
-        """`python -m services.predict` over the registry, until the block ends."""
-        port = free_port()
-        address = f"http://{home.LOOPBACK}:{port}"
-        variables = {**self.variables(**settings), "SLIPWAY_PREDICT_PORT": str(port)}
-        log = self.folder / f"predict-{port}.log"
+    def serving(
+        self,
+        *,
+        ready: bool = True,
+        host: str = home.LOOPBACK,
+        port: int | None = None,
+        **settings: object,
+    ) -> Iterator["Server"]:
+        """`python -m services.predict` over the registry, until the block ends.
+
+        On a host of its own it is a replica: what it keeps is its own, as in a container.
+        """
+        port = port or free_port()
+        address = f"http://{host}:{port}"
+        variables = {**self.variables(host=host, **settings), "SLIPWAY_PREDICT_PORT": str(port)}
+        if host != home.LOOPBACK:
+            variables["SLIPWAY_HOME"] = str(self.folder / f"home-{host}")
+        log = self.folder / f"predict-{host}-{port}.log"
         with (
             running(
                 *(sys.executable, "-m", "services.predict"),
@@ -180,11 +193,18 @@ class Server:
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
+    def metrics(self) -> str:
+        """Of another worker, where the one that held the connection was killed."""
+        try:
+            return self.client.get("/metrics").text
+        except httpx.TransportError:
+            return self.client.get("/metrics").text
+
     def metric(self, line: str) -> float:
         """The sum of the samples whose name and labels hold every word of `line`."""
         words = line.split()
         total = 0.0
-        for row in self.client.get("/metrics").text.splitlines():
+        for row in self.metrics().splitlines():
             name, _, value = row.rpartition(" ")
             if name.startswith(words[0]) and all(word in name for word in words[1:]):
                 total += float(value)

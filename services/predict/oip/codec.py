@@ -191,7 +191,13 @@ def _fitted(column: Column, values: np.ndarray) -> np.ndarray:
     if column.kind == "bool":
         if kind == "b":
             return values
-        raise refuse(column.name, "must be BOOL")
+        # Which has no value for what is left out.
+        if column.nullable and kind == "f" and np.isin(values, (0, 1)).all():
+            return values.astype(bool)
+        told = (
+            "must be BOOL, or FP64 of 0, 1 and not-a-number" if column.nullable else "must be BOOL"
+        )
+        raise refuse(column.name, told)
     if kind == "b":
         raise refuse(column.name, f"must be {column.datatype}, got BOOL")
     if column.kind == "float":
@@ -246,7 +252,7 @@ def _tensor(tensor: Any, rest: memoryview, most_rows: int) -> tuple[str, int, Co
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise Problem(400, "Malformed request", "inputs: each must be an object with a name")
     name, datatype = tensor["name"], tensor.get("datatype")
-    if datatype != "BYTES" and datatype not in DTYPES:
+    if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in DTYPES):
         shown = datatype if isinstance(datatype, str) else type(datatype).__name__
         raise refuse(name, f"datatype must be one of BYTES, {', '.join(DTYPES)}, got {shown}")
     rows = rows_of(name, tensor.get("shape"), most_rows)

@@ -1,0 +1,180 @@
+"""What a model looks at over many rows: SHAP values, and how the answer depends on one field."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from services.explain.subject import changed, explaining, mixing, numbers
+from slipway.contract import Model, Record
+from slipway.explain import Shapley
+from slipway.explain.shapley import EXACT_FIELDS, MAX_ROWS
+
+# Of one row among many: fewer than for a single explanation, since the mean over rows counts.
+MANY_ROWS = 4000
+# A slow model is asked less: a tenth of a millisecond a row is usual, a recommender takes ten.
+SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: 5.0}
+POINTS = 12
+# Rarer values are no alternative that is worth a sentence.
+LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """SHAP values (rows, fields); `base` and a row of them add up to that row's answer."""
+
+    fields: tuple[str, ...]
+    records: list[Record]
+    values: np.ndarray
+    answers: np.ndarray
+    base: float
+
+    def importance(self) -> list[tuple[str, float, float]]:
+        """Field, mean of its absolute SHAP values and the standard error; the largest first."""
+        sizes = np.abs(self.values)
+        means = sizes.mean(axis=0)
+        errors = sizes.std(axis=0, ddof=1) / np.sqrt(len(sizes))
+        order = np.argsort(-means, kind="stable")
+        return [(self.fields[at], float(means[at]), float(errors[at])) for at in order]
+
+    def data(self) -> np.ndarray:
+        """The records as numbers (rows, fields), for colours: what is no number by its rank."""
+        return np.column_stack(
+            [_ranked([getattr(each, name) for each in self.records]) for name in self.fields]
+        )
+
+
+def attributions(
+    model: Model, number: str, background: Sequence[Record], records: list[Record]
+) -> Attributions:
+    """By the server's own `explain` (slipway.explain), row by row.
+
+    Raises:
+        NotExplainable: an answer has no such number.
+    """
+    shapley = shapley_of(model, number, background, most=MANY_ROWS)
+    fields = tuple(model.input_type().model_fields)
+    with mixing(model):
+        found = [shapley.explain(record) for record in records]
+    return Attributions(
+        fields,
+        records,
+        np.array([[each.contributions[name] for name in fields] for each in found]),
+        np.array([each.value for each in found]),
+        float(np.mean([each.base for each in found])),
+    )
+
+
+def shapley_of(
+    model: Model, number: str, background: Sequence[Record], *, most: int = MAX_ROWS
+) -> Shapley:
+    """That asks the model for at most so many rows an explanation, fewer where it is slow."""
+    sample, count = list(background[:10]), len(model.input_type().model_fields)
+    start = time.perf_counter()
+    model.predict(sample)
+    spent = (time.perf_counter() - start) / len(sample)
+    least = max(2**count - 2, 1) if count <= EXACT_FIELDS else 4 * (count - 1)
+    rows = max(least + 1, min(most, int(SECONDS[most] / spent)))
+    return Shapley(explaining(model, number), background, max_rows=rows)
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Answers over all rows with one field set to each of `values`: their mean and middle 80 %.
+
+    Partial dependence: Friedman (2001), "Greedy function approximation".
+    """
+
+    field: str
+    values: list[Any]
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def dependence(model: Model, number: str, records: list[Record], field: str) -> Dependence:
+    """Raises NotExplainable: an answer has no such number."""
+    values = grid([getattr(each, field) for each in records])
+    answers = _with(model, number, records, field, values)
+    low, high = np.percentile(answers, [10, 90], axis=1)
+    return Dependence(field, values, answers.mean(axis=1), low, high)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The mean answer with another value of a field less that with the usual one."""
+
+    field: str
+    usual: Any
+    other: Any
+    change: float
+
+
+def contrast(model: Model, number: str, records: list[Record], field: str) -> Contrast | None:
+    """The median against the upper quartile of a number, or the lower one where none is above; else
+    the commonest value against another of at least 5 % of the rows, the one which moves the answer
+    most. None where nothing is common."""
+    known = [getattr(each, field) for each in records]
+    middle = usual(known)
+    if is_number(known):
+        held = np.array([value for value in known if value is not None])
+        above = np.quantile(held, [0.75, 0.9, 1.0], method="lower").tolist()
+        below = np.quantile(held, [0.25, 0.1, 0.0], method="higher").tolist()
+        others = [value for value in above if value > middle][:1]
+        others = others or [value for value in below if value < middle][:1]
+    else:
+        counts = Counter(map(_hashable, known))
+        least = max(2.0, LEAST_SHARE * len(known))
+        common = [value for value in grid(known) if counts[_hashable(value)] >= least]
+        others = [value for value in common if value != middle] if middle in common else []
+    if not others:
+        return None
+    means = _with(model, number, records, field, [middle, *others]).mean(axis=1)
+    best = int(np.argmax(np.abs(means[1:] - means[0])))
+    return Contrast(field, middle, others[best], float(means[1 + best] - means[0]))
+
+
+def _with(
+    model: Model, number: str, records: list[Record], field: str, values: list[Any]
+) -> np.ndarray:
+    """Answers (values, rows) with the field set to each value."""
+    rows = [changed(each, {field: value}) for value in values for each in records]
+    return numbers(model, number, rows).reshape(len(values), len(records))
+
+
+def is_number(values: Sequence[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(type(value) in (int, float) for value in known)
+
+
+def usual(values: Sequence[Any]) -> Any:
+    """The median of numbers, as one of them; else the commonest value."""
+    if is_number(values):
+        held = np.array([value for value in values if value is not None])
+        return np.quantile(held, 0.5, method="lower").item()
+    first = {_hashable(value): value for value in reversed(values)}
+    return first[Counter(map(_hashable, values)).most_common(1)[0][0]]
+
+
+def grid(values: Sequence[Any]) -> list[Any]:
+    """At most twelve: quantiles of numbers, as the rows have them; else the commonest values."""
+    if is_number(values):
+        held = np.array([value for value in values if value is not None])
+        found = np.unique(np.quantile(held, np.linspace(0.02, 0.98, POINTS), method="nearest"))
+        return list(found.tolist())
+    first = {_hashable(value): value for value in reversed(values)}
+    return [first[name] for name, _ in Counter(map(_hashable, values)).most_common(POINTS)]
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bytes | None) else repr(value)
+
+
+def _ranked(values: list[Any]) -> np.ndarray:
+    if is_number(values):
+        return np.array([np.nan if each is None else each for each in values], dtype=np.float64)
+    order = {name: place for place, name in enumerate(sorted(set(map(repr, values))))}
+    return np.array([order[repr(each)] for each in values], dtype=np.float64)

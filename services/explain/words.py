@@ -1,0 +1,91 @@
+"""Explanations as sentences, for readers who ask what it means and not how it was worked out."""
+
+from typing import Any
+
+from services.explain.importance import Contrast
+from slipway.explain import Explanation
+
+
+def number(value: float, *, share: bool) -> str:
+    """`38 %` of a share, `181,000` of another number."""
+    return f"{100 * value:.0f} %" if share else _plain(value)
+
+
+def change(value: float, *, share: bool) -> str:
+    """`raises the probability by 3.2 points` needs this `3.2 points`; without a sign."""
+    return f"{100 * abs(value):.1f} points" if share else _plain(abs(value))
+
+
+def answer(told: Explanation, *, share: bool) -> str:
+    """The first sentence: what came out, beside what usually does."""
+    value, base = (number(each, share=share) for each in (told.value, told.base))
+    what = _name(told.explained)
+    return f"The {what} for this record is {value}; on average it is {base}."
+
+
+def reason(
+    field: str, value: Any, usual: Any, contribution: float, what: str, *, share: bool
+) -> str:
+    """What one field did to one answer."""
+    verb = "raises" if contribution > 0 else "lowers"
+    told = f"{verb} the {_name(what)} by {change(contribution, share=share)}"
+    return f"{_subject(field, value, usual)} {told}."
+
+
+def general(found: Contrast, what: str, *, share: bool) -> str:
+    """What one field does to answers on the whole."""
+    verb = "raises" if found.change > 0 else "lowers"
+    told = f"{verb} the {_name(what)} by {change(found.change, share=share)} on average"
+    if _is_number(found.other) and _is_number(found.usual):
+        off = _off(found.other, found.usual)
+        return f"{_article(found.field)} {off} {told}."
+    other, usual = _value(found.other), _value(found.usual)
+    return f"{_name(found.field).capitalize()} {other} instead of the usual {usual} {told}."
+
+
+def _subject(field: str, value: Any, usual: Any) -> str:
+    if value is None:
+        return f"That {_name(field)} is unknown"
+    if not (_is_number(value) and _is_number(usual)):
+        return f"{_name(field).capitalize()} {_value(value)}"
+    if value == usual:
+        return f"{_article(field)} of {_plain(value)}, which is usual,"
+    return f"{_article(field)} of {_plain(value)}, {_off(value, usual)},"
+
+
+def _off(value: float, usual: float) -> str:
+    side = "above" if value > usual else "below"
+    return f"{_plain(abs(value - usual))} {side} the usual {_plain(usual)}"
+
+
+def _article(field: str) -> str:
+    name = _name(field)
+    if name.endswith(("s", "children")):
+        return name.capitalize()
+    return f"An {name}" if name[0] in "aeio" else f"A {name}"
+
+
+def _name(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _plain(value: float) -> str:
+    if isinstance(value, int) and abs(value) < 10_000:
+        return str(value)  # a year is no amount
+    if abs(value) >= 1000:
+        # Three digits are as many as anybody remembers.
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = _plain(value) if _is_number(value) else " ".join(str(value)[:200].split())
+    return text if len(text) <= 40 else f"{text[:37]}..."

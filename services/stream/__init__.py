@@ -1,0 +1,1 @@
+"""Sends what the model server has on record, predictions and truths, to Kafka."""

@@ -1,0 +1,351 @@
+"""The dashboard: its figures against models whose explanation is known, its page over them all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from services.explain import bias, forms, importance, local, words
+from services.explain.subject import catalogue, changed, explaining, load
+from slipway import home
+from slipway.contract import Model, Record
+from tests.conftest import PROJECTS, ROOT, running
+
+PAGE = ROOT / "services" / "explain" / "page.py"
+PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
+
+
+class Applicant(Record):
+    income: float
+    debt: float
+    town: str
+    age: int | None = None
+
+
+class Chance(Record):
+    chance: float
+    note: str = ""
+
+
+class Linear(Model):
+    """A chance of 0.4 + 0.3 income - 0.2 debt, and 0.1 more in the north."""
+
+    explained = "chance"
+
+    def predict(self, model_input: list[Applicant]) -> list[Chance]:
+        return [
+            Chance(chance=0.4 + 0.3 * each.income - 0.2 * each.debt + 0.1 * (each.town == "north"))
+            for each in model_input
+        ]
+
+
+def applicants(count: int, *, seed: int) -> list[Record]:
+    rng = np.random.default_rng(seed)
+    return [
+        Applicant(
+            income=rng.random(),
+            debt=rng.random(),
+            town=str(rng.choice(["north", "south", "west"])),
+            age=None if rng.random() < 0.3 else int(rng.integers(18, 90)),
+        )
+        for _ in range(count)
+    ]
+
+
+def test_shap_values_are_the_librarys_and_add_up() -> None:
+    """Against shap's exact explainer, asked about the same games over the same reference."""
+    import shap  # seconds, for this test alone
+
+    background, records = applicants(20, seed=1), applicants(5, seed=2)
+    found = importance.attributions(Linear(), "chance", background, records)
+    assert found.base + found.values.sum(axis=1) == pytest.approx(found.answers)
+    towns = ["north", "south", "west"]
+
+    def table(rows: list[Record]) -> np.ndarray:
+        return np.array([[r.income, r.debt, towns.index(r.town), r.age or 0] for r in rows])
+
+    def answers(columns: np.ndarray) -> np.ndarray:
+        rows = [
+            Applicant(income=income, debt=debt, town=towns[int(town)], age=int(age))
+            for income, debt, town, age in columns
+        ]
+        return np.array([each.chance for each in Linear().predict(rows)])
+
+    masker = shap.maskers.Independent(table(background), max_samples=len(background))
+    theirs = shap.explainers.Exact(answers, masker)(table(records))
+    assert found.values == pytest.approx(theirs.values, abs=1e-9)
+
+
+def test_what_is_ignored_has_no_importance() -> None:
+    found = importance.attributions(
+        Linear(), "chance", applicants(30, seed=3), applicants(30, seed=4)
+    )
+    assert found.importance()[0][0] == "income"
+    assert found.importance()[-1][0] == "age"
+    assert found.importance()[-1][1:] == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_lime_has_the_signs_of_a_linear_model() -> None:
+    """High income in the north, and high debt: where a field is as sent against where it is not."""
+    own = Applicant(income=0.95, debt=0.95, town="north", age=40)
+    found = local.lime(Linear(), "chance", applicants(100, seed=5), own)
+    assert found.weights["income"] == pytest.approx(0.3 * 0.5, abs=0.05)
+    assert found.weights["debt"] == pytest.approx(-0.2 * 0.5, abs=0.04)
+    assert found.weights["town"] == pytest.approx(0.1, abs=0.03)
+    assert abs(found.weights["age"]) < 0.02
+    assert found == local.lime(Linear(), "chance", applicants(100, seed=5), own)
+
+
+def test_lime_explains_a_value_that_no_reference_row_has() -> None:
+    own = Applicant(income=0.5, debt=0.5, town="abroad")
+    rows = [changed(each, {"town": "north"}) for each in applicants(50, seed=6)]
+    assert local.lime(Linear(), "chance", rows, own).weights["town"] == pytest.approx(
+        -0.1, abs=0.03
+    )
+
+
+def test_dependence_is_the_models_own_slope() -> None:
+    rows = applicants(60, seed=7)
+    told = importance.dependence(Linear(), "chance", rows, "income")
+    slope = np.diff(told.mean) / np.diff(told.values)
+    assert slope == pytest.approx(0.3)
+    towns = importance.dependence(Linear(), "chance", rows, "town")
+    by_town = dict(zip(towns.values, towns.mean, strict=True))
+    assert by_town["north"] - by_town["west"] == pytest.approx(0.1)
+    assert (told.low < told.mean).all()
+    assert (told.mean < told.high).all()
+
+
+def test_sentences_say_what_the_model_does() -> None:
+    rows = applicants(200, seed=8)
+    found = importance.contrast(Linear(), "chance", rows, "income")
+    assert found is not None
+    gap = found.other - found.usual
+    said = words.general(found, "chance", share=True)
+    assert said == (
+        f"An income {gap:.3g} above the usual {found.usual:.3g} raises the chance by "
+        f"{30 * gap:.1f} points on average."
+    )
+    town = importance.contrast(Linear(), "chance", rows, "town")
+    assert town is not None
+    assert "north" in (town.usual, town.other)
+    assert town.change == pytest.approx(0.1 if town.other == "north" else -0.1)
+    assert words.reason("debt", 0.9, 0.5, -0.08, "chance", share=True) == (
+        "A debt of 0.9, 0.4 above the usual 0.5, lowers the chance by 8.0 points."
+    )
+    assert words.reason("floor_area", None, 80.0, 12_345.0, "price", share=False) == (
+        "That floor area is unknown raises the price by 12,300."
+    )
+
+
+def judged(chances: dict[str, float], *, rows: int, seed: int) -> list[dict[str, Any]]:
+    """Test rows: half are truly good; how likely an answer is right depends on the group."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(rows):
+        group = str(rng.choice(sorted(chances)))
+        truth = bool(rng.random() < 0.5)
+        told = bool(rng.random() < (chances[group] if truth else 0.1))
+        answer = {"granted": told, "probability": 0.9 * told + 0.05}
+        found.append({"record": {"group": group}, "answer": answer, "truth": truth})
+    return found
+
+
+def test_a_planted_bias_is_found_and_a_fair_model_is_left_alone() -> None:
+    planted = bias.bias(judged({"a": 0.9, "b": 0.5}, rows=800, seed=1), "group")
+    assert planted is not None
+    assert planted.found
+    [b] = planted.comparisons
+    assert (planted.against, b.group) == ("a", "b")
+    assert b.verdict == "below four fifths, beyond chance"
+    assert b.opportunity is not None
+    assert b.opportunity.value == pytest.approx(-0.4, abs=0.1)
+    fair = {"a": 0.8, "b": 0.8, "c": 0.8, "d": 0.8}
+    alarms = [
+        told.found
+        for seed in range(60)
+        if (told := bias.bias(judged(fair, rows=800, seed=seed), "group"))
+    ]
+    # Two judgements a field, each wrong 1 time in 20 at most.
+    assert sum(alarms) <= 8
+    assert len(alarms) == 60
+
+
+def test_calibration_is_of_each_group() -> None:
+    """The same probabilities come true in one group and half as often in the other."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for place in range(3000):
+        group, held = "ab"[place % 2], float(rng.random())
+        truth = bool(rng.random() < (held if group == "a" else held / 2))
+        answer = {"granted": held > 0.5, "probability": held}
+        rows.append({"record": {"group": group}, "answer": answer, "truth": truth})
+    found = bias.bias(rows, "group")
+    assert found is not None
+    assert {each.group for each in found.calibration} == {"a", "b"}
+    for each in found.calibration:
+        true = each.held if each.group == "a" else each.held / 2
+        assert each.happened.low - 0.03 < true < each.happened.high + 0.03
+
+
+def test_a_ratio_of_rates_covers_as_it_promises() -> None:
+    """Also with few rows: in 95 of 100 windows the interval holds the ratio that is true."""
+    rng = np.random.default_rng(3)
+    inside = 0
+    for one, other in zip(rng.binomial(60, 0.2, 2000), rng.binomial(80, 0.4, 2000), strict=True):
+        told = bias.ratio((one, 60), (other, 80), coverage=0.95)
+        inside += told.low <= 0.5 <= told.high
+    assert 0.94 <= inside / 2000 <= 0.99
+    assert bias.ratio((0, 50), (0, 50), coverage=0.95).value == 1
+
+
+def test_drivers_add_up_to_the_gap_and_name_its_field() -> None:
+    found = importance.attributions(
+        Linear(), "chance", applicants(60, seed=9), applicants(60, seed=10)
+    )
+    told = bias.drivers(found, "town")
+    assert told["north"][0][0] == "town"
+    for group, fields in told.items():
+        own = [each.town == group for each in found.records]
+        gap = found.answers[own].mean() - found.answers.mean()
+        assert sum(value for _, value in fields) == pytest.approx(gap)
+
+
+def test_the_form_follows_the_schema() -> None:
+    asked = {
+        widget.name: widget
+        for widget in forms.widgets(
+            load_model("titanic").input_type(),
+        )
+    }
+    assert asked["sex"].choices == ("female", "male")
+    assert asked["embarked"].choices == ("C", "Q", "S")
+    assert (asked["embarked"].optional, asked["sex"].optional) == (True, False)
+    assert (asked["passenger_class"].kind, asked["passenger_class"].high) == ("integer", 3)
+    assert (asked["age"].kind, asked["age"].optional, asked["age"].high) == ("number", True, 110)
+    assert asked["name"].kind == "text"
+    [ratings] = [
+        widget
+        for widget in forms.widgets(load_model("movies").input_type())
+        if widget.name == "ratings"
+    ]
+    assert ratings.kind == "json"
+    with pytest.raises(
+        ValueError, match="passenger_class: Input should be less than or equal to 3"
+    ):
+        forms.record(
+            load_model("titanic").input_type(),
+            {
+                "name": "x",
+                "sex": "male",
+                "passenger_class": 4,
+                "siblings_spouses": 0,
+                "parents_children": 0,
+                "fare": 3,
+            },
+        )
+
+
+def load_model(name: str) -> Model:
+    [project] = [each for each in PROJECTS if each.name == name]
+    return project.model()
+
+
+@pytest.mark.parametrize("project", [each.name for each in PROJECTS])
+def test_every_page_of_every_project(
+    trained: dict, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page fails; a model that answers a list or a text says what cannot be shown."""
+    monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
+    monkeypatch.setattr(local, "SAMPLES", 200)
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.run()
+    page.sidebar.selectbox(key="project").select(project).run()
+    dividable = load(project, catalogue()[project][0]).numbers
+    for name in PAGES:
+        page.sidebar.radio(key="page").set_value(name).run()
+        if name in PAGES[1:4] and dividable:
+            page.sidebar.slider(key="rows").set_value(20).run()
+        assert not page.exception, (project, name, page.exception)
+        assert not page.error, (project, name, page.error)
+        if name in PAGES[1:4] and not dividable:
+            assert "no single number" in page.warning[0].value
+
+
+def test_a_record_edited_in_the_form_is_what_is_explained(trained: dict) -> None:
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    page.sidebar.selectbox(key="project").select("titanic").run()
+    page.sidebar.radio(key="page").set_value("One prediction").run()
+    version = catalogue()["titanic"][0]
+    held = load("titanic", version)
+    [sex] = [each for each in page.selectbox if each.label == "sex"]
+    sex.select("male" if sex.value == "female" else "female")
+    [submit] = [each for each in page.button if each.label == "Ask"]
+    submit.click().run()
+    # 60 rows: what the page shows before the slider is moved.
+    record = changed(held.records(60)[0], {"sex": sex.value})
+    [answer] = held.model.predict([record])
+    said = words.number(answer.probability, share=True)
+    assert any(
+        each.value.startswith(f"The probability for this record is {said};")
+        for each in page.subheader
+    )
+
+
+def test_a_number_that_is_not_declared_can_be_explained_too(trained: dict) -> None:
+    held = load("titanic", catalogue()["titanic"][0])
+    spam = load("spam", catalogue()["spam"][0])
+    assert type(held.model).explained == held.numbers[0] == "probability"
+    assert type(spam.model).explained is None
+    assert type(explaining(spam.model, "probability")).explained == "probability"
+    found = importance.attributions(
+        spam.model, "probability", spam.background[:20], spam.records(3)
+    )
+    assert found.base + found.values.sum(axis=1) == pytest.approx(found.answers)
+
+
+def test_the_command_serves_on_loopback_alone_and_calls_nobody(tmp_path: Path) -> None:
+    port = home.free_port()
+    address = f"http://127.0.0.1:{port}"
+    log = tmp_path / "log"
+    with running(
+        *(sys.executable, "-m", "slipway", "dashboard"),
+        env={"SLIPWAY_EXPLAIN_PORT": str(port), "SLIPWAY_HOME": str(tmp_path)},
+        log=log,
+        ready=f"{address}/_stcore/health",
+        folder=ROOT / "docs",
+    ) as process:
+        assert httpx.get(address).status_code == 200
+        import psutil
+
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        listening = {
+            each.laddr.ip
+            for one in family
+            for each in one.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    told = log.read_text()
+    assert f"{address}" in told
+    assert "External URL" not in told
+    assert "Network URL" not in told
+
+
+def test_a_port_that_is_none_is_told(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "dashboard"],
+        cwd=ROOT,
+        env={**os.environ, "SLIPWAY_EXPLAIN_PORT": "eighty"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "SLIPWAY_EXPLAIN_PORT must be a port number" in done.stderr
