@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import yaml
+
 from slipway import readme
 from slipway.datasets import catalogue
 from slipway.project import NAME, Project, discover
@@ -21,7 +23,7 @@ Check = Callable[[Project], Iterator[str]]
 
 
 def shortfalls(project: Project) -> list[str]:
-    """`ml/titanic: card: no line "Data:"`, one a shortfall; exempted checks are left out."""
+    """`ml/titanic: card: no line "Data:"`, one a shortfall; exempted checks must fall short."""
     place = f"{project.track}/{project.name}"
     missing = [name for name in FILES if not (project.folder / name).is_file()]
     if missing:
@@ -34,8 +36,11 @@ def shortfalls(project: Project) -> list[str]:
         f"{place}: exempt: no check is called {name!r}" for name in exempt if name not in CHECKS
     ]
     for name, check in CHECKS.items():
+        found = [f"{place}: {name}: {line}" for line in check(project)]
         if name not in exempt:
-            said += [f"{place}: {name}: {line}" for line in check(project)]
+            said += found
+        elif not found:
+            said.append(f"{place}: exempt: {name} passes: take its exemption away")
     return said
 
 
@@ -94,9 +99,46 @@ def _declared(project: Project) -> Iterator[str]:
         yield f"explained: the answer has no field {model.explained}"
 
 
+def _feedback(project: Project) -> Iterator[str]:
+    """A truth that callers send of an answer can be scored, and trained on."""
+    from slipway.retraining.labelled import Label, Unsuitable
+
+    try:
+        Label.of(project.model(), project.module("data"), None)
+    except Unsuitable as error:
+        yield str(error)
+
+
 def _dvc(project: Project) -> Iterator[str]:
     if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment):
         yield "dvc.yaml differs from what `slipway new` writes"
+
+
+# By stage, the file whose imports it runs.
+RUN = {"prepare": "data.py", "fit": "train.py", "evaluate": "train.py"}
+
+
+def _dependencies(project: Project) -> Iterator[str]:
+    """What a stage runs of the project's own folder makes DVC run it anew."""
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    for stage, file in RUN.items():
+        known = stages.get(stage, {}).get("deps")
+        # What the stages must be is told by the check before.
+        for name in sorted(_imported(project.folder, file) - {*known}) if known else ():
+            yield f"dvc.yaml: {stage} imports {name}, which is none of its deps"
+
+
+def _imported(folder: Path, file: str) -> set[str]:
+    """The files of the folder that this one imports, and those that they import."""
+    found, waiting = {file}, [file]
+    while waiting:
+        for node in ast.walk(ast.parse((folder / waiting.pop()).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                names = [node.module] if node.module else [each.name for each in node.names]
+                own = {f"{name}.py" for name in names} - found
+                waiting += own
+                found |= own
+    return found
 
 
 def _dataset(project: Project) -> Iterator[str]:
@@ -153,7 +195,9 @@ CHECKS: dict[str, Check] = {
     "card": _card,
     "imports": _imports,
     "declared": _declared,
+    "feedback": _feedback,
     "dvc": _dvc,
+    "dependencies": _dependencies,
     "dataset": _dataset,
     "gate": _gate,
     "metrics": _metrics,

@@ -10,6 +10,8 @@ import typer
 from slipway import home
 from slipway.access import commands as keys
 from slipway.cluster import commands as cluster
+from slipway.delivery import commands as delivery
+from slipway.fault import Fault
 from slipway.features import commands as features
 from slipway.grafana import commands as grafana
 from slipway.policy import commands as policies
@@ -17,6 +19,7 @@ from slipway.retraining import commands as runs
 from slipway.rollout import commands as rollouts
 from slipway.scoring.commands import score
 from slipway.slo import commands as slo
+from slipway.stack import commands as stack
 from slipway.triton import commands as triton
 
 app = typer.Typer(
@@ -33,15 +36,17 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(runs.app, name="runs")
 app.add_typer(slo.app, name="slo")
+app.add_typer(stack.app, name="stack")
 app.add_typer(triton.app, name="triton")
 app.command()(score)
 app.add_typer(rollouts.app, name="rollout")
 app.command()(rollouts.promote)
 app.command()(rollouts.rollback)
-
-
-class Fault(Exception):
-    """Ends the command with one message and no traceback."""
+app.command()(delivery.affected)
+app.command()(delivery.report)
+app.command()(delivery.audit)
+app.command()(delivery.approver)
+app.add_typer(delivery.images, name="images")
 
 
 def _workspace(folder: Path):  # type: ignore[no-untyped-def]
@@ -157,6 +162,22 @@ def readme(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
 
 
 @app.command()
+def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Time trained projects on this machine, and ask the monitor for drift: for the leaderboard."""
+    from slipway.measured import measure
+    from slipway.project import discover, find
+
+    projects = [find(name) for name in names] if names else discover()
+    found = measure(projects)
+    for project in projects:
+        told = found[project.name]
+        typer.echo(
+            f"{project.name:24} trained in {told.fit_seconds:7.1f} s  one record p50 "
+            f"{told.p50_ms:.3f}, p99 {told.p99_ms:.3f} ms  {told.drift}"
+        )
+
+
+@app.command()
 def leaderboard(file: Path) -> None:
     """Write the table of all projects; the root stage of dvc repro."""
     from slipway.overview import leaderboard
@@ -177,6 +198,15 @@ def repro(
     failed = repro(projects, jobs=jobs)
     if failed:
         raise Fault(f"{len(failed)} of {len(projects)} projects failed: {', '.join(failed)}")
+
+
+@app.command()
+def dashboard() -> None:
+    """Show in a browser on this machine why registered models answer what they do."""
+    import os
+
+    os.chdir(home.root())
+    os.execv(sys.executable, [sys.executable, "-m", "services.explain"])
 
 
 @app.command()

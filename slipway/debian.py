@@ -1,8 +1,8 @@
 """Programs that come as Debian packages: found on PATH, else unpacked into the cache without root.
 
-Prometheus, Alertmanager and Redis have no Python package. Where the machine has none of its own,
-apt's own client fetches and verifies Debian's, and only its files are unpacked: nothing is
-installed, no service is started, no user is added.
+Prometheus, its exporter of the machine, Alertmanager, HAProxy and Redis have no Python package.
+Where the machine has none of its own, apt's own client fetches and verifies Debian's, and only its
+files are unpacked: nothing is installed, no service is started, no user is added.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from slipway.datasets.catalogue import Source
 from slipway.datasets.sources import SourceFault, obtain
 
 PROBE_SECONDS = 20
-UNPACKED = ("usr/bin/", "usr/lib/", "usr/share/prometheus/")
+UNPACKED = ("usr/bin/", "usr/lib/", "usr/sbin/", "usr/share/prometheus/")
 # What a folder that a program has by heart is opened as; bash has 3 to 9 for its scripts.
 DESCRIPTOR = 9
 
@@ -43,6 +43,8 @@ class Program:
     """What it is called on PATH."""
     fixed: str | None = None
     """A folder of its package that it looks for there and nowhere else."""
+    version: str = "--version"
+    """What has it tell its version and end."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -51,6 +53,7 @@ class Program:
 
 # Debian's redis-server is a link to redis-check-rdb, which acts by the name it is called by.
 REDIS = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
+HAPROXY = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
 PROGRAMS = {
     "prometheus": Program("prometheus", "usr/bin/prometheus"),
     "promtool": Program("prometheus", "usr/bin/promtool"),
@@ -63,6 +66,12 @@ PROGRAMS = {
     "amtool": Program("prometheus-alertmanager", "usr/bin/amtool"),
     "redis-server": Program("redis-server", "usr/bin/redis-check-rdb", REDIS),
     "redis-cli": Program("redis-tools", "usr/bin/redis-cli", REDIS),
+    "haproxy": Program("haproxy", "usr/sbin/haproxy", HAPROXY, version="-v"),
+    "node-exporter": Program(
+        "prometheus-node-exporter",
+        "usr/bin/prometheus-node-exporter",
+        names=("node_exporter", "prometheus-node-exporter"),
+    ),
 }
 
 
@@ -176,7 +185,7 @@ def _probe(name: str, program: Program, starter: Path) -> None:
     """Raises ProgramUnavailable: what was unpacked does not run on this machine."""
     try:
         done = subprocess.run(
-            [starter, "--version"],
+            [starter, program.version],
             capture_output=True,
             text=True,
             timeout=PROBE_SECONDS,

@@ -3,19 +3,20 @@
 import glob
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 
-def replace_text(file: Path, text: str) -> None:
+def replace_text(file: Path, text: str, *, mode: int | None = None) -> None:
     """Readers see the text before or the new one, also when the power fails in between.
 
-    The new one is on disk when this returns.
+    The new one is on disk when this returns. `mode` is who may read it, from the first moment on.
     """
     new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        with new.open("w", encoding="utf-8") as stream:
+        with open(new, "w", encoding="utf-8", opener=partial(_opened, mode)) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -24,6 +25,14 @@ def replace_text(file: Path, text: str) -> None:
     finally:
         new.unlink(missing_ok=True)
         _sweep(file)
+
+
+def _opened(mode: int | None, file: str, flags: int) -> int:
+    """Opened by nobody else before it has its mode, which the umask would only take from."""
+    handle = os.open(file, flags, 0o666 if mode is None else 0o600)
+    if mode is not None:
+        os.fchmod(handle, mode)
+    return handle
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,8 @@ PORTS = {
     "monitor": 8010,
     "trainer": 8020,
     "features": 8030,
+    "stream": 8040,
+    "explain": 8050,
     "mlflow": 5000,
     "prometheus": 9090,
     "alertmanager": 9093,
@@ -23,6 +25,7 @@ TELEMETRY_OFF = {
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     "YDATA_PROFILING_NO_ANALYTICS": "True",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -83,3 +86,12 @@ def port(service: str) -> int:
     if not value.isdecimal() or not 0 < int(value) < 65536:
         raise ValueError(f"{variable} must be a port number from 1 to 65535, got {value!r}")
     return int(value)
+
+
+def free_port() -> int:
+    """One of loopback that nobody listens at now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

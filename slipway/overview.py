@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from slipway import home
+import yaml
+
+from slipway import home, measured
 from slipway.project import Project, discover
 from slipway.training.candidates import BASELINE
 
@@ -34,11 +36,14 @@ def leaderboard() -> str:
         "",
         "Written by `dvc repro` from each project's `metrics.json`: the served model's answers to "
         "test rows that training never saw. The baseline is the project's simplest candidate on "
-        "validation data.",
+        "validation data. Times, of training and of one record answered in process, and drift are "
+        "as `slipway measure` last found them on the machine that wrote this.",
         "",
-        "| project | question | metric | value | baseline | gate | parity error | model |",
-        "| --- | --- | --- | ---: | ---: | --- | ---: | --- |",
+        "| project | question | data | metric | value | baseline | gate | parity error | model "
+        "| size | trained in | p50, p99 | drift |",
+        "| --- | --- | --- | --- | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | --- |",
     ]
+    known = measured.read()
     for project in discover():
         found = results(project)
         if found is None:
@@ -50,12 +55,28 @@ def leaderboard() -> str:
         cells = [
             f"[{project.name}](../{place}/README.md)",
             project.card.partition("\n")[0],
+            f"[{params.dataset}](../pipelines/datasets/{params.dataset}.yaml)",
             params.primary,
             f"{metrics[params.primary]:.4g}",
             "" if baseline is None else f"{baseline:.4g}",
             f"{condition.sign} {condition.bound:g}",
             f"{metrics['parity_error']:.1g}",
             found["chosen"],
+            size(project),
+            *_times(known.get(project.name)),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def size(project: Project) -> str:
+    """Of the weights, as the project's lock has them."""
+    lock = yaml.safe_load((project.folder / "dvc.lock").read_text())
+    [weights] = [out for out in lock["stages"]["fit"]["outs"] if out["path"] == "work/weights"]
+    return f"{weights['size'] / 1e3:,.1f} KB"
+
+
+def _times(known: measured.Measured | None) -> tuple[str, str, str]:
+    if known is None:
+        return "", "", ""
+    return f"{known.fit_seconds:g} s", f"{known.p50_ms:.3g}, {known.p99_ms:.3g} ms", known.drift

@@ -21,8 +21,8 @@ from slipway import debian, home, readme
 from slipway.features import places
 from slipway.project import Project, discover
 from slipway.repro import dvc_environment, repro
+from slipway.reregister import reregister
 from slipway.slo import configuration
-from slipway.training.workspace import Workspace
 
 FREE_SPACE = 2 * 2**30  # data sets, DVC's cache and the registry of the starters take 0.5 GB
 START_SECONDS = 120
@@ -139,7 +139,8 @@ def up() -> None:
     check_disk()
     starters = [project for project in discover() if project.params.starter]
     failed = repro(starters, jobs=1)
-    restore_registry(starters)
+    for project in starters:
+        reregister(project)
     configuration.write()
     for service in running:
         start(service)
@@ -172,21 +173,6 @@ def check_disk() -> None:
             f"disk nearly full: {free / 2**30:.1f} GB free at {home.home()}, "
             f"{FREE_SPACE / 2**30:.0f} GB are needed"
         )
-
-
-def restore_registry(projects: list[Project]) -> None:
-    """Register again what DVC holds for done, but a registry that was deleted has lost."""
-    from slipway.registry import tracking
-    from slipway.registry.register import register
-
-    for project in projects:
-        work = Workspace.of(project)
-        if not work.receipt.is_file():
-            continue
-        shipped = json.loads(work.receipt.read_text())["digest"]
-        if tracking.version_with(tracking.client(), project.name, shipped) is None:
-            print(f"{project.name}: not in the registry any more, registered again", flush=True)
-            register(work)
 
 
 def start(service: Service) -> None:

@@ -36,7 +36,7 @@ class Params(BaseModel):
 
     dataset: str
     """Its name in `pipelines/datasets/`."""
-    environment: Literal["training", "torch"]
+    environment: Literal["training", "torch", "methods"]
     """The lock that it trains under."""
     prepare: dict[str, Any] = {}
     """Keyword arguments of `data.splits`."""

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 from slipway.project import Project
 from slipway.registry import card
@@ -69,9 +70,16 @@ def write(project: Project) -> None:
     if report.is_dir():
         shutil.rmtree(pictures, ignore_errors=True)
         shutil.copytree(report, pictures)
-    file = project.folder / "README.md"
+    put(project.folder / "README.md", results(project))
+
+
+def put(file: Path, block: str) -> None:
+    """Write the block, marks included, in place of the one that the file holds.
+
+    Raises:
+        ValueError: it has no marks.
+    """
     text = file.read_text()
     if not BLOCK.search(text):
         raise ValueError(f"{file} has no place for results: add {START} and {END}")
-    block = results(project)
     file.write_text(BLOCK.sub(lambda _: block, text))

@@ -66,6 +66,7 @@ def dvc(
 ) -> int:
     """Run dvc in `folder`, the root if none is given; each line goes to `tell` as it comes.
 
+    It waits for the repository's lock; by itself DVC gives up after 3 s, too few on a busy machine.
     Returns its exit status.
     """
 
@@ -75,7 +76,7 @@ def dvc(
             tell(told)
 
     return python(
-        *("-m", "dvc", *words),
+        *("-m", "dvc", "--wait-for-lock", *words),
         tell=worth_telling,
         folder=folder or home.root(),
         environment=environment or dvc_environment(),

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from slipway import home
 from slipway.access.scopes import Scope
-from slipway.files import sync_folder
+from slipway.files import replace_text
 
 # The last character of the secret has two spare bits: the text is hashed, not the bytes that it
 # stands for, so that exactly one text is right.
@@ -117,7 +117,8 @@ class _Kept(BaseModel):
 
 
 def keys_file() -> Path:
-    return home.home() / "keys.json"
+    """$SLIPWAY_KEYRING, where several homes share their keys, else keys.json in the home."""
+    return Path(os.environ.get("SLIPWAY_KEYRING") or home.home() / "keys.json")
 
 
 def create(
@@ -126,15 +127,19 @@ def create(
     rate: float | None = None,
     burst: float | None = None,
     days: float | None = None,
+    *,
+    file: Path | None = None,
 ) -> tuple[Key, str]:
     """A new key, and its text, which cannot be had again.
+
+    `file` is where it is kept, if not in the caller's own keyring.
 
     Raises:
         KeyFault: a value is out of range, or keys.json is damaged.
     """
     if days is not None and not 0 < days <= LONGEST_DAYS:
         raise KeyFault(f"days: must be over 0 and at most {LONGEST_DAYS}, got {days}")
-    with _writing() as keys:
+    with _writing(file) as keys:
         lifetime = None if days is None else days * DAY
         key, text = _drawn(
             keys, name=name, scopes=tuple(scopes), rate=rate, burst=burst, lifetime=lifetime
@@ -333,14 +338,15 @@ def _known(keys: dict[str, Key], id: str) -> Key:
 
 
 @contextmanager
-def _writing() -> Iterator[dict[str, Key]]:
-    """The keys by id, written back when the block ends well."""
-    file = keys_file()
+def _writing(file: Path | None = None) -> Iterator[dict[str, Key]]:
+    """The keys by id, written back when the block ends well; for the owner's eyes only."""
+    file = file or keys_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name("keys.lock")):
         keys = _read(file)
         yield keys
-        _replace(file, _Kept(keys=tuple(keys.values())).model_dump_json(indent=1).encode())
+        text = _Kept(keys=tuple(keys.values())).model_dump_json(indent=1)
+        replace_text(file, text, mode=0o600)
 
 
 def _read(file: Path) -> dict[str, Key]:
@@ -364,19 +370,6 @@ def _told(error: ValidationError) -> str:
     return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
-def _replace(file: Path, content: bytes) -> None:
-    """Whole or not at all, also after a power cut; for the owner's eyes only."""
-    new = file.with_name(file.name + ".new")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(handle, "wb") as stream:
-        os.fchmod(handle, 0o600)
-        stream.write(content)
-        stream.flush()
-        os.fsync(handle)
-    os.replace(new, file)
-    sync_folder(file.parent)
-
-
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """Changes with every `_replace`: it makes a new file."""
+    """Changes with every writing, which makes a new file."""
     return (status.st_ino, status.st_mtime_ns, status.st_size)

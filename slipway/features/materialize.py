@@ -1,14 +1,14 @@
 """From the offline tables into the online store, in batches: each key's newest row up to a moment.
 
 Feast's own `materialize` reads a view's whole table into memory. Here a batch of rows is read,
-reduced to the newest row of each key and written, so that memory is bounded by the batch. Batches
-come in the order of the table, in which the rows of a key follow each other in time, so what is
-written last is newest.
+reduced to the newest row of each key and written, so that memory is bounded by the batch and the
+row group of the file that it comes from. Batches come in the order of the table, in which the rows
+of a key follow each other in time, so what is written last is newest.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 BATCH_ROWS = 5_000
 # Filling waits longer than a look-up may.
 TIMEOUT_SECONDS = 30.0
+# No reading ahead: by default sixteen batches and the file's whole columns lie in memory.
+IN_STEP: dict[str, Any] = {
+    "batch_readahead": 0,
+    "fragment_readahead": 0,
+    "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
+}
 
 
 def materialize(
@@ -121,7 +127,7 @@ def _one(
 
 def _newest(rows: ds.Dataset) -> datetime:
     """The last stamp in the table, read a batch at a time."""
-    batches = rows.to_batches(columns=[TIME], batch_readahead=0, fragment_readahead=0)
+    batches = rows.to_batches(columns=[TIME], **IN_STEP)
     newest: datetime = max(
         pc.max(batch.column(TIME)).as_py() for batch in batches if batch.num_rows
     )
@@ -148,13 +154,11 @@ def _batches(
     if since is not None:
         wanted &= pc.field(TIME) > pa.scalar(since)
     key = view.entity_columns[0].name
-    # No reading ahead: by default sixteen batches would lie in memory.
     found = rows.to_batches(
         columns=[*columns, TIME],
         filter=wanted,
         batch_size=batch_rows,
-        batch_readahead=0,
-        fragment_readahead=0,
+        **IN_STEP,
     )
     for batch in found:
         if batch.num_rows:

@@ -3,12 +3,9 @@
 import typer
 
 from slipway import home
+from slipway.fault import Fault
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-
-
-class Fault(Exception):
-    """Ends the command with one message and no traceback."""
 
 
 @app.command()

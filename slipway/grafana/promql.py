@@ -35,7 +35,7 @@ def failed_share(matchers: str, *, by: str = "") -> str:
     metric = "slipway_requests_total"
     failed = rate(metric, f'{matchers},status=~"5.."', by=by)
     total = rate(metric, matchers, by=by)
-    # A counter of errors is born with the first of them.
+    # Some counters of errors are born with the first of them.
     return f"({failed} or {total} * 0) / ({total} > 0)"
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from slipway.slo.objectives import Promise, promises
-from slipway.slo.rules import burn_name
+from slipway.slo.rules import burn_name, runbook_entry
 
 
 def runbook(services: Sequence[str], reading: Sequence[str]) -> str:
@@ -16,7 +16,7 @@ def runbook(services: Sequence[str], reading: Sequence[str]) -> str:
     known = {each.service: each for each in promises()}
     rows = [row for name in services for row in _rows(known[name])]
     files = [f"- `{each}`" for each in reading]
-    table = ["| alert | severity | says |", "| --- | --- | --- |", *rows]
+    table = ["| alert | severity | says | what to do |", "| --- | --- | --- | --- |", *rows]
     return "\n".join([*table, "", "Read on in the repository:", "", *files, ""])
 
 
@@ -27,10 +27,14 @@ def _rows(promise: Promise) -> Iterator[str]:
                 f"the budget of {100 * objective.budget:g}% burns {burn.factor:g} times too fast, "
                 f"over {burn.long} and over {burn.short}"
             )
-            yield f"| {burn_name(promise, objective)} | {burn.severity} | {told} |"
+            yield _row(burn_name(promise, objective), burn.severity, told)
     for alert in promise.alerts:
         told = _plain(alert.summary) + ("; training again can cure it" if alert.retrain else "")
-        yield f"| {alert.name} | {alert.severity} | {told} |"
+        yield _row(alert.name, alert.severity, told)
+
+
+def _row(alert: str, severity: str, told: str) -> str:
+    return f"| {alert} | {severity} | {told} | `{runbook_entry(alert)}` |"
 
 
 def _plain(summary: str) -> str:

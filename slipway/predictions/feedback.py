@@ -21,6 +21,7 @@ __all__ = [
     "MalformedId",
     "NotLogged",
     "Revision",
+    "Said",
     "Told",
     "UnknownPrediction",
     "VariantScore",
@@ -43,7 +44,24 @@ CREATE TABLE IF NOT EXISTS history (
     received REAL NOT NULL, truth TEXT NOT NULL, reward REAL, score REAL,
     PRIMARY KEY (id, row, revision)
 ) WITHOUT ROWID;
+-- In which order truths were committed, for those who follow: a clock may step back, and `received`
+-- is read before the writer's turn comes. A trigger, so that no writer can leave it out.
+CREATE TABLE IF NOT EXISTS said (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL, row INTEGER NOT NULL, revision INTEGER NOT NULL
+);
+INSERT INTO said (id, row, revision)
+    SELECT id, row, revision FROM history WHERE NOT EXISTS (SELECT 1 FROM said) ORDER BY received;
+CREATE TRIGGER IF NOT EXISTS number_what_is_said AFTER INSERT ON history BEGIN
+    INSERT INTO said (id, row, revision) VALUES (NEW.id, NEW.row, NEW.revision);
+END;
 """
+
+
+_OF_SAID = (
+    *("number", "id", "row", "revision", "project", "version", "variant"),
+    *("predicted", "received", "reward", "score"),
+)
 
 
 class UnknownPrediction(LookupError):
@@ -94,6 +112,27 @@ class Told:
     truth: dict[str, Any]
     score: float | None
     revision: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """A truth as it was said, whether or not another replaced it since."""
+
+    number: int
+    """Rises with every one, in the order in which they were committed; may leave some out."""
+    id: str
+    row: int
+    revision: int
+    project: str
+    version: str
+    variant: str
+    predicted: float
+    """When it was answered, Unix time."""
+    received: float
+    """When this was said."""
+    truth: dict[str, Any]
+    reward: float | None
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -214,6 +253,24 @@ class FeedbackStore:
                 found
             )
         ]
+
+    def said_after(self, number: int, *, limit: int) -> list[Said]:
+        """The first `limit` truths behind that number, in the order in which they were said."""
+        found = self._read(
+            "SELECT history.truth, number, id, row, said.revision, project, version, variant, "
+            "predicted, history.received, history.reward, history.score "
+            "FROM said JOIN history USING (id, row, revision) JOIN feedback USING (id, row) "
+            "WHERE number > ? ORDER BY number LIMIT ?",
+            (number, limit),
+        )
+        return [
+            Said(truth=json.loads(truth), **dict(zip(_OF_SAID, rest, strict=True)))
+            for truth, *rest in found
+        ]
+
+    def last_number(self) -> int:
+        """Of what was said last; 0 if nothing was."""
+        return int(self._read("SELECT COALESCE(MAX(number), 0) FROM said", ())[0][0])
 
     def close(self) -> None:
         with self._lock:

@@ -56,6 +56,11 @@ def milliseconds(id: str) -> int:
     return int(id[:8] + id[9:13], 16)
 
 
+def offset(id: str) -> int:
+    """Where in its segment the record lies, of an id of ours."""
+    return int(id[-12:], 16) & (1 << OFFSET_BITS) - 1
+
+
 def place(id: str) -> Place | None:
     """None for a UUID that is not of our making.
 

@@ -1,7 +1,8 @@
 """A segment as Parquet: the same records in the same order, found by id without reading all."""
 
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic_core import from_json, to_json
+
+from slipway.predictions import ids
 
 SCHEMA = pa.schema(
     [
@@ -94,6 +97,38 @@ def records(
                 at = row["time"].timestamp()
                 if (since is None or at >= since) and (until is None or at < until):
                     yield _record(row)
+
+
+def after(file: Path, offset: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records behind `offset` in their segment, each with its own; -1 is before the first.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+    """
+    with pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            # Ids are read first: the inputs and outputs are nearly all of a group's bytes.
+            known = parquet.read_row_group(group, ["id"])["id"]
+            first = bisect_right(_Offsets(known), offset)
+            if first == len(known):
+                continue
+            for batch in parquet.read_row_group(group).slice(first).to_batches(BATCH_ROWS):
+                for row in batch.to_pylist():
+                    record = _record(row)
+                    yield ids.offset(record["id"]), record
+
+
+class _Offsets(Sequence[int]):
+    """Of a column of ids: the few that a search asks for become text."""
+
+    def __init__(self, column: Any) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, row: Any) -> Any:
+        return ids.offset(self._column[row].as_py())
 
 
 def bounds(file: Path) -> tuple[int, float, float]:

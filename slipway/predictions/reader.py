@@ -117,14 +117,17 @@ def recover(folder: Path) -> Recovered:
     return Recovered(segments=segments, records=kept, torn=torn)
 
 
-def lines(file: Path) -> Iterator[tuple[int, bytes]]:
+def lines(file: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """Whole lines with their offsets, to the first byte that is not written yet.
+
+    The line at `start`, an offset, is the first.
 
     Raises:
         FileNotFoundError: the file is not there.
     """
     with file.open("rb") as stream:
-        offset, rest = 0, b""
+        stream.seek(start)
+        offset, rest = start, b""
         while block := stream.read(BLOCK):
             written, unused, _ = block.partition(b"\0")
             *whole, rest = (rest + written).split(b"\n")

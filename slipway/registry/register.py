@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,6 +203,17 @@ def load_version(name: str, version: str) -> Model:
     return model.model  # type: ignore[no-any-return]
 
 
+def _scorer(work: Workspace) -> Callable[..., dict[str, float]]:
+    """The project's `score`. Its `train` may bring torch in, which a first champion can do without:
+    nothing is compared, and an image that only registers has no torch."""
+
+    def score(**told: Any) -> dict[str, float]:
+        scores: dict[str, float] = work.project.module("train").score(**told)
+        return scores
+
+    return score
+
+
 def _promote(
     registry: "MlflowClient", work: Workspace, version: str, candidate_score: float, shipped: str
 ) -> None:
@@ -217,7 +229,7 @@ def _promote(
         champion=load_version(name, standing) if standing else None,
         champion_version=standing,
         test=stages.split(work, "test"),
-        score=work.project.module("train").score,
+        score=_scorer(work),
     )
     evidence = {
         "metric": work.params.primary,

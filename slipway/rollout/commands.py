@@ -16,6 +16,10 @@ Name = Annotated[str, typer.Argument(metavar="PROJECT")]
 Version = Annotated[str, typer.Argument(help="A registered version's number")]
 Reason = Annotated[str, typer.Option(help="For the promotion log: why")]
 
+Approver = Annotated[
+    str, typer.Option(envvar="SLIPWAY_APPROVER", help="Who approved it, where others run this")
+]
+
 
 def promote(
     name: Name,
@@ -26,6 +30,7 @@ def promote(
     detach: Annotated[
         bool, typer.Option("--detach", help="Begin it, and leave it to `slipway rollout watch`")
     ] = False,
+    approver: Approver = "",
 ) -> None:
     """Roll a version out: checks, shadow, canary, champion; or back, by the plan's rules."""
     from slipway import rollout
@@ -33,11 +38,11 @@ def promote(
     from slipway.rollout import plan as plans
 
     if now:
-        by_hand.promote(name, version, actor=actor(), reason=reason)
+        by_hand.promote(name, version, actor=_acting(approver), reason=reason)
         typer.echo(f"{name}: v{version} is champion (by hand: {reason})")
         return
     chosen = plans.read(plan) if plan else None
-    state = rollout.start(name, version, plan=chosen, actor=actor())
+    state = rollout.start(name, version, plan=chosen, actor=_acting(approver))
     typer.echo(f"{name}: rollout {state.id} of v{version} begins")
     if not detach:
         _exit(_carry_on(name))
@@ -47,11 +52,12 @@ def rollback(
     name: Name,
     to: Annotated[str | None, typer.Option(help="A version; the champion before if none")] = None,
     reason: Reason = "",
+    approver: Approver = "",
 ) -> None:
     """Make the champion before champion again, at once."""
     from slipway.rollout import by_hand
 
-    version = by_hand.rollback(name, to=to, actor=actor(), reason=reason)
+    version = by_hand.rollback(name, to=to, actor=_acting(approver), reason=reason)
     typer.echo(f"{name}: v{version} is champion again")
 
 
@@ -121,6 +127,11 @@ def abort(name: Name, reason: Reason = "") -> None:
         _carry_on(name)
     except rollout.Controlled:
         typer.echo(f"{name}: its controller ends it at its next look")
+
+
+def _acting(approver: str) -> str:
+    """Who answers for it, and whose account the command runs under."""
+    return f"{approver}, through the {actor()}" if approver.strip() else actor()
 
 
 def _carried(project: str) -> str:

@@ -60,10 +60,15 @@ class Controller:
         servers: tuple[str, ...] | None = None,
         clock: Callable[[], float] = states.now,
     ) -> None:
-        self.project, self.servers = project, servers or scrape.addresses()
+        self.project, self._servers = project, servers
         self.clock, self.began = clock, clock()
         self._alone = alone(project)
         self._state: State | None = None
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Asked for at each step: replicas of a model server come and go."""
+        return self._servers or scrape.addresses()
 
     def __enter__(self) -> "Controller":
         """Raises Controlled, NoRollout or StateDamaged."""

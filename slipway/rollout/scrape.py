@@ -1,8 +1,10 @@
 """What a model server's /metrics says of a project's two versions."""
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from slipway import home
 
@@ -50,10 +52,32 @@ class Scraped:
 
 
 def addresses() -> tuple[str, ...]:
-    """Of the model servers: $SLIPWAY_ROLLOUT_SERVERS, by commas, else the one on this machine."""
+    """Of the model servers: $SLIPWAY_ROLLOUT_SERVERS, by commas, else the one on this machine.
+
+    A name that stands for several, as that of a compose service does, gives each of them.
+    """
     given = os.environ.get("SLIPWAY_ROLLOUT_SERVERS", "")
-    named = tuple(each.strip().rstrip("/") for each in given.split(",") if each.strip())
-    return named or (f"http://{home.LOOPBACK}:{home.port('predict')}",)
+    named = [each.strip().rstrip("/") for each in given.split(",") if each.strip()]
+    found = tuple(one for each in named for one in _each_behind(each))
+    return found or (f"http://{home.LOOPBACK}:{home.port('predict')}",)
+
+
+def _each_behind(address: str) -> list[str]:
+    """By their own addresses; a name that cannot be looked up now stays, to be asked in vain.
+
+    A name under TLS stays too: certificates are made out to names.
+    """
+    place = urlsplit(address)
+    if place.scheme != "http" or not place.hostname:
+        return [address]
+    try:
+        found = socket.getaddrinfo(place.hostname, place.port or 80, type=socket.SOCK_STREAM)
+    except OSError:
+        return [address]
+    hosts = sorted({str(each[4][0]) for each in found if each[0] == socket.AF_INET})
+    if len(hosts) < 2:
+        return [address]
+    return [f"http://{host}:{place.port or 80}{place.path}" for host in hosts]
 
 
 def scrape(address: str, project: str) -> Scraped:

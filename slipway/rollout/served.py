@@ -105,7 +105,9 @@ def line(entry: Entry) -> str:
     percent = entry["evidence"].get("percent")
     if event in PERCENT_EVENTS:
         did = f"{event} {percent:g} %"
-    return f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}"
+    approver = entry["evidence"].get("approver")
+    who = f" (approved by {approver})" if approver else ""
+    return f"{entry['time']}  {entry['project']} v{entry['version']} {did}: {entry['reason']}{who}"
 
 
 def lines(served: Served, tags: dict[str, str]) -> list[str]:

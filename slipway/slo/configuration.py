@@ -18,7 +18,8 @@ class BadWebhook(ValueError):
     """The variable holds no address."""
 
 
-def _committed(*place: str) -> Any:
+def committed(*place: str) -> Any:
+    """The file of that place in `infra/`, parsed."""
     return yaml.safe_load(home.root().joinpath("infra", *place).read_text())
 
 
@@ -28,7 +29,7 @@ def _here(service: str) -> str:
 
 def prometheus() -> dict[str, Any]:
     """Every job is scraped at the port of the service that it is named after."""
-    content: dict[str, Any] = _committed("prometheus", "prometheus.yml")
+    content: dict[str, Any] = committed("prometheus", "prometheus.yml")
     for job in content["scrape_configs"]:
         job["static_configs"] = [{"targets": [_here(job["job_name"])]}]
     content["alerting"]["alertmanagers"] = [
@@ -38,19 +39,22 @@ def prometheus() -> dict[str, Any]:
     return content
 
 
-def alertmanager() -> dict[str, Any]:
-    """The trainer at its port; operators are told by $SLIPWAY_ALERTS_WEBHOOK, if it is set.
+def alertmanager(trainer: str | None = None) -> dict[str, Any]:
+    """The trainer at its port, or at the address `trainer`.
+
+    Operators are told by $SLIPWAY_ALERTS_WEBHOOK, if it is set.
 
     Raises:
         BadWebhook: it is no http address.
     """
-    content: dict[str, Any] = _committed("alertmanager", "alertmanager.yml")
+    content: dict[str, Any] = committed("alertmanager", "alertmanager.yml")
     receivers = {each["name"]: each for each in content["receivers"]}
-    receivers["trainer"]["webhook_configs"][0]["url"] = f"http://{_here('trainer')}/v1/alerts"
-    if address := os.environ.get(WEBHOOK):
-        if not re.fullmatch(r"https?://[^\s]+", address):
-            raise BadWebhook(f"{WEBHOOK} must be an http or https address, got {address!r}")
-        receivers["operators"]["webhook_configs"] = [{"url": address, "send_resolved": True}]
+    address = trainer or f"http://{_here('trainer')}"
+    receivers["trainer"]["webhook_configs"][0]["url"] = f"{address}/v1/alerts"
+    if webhook := os.environ.get(WEBHOOK):
+        if not re.fullmatch(r"https?://[^\s]+", webhook):
+            raise BadWebhook(f"{WEBHOOK} must be an http or https address, got {webhook!r}")
+        receivers["operators"]["webhook_configs"] = [{"url": webhook, "send_resolved": True}]
     return content
 
 

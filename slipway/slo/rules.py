@@ -10,6 +10,7 @@ from slipway.slo.objectives import Alert, Burn, Duration, Objective, Promise
 
 BY = "sum by (project)"
 RETRAIN = "retrain"
+RUNBOOK = "docs/runbook.md"
 
 
 def rules(promise: Promise) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def recording(promise: Promise, objective: Objective, window: Duration) -> str:
 def ratio(objective: Objective, window: Duration) -> str:
     """The share of requests that went wrong, 0 without errors; no series without requests."""
     total = _total(objective, "rate", window)
-    # A counter of errors is born with the first of them: until then there is none to divide.
+    # Some counters of errors are born with the first of them: until then there is none to divide.
     errors = f"{failed(objective, 'rate', window)} or {total} * 0"
     return f"({errors})\n  / ({total} > 0)"
 
@@ -83,7 +84,7 @@ def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, 
             "severity": burn.severity,
             "window": burn.long,
         },
-        "annotations": {"summary": _summary(objective, burn)},
+        "annotations": annotations(burn_name(promise, objective), _summary(objective, burn)),
     }
 
 
@@ -91,6 +92,16 @@ def burn_name(promise: Promise, objective: Objective) -> str:
     """Of the alerts, one a burn, which differ by their label `window`."""
     words = (promise.service, *objective.name.split("_"))
     return "".join(word.capitalize() for word in words) + "Burn"
+
+
+def annotations(alert: str, summary: str) -> dict[str, str]:
+    """What is told with an alert: what is wrong, and where it stands what to do."""
+    return {"summary": summary, "runbook": runbook_entry(alert)}
+
+
+def runbook_entry(alert: str) -> str:
+    """A path in this repository, with the anchor of the alert's heading there."""
+    return f"{RUNBOOK}#{alert.lower()}"
 
 
 def _summary(objective: Objective, burn: Burn) -> str:
@@ -109,5 +120,5 @@ def alert_rule(promise: Promise, alert: Alert) -> dict[str, Any]:
         "expr": alert.expr.strip(),
         **({"for": alert.lasts} if alert.lasts else {}),
         "labels": labels | ({"action": RETRAIN} if alert.retrain else {}),
-        "annotations": {"summary": alert.summary},
+        "annotations": annotations(alert.name, alert.summary),
     }

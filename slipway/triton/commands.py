@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway.fault import Fault
+
 if TYPE_CHECKING:
     from slipway.triton.settings import TritonSettings
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
 )
-
-
-class Fault(Exception):
-    """Ends the command with one message and no traceback."""
 
 
 @app.command()

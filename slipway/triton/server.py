@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,9 +17,8 @@ from pathlib import Path
 from typing import IO
 
 import psutil
-from filelock import FileLock
 
-from slipway import home
+from slipway import environments, home
 
 PORTS = {"http": 8100, "grpc": 8101, "metrics": 8102}
 START_SECONDS = 120.0
@@ -62,17 +60,12 @@ def environment() -> Path:
     Raises:
         TritonFault: it cannot be installed.
     """
-    venv = home.cache() / "environments" / "triton"
-    script = home.root() / "infra" / "environment" / "environment.py"
-    # The interpreter that made our environment: a venv made from a venv would still find it.
-    python = Path(sys.base_prefix) / "bin" / "python3.11"
-    venv.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(venv.with_suffix(".lock")):
-        command: list[str | Path] = [python, script, "install", "--group", "triton", "--into", venv]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            raise TritonFault(f"Triton's environment cannot be installed\n{done.stderr.strip()}")
-        _place_stub(_site(venv) / "pytriton" / "tritonserver")
+    try:
+        environments.python_of("triton")
+    except environments.EnvironmentMissing as error:
+        raise TritonFault(f"Triton cannot be installed: {error}") from error
+    venv = environments.folder("triton")
+    _place_stub(_site(venv) / "pytriton" / "tritonserver")
     return venv
 
 
@@ -85,8 +78,10 @@ def _place_stub(server: Path) -> None:
     name = "triton_python_backend_stub"
     source, target = server / "python_backend_stubs" / "3.11" / name, server / "backends/python"
     if not (target / name).is_file():
-        shutil.copy(source, target / f".{name}")
-        (target / f".{name}").rename(target / name)
+        # Two processes may do this at once.
+        new = target / f".{name}.{os.getpid()}"
+        shutil.copy(source, new)
+        new.rename(target / name)
 
 
 def _variables(venv: Path) -> dict[str, str]:

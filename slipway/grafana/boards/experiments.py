@@ -2,7 +2,7 @@
 
 from slipway.grafana.dashboard import OF_PREDICT, Dashboard, Row
 from slipway.grafana.panel import Panel, Query
-from slipway.grafana.promql import CALLERS, PROJECT, failed_share, mean, quantile, rate, worst
+from slipway.grafana.promql import CALLERS, PROJECT, failed_share, mean, quantile, rate, rise, worst
 from slipway.slo.promised import promised
 
 REQUESTS, SECONDS = "slipway_requests_total", "slipway_request_seconds"
@@ -77,7 +77,6 @@ WORSE = Row(
                     legend="{{project}} v{{version}} {{kind}}",
                 ),
             ),
-            width=12,
         ),
         Panel(
             title="Truths that came back",
@@ -90,7 +89,19 @@ WORSE = Row(
                     legend="{{project}} {{outcome}}",
                 ),
             ),
-            width=12,
+        ),
+        Panel(
+            title="Requests that the shadow was not asked",
+            description="Its queue was full. What it was asked is no fair sample then: a smaller "
+            "share (`slipway policy set NAME --shadow`) leaves none out.",
+            unit="short",
+            queries=(
+                Query(
+                    expr=rise("slipway_shadow_dropped_total", PROJECT, by="project"),
+                    legend="{{project}}",
+                ),
+            ),
+            thresholds=((1, "yellow"),),
         ),
     ),
 )

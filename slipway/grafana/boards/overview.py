@@ -14,6 +14,7 @@ from slipway.grafana.promql import (
     rise,
     worst,
 )
+from slipway.grafana.rows import door, machine
 from slipway.slo.promised import promised
 
 REQUESTS, SECONDS = "slipway_requests_total", "slipway_request_seconds"
@@ -21,7 +22,6 @@ BY = "project, version"
 EACH = "{{project}} v{{version}}"
 SLOW = promised("predict", "latency").latency_seconds
 BUDGET = promised("predict", "availability").budget
-
 NOW = Row(
     title="Now",
     panels=(
@@ -252,16 +252,69 @@ FULL = Row(
         ),
     ),
 )
+RARE = Row(
+    title="What should not happen often",
+    panels=(
+        Panel(
+            title="Workers that ended on their own",
+            description="By the signal that ended them. SIGKILL is the server's own for one that "
+            "stands still, or the system's for want of memory; a crash isolates the version.",
+            unit="short",
+            queries=(
+                Query(expr=rise("slipway_worker_restarts_total", by="reason"), legend="{{reason}}"),
+            ),
+            thresholds=((1, "red"),),
+            width=6,
+        ),
+        Panel(
+            title="Versions that would not load",
+            description="Into a worker, though the keeper had tried them out: damaged on the disk, "
+            "too large, or too slow. Callers get 503.",
+            unit="short",
+            queries=(
+                Query(
+                    expr=rise("slipway_model_load_failures_total", PROJECT, by="project"),
+                    legend="{{project}}",
+                ),
+            ),
+            thresholds=((1, "red"),),
+            width=6,
+        ),
+        Panel(
+            title="Models that gave way to others",
+            description="For want of SLIPWAY_PREDICT_MEMORY_BYTES. The next caller waits until the "
+            "model is loaded again: many of them call for more memory.",
+            unit="short",
+            queries=(
+                Query(
+                    expr=rise("slipway_evictions_total", PROJECT, by="project"),
+                    legend="{{project}}",
+                ),
+            ),
+            width=6,
+        ),
+        Panel(
+            title="Refused before a model was asked",
+            description="No valid key (401), a scope that it lacks (403), its rate (429), or a "
+            "caller who went away before the whole body was here.",
+            unit="short",
+            queries=(Query(expr=rise("slipway_refused_total", by="reason"), legend="{{reason}}"),),
+            stacked=True,
+            width=6,
+        ),
+    ),
+)
 DASHBOARD = Dashboard(
     name="overview",
     title="Slipway: overview",
-    description="Traffic, errors, latency and saturation of the model server.",
+    description="Traffic, errors, latency and saturation of the model server, the door before it "
+    "and the machine below it.",
     variables=(OF_PREDICT, VERSIONS),
-    services=("predict",),
+    services=("predict", "proxy", "node", "stream"),
     reading=(
         "services/predict/README.md",
         "infra/prometheus/README.md",
         "benchmarks/README.md",
     ),
-    rows=(NOW, TRAFFIC, ERRORS, LATENCY, FULL),
+    rows=(NOW, TRAFFIC, ERRORS, LATENCY, FULL, door.ROW, machine.ROW, RARE),
 )

@@ -2,7 +2,7 @@
 
 from slipway.grafana.dashboard import Dashboard, Row, Variable
 from slipway.grafana.panel import Panel, Query
-from slipway.grafana.promql import PROJECT, mean, rate, worst
+from slipway.grafana.promql import PROJECT, mean, rate, rise, worst
 
 WINDOW = f'{PROJECT},window=~"$window"'
 FIELD = "project, field, window"
@@ -281,6 +281,24 @@ WATCH = Row(
         ),
     ),
 )
+TOLD = Row(
+    title="Whom it tells",
+    panels=(
+        Panel(
+            title="Notices to the webhook",
+            description="Of alarms, where no Alertmanager tells of them (SLIPWAY_MONITOR_WEBHOOK). "
+            "What failed is sent again with the next round.",
+            unit="short",
+            queries=(
+                Query(
+                    expr=rise("slipway_monitor_webhooks_total", by="outcome"),
+                    legend="{{outcome}}",
+                ),
+            ),
+            stacked=True,
+        ),
+    ),
+)
 DASHBOARD = Dashboard(
     name="quality",
     title="Slipway: model quality and drift",
@@ -291,6 +309,6 @@ DASHBOARD = Dashboard(
     ),
     services=("monitor",),
     reading=("services/monitor/README.md#alarms", "services/trainer/README.md#alerts"),
-    rows=(ALARMS, PERFORMANCE, DRIFT, DATA, FAIR, WATCH),
+    rows=(ALARMS, PERFORMANCE, DRIFT, DATA, FAIR, WATCH, TOLD),
     hours=24,
 )

@@ -2,7 +2,7 @@
 
 from slipway.grafana.dashboard import Dashboard, Row, Variable
 from slipway.grafana.panel import Panel, Query
-from slipway.grafana.promql import PROJECT, mean, rate, worst
+from slipway.grafana.promql import PROJECT, mean, rate, rise, worst
 
 EACH = "{{project}}"
 # The alert TrainingStuck fires beyond.
@@ -133,6 +133,16 @@ WHY = Row(
             description="Times that the trainer asked the monitor in vain.",
             unit="ops",
             queries=(Query(expr=rate("slipway_trainer_monitor_failures_total")),),
+        ),
+        Panel(
+            title="Requests for a run that were refused",
+            description="No valid key, a scope that it lacks, its rate, or SLIPWAY_TRAINER_QUEUE "
+            "runs that wait already.",
+            unit="short",
+            queries=(
+                Query(expr=rise("slipway_trainer_refused_total", by="reason"), legend="{{reason}}"),
+            ),
+            stacked=True,
         ),
     ),
 )
