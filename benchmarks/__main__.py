@@ -20,7 +20,7 @@ from benchmarks.rival import NotRun
 from benchmarks.roster import ROSTER
 from slipway import home
 
-QUICK = Settings(rounds=1, seconds=2.0, warm_seconds=1.0)
+QUICK = Settings(rounds=1, seconds=1.0, warm_seconds=0.5)
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="every server once in each (3)")
     parser.add_argument("--seconds", type=float, help="of each load (6)")
     parser.add_argument("--only", nargs="+", choices=list(ROSTER), metavar="NAME")
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s a load")
+    parser.add_argument("--quick", action="store_true", help="one round of 1 s a load")
     return parser.parse_args()
 
 

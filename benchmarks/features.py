@@ -80,7 +80,7 @@ def redis_server(folder: Path) -> Iterator[str]:
     """Its address; it keeps nothing."""
     import redis
 
-    from benchmarks.server import free_port
+    from slipway.home import free_port
 
     port = free_port()
     command = [str(debian.binary("redis-server")), "--port", str(port), "--bind", home.LOOPBACK]

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 HEAD_END = b"\r\n\r\n"
 CHECK_EVERY = 64
 RECONNECT_SECONDS = 0.02
+REST_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -267,8 +268,11 @@ class Closed(Run):
 class Open(Run):
     """Requests at fixed times; one that finds no free connection waits, and that counts."""
 
-    def __init__(self, target: Target, connections: int, rate: float, total: int) -> None:
+    def __init__(
+        self, target: Target, connections: int, rate: float, total: int, resting: bool
+    ) -> None:
         super().__init__(target, connections)
+        self.resting = resting
         self.free: list[Connection] = []
         self.waiting: deque[float] = deque()
         self.late: list[float] = []
@@ -287,7 +291,10 @@ class Open(Run):
         super().lost(connection)
 
     def tick(self) -> None:
-        """Send what is due, at every turn of the event loop: its timers only know milliseconds."""
+        """Send what is due, at every turn of the event loop: its timers only know milliseconds.
+
+        Where it rests it waits for them: what is due is sent up to 1 ms late, which counts.
+        """
         now = time.perf_counter()
         while self.next < self.total:
             due = self.started + self.next / self.rate
@@ -300,7 +307,10 @@ class Open(Run):
             else:
                 self.waiting.append(due)
         if self.next < self.total:
-            self.loop.call_soon(self.tick)
+            if self.resting:
+                self.loop.call_later(REST_SECONDS, self.tick)
+            else:
+                self.loop.call_soon(self.tick)
 
 
 async def closed(
@@ -324,14 +334,21 @@ async def closed(
 
 
 async def at_rate(
-    target: Target, *, rate: float, seconds: float, connections: int, grace: float = 5.0
+    target: Target,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    grace: float = 5.0,
+    resting: bool = False,
 ) -> Outcome:
     """`rate` requests a second for `seconds`; what is unanswered after `grace` is an error.
 
     Such a request counts with the time that it has waited by then: without, a server that hangs
-    would look faster than one that is slow.
+    would look faster than one that is slow. `resting` leaves its core to others between requests,
+    where servers have no other.
     """
-    run = Open(target, connections, rate, round(rate * seconds))
+    run = Open(target, connections, rate, round(rate * seconds), resting)
     await run.connect()
     run.started = time.perf_counter()
     run.stop_at = run.started + seconds
@@ -362,6 +379,7 @@ class Order(BaseModel):
     seconds: float = Field(gt=0)
     rate: float | None = Field(default=None, gt=0)
     nice: int = Field(default=0, ge=0, le=19)
+    resting: bool = False
 
 
 class Figures(BaseModel):
@@ -402,7 +420,13 @@ def carry_out(order: Order) -> Figures:
     if order.rate is None:
         run = closed(target, connections=order.connections, seconds=order.seconds)
     else:
-        run = at_rate(target, rate=order.rate, seconds=order.seconds, connections=order.connections)
+        run = at_rate(
+            target,
+            rate=order.rate,
+            seconds=order.seconds,
+            connections=order.connections,
+            resting=order.resting,
+        )
     return figures(uvloop.run(run))
 
 

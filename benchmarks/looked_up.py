@@ -5,49 +5,39 @@ features from a redis-server; beside it, in the same run, callers who send the w
 looked_up.json and its table in the README. Wants `dvc repro pipelines/ml/repurchase/dvc.yaml`.
 """
 
-import argparse
 import http.client
 import json
 import os
 import random
 import shutil
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from benchmarks import dialects, machine, server
+from benchmarks.at_rates import AtRates, parser
 from benchmarks.features import KEY, SERVICE, redis_server
 from benchmarks.load import Figures
 from benchmarks.measure import Settings, generate
 from benchmarks.rival import Call, NotRun, Rival, Sent
 from slipway import home
 
-FILE, README = Path(__file__).with_name("looked_up.json"), Path(__file__).with_name("README.md")
-MARK, END = "<!-- looked up -->", "<!-- /looked up -->"
+FILE, MARK = Path(__file__).with_name("looked_up.json"), "looked up"
 PATH = f"/v1/models/{SERVICE}/predict"
 WAYS = {
     "customer_id": "`customer_id` alone, looked up in Redis",
     "record": "the whole record of 15 fields",
 }
 CUSTOMERS = 1000
-POINTS = ("p50", "p99", "p999")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dry", action="store_true", help="write nothing")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__).parse_args()
     home.silence_telemetry()
     settings = Settings(seconds=arguments.seconds)
-    found: dict[str, dict[str, list[Figures]]] = {
-        way: {str(rate): [] for rate in settings.rates} for way in WAYS
-    }
+    results = AtRates(WAYS, settings.rates, settings.seconds)
     seen = machine.describe()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -56,26 +46,22 @@ def main() -> None:
             os.environ["SLIPWAY_REDIS_URL"] = stack.enter_context(redis_server(folder))
         bodies = prepared(folder)
         rival = stack.enter_context(serving(folder))
-        for _ in range(arguments.rounds):
-            for way, sent in bodies.items():
-                requests = [request(body, rival.port) for body in sent]
-                for rate in settings.rates:
-                    figures = generate(
-                        *(rival, rival.single, requests, settings, settings.seconds),
-                        rate=rate,
-                        # It never rests, and Redis shares its core.
-                        nice=10,
-                    )
-                    found[way][str(rate)].append(figures)
-    print(table(found))
-    if not arguments.dry:
-        loads = {
-            way: {rate: [each.model_dump() for each in runs] for rate, runs in rates.items()}
-            for way, rates in found.items()
+        requests = {
+            way: [request(body, rival.port) for body in sent] for way, sent in bodies.items()
         }
-        told = {"machine": seen, "seconds": settings.seconds, "loads": loads}
-        FILE.write_text(json.dumps(told) + "\n")
-        publish(found, seen)
+
+        def load(way: str, rate: int) -> Figures:
+            return generate(
+                *(rival, rival.single, requests[way], settings, settings.seconds),
+                rate=rate,
+                # It never rests, and Redis shares its core.
+                nice=10,
+            )
+
+        results.measure(arguments.rounds, load)
+    print(results.table())
+    if not arguments.dry:
+        results.publish(seen, FILE, MARK)
 
 
 def prepared(folder: Path) -> dict[str, list[bytes]]:
@@ -115,7 +101,7 @@ def request(body: bytes, port: int) -> bytes:
 @contextmanager
 def serving(folder: Path) -> Iterator[Rival]:
     """The model server over `folder`, with everything on."""
-    port = server.free_port()
+    port = home.free_port()
     rival = Rival(
         name="looked_up",
         python=Path(sys.executable),
@@ -137,31 +123,6 @@ def serving(folder: Path) -> Iterator[Rival]:
             raise NotRun(f"{PATH} answers {answer.status}: {answer.read()[:300]!r}")
         first.close()
         yield rival
-
-
-def table(found: dict[str, dict[str, list[Figures]]]) -> str:
-    lines = [
-        "| callers send | requests/s | p50 ms | p99 ms | p99.9 ms | errors |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for way, rates in found.items():
-        for rate, runs in rates.items():
-            points = (spread([getattr(run, point) for run in runs]) for point in POINTS)
-            errors = sum(sum(run.errors.values()) for run in runs)
-            lines.append(f"| {WAYS[way]} | {rate} | {' | '.join(points)} | {errors} |")
-    return "\n".join(lines)
-
-
-def spread(values: Sequence[float]) -> str:
-    """The median, and least to most."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-def publish(found: dict[str, dict[str, list[Figures]]], seen: dict[str, Any]) -> None:
-    text = README.read_text()
-    start, end = text.index(MARK), text.index(END)
-    under = f"\n\n{seen['cpu']}, {seen['cores']} cores, load before {seen['load_before']:g}.\n\n"
-    README.write_text(text[:start] + MARK + "\n\n" + table(found) + under + text[end:])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmarks import work, wrk
+from benchmarks import generator, work, wrk
+from benchmarks.generator import GeneratorFailed
 from benchmarks.load import Figures, Order
 from benchmarks.rival import Call, NotRun, Rival
 from benchmarks.server import GENERATOR_CORE, SERVER_CORE, on_core, serving
@@ -148,16 +149,10 @@ def generate(
         nice=nice,
     )
     with on_core(GENERATOR_CORE):
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.load"],
-            input=order.model_dump_json().encode(),
-            capture_output=True,
-            cwd=home.root(),
-            timeout=seconds + GRACE,
-        )
-    if done.returncode:
-        raise NotRun(f"the generator failed: {done.stderr.decode().strip().splitlines()[-1]}")
-    return Figures.model_validate_json(done.stdout)
+        try:
+            return generator.generate(order)
+        except GeneratorFailed as error:
+            raise NotRun(str(error)) from error
 
 
 def batches(

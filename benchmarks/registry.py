@@ -26,7 +26,7 @@ def registry(subject: Subject) -> Iterator[str]:
     from mlflow.exceptions import MlflowException
 
     folder = work.folder() / "registry"
-    port = server.free_port()
+    port = home.free_port()
     address = f"http://{home.LOOPBACK}:{port}"
     command = [
         *(sys.executable, "-m", "mlflow", "server"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.measure import Measurement
 from benchmarks.results import Entry, Results
 from benchmarks.roster import FASTAPI
-from slipway.readme import BLOCK, END, START
+from slipway.readme import END, START, put
 
 README = Path(__file__).with_name("README.md")
 Figure = Callable[[Measurement], float | None]
@@ -35,11 +35,7 @@ def write(results: Results) -> None:
     Raises:
         ValueError: it has no marks.
     """
-    text = README.read_text()
-    if not BLOCK.search(text):
-        raise ValueError(f"{README} has no place for results: add {START} and {END}")
-    block = f"{START}\n\n{tables(results)}\n\n{END}"
-    README.write_text(BLOCK.sub(lambda _: block, text))
+    put(README, f"{START}\n\n{tables(results)}\n\n{END}")
 
 
 def _machine(results: Results) -> str:

@@ -14,9 +14,9 @@ from benchmarks import dialects, work
 from benchmarks.environments import python_of
 from benchmarks.registry import NAME, registry
 from benchmarks.rival import Call, NotRun, Rival, Sent
-from benchmarks.server import free_port
 from benchmarks.subject import Subject
 from slipway import home
+from slipway.home import free_port
 from slipway.triton import server as triton_server
 
 HERE = Path(__file__).parent

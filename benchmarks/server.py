@@ -88,14 +88,6 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return list(found.values())
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind((home.LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
     """What is started within the block stays on `core`: children inherit it."""

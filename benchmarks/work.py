@@ -7,7 +7,3 @@ from slipway import home
 
 def folder() -> Path:
     return home.cache() / "benchmarks"
-
-
-def environments() -> Path:
-    return home.cache() / "environments"
