@@ -1,16 +1,36 @@
 # `make help` lists the commands. Only python3.11, make and git are needed.
 PYTHON ?= python3.11
 JOBS ?= 1
+# Of the tests, side by side: many wait more than they compute.
+PROCESSES ?= 3
 BIN := .venv/bin
+DOCKERFILES = $(shell git ls-files --cached --others --exclude-standard -- '*Dockerfile*')
+WORKFLOWS = $(wildcard .github/workflows/*.yml)
+ACTIONS = $(wildcard .github/actions/*/action.yml)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Off for every dependency, before any of them is imported.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export BENTOML_DO_NOT_TRACK := True
 export DVC_NO_ANALYTICS := 1
+# Engines before 23 build without BuildKit unless they are told.
+export DOCKER_BUILDKIT := 1
+# Else every process compiles torch again, 3 to 4 s each: its wheel comes without bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-compose drill check repro readme bench load lock
+.PHONY: help env up down test test-compose drill chaos check repro readme bench load lock \
+	affected retrain report gate comment targets images sbom contents audit scan approver promote \
+	history
+
+# What the targets of delivery are told; recipes read them as variables of the shell, so no value
+# is taken for a command.
+SINCE ?= origin/main
+REPORT ?= report.md
+PICTURES ?=
+TARGETS ?=
+TAG ?= latest
+export SINCE REPORT PICTURES TARGETS TAG
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +44,9 @@ up: env ## train the starters on their real data, then serve them
 down: ## stop what `make up` started
 	@$(BIN)/slipway down
 
-test: env ## run every test
-	@$(BIN)/python -m pytest --ignore=tests/containers
+test: env ## run every test, PROCESSES=3 files of them side by side
+	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder \
+		--ignore=tests/containers
 
 test-compose: env ## build the images and run them; needs a Docker engine
 	@$(BIN)/python -m pytest tests/containers
@@ -33,10 +54,17 @@ test-compose: env ## build the images and run them; needs a Docker engine
 drill: env ## publish bad versions under load, and see them rolled back; some minutes
 	@$(BIN)/python -m pytest -s tests/drills
 
+chaos: env ## break the containers under load, and say what callers saw; needs a Docker engine, 20 minutes
+	@$(BIN)/python -m infra.chaos
+
 check: env ## lint, types, and what falls short in the projects
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint $(DOCKERFILES)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions $(ACTIONS)
+	@$(BIN)/zizmor --offline --quiet --pedantic .github
 	@$(BIN)/slipway check
 
 repro: env ## bring every project up to date; JOBS=2 trains two side by side
@@ -53,3 +81,46 @@ load: env ## load what `make up` started, and hold it to limits; under a minute
 
 lock: ## resolve pyproject.toml into the locks again
 	@$(PYTHON) infra/environment/environment.py lock
+
+affected: env ## the projects that what changed since SINCE makes DVC train again
+	@$(BIN)/slipway affected --since "$$SINCE"
+
+retrain: env ## train those, and leave the others as they are
+	@projects=$$($(BIN)/slipway affected --since "$$SINCE") \
+	&& if [ -n "$$projects" ]; then $(BIN)/slipway repro --jobs $(JOBS) $$projects; \
+	else echo "no project is affected"; fi
+
+report: env ## what the change does to the models, as Markdown in REPORT
+	@$(BIN)/slipway report --since "$$SINCE" --file "$$REPORT" --link "$$PICTURES"
+
+gate: env ## fail if a model of the change would not be promoted
+	@$(BIN)/slipway report --since "$$SINCE" --strict
+
+comment: ## put REPORT on the pull request PULL; needs gh, logged in
+	@gh pr comment "$$PULL" --body-file "$$REPORT" --edit-last --create-if-none
+
+targets: env ## the images that there are
+	@$(BIN)/slipway images list $(if $(GITHUB_OUTPUT),--export)
+
+images: env ## build the images, TARGETS or all
+	@$(BIN)/slipway images build --tag "$$TAG" $$TARGETS
+
+sbom: env ## write each image's bill of materials into .slipway/sbom
+	@$(BIN)/slipway images sbom --tag "$$TAG" $$TARGETS
+
+contents: env ## say what an image holds that it must not
+	@$(BIN)/slipway images contents --tag "$$TAG" $$TARGETS
+
+audit: env ## ask for known vulnerabilities of what the locks pin; needs the network
+	@$(BIN)/slipway audit
+
+scan: contents audit ## look at the images, and ask for vulnerabilities of what they are made of
+
+approver: env ## who approved the workflow run that this is a step of
+	@$(BIN)/slipway approver --export
+
+promote: env ## make VERSION of PROJECT champion at once, for a REASON
+	@$(BIN)/slipway promote --now --reason "$$REASON" -- "$$PROJECT" "$$VERSION"
+
+history: env ## what was promoted of PROJECT, by whom and why
+	@$(BIN)/slipway history -- "$$PROJECT"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from slipway import home
 from slipway.project import Project, discover
@@ -32,52 +33,72 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def trained(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Every project, trained on few rows through all four stages: workspaces by name."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def trained(own_home: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Every project, trained on few rows through all four stages: workspaces by name.
+
+    Each process of the tests has copies of its own, registered in its own home.
+    """
     from slipway.registry.register import register
-    from slipway.training import stages
     from slipway.training.workspace import Workspace
 
+    # Processes that begin at different projects train different ones meanwhile.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = worker * len(PROJECTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for project in (*PROJECTS[first:], *PROJECTS[:first]):
+        _train_once(project, shared / "trained" / project.name)
     spaces = {}
     for project in PROJECTS:
-        work = Workspace.tiny(project, tmp_path_factory.mktemp(project.name))
-        for stage in (stages.prepare, stages.fit, stages.evaluate, register):
-            stage(work)
+        folder = tmp_path_factory.mktemp(project.name)
+        shutil.copytree(shared / "trained" / project.name, folder, dirs_exist_ok=True)
+        register(work := Workspace.tiny(project, folder))
         spaces[project.name] = work
     return spaces
 
 
+def _train_once(project: Project, folder: Path) -> None:
+    from slipway.training import stages
+    from slipway.training.workspace import Workspace
+
+    done = folder.with_name(f"{project.name}.done")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{project.name}.lock")):
+        if not done.exists():
+            for stage in (stages.prepare, stages.fit, stages.evaluate):
+                stage(Workspace.tiny(project, folder))
+            done.touch()
+
+
 @pytest.fixture(scope="session")
-def serving_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def serving_python(shared: Path) -> Path:
     """A Python that has the serving lock installed and nothing else."""
-    venv = tmp_path_factory.mktemp("serving") / "venv"
+    venv = shared / "serving" / "venv"
     script = ROOT / "infra" / "environment" / "environment.py"
     # The interpreter that made this environment: a venv made from a venv would still find it.
     python = Path(sys.base_prefix) / "bin" / "python3.11"
-    subprocess.run(
-        [python, script, "install", "--group", "serving", "--into", venv], check=True, cwd=ROOT
-    )
+    command = [python, script, "install", "--group", "serving", "--into", venv]
+    venv.parent.mkdir(exist_ok=True)
+    with FileLock(shared / "serving.lock"):
+        subprocess.run(command, check=True, cwd=ROOT)
     return venv / "bin" / "python"
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind((home.LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 @cache
 def grpc_port() -> int:
     """Of the model server that the `server` fixture starts."""
-    return free_port()
+    return home.free_port()
 
 
-def copy_checkout(folder: Path, *places: str) -> None:
+def files_of_checkout(*places: str) -> list[str]:
     """The committed and uncommitted files of this checkout, nothing that git ignores.
 
-    `places` are folders and files of it; all, if none is given.
+    `places` are folders, files and patterns of it; all, if none is given.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *places],
@@ -86,10 +107,14 @@ def copy_checkout(folder: Path, *places: str) -> None:
         capture_output=True,
         text=True,
     )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def copy_checkout(folder: Path, *places: str) -> None:
+    """Those files, at their places in `folder`."""
+    for name in files_of_checkout(*places):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
 
 
 @contextmanager
@@ -99,7 +124,7 @@ def running(
     """A process in the background, from when it answers until the block ends."""
     import psutil
 
-    from slipway.platform import stop
+    from slipway.platform import answers, stop
 
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -115,12 +140,10 @@ def running(
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{command} did not come up:\n{log.read_text()[-3000:]}")
-            try:
-                if httpx.get(ready, timeout=5).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.1)
+            # Not with httpx.get, which reads all certificates again, 37 ms each time.
+            if answers(ready):
+                break
+            time.sleep(0.05)
         yield process
     finally:
         if process.poll() is None:
@@ -134,7 +157,7 @@ def server(
 ) -> Iterator[httpx.Client]:
     """The model server with serving packages alone, asking a real MLflow server."""
     logs = tmp_path_factory.mktemp("logs")
-    mlflow, predict = (f"http://{home.LOOPBACK}:{free_port()}" for _ in range(2))
+    mlflow, predict = (f"http://{home.LOOPBACK}:{home.free_port()}" for _ in range(2))
     database = f"sqlite:///{own_home / 'mlflow.db'}"
     with (
         running(
@@ -169,8 +192,14 @@ def server(
 
 def _all_ready(address: str) -> bool:
     """Each worker answers for itself: of 20 connections some come to every one of them."""
-    told = [httpx.get(f"{address}/v1/ready", timeout=30).json() for _ in range(20)]
+    with httpx.Client(base_url=address, timeout=30, headers={"Connection": "close"}) as client:
+        told = [client.get("/v1/ready").json() for _ in range(20)]
     return all(each.get("models") == len(PROJECTS) for each in told)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The newcomer's walk takes longest: begun last, it would go on when all else has ended."""
+    items.sort(key=lambda item: item.path.name != "test_newcomer.py")
 
 
 def by_name(project: Project) -> str:

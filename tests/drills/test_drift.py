@@ -21,8 +21,9 @@ import yaml
 
 from slipway import home
 from slipway.datasets import fetch
+from slipway.home import free_port
 from slipway.registry import promotions
-from tests.conftest import free_port, running
+from tests.conftest import running
 from tests.services.yard import PARAMS, Client, Yard
 from tests.services.zoo import until
 

@@ -1,0 +1,51 @@
+"""Links of every page lead somewhere; those of docs/systems name what sees each task at work."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, files_of_checkout
+from tests.infra.test_runbook import FENCE, LINK, anchors
+
+PAGES = [ROOT / name for name in files_of_checkout("*.md")]
+SYSTEMS = sorted((ROOT / "docs" / "systems").glob("*.md"))
+SEEN = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+systems = pytest.mark.parametrize("page", SYSTEMS, ids=lambda page: page.stem)
+
+
+def test_there_are_pages() -> None:
+    assert len(PAGES) > 20
+    assert set(SYSTEMS) < set(PAGES)
+
+
+def test_each_system_that_is_the_platform_has_a_page() -> None:
+    told = " ".join(page.read_text() for page in SYSTEMS)
+    assert set(re.findall(r"ML-\d+", told)) == {
+        *("ML-16", "ML-17", "ML-20", "ML-21", "ML-26", "ML-30")
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", page.read_text())):
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        place = (page.parent / file).resolve() if file else page
+        assert place.exists(), target
+        assert place.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(place.read_text()), target
+
+
+@systems
+def test_each_task_names_a_test_that_is_there(page: Path) -> None:
+    text = page.read_text()
+    tasks = [row for row in text.split("| task |")[1].splitlines()[2:] if row.startswith("|")]
+    assert len(tasks) >= 4
+    for row in tasks:
+        found = SEEN.search(row)
+        assert found, row
+        file, name = ROOT / found[1], found[2]
+        assert file.is_file(), row
+        assert name is None or re.search(rf"^def {name}\(", file.read_text(), re.MULTILINE), row
