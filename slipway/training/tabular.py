@@ -1,4 +1,4 @@
-"""scikit-learn pipelines over number and text columns, exported to ONNX."""
+"""scikit-learn estimators over number and text columns: calibrated, exported to ONNX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +22,49 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def together(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """The blocks of `model.features` side by side, for scikit-learn: (rows, columns) object."""
     return np.concatenate([block.astype(object) for block in columns.values()], axis=1)
+
+
+def platt(scores: np.ndarray, happened: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept from scores (rows,) to the log odds of what happened (rows,).
+
+    Platt's scaling (1999); of probabilities, their log odds are the scores.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    # Nearly no shrinkage, and an end where scores part the two wholly.
+    line = LogisticRegression(C=1e6, max_iter=1000).fit(scores[:, None], happened)
+    return float(line.coef_[0, 0]), float(line.intercept_[0])
+
+
+def export_boosting() -> None:
+    """Teach `export_onnx` LightGBM's and XGBoost's estimators, with onnxmltools' converters."""
+    from lightgbm import LGBMClassifier, LGBMRegressor
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
+        convert_lightgbm,
+    )
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (  # type: ignore[import-untyped]
+        convert_xgboost,
+    )
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes,
+        calculate_linear_regressor_output_shapes,
+    )
+    from xgboost import XGBClassifier, XGBRegressor
+
+    classes = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    for model, converter, options in (
+        (LGBMClassifier, convert_lightgbm, classes),
+        (LGBMRegressor, convert_lightgbm, {"split": None}),
+        (XGBClassifier, convert_xgboost, classes),
+        (XGBRegressor, convert_xgboost, None),
+    ):
+        shapes = (
+            calculate_linear_classifier_output_shapes
+            if options is classes
+            else calculate_linear_regressor_output_shapes
+        )
+        update_registered_converter(model, model.__name__, shapes, converter, options=options)
 
 
 def export_onnx(

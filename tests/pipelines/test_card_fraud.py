@@ -19,13 +19,13 @@ from pipelines.ml.card_fraud.model import (
     Payment,
     costs,
     features,
-    log_odds,
     sigmoid,
 )
+from slipway.contract.calibration import log_odds
 from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import Dataset, fetch
 from slipway.training import Examples
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_onnx, platt
 
 SIZES = {"trees": 10, "rounds": 20, "epochs": 1}
 
@@ -187,7 +187,7 @@ def test_any_candidate_with_labels_is_served_as_it_was_trained(
 def test_probabilities_are_calibrated(small: dict[str, Examples]) -> None:
     numbers, truths = numbers_of(small["train"])
     told = train.held_out(train.learners(1, **SIZES)["boosting_balanced"], numbers, truths, 3, 1)
-    slope, intercept = train.line(told, truths)
+    slope, intercept = platt(told, truths)
     assert sigmoid(told).mean() > 1.5 * truths.mean()
     assert sigmoid(slope * told + intercept).mean() == pytest.approx(truths.mean(), rel=0.01)
 

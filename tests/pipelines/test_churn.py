@@ -19,11 +19,11 @@ from pipelines.ml.churn.model import (
     Customer,
     Offer,
     features,
-    log_odds,
     risks,
 )
+from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
-from slipway.training.tabular import export_onnx, together
+from slipway.training.tabular import export_boosting, export_onnx, together
 
 CUSTOMER = Customer(
     gender="female",
@@ -160,7 +160,7 @@ def test_every_learner_with_every_calibration_is_served_as_it_was_trained(
     made = train.pipeline(train.learners(0, 12)[learner])
     calibration = train.calibrator(kind, train.out_of_fold(made, columns, left, 3), left)
     made.fit(columns, left)
-    train.convertible()
+    export_boosting()
     export_onnx(made, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, tmp_path)
     offer = Offer(12, 40, 0.3)
     (tmp_path / "calibration.json").write_text(json.dumps(asdict(calibration)))

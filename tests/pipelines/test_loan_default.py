@@ -13,14 +13,14 @@ from pipelines.ml.loan_default.model import (
     LOST_MARGIN,
     NUMBERS,
     Borrower,
-    calibrated,
     features,
     risks,
 )
+from slipway.contract.calibration import calibrated, log_odds
 from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import fetch
 from slipway.training import Examples
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_onnx, platt
 
 SMALL = {"seed": 1, "trees": 10, "rounds": 20}
 BORROWER = Borrower(
@@ -163,7 +163,7 @@ def test_calibration_takes_back_what_weights_did() -> None:
     truth = rng.beta(0.5, 6, 60_000)
     defaulted = rng.random(len(truth)) < truth
     weighted = 12 * truth / (12 * truth + 1 - truth)
-    mended = calibrated(weighted, *train.line(weighted, defaulted))
+    mended = calibrated(weighted, *platt(log_odds(weighted), defaulted))
     assert weighted.mean() > 3 * defaulted.mean()
     assert mended.mean() == pytest.approx(defaulted.mean(), abs=0.003)
     assert np.abs(mended - truth).mean() < 0.01

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
+from slipway.contract.calibration import log_odds
 
 # Assumed dollars: the bank's fee on a fraud let pass, a person's look, an honest customer blocked.
 CHARGEBACK, REVIEW, WRONG_BLOCK = 20.0, 4.0, 40.0
@@ -93,11 +94,6 @@ def features(payments: list[Payment]) -> dict[str, np.ndarray]:
     numbers[:, -2] = np.log1p(numbers[:, -2])
     numbers[:, -1] = np.abs((numbers[:, -1] + 8) % 24 - 12)
     return {"numbers": np.round(numbers, 4).astype(np.float32)}
-
-
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    held = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(held / (1 - held)))
 
 
 def sigmoid(scores: np.ndarray) -> np.ndarray:

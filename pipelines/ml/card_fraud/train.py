@@ -26,13 +26,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_onnx, platt
 
 from . import model
 from .data import best_possible, connections
-from .model import ACTIONS, CHARGEBACK, FIELDS, Payment, Verdict, features, log_odds, verdicts
+from .model import ACTIONS, CHARGEBACK, FIELDS, Payment, Verdict, features, verdicts
 
 # A team that can look at 100 of a day's 142,404 payments.
 BUDGET = 100 / 142_404
@@ -113,12 +114,6 @@ def held_out(
     return told
 
 
-def line(scores: np.ndarray, frauds: np.ndarray) -> tuple[float, float]:
-    """Platt's scaling (1999): slope and intercept from scores (rows,) to log odds."""
-    made = LogisticRegression(C=1e6, max_iter=1000).fit(scores[:, None], frauds)
-    return float(made.coef_[0, 0]), float(made.intercept_[0])
-
-
 def figures(scores: np.ndarray, frauds: np.ndarray) -> dict[str, float]:
     precision, recall, _ = precision_recall_curve(frauds, scores)
     looked_at = np.argsort(-scores, kind="stable")[: max(1, round(BUDGET * len(scores)))]
@@ -152,7 +147,7 @@ def fit(
     tried, lines = [], {}
     for name, learner in learners(seed, **sizes).items():
         told = held_out(learner, numbers, frauds, folds, seed)
-        slope, intercept = lines[name] = line(told, frauds)
+        slope, intercept = lines[name] = platt(told, frauds)
         cheapest = model.costs(model.sigmoid(slope * told + intercept), amounts).argmin(axis=1)
         on_real = figures(held_out(learner, real, attacks, folds, seed), attacks)
         metrics = figures(told, frauds) | {"cost": spent(cheapest, amounts, frauds)}

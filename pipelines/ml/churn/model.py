@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from slipway.contract import Lookup, OnnxModel, Record, publish
+from slipway.contract.calibration import calibrated
 
 
 class Customer(Record):
@@ -144,17 +145,10 @@ class Calibration:
         if self.kind == "none":
             return raw
         if self.kind == "sigmoid":
-            slope, intercept = self.inputs
-            return np.asarray(1 / (1 + np.exp(-(slope * log_odds(raw) + intercept))))
+            return calibrated(raw, *self.inputs)
         if self.kind == "isotonic":
             return np.interp(raw, self.inputs, self.outputs)
         raise ValueError(f"calibration must be none, sigmoid or isotonic, got {self.kind!r}")
-
-
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Kept within 1e-6 and 1 - 1e-6: float32 has no more digits near 1."""
-    inside = np.clip(probabilities, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(inside / (1 - inside)))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from slipway.contract.calibration import log_odds
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx, together
+from slipway.training.tabular import export_boosting, export_onnx, platt, together
 
 from .model import (
     CATEGORIES,
@@ -40,7 +41,6 @@ from .model import (
     Customer,
     Offer,
     features,
-    log_odds,
     risks,
 )
 
@@ -100,8 +100,7 @@ def pipeline(estimator: ClassifierMixin, *, more: int = 0) -> Pipeline:
 def calibrator(kind: str, probabilities: np.ndarray, left: np.ndarray) -> Calibration:
     """Fitted on out-of-fold probabilities (rows,) and what happened."""
     if kind == "sigmoid":
-        platt = LogisticRegression(C=np.inf).fit(log_odds(probabilities)[:, None], left)
-        return Calibration(kind, (float(platt.coef_[0, 0]), float(platt.intercept_[0])))
+        return Calibration(kind, platt(log_odds(probabilities), left))
     if kind == "isotonic":
         steps = IsotonicRegression(out_of_bounds="clip").fit(probabilities, left)
         return Calibration(
@@ -233,7 +232,7 @@ def fit(
     best = pipeline(made[learner])
     calibration = calibrator(kind, out_of_fold(best, columns, left, folds), left)
     best.fit(columns, left)
-    convertible()
+    export_boosting()
     export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
     (weights / "calibration.json").write_text(json.dumps(asdict(calibration)) + "\n")
     (weights / "offer.json").write_text(json.dumps(asdict(offer)) + "\n")
@@ -243,24 +242,6 @@ def fit(
         return risks(customers, calibration(raw), offer)
 
     return Fitted(candidates, chosen, native)
-
-
-def convertible() -> None:
-    """Teach skl2onnx LightGBM's classifier, with the converter of onnxmltools."""
-    from lightgbm import LGBMClassifier
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
-        convert_lightgbm,
-    )
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
-
-    update_registered_converter(
-        LGBMClassifier,
-        "LightGbmLGBMClassifier",
-        calculate_linear_classifier_output_shapes,
-        convert_lightgbm,
-        options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
-    )
 
 
 def score(*, answers: list[ChurnRisk], truths: list[bool]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from xgboost import XGBRegressor
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_boosting, export_onnx
 
 from .model import (
     FIRST,
@@ -269,7 +269,7 @@ def export(served: list[Pipeline], wider: float, weights: Path) -> None:
     import onnx
     from onnx import compose, helper
 
-    convertible()
+    export_boosting()
     whole: Any = None
     for name, each, moved in zip(("price", "low", "high"), served, (0, -wider, wider), strict=True):
         export_onnx(each, {"numbers": len(NUMBERS)}, weights)
@@ -287,22 +287,6 @@ def export(served: list[Pipeline], wider: float, weights: Path) -> None:
             getattr(whole.graph, field).extend(getattr(part.graph, field))
     onnx.checker.check_model(whole)
     (weights / "model.onnx").write_bytes(whole.SerializeToString(deterministic=True))
-
-
-def convertible() -> None:
-    """Teach skl2onnx the boosted regressors, with the converters of onnxmltools."""
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
-        convert_lightgbm,
-    )
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (  # type: ignore[import-untyped]
-        convert_xgboost,
-    )
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes as shapes
-
-    for model, converter in ((LGBMRegressor, convert_lightgbm), (XGBRegressor, convert_xgboost)):
-        options = {"split": None} if model is LGBMRegressor else None
-        update_registered_converter(model, model.__name__, shapes, converter, options=options)
 
 
 def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:

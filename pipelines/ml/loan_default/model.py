@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
+from slipway.contract.calibration import calibrated
 
 # Assumed dollars: of a loan that is not paid back, and of the interest on one that would be.
 LOSS_OF_DEFAULT = 10_000.0
@@ -105,12 +106,6 @@ def features(borrowers: list[Borrower]) -> dict[str, np.ndarray]:
     """Numbers (rows, 15) float32."""
     rows = [numbers(each) for each in borrowers]
     return {"numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS))}
-
-
-def calibrated(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Platt's scaling (1999) of probabilities (rows,): a straight line in the log odds."""
-    held = np.clip(raw.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.asarray(1 / (1 + np.exp(-(slope * np.log(held / (1 - held)) + intercept))))
 
 
 def risks(probabilities: np.ndarray, threshold: float) -> list[LoanRisk]:

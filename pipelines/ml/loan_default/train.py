@@ -23,8 +23,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from slipway.contract.calibration import calibrated, log_odds
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_onnx, platt
 
 from .model import (
     LOSS_OF_DEFAULT,
@@ -33,7 +34,6 @@ from .model import (
     Borrower,
     LoanDefault,
     LoanRisk,
-    calibrated,
     features,
     risks,
 )
@@ -123,13 +123,6 @@ def fitted(
     return make_pipeline(prepared, estimator.fit(columns, defaulted))
 
 
-def line(raw: np.ndarray, defaulted: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of Platt's scaling."""
-    held = np.clip(raw.astype(np.float64), 1e-6, 1 - 1e-6)
-    platt = LogisticRegression(C=1e6).fit(np.log(held / (1 - held))[:, None], defaulted)
-    return float(platt.coef_[0, 0]), float(platt.intercept_[0])
-
-
 def cost(refused: np.ndarray, defaulted: np.ndarray) -> float:
     """Dollars a borrower, of defaults granted and of good borrowers refused."""
     missed, lost = defaulted & ~refused, ~defaulted & refused
@@ -211,7 +204,7 @@ def decided(
     judged_truth: np.ndarray,
 ) -> tuple[Candidate, dict[str, float]]:
     """Calibrate and set the threshold on one part's raw probabilities, and judge on the other's."""
-    slope, intercept = (1.0, 0.0) if name == "baseline" else line(tuned, tuned_truth)
+    slope, intercept = (1.0, 0.0) if name == "baseline" else platt(log_odds(tuned), tuned_truth)
     sure = calibrated(judged, slope, intercept)
     threshold = cheapest(calibrated(tuned, slope, intercept), tuned_truth)
     found = figures(sure, judged_truth, sure >= threshold)

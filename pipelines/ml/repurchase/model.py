@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from slipway.contract import Lookup, OnnxModel, Record, publish
+from slipway.contract.calibration import calibrated
 
 CALIBRATION = "calibration.json"
 
@@ -102,13 +103,6 @@ def features(shoppers: list[Shopper]) -> dict[str, np.ndarray]:
             math.cos(angle),
         )
     return {"numbers": numbers}
-
-
-def calibrated(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Platt's scaling of probabilities (rows,): a straight line in the log odds."""
-    held = np.clip(raw.astype(np.float64), 1e-6, 1 - 1e-6)
-    odds = slope * np.log(held / (1 - held)) + intercept
-    return 1 / (1 + np.exp(-odds))
 
 
 def repurchases(probabilities: np.ndarray) -> list[Repurchase]:

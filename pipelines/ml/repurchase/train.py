@@ -23,8 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from slipway.contract.calibration import calibrated, log_odds
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_onnx, platt
 
 from .model import (
     CALIBRATION,
@@ -33,7 +34,6 @@ from .model import (
     Repurchase,
     RepurchaseModel,
     Shopper,
-    calibrated,
     features,
     repurchases,
 )
@@ -53,10 +53,7 @@ class Line:
 
     @classmethod
     def fitted(cls, raw: np.ndarray, bought: np.ndarray) -> "Line":
-        held = np.clip(raw.astype(np.float64), 1e-6, 1 - 1e-6)
-        odds = np.log(held / (1 - held)).reshape(-1, 1)
-        model = LogisticRegression(C=1e6).fit(odds, bought)
-        return cls(float(model.coef_[0, 0]), float(model.intercept_[0]))
+        return cls(*platt(log_odds(raw), bought))
 
 
 def estimators(seed: int) -> dict[str, Pipeline]:
