@@ -1,0 +1,67 @@
+"""Letters, and the smaller tasks on which the history is made; no row stands twice."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from sklearn.model_selection import train_test_split
+
+from slipway.datasets import Dataset
+
+from .learners import Task
+from .model import LETTERS, NUMBERS, Glyph
+
+LABEL = "letter"
+EARLIER = (
+    "penbased",
+    "phoneme",
+    "pima",
+    "satimage",
+    "segment",
+    "spambase",
+    "vehicle",
+    "vowel",
+)
+SCHEMA = pa.DataFrameSchema(
+    {
+        LABEL: pa.Column(str, pa.Check.isin(LETTERS)),
+        **{name: pa.Column(int, pa.Check.in_range(0, 15)) for name in NUMBERS},
+    }
+)
+
+
+def splits(
+    dataset: Dataset, *, seed: int, test_share: float
+) -> dict[str, Iterable[tuple[Glyph, str]]]:
+    """1,332 of 20,000 rows equal another one: at random they would stand on both sides."""
+    raw = pd.read_csv(dataset.path("letter.dat"), header=None, names=[*NUMBERS, LABEL])
+    frame = SCHEMA.validate(raw).drop_duplicates(list(NUMBERS))
+    train, test = train_test_split(
+        frame, test_size=test_share, random_state=seed, stratify=frame[LABEL]
+    )
+    return {"train": glyphs(train), "test": glyphs(test)}
+
+
+def glyphs(frame: pd.DataFrame) -> list[tuple[Glyph, str]]:
+    rows = frame[list(NUMBERS)].to_dict("records")
+    return [
+        (Glyph(**{str(name): value for name, value in row.items()}), letter)
+        for row, letter in zip(rows, frame[LABEL], strict=True)
+    ]
+
+
+def earlier(dataset: Dataset, *, names: list[str], learn: int, held: int, seed: int) -> list[Task]:
+    """Small tasks of at most `learn` and `held` rows, their last column the label."""
+    found = []
+    for name in names:
+        frame = pd.read_csv(dataset.path(f"{name}.dat"), header=None, skipinitialspace=True)
+        frame = frame.drop_duplicates()
+        numbers = frame.iloc[:, :-1].to_numpy(dtype=np.float64)
+        labels = frame.iloc[:, -1].astype(str).str.strip().to_numpy()
+        order = np.random.default_rng(seed).permutation(len(labels))
+        border = min(learn, 2 * len(labels) // 3)
+        first, second = order[:border], order[border : border + held]
+        parts = ((numbers[part], labels[part]) for part in (first, second))
+        found.append(Task(name, *parts))
+    return found

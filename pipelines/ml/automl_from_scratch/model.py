@@ -1,0 +1,81 @@
+"""Which capital letter is this, told from 16 numbers about its picture?
+
+Data: 18,668 different letters of 20 fonts, distorted, 26 classes (Frey and Slate 1991).
+Task: classification; the learner and its settings are searched for by an AutoML written here.
+Model: the pipeline that won among random search, Optuna's TPE, Bayesian optimisation with a
+Gaussian process, and the same warm started from earlier tasks; as ONNX.
+Limits: the 16 numbers come from Frey and Slate's own program, whose pictures are not published.
+"""
+
+from string import ascii_uppercase
+
+import numpy as np
+from pydantic import Field
+
+from slipway.contract import OnnxModel, Record, publish
+
+
+class Glyph(Record):
+    """A letter's picture in 16 numbers, each scaled to 0 to 15."""
+
+    x_box: int = Field(ge=0, le=15, description="Place of its box, across")
+    y_box: int = Field(ge=0, le=15, description="Place of its box, up")
+    width: int = Field(ge=0, le=15)
+    height: int = Field(ge=0, le=15)
+    ink: int = Field(ge=0, le=15, description="Pixels that are on")
+    x_mean: int = Field(ge=0, le=15, description="Of pixels that are on, in the box")
+    y_mean: int = Field(ge=0, le=15)
+    x_variance: int = Field(ge=0, le=15)
+    y_variance: int = Field(ge=0, le=15)
+    xy_correlation: int = Field(ge=0, le=15)
+    x2y_mean: int = Field(ge=0, le=15, description="Mean of x squared times y")
+    xy2_mean: int = Field(ge=0, le=15, description="Mean of x times y squared")
+    x_edges: int = Field(ge=0, le=15, description="Mean edges from left to right")
+    x_edges_by_y: int = Field(ge=0, le=15, description="Their correlation with y")
+    y_edges: int = Field(ge=0, le=15, description="Mean edges from bottom to top")
+    y_edges_by_x: int = Field(ge=0, le=15, description="Their correlation with x")
+
+
+class Letter(Record):
+    """The letter, and what else it might be."""
+
+    letter: str
+    probability: float = Field(ge=0, le=1)
+    runner_up: str
+    runner_up_probability: float = Field(ge=0, le=1)
+
+
+LETTERS = tuple(ascii_uppercase)
+NUMBERS = tuple(Glyph.model_fields)
+
+
+def features(glyphs: list[Glyph]) -> dict[str, np.ndarray]:
+    """Numbers (rows, 16) float32."""
+    rows = [[getattr(each, name) for name in NUMBERS] for each in glyphs]
+    return {"numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS))}
+
+
+def letters(probabilities: np.ndarray) -> list[Letter]:
+    """From probabilities (rows, 26)."""
+    found = []
+    for row in probabilities.astype(np.float64).clip(0, 1):
+        first, second = np.argsort(-row, kind="stable")[:2]
+        found.append(
+            Letter(
+                letter=LETTERS[first],
+                probability=row[first],
+                runner_up=LETTERS[second],
+                runner_up_probability=row[second],
+            )
+        )
+    return found
+
+
+class AutomlFromScratch(OnnxModel):
+    explained = "probability"
+
+    def predict(self, model_input: list[Glyph]) -> list[Letter]:
+        return letters(self.run(features(model_input))["probabilities"])
+
+
+publish(AutomlFromScratch())

@@ -1,0 +1,260 @@
+"""Random search, TPE, and Bayesian optimisation with and without earlier tasks; the best is served.
+
+Training rows are parted in three: to learn from, to score what is tried, and to compare the winners
+of the searches on. Searches learn from few rows; successive halving takes the best of them on.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+
+from slipway.datasets import fetch
+from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.tabular import export_onnx
+
+from .data import earlier
+from .history import alike, remembered, starts
+from .learners import SPACE, Rows, Task, accuracy, fitted
+from .model import LETTERS, NUMBERS, Glyph, Letter, features, letters
+from .search import Objective, Tried, bayesian, halved, randomly, tpe
+from .space import Settings
+
+UNTUNED: Settings = {
+    "learner": "network",
+    "depth": 1,
+    "width_1": 100,
+    "activation": "relu",
+    "step": 1e-3,
+    "penalty": 1e-4,
+}
+COLOURS = {
+    "random_search": plots.PALE,
+    "optuna_tpe": "#d1793b",
+    "gaussian_process": plots.INK,
+    "gaussian_process_warm": plots.ACCENT,
+}
+
+
+def remembering(score: Objective) -> Objective:
+    """The same settings are not learnt twice: searches share their starts."""
+    known: dict[str, float] = {}
+
+    def told(settings: Settings) -> float:
+        key = json.dumps(settings)
+        if key not in known:
+            known[key] = score(settings)
+        return known[key]
+
+    return told
+
+
+def searched(
+    objective: Objective, warm: list[Settings], *, trials: int, seeds: list[int]
+) -> dict[str, list[Tried]]:
+    """What each search tried, a list a seed."""
+    same = {"trials": trials}
+    ways: dict[str, Callable[[int], Tried]] = {
+        "random_search": lambda seed: randomly(SPACE, objective, seed=seed, **same),
+        "optuna_tpe": lambda seed: tpe(SPACE, objective, seed=seed, **same),
+        "gaussian_process": lambda seed: bayesian(SPACE, objective, seed=seed, **same),
+        "gaussian_process_warm": lambda seed: bayesian(
+            SPACE, objective, seed=seed, starts=warm, **same
+        ),
+    }
+    return {name: [way(seed) for seed in seeds] for name, way in ways.items()}
+
+
+def best_so_far(runs: list[Tried]) -> np.ndarray:
+    """(seeds, trials)."""
+    return np.array([np.maximum.accumulate([value for _, value in run]) for run in runs])
+
+
+def parted(train: Examples[Glyph, str], seed: int) -> tuple[Rows, Rows, Rows]:
+    """Three fifths to learn from, a fifth to score what is tried, a fifth to compare winners."""
+    numbers, labels = features(train.records)["numbers"], np.array(train.truths)
+    learn, rest = train_test_split(np.arange(len(labels)), test_size=0.4, random_state=seed)
+    watch, judge = np.array_split(rest, 2)
+    first, second, third = ((numbers[part], labels[part]) for part in (learn, watch, judge))
+    return first, second, third
+
+
+def fit(
+    *,
+    train: Examples[Glyph, str],
+    weights: Path,
+    seed: int,
+    seeds: list[int],
+    trials: int,
+    tasks: list[str],
+    task_rows: int,
+    task_trials: int,
+    nearest: int,
+    from_each: int,
+    rungs: list[int],
+    share: int,
+) -> Fitted:
+    """Make the history, search on the first rung, halve up to the last; choose on other rows."""
+    learn, watch, judge = parted(train, seed)
+    before = earlier(
+        fetch("keel_small_tasks"), names=tasks, learn=task_rows, held=task_rows, seed=seed
+    )
+    past = remembered(before, SPACE, trials=task_trials, seed=seed)
+    targets = [Task(f"letters_{rows}", (learn[0][:rows], learn[1][:rows]), watch) for rows in rungs]
+    warm = starts(targets[0], past, tasks=nearest, each=from_each)
+    scores = [remembering(lambda each, at=target: accuracy(each, at, seed)) for target in targets]  # type: ignore[misc]
+    runs = searched(scores[0], warm, trials=trials, seeds=seeds)
+    tried = untuned(learn, judge, seed)
+    for name, found in runs.items():
+        tried.append(candidate(name, found, scores, learn, judge, seed=seed, share=share))
+    for one, far in alike(targets[0], past):
+        # For the picture of the history; what was best there is told, not compared.
+        tried[-1].curves[f"task_{one.name}"] = [far, max(value for _, value in one.tried)]
+    chosen = max(tried[1:], key=lambda each: each.metrics["accuracy"])
+    everything = features(train.records)["numbers"], np.array(train.truths)
+    best = fitted(chosen.parameters, everything, seed)
+    export_onnx(best, {"numbers": len(NUMBERS)}, weights)
+
+    def native(asked: list[Glyph]) -> list[Letter]:
+        return letters(spread(best.classes_, best.predict_proba(features(asked)["numbers"])))
+
+    return Fitted(tried, chosen.name, native)
+
+
+def spread(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(rows, 26): a letter that training had none of has no probability."""
+    found = np.zeros((len(probabilities), len(LETTERS)))
+    found[:, [LETTERS.index(each) for each in classes]] = probabilities
+    return found
+
+
+def untuned(learn: Rows, judge: Rows, seed: int) -> list[Candidate]:
+    """The commonest letter, and a network as it comes."""
+    names, counts = np.unique(learn[1], return_counts=True)
+    common = float(np.mean(judge[1] == names[np.argmax(counts)]))
+    plain = accuracy(UNTUNED, Task("judge", learn, judge), seed)
+    return [
+        Candidate("baseline", {"accuracy": common}, {"learner": "the commonest letter"}),
+        Candidate("network_as_it_comes", {"accuracy": plain}, UNTUNED),
+    ]
+
+
+def candidate(
+    name: str,
+    runs: list[Tried],
+    scores: list[Objective],
+    learn: Rows,
+    judge: Rows,
+    *,
+    seed: int,
+    share: int,
+) -> Candidate:
+    """The winner of a search's first seed after halving, judged; curves of all its seeds."""
+    settings = [each for each, _ in runs[0]]
+    climbed = halved(settings, scores, share=share)
+    winner = max(climbed[-1], key=lambda tried: tried[1])[0]
+    best = best_so_far(runs)
+    metrics = {
+        "accuracy": accuracy(winner, Task("judge", learn, judge), seed),
+        "found": float(best[:, -1].mean()),
+        "found_halfway": float(best[:, best.shape[1] // 2 - 1].mean()),
+        "found_std": float(best[:, -1].std()),
+        "on_last_rung": max(value for _, value in climbed[-1]),
+    }
+    curves = {f"seed_{place}": row.tolist() for place, row in enumerate(best)}
+    curves |= {f"rung_{place}": [value for _, value in rung] for place, rung in enumerate(climbed)}
+    kept = [[settings.index(each) for each, _ in rung] for rung in climbed]
+    curves |= {f"kept_{place}": [float(each) for each in one] for place, one in enumerate(kept)}
+    return Candidate(name, metrics, winner, curves)
+
+
+def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:
+    told = [each.letter for each in answers]
+    second = [each.runner_up for each in answers]
+    either = [
+        truth in each for truth, each in zip(truths, zip(told, second, strict=True), strict=True)
+    ]
+    return {
+        "accuracy": float(accuracy_score(truths, told)),
+        "macro_f1": float(f1_score(truths, told, average="macro", zero_division=0.0)),
+        "among_two": float(np.mean(either)),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    named = {each.name: each for each in evaluation.candidates if each.name in COLOURS}
+    figure, (left, right) = plots.panels(2)
+    progress(left, named)
+    rungs(right, named["gaussian_process_warm"])
+    yield "searches", figure
+    figure, (left, right) = plots.panels(2, height=4.4)
+    tasks(left, named["gaussian_process_warm"])
+    mistaken(right, evaluation)
+    yield "history_and_errors", figure
+
+
+def progress(axes: Axes, named: dict[str, Candidate]) -> None:
+    """Best so far: the mean over seeds, and from the worst seed to the best."""
+    lowest = []
+    for name, each in named.items():
+        table = np.array([row for key, row in each.curves.items() if key.startswith("seed_")])
+        count = np.arange(1, table.shape[1] + 1)
+        mean = table.mean(axis=0)
+        axes.plot(count, mean, color=COLOURS[name], label=name.replace("_", " "))
+        axes.fill_between(
+            count, table.min(axis=0), table.max(axis=0), color=COLOURS[name], alpha=0.12, lw=0
+        )
+        lowest.append(mean[min(3, len(mean) - 1)])
+    axes.set(xlabel="trial", ylabel="accuracy on the first rung", title="Best so far (validation)")
+    axes.set_ylim(bottom=min(lowest) - 0.02)
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
+
+
+def rungs(axes: Axes, each: Candidate) -> None:
+    """Successive halving: a line for each of the settings, as far as it came."""
+    paths: dict[float, list[float]] = {}
+    place = 0
+    while f"rung_{place}" in each.curves:
+        for key, value in zip(
+            each.curves[f"kept_{place}"], each.curves[f"rung_{place}"], strict=True
+        ):
+            paths.setdefault(key, []).append(value)
+        place += 1
+    for path in paths.values():
+        colour = plots.ACCENT if len(path) == place else plots.PALE
+        axes.plot(range(1, len(path) + 1), path, "o-", markersize=3, color=colour)
+    axes.set_xticks(range(1, place + 1))
+    axes.set(xlabel="rung", ylabel="accuracy", title="Halving what the warm search tried")
+
+
+def tasks(axes: Axes, each: Candidate) -> None:
+    found = {
+        name.removeprefix("task_"): values
+        for name, values in each.curves.items()
+        if name.startswith("task_")
+    }
+    names = list(found)
+    bars = axes.barh(names, [found[name][0] for name in names], color=plots.ACCENT)
+    axes.bar_label(bars, [f"best {found[name][1]:.2f}" for name in names], fontsize=7, padding=2)
+    axes.invert_yaxis()
+    axes.margins(x=0.2)
+    axes.set(xlabel="distance of meta-features", title="Earlier tasks, the most alike first")
+
+
+def mistaken(axes: Axes, evaluation: Evaluation, shown: int = 12) -> None:
+    """The pairs most often taken for each other."""
+    counts: dict[str, int] = {}
+    for truth, each in zip(evaluation.test.truths, evaluation.answers, strict=True):
+        if truth != each.letter:
+            key = f"{truth} as {each.letter}"
+            counts[key] = counts.get(key, 0) + 1
+    top = sorted(counts.items(), key=lambda pair: -pair[1])[:shown]
+    plots.weights(
+        axes, [key for key, _ in top], [value for _, value in top], "Most mistaken (test rows)"
+    )
+    axes.set_xlabel("letters")

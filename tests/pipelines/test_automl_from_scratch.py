@@ -1,0 +1,232 @@
+"""AutoML from scratch: the process against scikit-learn's, improvement by integration."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import check_grad
+from scipy.stats import norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from pipelines.ml.automl_from_scratch import data, history, train
+from pipelines.ml.automl_from_scratch.gaussian import Gaussian, Kernel, expected_improvement, loss
+from pipelines.ml.automl_from_scratch.learners import SPACE, Task
+from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, Glyph
+from pipelines.ml.automl_from_scratch.search import bayesian, halved, randomly, tpe
+from pipelines.ml.automl_from_scratch.space import Choice, Float, Int, Settings, Space
+from slipway.datasets import fetch
+from slipway.training import Examples
+
+Sides = dict[str, list[tuple[Glyph, str]]]
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    split = data.splits(fetch("keel_letter"), seed=1, test_share=0.25)
+    return {name: list(rows) for name, rows in split.items()}
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    points = rng.random((25, 4))
+    return points, np.sin(5 * points[:, 0]) + points[:, 1] ** 2 + rng.normal(0, 0.05, 25)
+
+
+def test_no_letter_stands_twice(sides: Sides) -> None:
+    keys = [each.model_dump_json() for rows in sides.values() for each, _ in rows]
+    assert len(set(keys)) == len(keys) == 18_668
+    assert {letter for _, letter in sides["train"]} == set(LETTERS)
+
+
+def test_the_posterior_is_scikit_learns(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    points, values = sample
+    scales = np.array([0.3, 0.7, 2.0, 5.0])
+    held = (values - values.mean()) / values.std()
+    theirs = GaussianProcessRegressor(
+        ConstantKernel(1.7) * Matern(scales, nu=2.5), alpha=0.02, optimizer=None
+    ).fit(points, held)
+    asked = np.random.default_rng(1).random((50, 4))
+    mean, deviation = theirs.predict(asked, return_std=True)
+    ours = Gaussian.of(Kernel(1.7, scales, 0.02), points, values)
+    told, spread = ours.predict(asked)
+    assert told == pytest.approx(values.mean() + values.std() * mean, abs=1e-6)
+    assert spread == pytest.approx(values.std() * deviation, abs=1e-6)
+    logs = np.log([1.7, 0.02, *scales])
+    assert -loss(logs, points, held)[0] == pytest.approx(theirs.log_marginal_likelihood_value_)
+
+
+def test_the_likelihoods_slope_is_numeric(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    points, values = sample
+    for logs in (np.zeros(6), np.log([2.0, 0.1, 0.3, 1.0, 0.5, 4.0])):
+        gap = check_grad(
+            lambda at: loss(at, points, values)[0], lambda at: loss(at, points, values)[1], logs
+        )
+        assert gap < 1e-4
+
+
+def test_length_scales_tell_which_columns_matter(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    scales = Gaussian.learnt(*sample).kernel.scales
+    assert scales[0] < scales[2] / 2
+    assert scales[0] < scales[3] / 2
+
+
+@pytest.mark.parametrize("best", [-1.0, 0.3, 2.5])
+def test_expected_improvement_is_the_integral(best: float) -> None:
+    mean, deviation = 0.4, 0.7
+    wanted, _ = quad(
+        lambda value: (value - best) * norm.pdf(value, mean, deviation), best, mean + 12 * deviation
+    )
+    (told,) = expected_improvement(np.array([mean]), np.array([deviation]), best)
+    assert told == pytest.approx(wanted, abs=1e-8)
+
+
+def test_settings_survive_the_cube_and_exist_only_where_they_may() -> None:
+    rng = np.random.default_rng(2)
+    depths = set()
+    for _ in range(200):
+        drawn = SPACE.draw(rng)
+        assert SPACE.encode(drawn).shape == (SPACE.width,)
+        again = SPACE.decode(SPACE.encode(drawn))
+        assert again.keys() == drawn.keys()
+        assert all(again[name] == pytest.approx(drawn[name]) for name in drawn)
+        widths = {f"width_{layer}" for layer in range(1, drawn.get("depth", 0) + 1)}
+        assert widths == {name for name in drawn if name.startswith("width")}
+        assert ("C" in drawn) == (drawn["learner"] == "logistic")
+        depths.add(drawn.get("depth"))
+    assert depths == {None, 1, 2, 3}
+
+
+def test_ranges_are_filled_evenly() -> None:
+    rng = np.random.default_rng(3)
+    space = Space({"a": Int(1, 3), "b": Float(1e-4, 1e4, log=True), "c": Choice(("x", "y"))})
+    drawn = [space.draw(rng) for _ in range(3000)]
+    counts = np.bincount([each["a"] for each in drawn])[1:]
+    assert counts == pytest.approx(1000, rel=0.12)
+    assert np.mean([each["b"] < 1 for each in drawn]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean([each["c"] == "x" for each in drawn]) == pytest.approx(0.5, abs=0.04)
+    with pytest.raises(ValueError, match="does not stand before"):
+        Space({"a": Int(1, 3, when=("b", (1,))), "b": Int(1, 2)})
+
+
+def bumpy(settings: Settings) -> float:
+    """Best at x = 0.8 with the kind "good", where y counts: 1."""
+    if settings["kind"] != "good":
+        return 0.3 * settings["x"]
+    return float(1 - (settings["x"] - 0.8) ** 2 - (np.log10(settings["y"]) + 2) ** 2 / 9)
+
+
+BUMPY = Space(
+    {
+        "kind": Choice(("good", "bad")),
+        "x": Float(0, 1),
+        "y": Float(1e-5, 1, log=True, when=("kind", ("good",))),
+    }
+)
+
+
+def test_bayesian_optimisation_gets_nearer_than_chance() -> None:
+    def off(way: object) -> float:
+        runs = [way(BUMPY, bumpy, trials=20, seed=seed) for seed in range(4)]  # type: ignore[operator]
+        return float(np.mean([1 - max(value for _, value in run) for run in runs]))
+
+    process, chance = off(bayesian), off(randomly)
+    assert process < 0.002
+    assert process < chance / 3
+    assert off(tpe) < 0.2
+
+
+def test_a_search_comes_out_alike_and_begins_with_its_starts() -> None:
+    start: list[Settings] = [{"kind": "good", "x": 0.7, "y": 0.02}]
+    one, other = (bayesian(BUMPY, bumpy, trials=9, seed=5, starts=start) for _ in range(2))
+    assert one == other
+    assert one[0][0] == start[0]
+    assert len(one) == 9
+
+
+def test_halving_gives_up_the_worse_ones() -> None:
+    settings: list[Settings] = [{"x": value} for value in range(16)]
+    asked: list[int] = []
+
+    def last(each: Settings) -> float:
+        asked.append(each["x"])
+        return -float(each["x"])
+
+    climbed = halved(settings, [lambda each: float(each["x"]), lambda each: 0.0, last], share=4)
+    assert [len(rung) for rung in climbed] == [16, 4, 1]
+    assert {each["x"] for each, _ in climbed[1]} == {12, 13, 14, 15}
+    assert asked == [climbed[2][0][0]["x"]]
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Task]:
+    names = list(data.EARLIER)
+    made = data.earlier(fetch("keel_small_tasks"), names=names, learn=150, held=60, seed=0)
+    return {each.name: each for each in made}
+
+
+def test_earlier_tasks_are_real_and_alike_ones_are_near(tasks: dict[str, Task]) -> None:
+    past = [history.Past(name, history.described(task), []) for name, task in tasks.items()]
+    classes = {name: len(np.unique(task.learn[1])) for name, task in tasks.items()}
+    assert (classes["vowel"], classes["phoneme"], classes["penbased"]) == (11, 2, 10)
+    for name, task in tasks.items():
+        (nearest, far), *rest = history.alike(task, past)
+        assert (nearest.name, far) == (name, 0)
+        assert min(other for _, other in rest) > 0
+        known = {row.tobytes() for row in task.learn[0]}
+        assert not known & {row.tobytes() for row in task.held[0]}
+
+
+def test_starts_are_the_best_of_the_nearest_and_none_twice(tasks: dict[str, Task]) -> None:
+    past = history.remembered([tasks["vowel"], tasks["pima"]], SPACE, trials=4, seed=1)
+    assert [each for each, _ in past[0].tried] == [each for each, _ in past[1].tried]
+    found = history.starts(tasks["vowel"], past, tasks=2, each=2)
+    best = max(past[0].tried, key=lambda tried: tried[1])[0]
+    assert found[0] == best
+    assert len(found) == 4 == len({str(each) for each in found})
+
+
+def test_what_chooses_is_seen_by_no_search(
+    sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches and history score on rows apart from those that the winners are judged on."""
+    some = sides["train"][:500]
+    examples = Examples([each for each, _ in some], [letter for _, letter in some])
+    parts = train.parted(examples, 1)
+    keys = [{row.tobytes() for row in part[0]} for part in parts]
+    assert [len(each) for each in keys] == [300, 100, 100]
+    assert not keys[0] & keys[1] | keys[1] & keys[2] | keys[0] & keys[2]
+    asked: list[Task] = []
+    accuracy = train.accuracy
+
+    def seen(settings: Settings, task: Task, seed: int) -> float:
+        asked.append(task)
+        return accuracy(settings, task, seed)
+
+    monkeypatch.setattr(train, "accuracy", seen)
+    fitted = train.fit(
+        train=examples,
+        weights=tmp_path,
+        seed=1,
+        seeds=[1],
+        trials=7,
+        tasks=["vowel"],
+        task_rows=40,
+        task_trials=2,
+        nearest=1,
+        from_each=1,
+        rungs=[100, 200],
+        share=4,
+    )
+    for task in asked:
+        held = {row.tobytes() for row in task.held[0]}
+        assert held == keys[2] if task.name == "judge" else held == keys[1]
+        assert {row.tobytes() for row in task.learn[0]} <= keys[0]
+    assert sum(task.name == "judge" for task in asked) == len(fitted.candidates) - 1
+    served = AutomlFromScratch()
+    served.load(tmp_path)
+    told = served.predict(examples.records[:50])
+    native = fitted.native(examples.records[:50])
+    assert [each.letter for each in told] == [each.letter for each in native]
