@@ -12,7 +12,7 @@ from pipelines.ml.automl.searches import FOLDS, Rows
 from pipelines.ml.automl.space import pipeline
 from slipway.datasets import fetch
 from slipway.training import Examples
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_boosting, export_onnx
 from tests.pipelines.automl_jobs import TRIED, broken, hungry, slow
 
 Sides = dict[str, list[tuple[Cardholder, bool]]]
@@ -176,7 +176,7 @@ def test_searches_never_see_the_rows_that_judge_them(
 def test_whatever_is_selected_can_be_served(rows: Rows, settings: dict, tmp_path: Path) -> None:
     with searches.quiet():
         made = pipeline({**settings, **SETTINGS}, 0).fit(rows.numbers, rows.defaulted)
-    train.convertible()
+    export_boosting()
     export_onnx(made, {"numbers": len(NUMBERS)}, tmp_path)
     (tmp_path / "decision.json").write_text('{"threshold": 0.5}')
     served = Automl()

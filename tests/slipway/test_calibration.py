@@ -1,4 +1,4 @@
-"""Platt's scaling finds the line by which probabilities went wrong, and moves them back along it."""
+"""Platt's scaling finds the line by which probabilities went wrong, and moves them back."""
 
 import numpy as np
 import pytest

@@ -95,8 +95,9 @@ def optimise(
 
     samplers: dict[str, Any] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        # Grouped: settings that only one learner has are drawn together.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+        # Grouped: settings that only one learner has are drawn together. Its first trials are
+        # random: with the same seed they would be those of the random search.
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed + 1, multivariate=True, group=True),
     }
     median = optuna.pruners.MedianPruner(n_startup_trials=5)
     with quiet():

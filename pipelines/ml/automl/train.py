@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
+from slipway.training.tabular import export_boosting, export_onnx
 
 from .budget import Budget, Found, run
 from .model import NUMBERS, Cardholder, Outlook, features, outlooks
@@ -173,7 +173,7 @@ def fit(
         chosen = max(allowed, key=lambda each: each.metrics["roc_auc"]).name
         best = pipeline(recipes[chosen], seed).fit(every.numbers, every.defaulted)
     threshold = sharpest(told[chosen], second.defaulted)
-    convertible()
+    export_boosting()
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
     (weights / "decision.json").write_text(json.dumps({"threshold": threshold}) + "\n")
 
@@ -181,24 +181,6 @@ def fit(
         return outlooks(best.predict_proba(features(asked)["numbers"])[:, 1], threshold)
 
     return Fitted(tried, chosen, native)
-
-
-def convertible() -> None:
-    """Teach skl2onnx the boosted classifiers, with the converters of onnxmltools."""
-    from lightgbm import LGBMClassifier
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
-        convert_lightgbm,
-    )
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import (  # type: ignore[import-untyped]
-        convert_xgboost,
-    )
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes as shapes
-    from xgboost import XGBClassifier
-
-    options = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
-    for model, converter in ((LGBMClassifier, convert_lightgbm), (XGBClassifier, convert_xgboost)):
-        update_registered_converter(model, model.__name__, shapes, converter, options=options)
 
 
 def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
