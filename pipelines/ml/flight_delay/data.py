@@ -32,7 +32,7 @@ def splits(
 ) -> dict[str, Iterable[tuple[Flight, bool]]]:
     """Flights with whether they were over 15 minutes late, a `share` of them, day by day.
 
-    Before `begin` there is no whole month to look back on. Which flights are taken hangs on their
+    Before `begin` there is no whole month to look back on. Which flights are drawn hangs on their
     hash: so neither on how many machines counted, nor on the order in which they did.
     """
     first, border, last = (
@@ -41,11 +41,9 @@ def splits(
     )
     with session() as spark:
         found = flights(spark, dataset.path(FILE)).filter(F.col("day") < last)
-        # Numbered as they stand in the file: a flight has no other name.
-        named = found.withColumn("place", F.monotonically_increasing_id())
-        drawn = F.pmod(F.xxhash64("place", F.lit(seed)), F.lit(PARTS)) < int(share * PARTS)
-        told = prepared(named.filter((F.col("day") >= first) & drawn), found).toPandas()
-    frame = SCHEMA.validate(told.sort_values(["day", "place"]))
+        drawn = F.pmod(F.xxhash64("name", F.lit(seed)), F.lit(PARTS)) < int(share * PARTS)
+        told = prepared(found.filter((F.col("day") >= first) & drawn), found).toPandas()
+    frame = SCHEMA.validate(told.sort_values(["day", "name"]))
     return {
         "train": rows(frame[frame["day"] < border]),
         "test": rows(frame[frame["day"] >= border]),

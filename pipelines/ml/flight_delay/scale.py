@@ -4,9 +4,9 @@
 
 writes that many flights: real ones drawn again and again, their delays moved by some minutes, and
 says so. Then Spark, and pandas with scikit-learn, each in a process of its own, make of them what
-`history.py` makes, learn on all days but the last 30, and are judged on these. Spark's heap is
-`--memory`; whatever is no heap (Java itself, Python) is `BESIDE`, which the single machine may use
-as well. `--master spark://host:7077` sends Spark's half to a cluster, unchanged.
+`history.py` makes, learn on all days but the last 30, and are judged on these. `--memory` is the
+heap of Spark's Java, and what the single machine may take beyond Python and its libraries: what
+either program is itself counts for neither. `--master` names a cluster for Spark's half, unchanged.
 """
 
 import argparse
@@ -35,7 +35,6 @@ from .spark import numbers, session
 
 # A million a time: the writer too stays small.
 CHUNK = 1_000_000
-BESIDE = 1024
 JITTER = 3
 LAST = 30
 STRENGTH = 0.01
@@ -83,27 +82,31 @@ def peak_of_java() -> float:
     """Of this process' children, the Java and its Pythons, in megabytes at their largest."""
     import psutil
 
-    peaks = []
-    for child in psutil.Process().children(recursive=True):
-        lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
-        peaks += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
-    return sum(peaks)
+    children = psutil.Process().children(recursive=True)
+    return sum(status(Path(f"/proc/{child.pid}"), "VmHWM") for child in children)
+
+
+def status(process: Path, name: str) -> float:
+    """What the kernel counts of a process, in megabytes."""
+    lines = (process / "status").read_text().splitlines()
+    (found,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    return int(found) / 1024
 
 
 def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
-    """The same by whole columns, names as categories: what runs out of memory says at which step.
-
-    The limit is on what the process may write (RLIMIT_DATA), libraries not counted.
-    """
+    """The same by whole columns, names as categories; without enough memory, at which step."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    resource.setrlimit(resource.RLIMIT_DATA, (megabytes * 2**20, megabytes * 2**20))
+    limit = int(status(Path("/proc/self"), "VmData") + megabytes) * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     start, step = time.perf_counter(), "reading"
     try:
-        raw = pq.read_table(folder, read_dictionary=["origin", "destination"]).to_pandas()
+        # In one thread: one that finds no memory for its stack ends the process.
+        names = ["origin", "destination"]
+        raw = pq.read_table(folder, read_dictionary=names, use_threads=False).to_pandas()
         day = (raw["date"].dt.normalize() - pd.Timestamp(FIRST)).dt.days.astype("int32")
         raw["day"], raw["weekday"], raw["late"] = day, day % 7, raw.pop("delay") > LATE_FROM
         del raw["date"]
@@ -119,7 +122,7 @@ def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
         area = float(roc_auc_score(late[last], learner.predict_proba(rows[last])[:, 1]))
     except (MemoryError, pa.ArrowMemoryError):
         return {"seconds": time.perf_counter() - start, "out_of_memory_when": step}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = status(Path("/proc/self"), "VmHWM")
     return {"seconds": time.perf_counter() - start, "peak_mb": peak, "roc_auc": area}
 
 
@@ -157,7 +160,7 @@ def main() -> None:
     parser.add_argument("--memory", default="1g")
     parser.add_argument("--master", default="local[2]")
     asked = parser.parse_args()
-    limit = megabytes(asked.memory) + BESIDE
+    limit = megabytes(asked.memory)
     with tempfile.TemporaryDirectory(prefix="flights-") as place:
         grow(fetch("us_flights_3m").path(FILE), Path(place), asked.rows, seed=22)
         print(f"{asked.rows:,} flights drawn from 3,000,000 real ones, delays moved by minutes")
@@ -166,11 +169,11 @@ def main() -> None:
             "pandas": ("with_pandas", place, limit),
         }
         for name, half in halves.items():
-            print(f"{name:7} {limit} MB  {told(apart(*half))}", flush=True)
+            print(f"{name:6} in {limit} MB: {told(apart(*half))}", flush=True)
 
 
 def told(figures: dict[str, Any]) -> str:
-    return "  ".join(
+    return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in figures.items()
     )

@@ -54,13 +54,13 @@ WAYS = {
 def tried(files: Path, name: str, days: int, master: str = "local[2]") -> pd.DataFrame:
     """`events.tasks` of joining the flights of the first `days` with a table of their airports."""
     way = WAYS[name]
-    # Sizes from which adaptive execution splits: of 10 MB here, where a cluster has gigabytes.
+    # Sizes from which adaptive execution splits: for megabytes here, where a cluster has gigabytes.
     settings = {
         "spark_sql_shuffle_partitions": str(way.partitions),
         "spark_sql_adaptive_enabled": str(way.adaptive).lower(),
-        "spark_sql_adaptive_skewJoin_skewedPartitionThresholdInBytes": "256k",
+        "spark_sql_adaptive_skewJoin_skewedPartitionThresholdInBytes": "32k",
         "spark_sql_adaptive_skewJoin_skewedPartitionFactor": "2",
-        "spark_sql_adaptive_advisoryPartitionSizeInBytes": "256k",
+        "spark_sql_adaptive_advisoryPartitionSizeInBytes": "64k",
     }
     with tempfile.TemporaryDirectory(prefix="events-") as place:
         with session(master, events=Path(place), **settings) as spark:
