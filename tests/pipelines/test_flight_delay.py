@@ -1,0 +1,145 @@
+"""Flight delays: nothing of the day itself is known, Spark as pandas, the graph as MLlib."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.sql import SparkSession
+
+from pipelines.ml.flight_delay import train
+from pipelines.ml.flight_delay.history import by_pandas, flights, prepared
+from pipelines.ml.flight_delay.model import FIELDS, NUMBERS, SHARES, Flight, FlightDelay, columns
+from pipelines.ml.flight_delay.spark import numbers, session, table
+from slipway.datasets import fetch
+from slipway.project import find
+
+AIRPORTS = ["ATL", "BOS", "ORD"]
+
+
+def drawn(rows: int) -> pd.DataFrame:
+    """As the file holds them: 40 days, most from one airport, some days without any."""
+    rng = np.random.default_rng(0)
+    day = rng.choice([*range(12), *range(15, 40)], rows)
+    minute = rng.integers(0, 1440, rows)
+    frame = pd.DataFrame(
+        {
+            "date": pd.Timestamp("2001-01-01") + pd.to_timedelta(day * 1440 + minute, unit="m"),
+            "delay": rng.normal(5, 15, rows).round().astype(int),
+            "distance": 700,
+            "origin": rng.choice(AIRPORTS, rows, p=[0.8, 0.1, 0.1]),
+            "destination": rng.choice(AIRPORTS, rows),
+        }
+    )
+    return frame.astype({"date": "datetime64[us]"}).sort_values("date", ignore_index=True)
+
+
+def single(frame: pd.DataFrame) -> pd.DataFrame:
+    day = (frame["date"].dt.normalize() - pd.Timestamp("2001-01-01")).dt.days
+    told = frame.assign(day=day, weekday=day % 7, late=frame["delay"] > 15)
+    return by_pandas(told.drop(columns=["date", "delay"]))
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    with session() as spark:
+        yield spark
+
+
+@pytest.fixture(scope="module")
+def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    file = tmp_path_factory.mktemp("flights") / "flights.parquet"
+    drawn(600).to_parquet(file)
+    found = flights(spark, file)
+    table = prepared(found, found).select("*", numbers().alias("features"))
+    return table.toPandas().sort_values(["day", "origin", "destination"], ignore_index=True)
+
+
+def test_spark_prepares_what_pandas_does(made: pd.DataFrame) -> None:
+    wanted = single(drawn(600)).sort_values(["day", "origin", "destination"], ignore_index=True)
+    assert len(made) == 600
+    for name in FIELDS:
+        assert made[name].to_numpy() == pytest.approx(wanted[name].to_numpy(), abs=1e-12), name
+
+
+def test_spark_and_the_service_have_the_same_features(made: pd.DataFrame) -> None:
+    names = list(Flight.model_fields)
+    rows = [Flight.model_validate(row) for row in made[names].head(50).to_dict("records")]
+    told = np.stack([each.toArray() for each in made["features"].head(50)])
+    assert told == pytest.approx(train.features(rows)["numbers"], abs=1e-6)
+    assert told.shape == (50, len(NUMBERS))
+
+
+def test_no_flight_tells_of_its_own_day_or_later() -> None:
+    """Whoever is late from a day on changes nothing of what is known until that day."""
+    frame = drawn(600)
+    turned = frame.assign(delay=frame["delay"].where(frame["date"] < "2001-01-20", 999))
+    one, other = single(frame), single(turned)
+    until = (one["day"] <= 19).to_numpy()
+    for name in SHARES:
+        assert (one[name][until] == other[name][until]).all(), name
+    assert (one["network_yesterday"] != other["network_yesterday"])[~until].any()
+
+
+def test_the_hour_tells_the_delay_and_is_no_feature() -> None:
+    """`date` is when a flight left, not when it should have: those of the night are late ones."""
+    file = fetch("us_flights_3m").path("flights-3m.parquet")
+    real = pd.read_parquet(file, columns=["date", "delay"])
+    late = real["delay"] > 15
+    night = real["date"].dt.hour.isin([2, 3])
+    assert late[night].mean() > 0.66
+    assert late.mean() < 0.2
+    frame = drawn(600)
+    moved = frame.assign(date=frame["date"].dt.normalize() + pd.Timedelta(minutes=61))
+    told = [
+        columns({name: each[name].to_numpy() for name in FIELDS})
+        for each in (single(frame), single(moved))
+    ]
+    assert (told[0] == told[1]).all()
+    assert not {"hour", "date", "delay", "day"} & set(Flight.model_fields)
+
+
+def test_shares_by_hand() -> None:
+    found = pd.DataFrame(
+        {
+            "origin": ["ATL", "ATL", "BOS", "ATL"],
+            "destination": ["BOS", "ORD", "ORD", "BOS"],
+            "distance": 700,
+            "day": [0, 0, 7, 8],
+            "weekday": [0, 0, 0, 1],
+            "late": [True, False, True, False],
+        }
+    )
+    last = by_pandas(found).iloc[-1]
+    assert last["origin_yesterday"] == pytest.approx(1 / 5)
+    assert last["origin_month"] == pytest.approx((1 + 1) / (2 + 5))
+    assert last["route_month"] == pytest.approx((1 + 1) / (1 + 5))
+    assert last["network_yesterday"] == pytest.approx((1 + 1) / (1 + 5))
+    assert last["network_week"] == pytest.approx((1 + 1) / (1 + 5))
+    assert last["origin_flights"] == pytest.approx(2 / 28)
+
+
+def learnt(spark: SparkSession) -> LogisticRegressionModel:
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(400, len(NUMBERS))).astype(np.float32)
+    truths = (rows[:, 0] + rng.normal(size=400) > 1).tolist()
+    return train.logistic(0.01).fit(table(spark, rows, truths, train.PARTITIONS))
+
+
+def test_the_graph_answers_as_mllib(spark: SparkSession, tmp_path: Path) -> None:
+    best = learnt(spark)
+    train.export(best.coefficients.toArray(), best.intercept, tmp_path / "model.onnx")
+    served = FlightDelay()
+    served.load(tmp_path)
+    rows = np.random.default_rng(2).normal(size=(50, len(NUMBERS))).astype(np.float32)
+    wanted = train.probabilities(best, table(spark, rows, [False] * 50, 2))
+    assert served.run({"numbers": rows})["probabilities"][:, 0] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_files_beside_train_make_the_stages_run_again() -> None:
+    stages = yaml.safe_load((find("flight_delay").folder / "dvc.yaml").read_text())["stages"]
+    assert {"history.py", "spark.py"} <= set(stages["prepare"]["deps"])
+    assert {"history.py", "spark.py", "shuffles.py", "events.py"} <= set(stages["fit"]["deps"])

@@ -1,0 +1,83 @@
+"""Flight delays at scale: a cluster as one machine, rows beyond memory, skew seen and spread.
+
+Apart from test_flight_delay.py, whose session must have ended: a process has one at a time.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipelines.ml.flight_delay import scale, shuffles
+from tests.conftest import ROOT
+from tests.pipelines.test_flight_delay import drawn
+
+CLUSTER = "local-cluster[2,1,1024]"
+
+
+def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
+    """Two worker processes with an executor each: other Javas, which import nothing of ours."""
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.ml.flight_delay.history import flights, prepared\n"
+        "from pipelines.ml.flight_delay.spark import numbers, session\n"
+        "from pipelines.ml.flight_delay.train import logistic\n"
+        "from pyspark.sql import functions as F\n"
+        "with session(sys.argv[1]) as spark:\n"
+        "    found = flights(spark, Path(sys.argv[2]))\n"
+        "    label = F.col('late').cast('double').alias('label')\n"
+        "    made = prepared(found, found).select(numbers().alias('features'), label)\n"
+        "    best = logistic(0.01).fit(made)\n"
+        "    held = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()\n"
+        "    print(json.dumps([held, best.intercept, *best.coefficients.toArray()]))\n"
+    )
+    drawn(600).to_parquet(tmp_path / "flights.parquet")
+    found = []
+    for master in ("local[2]", CLUSTER):
+        command = [sys.executable, "-c", code, master, str(tmp_path / "flights.parquet")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(yaml.safe_load(done.stdout.splitlines()[-1]))
+    (one, *here), (more, *there) = found
+    assert (one, more) == (1, 3)  # the driver itself is counted
+    assert there == pytest.approx(here, abs=1e-6)
+    assert np.abs(here).max() > 0.01
+
+
+def test_what_memory_does_not_hold_fails_on_a_single_machine(tmp_path: Path) -> None:
+    """100,000 flights are 9 MB of features alone, and whole columns make several of them."""
+    files = tmp_path / "real.parquet"
+    drawn(2000).to_parquet(files)
+    grown = tmp_path / "grown"
+    grown.mkdir()
+    scale.grow(files, grown, 100_000, 1)
+    found = pd.read_parquet(grown)
+    assert len(found) == 100_000
+    assert found["delay"].std() > pd.read_parquet(files)["delay"].std()
+    assert scale.apart("with_pandas", grown, 500)["roc_auc"] > 0.4
+    short = scale.apart("with_pandas", grown, 20)
+    assert short["out_of_memory_when"] in ("reading", "preparing", "learning")
+
+
+def test_memory_is_named_as_spark_does() -> None:
+    assert scale.megabytes("2g") == 2048
+    with pytest.raises(ValueError, match="--memory: '2 GB' must be like"):
+        scale.megabytes("2 GB")
+
+
+def test_the_skew_is_seen_and_salt_spreads_it(tmp_path: Path) -> None:
+    file = tmp_path / "flights.parquet"
+    drawn(4000).to_parquet(file)
+    read = {}
+    for name in ("join_32", "join_salted"):
+        told = shuffles.tried(file, name, 40)
+        read[name] = shuffles.loads(told, name)
+        assert shuffles.measured(told, name)["shuffled_mb"] > 0
+    # Four of five flights leave from one airport.
+    assert read["join_32"][0] > 0.75 * sum(read["join_32"])
+    assert read["join_salted"][0] < 0.4 * sum(read["join_salted"])
