@@ -1,6 +1,7 @@
 """Film retrieval: nothing of the future is sent, each stage by hand, a catalogue far larger."""
 
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pipelines.ml.film_retrieval.model import (
     Rating,
     Suggestions,
     Viewer,
+    content,
     nearest,
     reranked,
 )
@@ -109,7 +111,7 @@ def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
     halves = train.Halves.of(Examples(*map(list, zip(*splits["train"][:80], strict=True))))
     hidden = np.zeros(FILMS, dtype=bool)
     hidden[:200] = True
-    described = train.content(
+    described = content(
         [each["genres"] for each in train.described()],
         [each["year"] for each in train.described()],
     )
@@ -159,7 +161,7 @@ def test_a_new_film_is_suggested_by_its_content(model: FilmRetrieval) -> None:
     places = [each.retrieved_at for each in told.suggested]
     assert len(set(places)) == 50
     assert len(told.retrieved) == 100
-    catalogue = model.catalogue + model.stages.described(train.content([["Sci-Fi"]], [1998]))
+    catalogue = model.catalogue + model.stages.described(content([["Sci-Fi"]], [1998]))
     assert len(catalogue) == FILMS + 1
     assert catalogue.known[-1] == 0
     assert np.linalg.norm(catalogue.vectors[-1]) == pytest.approx(1, abs=1e-5)
@@ -231,7 +233,7 @@ def test_simulated_items_lie_as_the_films_do(model: FilmRetrieval) -> None:
 
 def test_no_server_is_left_behind() -> None:
     with scale.server() as client:
-        told = client.info("server")
+        told: Any = client.info("server")
         number = told["process_id"]
     assert subprocess.run(["kill", "-0", str(number)], capture_output=True).returncode != 0
 
