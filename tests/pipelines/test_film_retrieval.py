@@ -182,6 +182,11 @@ def test_a_film_is_rated_once() -> None:
         Viewer(history=[Rating(film=7, stars=3)] * 2)
 
 
+def test_a_genre_that_is_none_is_named() -> None:
+    with pytest.raises(ValidationError, match="no genre 'Space'; known: Action"):
+        NewFilm(title="x", genres=["Space"])
+
+
 @pytest.fixture(scope="module")
 def pasts(splits: Splits) -> list[Past]:
     return [Past.of(viewer) for viewer, _ in splits["train"][:50] if viewer.history]

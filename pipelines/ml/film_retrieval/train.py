@@ -401,7 +401,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     names = [name for name in tried if name.startswith("new_films")]
     bars(right, tried, names, {"new_film_recall_at_100": "of new films"})
     right.axvline(CANDIDATES / FILMS, color=plots.INK, linestyle=":", label="by chance")
-    right.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
     right.set_title("Films held out of training")
     yield "retrieval_and_cold_start", figure
     figure, (left, right) = plots.panels(2)
@@ -437,7 +437,8 @@ def bars(
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.2)
-    axes.legend(frameon=False, loc="lower right", fontsize=7)
+    # Below: within the axes it would lie on a bar.
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, fontsize=7)
 
 
 def stages(axes: Axes, tried: dict[str, Candidate], evaluation: Evaluation) -> None:
