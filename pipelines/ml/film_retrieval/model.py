@@ -1,0 +1,351 @@
+"""Which of all films should this viewer be shown, found in three stages as for a million of them?
+
+Data: MovieLens 100K, 100,000 ratings of 1,682 films by 943 viewers, September 1997 to April 1998.
+Task: ten films that will be liked out of all; split by time. Viewers without a history and films
+without a rating are asked about on their own.
+Model: two towers give viewer and film a direction each; the hundred films nearest to the viewer's
+are ranked by a small network, and the first ten chosen for being unlike each other too. No viewer
+is stored: the viewer tower reads the history that is sent. A new film needs year and genres alone.
+Limits: films to 1998, viewers of one American website. What was shown to them is not known, so a
+film that nobody rated counts as not liked. A new film's direction is a guess from its genres.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from slipway.contract import Model, Record, publish
+from slipway.contract.graph import open_graph
+
+FILMS = 1682
+LIKED = 4
+CANDIDATES = 100
+OCCUPATIONS = (
+    "administrator artist doctor educator engineer entertainment executive healthcare homemaker "
+    "lawyer librarian marketing none other programmer retired salesman scientist student "
+    "technician writer"
+).split()
+GENRES = (
+    "Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror "
+    "Musical Mystery Romance Sci-Fi Thriller War Western"
+).split()
+AGES = (18, 25, 35, 45, 56)
+# Half of the films are of 1994 to 1998: steps of a decade would not tell them apart.
+YEARS = (1950, 1960, 1970, 1980, 1990, 1994, 1996, 1997)
+UNKNOWN_YEAR = 1996
+Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+"""A graph: float32 inputs by name to outputs by name, first axis the rows."""
+
+
+class Rating(Record):
+    film: int = Field(ge=1, le=FILMS, description="Its number in MovieLens 100K")
+    stars: int = Field(ge=1, le=5)
+
+
+class NewFilm(Record):
+    """A film that the model was not trained with."""
+
+    title: str = Field(max_length=100)
+    year: int | None = Field(default=None, ge=1900, le=2100)
+    genres: list[str] = Field(min_length=1, max_length=len(GENRES))
+
+    # Not a pattern of the items: MLflow takes no signature from an annotated one.
+    @model_validator(mode="after")
+    def _genres_exist(self) -> Self:
+        if wrong := [genre for genre in self.genres if genre not in GENRES]:
+            raise ValueError(f"genres: no genre {wrong[0]!r}; known: {', '.join(GENRES)}")
+        return self
+
+
+class Viewer(Record):
+    """Who asks: what they rated so far, in any order, and what they like to tell of themselves."""
+
+    history: list[Rating] = Field(default=[], max_length=FILMS)
+    age: int | None = Field(default=None, ge=5, le=110, description="Years")
+    gender: str | None = Field(default=None, pattern="^[FM]$")
+    occupation: str | None = Field(default=None, pattern=f"^({'|'.join(OCCUPATIONS)})$")
+    new_films: list[NewFilm] = Field(
+        default=[], max_length=50, description="May be suggested too, by their content alone"
+    )
+    count: int = Field(default=10, ge=1, le=50, description="How many films to suggest")
+    retrieved: int = Field(
+        default=0, ge=0, le=CANDIDATES, description="How many retrieved films to tell by number"
+    )
+
+    @model_validator(mode="after")
+    def _rates_a_film_once(self) -> Self:
+        counts = Counter(each.film for each in self.history)
+        if twice := [film for film, times in counts.items() if times > 1]:
+            raise ValueError(f"history: {twice[0]} is rated twice; send each film once")
+        return self
+
+
+class Suggestion(Record):
+    """A film, and what each stage said of it."""
+
+    film: int | None = Field(description="null for one of `new_films`")
+    title: str
+    year: int | None
+    source: str = Field(
+        pattern="^(taste|profile|content)$",
+        description="Retrieved by the history, without one by who asks, or as a new film",
+    )
+    similarity: float = Field(ge=-1.001, le=1.001, description="Cosine of viewer and film")
+    retrieved_at: int = Field(ge=1, description="Place after retrieval")
+    score: float = Field(description="The ranker's, higher is better; within one answer only")
+    ranked_at: int = Field(ge=1, description="Place after ranking")
+
+
+class Suggestions(Record):
+    """Films to show, in this order; none that the viewer rated."""
+
+    suggested: list[Suggestion]
+    retrieved: list[int] = Field(description="Film numbers, the nearest first; 0 is a new film")
+    history_used: int = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Films (n, ...): direction (d,) of length 1, and what the ranker asks about them.
+
+    `popularity` is log1p of the number of ratings and `stars` their mean above 3.5, shrunk; both
+    are 0 of a film that is not `known`.
+    """
+
+    vectors: np.ndarray
+    content: np.ndarray
+    popularity: np.ndarray
+    stars: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def new(cls, vectors: np.ndarray, content: np.ndarray) -> "Catalogue":
+        """Of films that nobody rated."""
+        nothing = np.zeros(len(content), dtype=np.float32)
+        return cls(vectors, content, nothing, nothing, nothing)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __add__(self, other: "Catalogue") -> "Catalogue":
+        names = [each.name for each in fields(self)]
+        return Catalogue(*(self._joined(other, name) for name in names))
+
+    def _joined(self, other: "Catalogue", name: str) -> np.ndarray:
+        return np.concatenate([getattr(self, name), getattr(other, name)])
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a viewer rated, as places in the catalogue (n,), the stars (n,), and who (29,)."""
+
+    places: np.ndarray
+    stars: np.ndarray
+    about: np.ndarray
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> "Past":
+        return cls(
+            np.array([each.film - 1 for each in viewer.history], dtype=np.int64),
+            np.array([each.stars for each in viewer.history], dtype=np.int64),
+            attributes(viewer),
+        )
+
+    @cached_property
+    def liked(self) -> np.ndarray:
+        return np.asarray(self.places[self.stars >= LIKED])
+
+    @cached_property
+    def disliked(self) -> np.ndarray:
+        return np.asarray(self.places[self.stars < LIKED])
+
+
+def attributes(viewer: Viewer) -> np.ndarray:
+    """Age, gender and occupation one-hot (29,); all zero for what is not told."""
+    told = np.zeros(len(AGES) + 3 + len(OCCUPATIONS), dtype=np.float32)
+    if viewer.age is not None:
+        told[sum(viewer.age >= border for border in AGES)] = 1
+    if viewer.gender is not None:
+        told[len(AGES) + 1 + "FM".index(viewer.gender)] = 1
+    if viewer.occupation is not None:
+        told[len(AGES) + 3 + OCCUPATIONS.index(viewer.occupation)] = 1
+    return told
+
+
+def content(genres: list[list[str]], years: list[int | None]) -> np.ndarray:
+    """Genres, and which years a film is not older than (films, 26)."""
+    told = [
+        [genre in own for genre in GENRES] + [(year or UNKNOWN_YEAR) >= border for border in YEARS]
+        for own, year in zip(genres, years, strict=True)
+    ]
+    return np.array(told, dtype=np.float32).reshape(-1, len(GENRES) + len(YEARS))
+
+
+def mean(rows: np.ndarray) -> np.ndarray:
+    """Of no rows zero."""
+    return np.asarray(rows.sum(axis=0) / max(len(rows), 1))
+
+
+def viewer_features(past: Past, catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """The viewer tower's inputs, one row: mean directions of liked and disliked films, and who."""
+    pooled = [mean(catalogue.vectors[places]) for places in (past.liked, past.disliked)]
+    count = np.array([np.log1p(len(past.places)) / 5])
+    return {
+        "pooled": np.concatenate(pooled, dtype=np.float32)[None],
+        "about": np.concatenate([past.about, count], dtype=np.float32)[None],
+    }
+
+
+def ranking_features(
+    past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
+) -> np.ndarray:
+    """What the ranker knows of each candidate for this viewer (candidates, 10)."""
+    vectors, described = catalogue.vectors[candidates], catalogue.content[candidates]
+    alike = vectors @ catalogue.vectors[past.liked].T
+    closest = np.sort(alike, axis=1)[:, -3:].sum(axis=1) / 3
+    taste = mean(catalogue.content[past.liked])
+    columns = [
+        similarity,
+        closest,
+        vectors @ mean(catalogue.vectors[past.liked]),
+        vectors @ mean(catalogue.vectors[past.disliked]),
+        described[:, : len(GENRES)] @ taste[: len(GENRES)],
+        np.abs(described - taste)[:, len(GENRES) :].mean(axis=1),
+        catalogue.popularity[candidates] / 5,
+        catalogue.stars[candidates],
+        catalogue.known[candidates],
+        np.full(len(candidates), np.log1p(len(past.places)) / 5),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def nearest(taste: np.ndarray, vectors: np.ndarray, seen: np.ndarray, count: int) -> np.ndarray:
+    """Places of the highest cosines, the highest first, by looking at every film."""
+    similarity = vectors @ taste
+    similarity[seen] = -np.inf
+    count = min(count, len(vectors) - len(seen))
+    return np.argsort(-similarity, kind="stable")[:count]
+
+
+def reranked(scores: np.ndarray, vectors: np.ndarray, count: int, relevance: float) -> np.ndarray:
+    """Places (count,) chosen one by one, each for its score and against its likeness to those.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): `relevance` 1 is the ranker's order.
+    Scores are stretched to 0 to 1, likeness is the highest cosine to a film already chosen.
+    """
+    spread = scores.max() - scores.min()
+    scaled = (scores - scores.min()) / (spread if spread > 0 else 1)
+    left = np.ones(len(scores), dtype=bool)
+    chosen: list[int] = []
+    likeness = np.zeros(len(scores), dtype=np.float32)
+    while len(chosen) < min(count, len(scores)):
+        worth = relevance * scaled - (1 - relevance) * likeness
+        best = int(np.argmax(np.where(left, worth, -np.inf)))
+        alike = vectors @ vectors[best]
+        likeness = np.maximum(likeness, alike) if chosen else alike
+        chosen.append(best)
+        left[best] = False
+    return np.array(chosen, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Retrieve, rank, re-rank; the graphs are ONNX to serve and torch's own to compare with."""
+
+    viewer_tower: Run
+    film_tower: Run
+    ranker: Run
+    relevance: float
+
+    def taste(self, past: Past, catalogue: Catalogue) -> np.ndarray:
+        """The viewer's direction (d,)."""
+        return np.asarray(self.viewer_tower(viewer_features(past, catalogue))["direction"][0])
+
+    def retrieved(self, past: Past, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the candidates, the nearest first, and their cosines to the viewer."""
+        taste = self.taste(past, catalogue)
+        candidates = nearest(taste, catalogue.vectors, past.places, CANDIDATES)
+        return candidates, catalogue.vectors[candidates] @ taste
+
+    def described(self, films: np.ndarray) -> Catalogue:
+        """New films by their content (n, 26)."""
+        return Catalogue.new(self.film_tower({"content": films})["direction"], films)
+
+    def ranked(
+        self, past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
+    ) -> np.ndarray:
+        """The ranker's score of each candidate."""
+        features = ranking_features(past, catalogue, candidates, similarity)
+        return np.asarray(self.ranker({"features": features})["score"][:, 0])
+
+
+class FilmRetrieval(Model):
+    protected = ("gender",)
+
+    def load(self, weights: Path) -> None:
+        """Raises FileNotFoundError: a graph, the catalogue or the titles are missing."""
+        with np.load(weights / "catalogue.npz") as arrays:
+            known = {name: arrays[name] for name in arrays}
+        relevance = float(known.pop("relevance"))
+        self.catalogue = Catalogue(**known)
+        self.films = json.loads((weights / "films.json").read_text())
+        self.stages = Stages(
+            open_graph(weights / "viewer_tower.onnx").run,
+            open_graph(weights / "film_tower.onnx").run,
+            open_graph(weights / "ranker.onnx").run,
+            relevance,
+        )
+
+    def predict(self, model_input: list[Viewer]) -> list[Suggestions]:
+        return [self.answer(viewer, self.stages) for viewer in model_input]
+
+    def answer(self, viewer: Viewer, stages: Stages) -> Suggestions:
+        past, catalogue = Past.of(viewer), self.catalogue
+        if viewer.new_films:
+            genres = [list(each.genres) for each in viewer.new_films]
+            described = content(genres, [each.year for each in viewer.new_films])
+            catalogue = catalogue + stages.described(described)
+        candidates, similarity = stages.retrieved(past, catalogue)
+        scores = stages.ranked(past, catalogue, candidates, similarity)
+        ranks = np.argsort(np.argsort(-scores, kind="stable"))
+        chosen = reranked(
+            scores, catalogue.vectors[candidates], viewer.count, stages.relevance
+        ).tolist()
+        told = [int(place) + 1 if place < FILMS else 0 for place in candidates]
+        return Suggestions(
+            suggested=[
+                Suggestion(
+                    **self._named(int(candidates[place]), viewer),
+                    similarity=float(similarity[place]),
+                    retrieved_at=place + 1,
+                    score=float(scores[place]),
+                    ranked_at=int(ranks[place]) + 1,
+                )
+                for place in chosen
+            ],
+            retrieved=told[: viewer.retrieved],
+            history_used=len(past.places),
+        )
+
+    def _named(self, place: int, viewer: Viewer) -> dict[str, Any]:
+        if place >= FILMS:
+            new = viewer.new_films[place - FILMS]
+            return {"film": None, "title": new.title, "year": new.year, "source": "content"}
+        known = self.films[place]
+        source = "taste" if viewer.history else "profile"
+        return {
+            "film": place + 1,
+            "title": known["title"],
+            "year": known["year"],
+            "source": source,
+        }
+
+
+publish(FilmRetrieval())

@@ -1,0 +1,315 @@
+"""A simulation: the three stages over a million items, for a million viewers with state in Redis.
+
+    python -m pipelines.ml.film_retrieval.scale --items 20000 --viewers 20000 --requests 300
+
+Neither are there a million films nor may ratings of a million people be passed on. An item is drawn
+between a trained film and one of its neighbours, with noise; a viewer has the history of a real
+training viewer, each film replaced by an item drawn from it. So search, memory and time are those
+of a million directions that lie as the trained ones do; how good suggestions are is not told here.
+The towers, the ranker and the code of each stage are those that are served; only the search
+through all films gives way to an index of faiss.
+"""
+
+import argparse
+import os
+import resource
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss  # type: ignore[import-untyped]
+import numpy as np
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from slipway import debian, home
+from slipway.project import find
+from slipway.training.stages import split
+from slipway.training.workspace import Workspace, write_json
+
+from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, reranked
+
+# What the state of a viewer holds: the last ratings, five bytes each, the latest at the end.
+RECENT = 20
+RATING = struct.Struct("<IB")
+NEIGHBOURS, NOISE = 8, 0.3
+RECALL = 0.95
+SUGGESTED = 10
+BATCH = 10_000
+Index = Any
+
+
+@dataclass(frozen=True)
+class World:
+    """Items with the film that each was drawn from, grouped by film: `order` from `starts` on."""
+
+    catalogue: Catalogue
+    order: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def drawn(cls, films: Catalogue, items: int, rng: np.random.Generator) -> "World":
+        """Every film has an item; the others go to films by chance."""
+        parents = np.concatenate([np.arange(FILMS), rng.integers(FILMS, size=items - FILMS)])
+        rng.shuffle(parents)
+        alike = np.argsort(-films.vectors @ films.vectors.T, axis=1)[:, 1 : NEIGHBOURS + 1]
+        others = alike[parents, rng.integers(NEIGHBOURS, size=items)]
+        along = rng.random((items, 1), dtype=np.float32)
+        width = films.vectors.shape[1]
+        vectors = films.vectors[parents] * (1 - along) + films.vectors[others] * along
+        vectors += rng.standard_normal(vectors.shape, dtype=np.float32) * NOISE / width**0.5
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        rest = (films.content, films.popularity, films.stars, films.known)
+        catalogue = Catalogue(vectors, *(each[parents] for each in rest))
+        starts = np.searchsorted(np.sort(parents), np.arange(FILMS + 1))
+        return cls(catalogue, np.argsort(parents, kind="stable"), starts)
+
+    def like(self, films: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An item drawn from each of these films."""
+        counts = self.starts[films + 1] - self.starts[films]
+        drawn = rng.integers(counts)
+        return np.asarray(self.order[self.starts[films] + drawn])
+
+
+class Viewers:
+    """Recent ratings in Redis. To append and to read the end of a value is one step each."""
+
+    def __init__(self, client: redis.Redis, abouts: np.ndarray) -> None:
+        self.client, self.abouts = client, abouts
+
+    def fill(self, pasts: list[Past], world: World, count: int, rng: np.random.Generator) -> None:
+        """`count` viewers, each after one of the real ones."""
+        for start in range(0, count, BATCH):
+            states = {}
+            for number in range(start, min(start + BATCH, count)):
+                past = pasts[number % len(pasts)]
+                kept = rng.permutation(len(past.places))[:RECENT]
+                items = dict(
+                    zip(
+                        world.like(past.places[kept], rng).tolist(),
+                        past.stars[kept].tolist(),
+                        strict=True,
+                    )
+                )
+                states[key(number)] = b"".join(map(RATING.pack, items.keys(), items.values()))
+            self.client.mset(states)
+
+    def past(self, number: int) -> Past:
+        state: Any = self.client.getrange(key(number), -RECENT * RATING.size, -1)
+        # The latest counts where an item was rated twice.
+        rated: dict[int, int] = dict(RATING.iter_unpack(state))
+        return Past(
+            np.array(list(rated), dtype=np.int64),
+            np.array(list(rated.values()), dtype=np.int64),
+            self.abouts[number % len(self.abouts)],
+        )
+
+    def rate(self, number: int, item: int, stars: int) -> None:
+        self.client.append(key(number), RATING.pack(item, stars))
+
+
+def key(number: int) -> str:
+    return f"viewer:{number}"
+
+
+@contextmanager
+def server() -> Iterator[redis.Redis]:
+    """A redis-server of its own that keeps nothing, ended with the block."""
+    port = home.free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(debian.binary("redis-server")), "--port", str(port), "--save", ""]
+        command += ["--bind", home.LOOPBACK, "--dir", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            patient = Retry(ConstantBackoff(0.1), 100)
+            client = redis.Redis(host=home.LOOPBACK, port=port, retry=patient)
+            client.ping()
+            yield client
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def built(vectors: np.ndarray) -> Iterator[tuple[str, Index, float, list[int]]]:
+    """Each index's name, itself, its seconds to build, and how widely it may search.
+
+    Flat looks at every item. HNSW (Malkov and Yashunin 2020) walks a graph of neighbours; IVF-PQ
+    (Jégou, Douze and Schmid 2011) looks into the nearest of some lists, two dimensions in a byte.
+    """
+    items, width = vectors.shape
+    lists = 2 ** round(np.log2(2 * items**0.5))
+    hnsw = faiss.IndexHNSWFlat(width, 32, faiss.METRIC_INNER_PRODUCT)
+    hnsw.hnsw.efConstruction = 80
+    coarse = faiss.IndexFlatIP(width)
+    pq = faiss.IndexIVFPQ(coarse, width, lists, width // 2, 8, faiss.METRIC_INNER_PRODUCT)
+    for name, index, reach in (
+        ("flat", faiss.IndexFlatIP(width), [0]),
+        ("hnsw", hnsw, [128, 256, 512, 1024]),
+        ("ivf_pq", pq, [8, 32, 128]),
+    ):
+        faiss.omp_set_num_threads(2)
+        start = time.perf_counter()
+        if not index.is_trained:
+            index.train(vectors[: 50 * lists])
+        index.add(vectors)
+        seconds = time.perf_counter() - start
+        # A request is one search: threads would be taken from other requests.
+        faiss.omp_set_num_threads(1)
+        yield name, index, seconds, [each for each in reach if each <= lists or name != "ivf_pq"]
+
+
+def reach(index: Index, name: str, width: int) -> None:
+    """How many items HNSW keeps in view, or how many lists IVF looks into."""
+    if name == "hnsw":
+        index.hnsw.efSearch = width
+    elif name == "ivf_pq":
+        index.nprobe = width
+
+
+def searched(
+    index: Index, name: str, widths: list[int], queries: np.ndarray, exact: np.ndarray
+) -> list[dict[str, float]]:
+    """Recall at 100 and milliseconds of one search, for each width."""
+    found = []
+    for width in widths:
+        reach(index, name, width)
+        taken, hits = [], []
+        for query, wanted in zip(queries, exact, strict=True):
+            start = time.perf_counter()
+            _, places = index.search(query[None], CANDIDATES)
+            taken.append(time.perf_counter() - start)
+            hits.append(len(np.intersect1d(places[0], wanted)) / CANDIDATES)
+        found.append({"width": width, "recall": float(np.mean(hits)), **milliseconds(taken)})
+    return found
+
+
+def milliseconds(seconds: list[float]) -> dict[str, float]:
+    p50, p99 = (1000 * np.percentile(seconds, [50, 99])).tolist()
+    return {"p50_ms": p50, "p99_ms": p99}
+
+
+@dataclass
+class Requests:
+    """Each: read the state, tower, index, rank, re-rank, and note that the first was seen."""
+
+    viewers: Viewers
+    stages: Stages
+    catalogue: Catalogue
+    index: Index
+
+    def one(self, number: int) -> tuple[list[int], dict[str, float]]:
+        """Items suggested, and the seconds of each step."""
+        taken, moments = {}, [time.perf_counter()]
+
+        def done(step: str) -> None:
+            moments.append(time.perf_counter())
+            taken[step] = moments[-1] - moments[-2]
+
+        past = self.viewers.past(number)
+        done("read state")
+        taste = self.stages.taste(past, self.catalogue)
+        done("viewer tower")
+        similarity, places = self.index.search(taste[None], CANDIDATES + RECENT)
+        fresh = ~np.isin(places[0], past.places) & (places[0] >= 0)
+        candidates, similarity = (each[0][fresh][:CANDIDATES] for each in (places, similarity))
+        done("index")
+        scores = self.stages.ranked(past, self.catalogue, candidates, similarity)
+        done("rank")
+        vectors = self.catalogue.vectors[candidates]
+        chosen = candidates[reranked(scores, vectors, SUGGESTED, self.stages.relevance)].tolist()
+        done("re-rank")
+        self.viewers.rate(number, chosen[0], 5)
+        done("write state")
+        taken["whole request"] = moments[-1] - moments[0]
+        return chosen, taken
+
+
+def measured(
+    model: FilmRetrieval,
+    pasts: list[Past],
+    *,
+    items: int,
+    viewers: int,
+    requests: int,
+    seed: int = 27,
+    log: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """All figures; memory is that of this process and of the Redis beside it, MiB.
+
+    Raises:
+        ValueError: fewer items than films.
+    """
+    if items < FILMS:
+        raise ValueError(f"items must be at least {FILMS}, one a film; got {items}")
+    rng = np.random.default_rng(seed)
+    world = World.drawn(model.catalogue, items, rng)
+    told: dict[str, Any] = {"items": items, "viewers": viewers, "cpus": os.cpu_count()}
+    log(f"simulated: {items:,} items, {viewers:,} viewers; {os.cpu_count()} CPUs")
+    with server() as client:
+        state = Viewers(client, np.stack([past.about for past in pasts]))
+        start = time.perf_counter()
+        state.fill(pasts, world, viewers, rng)
+        told["state_s"] = time.perf_counter() - start
+        memory: Any = client.info("memory")
+        told["redis_mib"] = memory["used_memory"] / 2**20
+        log(f"state in Redis: {told['redis_mib']:,.0f} MiB, filled in {told['state_s']:.0f} s")
+        asking = rng.integers(viewers, size=requests)
+        queries = np.stack(
+            [model.stages.taste(state.past(int(each)), world.catalogue) for each in asking]
+        )
+        told["indexes"], serving = {}, None
+        for name, index, seconds, widths in built(world.catalogue.vectors):
+            if name == "flat":
+                exact = index.search(queries, CANDIDATES)[1]
+            points = searched(index, name, widths, queries, exact)
+            size = faiss.serialize_index(index).nbytes / 2**20
+            told["indexes"][name] = {"build_s": seconds, "mib": size, "searches": points}
+            for each in points:
+                log(
+                    f"{name:7} {each['width']:5} recall@100 {each['recall']:.3f}"
+                    f"  p50 {each['p50_ms']:.2f} ms  p99 {each['p99_ms']:.2f} ms"
+                    f"  built in {seconds:.1f} s, {size:,.0f} MiB"
+                )
+            if name == "hnsw":
+                enough = [each for each in points if each["recall"] >= RECALL] or points[-1:]
+                reach(index, name, int(enough[0]["width"]))
+                told["served_width"], serving = enough[0]["width"], index
+        steps = [
+            Requests(state, model.stages, world.catalogue, serving).one(int(each))[1]
+            for each in asking
+        ]
+    told["request_ms"] = {}
+    for step in steps[0]:
+        taken = milliseconds([each[step] for each in steps])
+        told["request_ms"][step] = {"p50": taken["p50_ms"], "p99": taken["p99_ms"]}
+        log(f"{step:14} p50 {taken['p50_ms']:.2f} ms  p99 {taken['p99_ms']:.2f} ms")
+    told["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log(f"peak memory of this process {told['peak_mib']:,.0f} MiB")
+    return told
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    asked.add_argument("--items", type=int, default=1_000_000)
+    asked.add_argument("--viewers", type=int, default=1_000_000)
+    asked.add_argument("--requests", type=int, default=1_000)
+    asked.add_argument("--save", type=Path, help="write the figures as JSON")
+    given = asked.parse_args()
+    work = Workspace.of(find("film_retrieval"))
+    model = FilmRetrieval()
+    model.load(work.weights)
+    pasts = [Past.of(each) for each in split(work, "train").records if each.history]
+    told = measured(model, pasts, items=given.items, viewers=given.viewers, requests=given.requests)
+    if given.save:
+        write_json(given.save, told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Two towers that give viewers and films a direction each, and the ranker of what they retrieve.
+
+Films' directions come from their number and their content; in training the number is left out by
+chance (Volkovs, Yu and Poutanen, DropoutNet, 2017), so content alone must do for a new film.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slipway.deep import Plan, deterministic, train
+
+from .model import LIKED, Catalogue
+
+# Both are by chance left out of a training viewer, so that the tower knows of cold ones.
+NO_HISTORY, NO_PROFILE = 0.1, 0.1
+# A viewer stands in a batch with so many liked films.
+TARGETS = 4
+FEATURES = 10
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Stars (viewers, films), 0 where unrated, and who the viewers are (viewers, 29)."""
+
+    stars: np.ndarray
+    about: np.ndarray
+
+    def at(self, rows: np.ndarray) -> "Rated":
+        return Rated(self.stars[rows], self.about[rows])
+
+    def without(self, films: np.ndarray) -> "Rated":
+        """As if nobody had rated these films, given as a mask (films,)."""
+        return Rated(np.where(films, 0, self.stars), self.about)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one candidate does. `negatives`: `batch`, `mixed` or `all`, see `softmax`."""
+
+    negatives: str = "mixed"
+    logq: bool = True
+    number: bool = True
+    content: bool = True
+    dropout: float = 0.2
+    """How often a film's number is left out in training."""
+    width: int = 32
+    temperature: float = 0.15
+
+
+class FilmTower(nn.Module):
+    """Content (n, 26) to directions (n, width), of films without a number as they stand."""
+
+    def __init__(self, films: int, features: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.numbers = nn.Embedding(films, recipe.width)
+        nn.init.normal_(self.numbers.weight, 0, 0.1)
+        self.content = nn.Sequential(
+            nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, recipe.width)
+        )
+
+    def forward(self, content: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(self.content(content), dim=1)
+
+    def numbered(self, content: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Directions of all films, the number counting where `known` (films,) is 1."""
+        found = torch.zeros(1)
+        if self.recipe.number:
+            found = found + self.numbers.weight * known[:, None]
+        if self.recipe.content:
+            found = found + self.content(content)
+        return functional.normalize(found, dim=1)
+
+
+class ViewerTower(nn.Module):
+    """Mean directions of liked and disliked films (n, 2 width) and who (n, 30) to directions."""
+
+    def __init__(self, about: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, width)
+        self.layers = nn.Sequential(
+            nn.Linear(2 * width + about, 128), nn.ReLU(), nn.Linear(128, width)
+        )
+
+    def forward(self, pooled: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
+        found = self.linear(pooled) + self.layers(torch.cat([pooled, about], dim=1))
+        return functional.normalize(found, dim=1)
+
+
+class Towers(nn.Module):
+    def __init__(self, content: np.ndarray, about: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.described = torch.from_numpy(content)
+        self.films = FilmTower(len(content), content.shape[1], recipe)
+        self.viewers = ViewerTower(about + 1, recipe.width)
+
+    def tastes(self, stars: torch.Tensor, about: torch.Tensor, films: torch.Tensor) -> torch.Tensor:
+        """Directions of viewers by their stars (n, films): `viewer_features`, differentiable."""
+        liked, rated = (stars >= LIKED).float(), (stars > 0).float()
+        pooled = [
+            each @ films / each.sum(dim=1, keepdim=True).clamp(min=1)
+            for each in (liked, rated - liked)
+        ]
+        count = torch.log1p(rated.sum(dim=1, keepdim=True)) / 5
+        found: torch.Tensor = self.viewers(
+            torch.cat(pooled, dim=1), torch.cat([about, count], dim=1)
+        )
+        return found
+
+
+def learnt(rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: int) -> Towers:
+    """From all that the viewers liked, a random part of the rest being the history each time."""
+    deterministic(seed)
+    towers = Towers(content, rated.about.shape[1], recipe)
+    rated = rated.at(np.flatnonzero((rated.stars >= LIKED).any(axis=1)))
+    stars, about = torch.from_numpy(rated.stars), torch.from_numpy(rated.about)
+    liked = (stars >= LIKED).float()
+    # How often a film is drawn as a target: what the correction divides by.
+    shares = (liked / liked.sum(dim=1, keepdim=True)).mean(dim=0)
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        targets = torch.multinomial(liked[rows], TARGETS, replacement=True)
+        kept = torch.rand(len(rows), stars.shape[1]) < torch.rand(len(rows), 1)
+        kept &= (torch.rand(len(rows), 1) >= NO_HISTORY) & ~chosen(targets, stars.shape[1])
+        told = about[rows] * (torch.rand(len(rows), 1) >= NO_PROFILE)
+        films = towers.films.numbered(
+            towers.described, (torch.rand(stars.shape[1]) >= recipe.dropout).float()
+        )
+        tastes = towers.tastes(stars[rows] * kept, told, films)
+        return softmax(tastes, films, targets, liked[rows] > 0, shares, recipe)
+
+    train(towers, len(stars), loss, plan, seed=seed)
+    return towers
+
+
+def chosen(places: torch.Tensor, films: int) -> torch.Tensor:
+    """A mask (n, films) of places (n, some)."""
+    return torch.zeros(len(places), films, dtype=torch.bool).scatter_(1, places, True)
+
+
+def softmax(
+    tastes: torch.Tensor,
+    films: torch.Tensor,
+    targets: torch.Tensor,
+    liked: torch.Tensor,
+    shares: torch.Tensor,
+    recipe: Recipe,
+) -> torch.Tensor:
+    """Each target (viewers, 4) against films that its viewer did not like; the mean loss.
+
+    Against `all` films; or those that are targets in this `batch`, which are popular ones, so that
+    the log of how often a film is drawn is subtracted (Yi et al. 2019); or those and as many drawn
+    evenly (`mixed`, Yang et al. 2020), for else films that few like are never told apart.
+    """
+    if recipe.negatives == "all":
+        drawn, often = torch.arange(len(films)), torch.ones(len(films))
+    else:
+        drawn, often = targets.reshape(-1), shares
+    if recipe.negatives == "mixed":
+        drawn = torch.cat([drawn, torch.randint(len(films), (len(drawn),))])
+        often = (shares + 1 / len(films)) / 2
+    correction = often.log() if recipe.logq else torch.zeros(len(films))
+    scores = tastes @ films.T / recipe.temperature - correction
+    wanted = scores.gather(1, targets)
+    others = scores[:, drawn].masked_fill(liked[:, drawn], -torch.inf)
+    against = torch.logsumexp(others, dim=1, keepdim=True)
+    return (torch.logaddexp(wanted, against) - wanted).mean()
+
+
+def catalogue(towers: Towers, rated: Rated, hidden: np.ndarray | None = None) -> Catalogue:
+    """All films as these ratings show them; those nobody rated, or `hidden`, by content alone."""
+    if hidden is not None:
+        rated = rated.without(hidden)
+    counts = (rated.stars > 0).sum(axis=0).astype(np.float32)
+    known = (counts > 0).astype(np.float32)
+    towers.eval()
+    with torch.inference_mode():
+        vectors = towers.films.numbered(towers.described, torch.from_numpy(known)).numpy()
+    surplus = (rated.stars - 3.5 * (rated.stars > 0)).sum(axis=0) / (counts + 5)
+    described = towers.described.numpy()
+    return Catalogue(vectors, described, np.log1p(counts), surplus.astype(np.float32), known)
+
+
+class Ranker(nn.Module):
+    """A score (n, 1) of what `ranking_features` (n, 10) tell."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(FEATURES, 1)
+        self.layers = nn.Sequential(
+            nn.Linear(FEATURES, max(hidden, 1)),
+            nn.ReLU(),
+            nn.Linear(max(hidden, 1), 1, bias=False),
+        )
+        self.hidden = hidden
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.linear(features)
+        return found + self.layers(features) if self.hidden else found
+
+
+def ranker(features: np.ndarray, liked: np.ndarray, hidden: int, plan: Plan, seed: int) -> Ranker:
+    """From lists (lists, candidates, 10) and which were liked (lists, candidates).
+
+    The loss is that of the softmax over the list (Cao et al., ListNet, 2007); `hidden` 0 is linear.
+    """
+    deterministic(seed)
+    module = Ranker(hidden)
+    useful = liked.any(axis=1)
+    lists, wanted = torch.from_numpy(features[useful]), torch.from_numpy(liked[useful]).float()
+    wanted = wanted / wanted.sum(dim=1, keepdim=True)
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        scores = module(lists[rows]).squeeze(2)
+        return -(wanted[rows] * scores.log_softmax(dim=1)).sum(dim=1).mean()
+
+    train(module, len(lists), loss, plan, seed=seed)
+    return module

@@ -1,0 +1,248 @@
+"""Film retrieval: nothing of the future is sent, each stage by hand, a catalogue far larger."""
+
+import subprocess
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from pipelines.ml.film_retrieval import data, scale, towers, train
+from pipelines.ml.film_retrieval.model import (
+    FILMS,
+    FilmRetrieval,
+    NewFilm,
+    Past,
+    Rating,
+    Suggestions,
+    Viewer,
+    content,
+    nearest,
+    reranked,
+)
+from slipway.datasets import Dataset, fetch
+from slipway.training import Examples
+
+SHARE = 0.2
+Splits = dict[str, list[tuple[Viewer, data.Truth]]]
+
+
+@pytest.fixture(scope="module")
+def movielens() -> Dataset:
+    return fetch("movielens_100k")
+
+
+@pytest.fixture(scope="module")
+def splits(movielens: Dataset) -> Splits:
+    return {name: list(rows) for name, rows in data.splits(movielens, test_share=SHARE).items()}
+
+
+@pytest.fixture(scope="module")
+def model(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> FilmRetrieval:
+    """Learnt hastily from 120 viewers."""
+    weights = tmp_path_factory.mktemp("film_retrieval")
+    kept = splits["train"][:120]
+    train.fit(
+        train=Examples([viewer for viewer, _ in kept], [truth for _, truth in kept]),
+        weights=weights,
+        seed=1,
+        validation_share=0.25,
+        folds=2,
+        towers={"epochs": 3, "learning_rate": 0.01, "batch": 64},
+        ranking={"epochs": 3, "learning_rate": 0.01, "batch": 32},
+        hidden_units=8,
+        hidden_films=0.1,
+        relevances=[0.8],
+    )
+    made = FilmRetrieval()
+    made.load(weights)
+    return made
+
+
+def ask(model: FilmRetrieval, **fields: object) -> Suggestions:
+    return model.predict([Viewer.model_validate(fields)])[0]
+
+
+def test_nothing_of_the_future_is_sent_or_learnt_from(movielens: Dataset, splits: Splits) -> None:
+    """Of each viewer all asked comes after all sent, and the test's after all that trains."""
+    frame = data.ratings_of(movielens)
+    moment = frame["time"].iloc[int(len(frame) * (1 - SHARE))]
+    histories = {
+        frozenset(own["film"]): dict(zip(own["film"], own["time"], strict=True))
+        for _, own in frame.groupby("viewer")
+    }
+    cold = 0
+    for viewer, truth in splits["test"]:
+        sent = {each.film for each in viewer.history}
+        own = histories[frozenset([*sent, *truth["films"]])]
+        times = [own[film] for film in truth["films"]]
+        assert min(times) >= moment
+        assert max((own[film] for film in sent), default=0) < min(times)
+        assert truth["cold"] == (not sent)
+        cold += truth["cold"]
+    assert cold > 100
+    early = {frozenset(own["film"]) for _, own in frame[frame["time"] < moment].groupby("viewer")}
+    learnt = {
+        frozenset([*(each.film for each in viewer.history), *truth["films"]])
+        for viewer, truth in splits["train"]
+    }
+    assert learnt == early
+
+
+def test_the_correction_gives_the_loss_over_all_films() -> None:
+    """Of draws by popularity alone; without it popular films are pushed away for being popular."""
+    torch.manual_seed(0)
+    tastes, films = torch.randn(1, 4), torch.randn(6, 4)
+    shares = torch.tensor([0.5, 0.2, 0.1, 0.1, 0.05, 0.05])
+    targets = torch.multinomial(shares.expand(1, -1), 40_000, replacement=True)
+    liked = torch.zeros(1, 6, dtype=torch.bool)
+    wanted = float(-(tastes @ films.T).log_softmax(dim=1)[0, targets[0]].mean())
+    draws, often = np.log(40_000), float(shares.log()[targets[0]].mean())
+    given = (tastes, films, targets, liked, shares)
+    corrected = towers.softmax(*given, towers.Recipe("batch", temperature=1.0))
+    assert float(corrected) - draws - often == pytest.approx(wanted, abs=0.02)
+    plain = towers.softmax(*given, towers.Recipe("batch", logq=False, temperature=1.0))
+    assert abs(float(plain) - draws - wanted) > 0.2
+
+
+def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
+    """The number of a film that nobody rated changes nothing of its direction."""
+    halves = train.Halves.of(Examples(*map(list, zip(*splits["train"][:80], strict=True))))
+    hidden = np.zeros(FILMS, dtype=bool)
+    hidden[:200] = True
+    described = content(
+        [each["genres"] for each in train.described()],
+        [each["year"] for each in train.described()],
+    )
+    made = towers.Towers(described, halves.about.shape[1], towers.Recipe())
+    before = towers.catalogue(made, halves.rated, hidden)
+    with torch.no_grad():
+        made.films.numbers.weight.add_(1.0)
+    after = towers.catalogue(made, halves.rated, hidden)
+    assert (before.vectors[hidden] == after.vectors[hidden]).all()
+    assert not before.known[hidden].any()
+    assert not before.popularity[hidden].any()
+    known = before.known > 0
+    assert known.sum() > 500
+    assert (before.vectors[known] != after.vectors[known]).any(axis=1).all()
+
+
+def test_search_finds_the_nearest_and_leaves_out_what_was_seen() -> None:
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)
+    taste = np.array([1, 0], dtype=np.float32)
+    assert nearest(taste, vectors, np.array([], dtype=int), 3).tolist() == [0, 1, 2]
+    assert nearest(taste, vectors, np.array([0]), 9).tolist() == [1, 2, 3]
+
+
+def test_re_ranking_passes_over_a_twin() -> None:
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    scores = np.array([3.0, 2.9, 2.0])
+    assert reranked(scores, vectors, 3, 1.0).tolist() == [0, 1, 2]
+    assert reranked(scores, vectors, 2, 0.5).tolist() == [0, 2]
+    assert reranked(scores[:1], vectors[:1], 5, 0.5).tolist() == [0]
+
+
+def test_figures_by_hand() -> None:
+    liked = np.zeros((1, FILMS), dtype=bool)
+    liked[0, [3, 5]] = True
+    told = train.figures([np.array([5, 1, 2])], liked)
+    assert told["recall_at_100"] == pytest.approx(0.5)
+    assert told["precision_at_10"] == pytest.approx(0.1)
+    assert told["ndcg_at_10"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
+
+
+def test_a_new_film_is_suggested_by_its_content(model: FilmRetrieval) -> None:
+    """Fifty that are like what the viewer likes by content: some are retrieved, and named so."""
+    new = [NewFilm(title=f"new {n}", year=1998, genres=["Sci-Fi"]) for n in range(50)]
+    told = ask(model, history=[{"film": 50, "stars": 5}], new_films=new, count=50, retrieved=100)
+    assert {each.source for each in told.suggested} <= {"taste", "content"}
+    assert all((each.film is None) == (each.source == "content") for each in told.suggested)
+    places = [each.retrieved_at for each in told.suggested]
+    assert len(set(places)) == 50
+    assert len(told.retrieved) == 100
+    catalogue = model.catalogue + model.stages.described(content([["Sci-Fi"]], [1998]))
+    assert len(catalogue) == FILMS + 1
+    assert catalogue.known[-1] == 0
+    assert np.linalg.norm(catalogue.vectors[-1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_was_rated_is_not_suggested_and_taste_tells(model: FilmRetrieval) -> None:
+    profile = ask(model, age=30, gender="F", count=10)
+    assert {each.source for each in profile.suggested} == {"profile"}
+    first = profile.suggested[0].film
+    again = ask(model, age=30, gender="F", history=[{"film": first, "stars": 5}], retrieved=100)
+    assert first not in {each.film for each in again.suggested}
+    assert first not in again.retrieved
+    assert again.history_used == 1
+
+
+def test_a_film_is_rated_once() -> None:
+    with pytest.raises(ValidationError, match="7 is rated twice"):
+        Viewer(history=[Rating(film=7, stars=3)] * 2)
+
+
+def test_a_genre_that_is_none_is_named() -> None:
+    with pytest.raises(ValidationError, match="no genre 'Space'; known: Action"):
+        NewFilm(title="x", genres=["Space"])
+
+
+@pytest.fixture(scope="module")
+def pasts(splits: Splits) -> list[Past]:
+    return [Past.of(viewer) for viewer, _ in splits["train"][:50] if viewer.history]
+
+
+def test_a_simulated_million_in_small(model: FilmRetrieval, pasts: list[Past]) -> None:
+    lines: list[str] = []
+    told = scale.measured(model, pasts, items=3_000, viewers=200, requests=20, log=lines.append)
+    assert told["indexes"]["flat"]["searches"][0]["recall"] == 1
+    assert told["indexes"]["hnsw"]["searches"][-1]["recall"] > 0.95
+    assert told["indexes"]["ivf_pq"]["mib"] < told["indexes"]["flat"]["mib"]
+    steps = set(told["request_ms"])
+    assert {"read state", "viewer tower", "index", "rank", "re-rank", "write state"} < steps
+    assert any("recall@100" in line for line in lines)
+
+
+def test_the_next_request_knows_what_the_last_one_showed(
+    model: FilmRetrieval, pasts: list[Past]
+) -> None:
+    rng = np.random.default_rng(0)
+    world = scale.World.drawn(model.catalogue, 3_000, rng)
+    (_, flat, _, _), *_ = scale.built(world.catalogue.vectors)
+    with scale.server() as client:
+        viewers = scale.Viewers(client, np.stack([past.about for past in pasts]))
+        viewers.fill(pasts, world, 60, rng)
+        before = viewers.past(7)
+        requests = scale.Requests(viewers, model.stages, world.catalogue, flat)
+        shown, taken = requests.one(7)
+        after = viewers.past(7)
+        assert shown[0] in after.places
+        assert len(after.places) == min(len(before.places) + 1, scale.RECENT)
+        assert not set(shown) & set(before.places.tolist())
+        assert shown[0] not in requests.one(7)[0]
+        assert taken["whole request"] == pytest.approx(
+            sum(taken.values()) - taken["whole request"], abs=1e-6
+        )
+
+
+def test_simulated_items_lie_as_the_films_do(model: FilmRetrieval) -> None:
+    world = scale.World.drawn(model.catalogue, 5_000, np.random.default_rng(0))
+    lengths = np.linalg.norm(world.catalogue.vectors, axis=1)
+    assert lengths == pytest.approx(np.ones(5_000), abs=1e-4)
+    films = np.arange(FILMS)
+    drawn = world.like(films, np.random.default_rng(1))
+    assert (world.catalogue.popularity[drawn] == model.catalogue.popularity).all()
+    with pytest.raises(ValueError, match=f"at least {FILMS}"):
+        scale.measured(model, [], items=10, viewers=1, requests=1)
+
+
+def test_no_server_is_left_behind() -> None:
+    with scale.server() as client:
+        told: Any = client.info("server")
+        number = told["process_id"]
+    assert subprocess.run(["kill", "-0", str(number)], capture_output=True).returncode != 0
+
+
+def test_the_served_files_hold_no_viewer(model: FilmRetrieval) -> None:
+    shapes = [np.shape(each) for each in vars(model.catalogue).values()]
+    assert all(shape[0] == FILMS for shape in shapes)
