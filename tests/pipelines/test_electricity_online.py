@@ -5,18 +5,29 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from river.drift import ADWIN
 
 from pipelines.ml.electricity_online import data, train
-from pipelines.ml.electricity_online.learner import Learner, follow, named
+from pipelines.ml.electricity_online.follow import follow
+from pipelines.ml.electricity_online.learner import Learner, named
 from pipelines.ml.electricity_online.model import DAY, Market, features
+from pipelines.ml.electricity_online.source import EventFile
+from pipelines.ml.electricity_online.topic import Topic
 from slipway.datasets import fetch
 from tests.conftest import ROOT
+from tests.services.tansu import Broker
+from tests.services.zoo import until
+
+PRICES = "prices"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +46,10 @@ def events(rows: list[tuple[Market, bool]], tmp_path_factory: pytest.TempPathFac
     lines = [json.dumps({"market": each.model_dump(), "up": up}) + "\n" for each, up in rows]
     file.write_text("".join(lines * 3))
     return file
+
+
+def lines(events: Path) -> list[bytes]:
+    return events.read_bytes().splitlines(keepends=True)
 
 
 def test_a_record_knows_nothing_of_the_half_hour_it_is_asked_about(table: pd.DataFrame) -> None:
@@ -112,14 +127,14 @@ def test_the_scale_folded_in_answers_the_same(rows: list[tuple[Market, bool]]) -
     assert told == pytest.approx(wanted, abs=1e-9)
 
 
-def killed_again_and_again(events: Path, state: Path) -> int:
+def killed_again_and_again(state: Path, *where: str) -> int:
     """Runs a learner until it comes to the end; how often it was killed in the middle."""
-    command = [sys.executable, "-m", "pipelines.ml.electricity_online.learner", events, state]
+    command = [sys.executable, "-m", "pipelines.ml.electricity_online.follow"]
     deaths = 0
     while True:
         before = state.read_bytes() if state.exists() else b""
-        process = subprocess.Popen([str(word) for word in command], cwd=ROOT)
-        if deaths == 3:
+        process = subprocess.Popen([*command, "--state", str(state), *where], cwd=ROOT)
+        if deaths == 2:
             assert process.wait(60) == 0
             return deaths
         while process.poll() is None and (not state.exists() or state.read_bytes() == before):
@@ -127,40 +142,158 @@ def killed_again_and_again(events: Path, state: Path) -> int:
         # Some events after the state was replaced, so that what it learnt since is lost with it.
         time.sleep(0.003 * (deaths + 1))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert json.loads(state.read_text())["place"] < events.stat().st_size
+        assert process.wait() == -signal.SIGKILL, "it came to the end before it was killed"
         deaths += 1
 
 
 def test_killed_in_the_middle_it_learns_every_event_once(events: Path, tmp_path: Path) -> None:
-    whole = follow(events, tmp_path / "whole.json", rate=0.01, every=50)
-    assert killed_again_and_again(events, tmp_path / "killed.json") == 3
-    assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
-    assert whole.state()["learnt"] == len(events.read_text().splitlines())
+    whole, source = tmp_path / "whole.json", EventFile(events)
+    assert follow(source, whole, rate=0.01).learner.state()["learnt"] == len(lines(events))
+    assert killed_again_and_again(tmp_path / "killed.json", "--file", str(events)) == 2
+    assert (tmp_path / "killed.json").read_bytes() == whole.read_bytes()
     # With nothing new nothing is learnt.
-    follow(events, tmp_path / "whole.json", rate=0.01, every=50)
-    assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    follow(source, whole, rate=0.01)
+    assert (tmp_path / "killed.json").read_bytes() == whole.read_bytes()
 
 
 def test_a_line_without_its_end_waits_for_it(events: Path, tmp_path: Path) -> None:
-    lines = events.read_text().splitlines(keepends=True)[:3]
+    text = b"".join(lines(events)[:3])
     file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
-    file.write_text("".join(lines)[:-7])
-    assert follow(file, state, rate=0.01, every=1).state()["learnt"] == 2
-    file.write_text("".join(lines))
-    assert follow(file, state, rate=0.01, every=1).state()["learnt"] == 3
+    file.write_bytes(text[:-7])
+    assert follow(EventFile(file), state, rate=0.01).learner.state()["learnt"] == 2
+    file.write_bytes(text)
+    assert follow(EventFile(file), state, rate=0.01).learner.state()["learnt"] == 3
 
 
-@pytest.mark.parametrize(
-    "line", ["{", "[]", '{"market": {}, "up": true}', '{"up": true}', "not json"]
-)
-def test_what_is_no_event_is_refused_by_its_place(line: str, events: Path, tmp_path: Path) -> None:
-    good = events.read_text().splitlines(keepends=True)[0]
+DAMAGED = (b"{", b"[]", b'{"market": {}, "up": true}', b'{"up": true}', b"\xff", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=lambda text: repr(text[:9]))
+def test_what_is_no_event_is_passed_over_counted_and_named(
+    text: bytes, events: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = lines(events)[:2]
     file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
-    file.write_text(good + line + "\n")
-    with pytest.raises(ValueError, match=f"byte {len(good)}: no labelled event"):
-        follow(file, state, rate=0.01, every=100)
-    assert json.loads(state.read_text())["place"] == len(good)
+    file.write_bytes(good[0] + text + b"\n" + good[1])
+    found = follow(EventFile(file), state, rate=0.01)
+    assert f"{file}, byte {len(good[0])}: no labelled event" in caplog.text
+    assert (found.damaged, found.learner.state()["learnt"]) == (1, 2)
+    assert json.loads(state.read_text())["damaged"] == 1
+
+
+def test_a_state_is_of_one_source(events: Path, tmp_path: Path) -> None:
+    file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
+    file.write_bytes(b"".join(lines(events)[:3]))
+    follow(EventFile(file), state, rate=0.01)
+    with pytest.raises(ValueError, match=f"state.json is of {file}, not of {events}"):
+        follow(EventFile(events), state, rate=0.01)
+    file.write_bytes(lines(events)[0])
+    with pytest.raises(ValueError, match="events.jsonl ends before byte"):
+        follow(EventFile(file), state, rate=0.01)
+    state.write_text("{}")
+    with pytest.raises(ValueError, match="state.json holds no state of a learner"):
+        follow(EventFile(file), state, rate=0.01)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    found = Broker(tmp_path)
+    yield found
+    found.kill()
+
+
+def sent(address: str, messages: list[bytes]) -> None:
+    """To the one partition of the topic `prices`, which is made."""
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(PRICES, 1, 1)])[PRICES].result(10)
+    producer = Producer({"bootstrap.servers": address, "enable.metrics.push": False})
+    for each in messages:
+        producer.produce(PRICES, each, partition=0)
+    assert producer.flush(30) == 0
+
+
+def test_from_a_topic_it_learns_what_it_learns_from_a_file(
+    events: Path, broker: Broker, tmp_path: Path
+) -> None:
+    """Killed twice in the middle, to the last byte."""
+    whole, killed = tmp_path / "whole.json", tmp_path / "killed.json"
+    with broker.running():
+        sent(broker.address, lines(events))
+        follow(Topic(broker.address, PRICES), whole, rate=0.01)
+        where = ("--topic", PRICES, "--brokers", broker.address)
+        assert killed_again_and_again(killed, *where) == 2
+    assert killed.read_bytes() == whole.read_bytes()
+    of_file = follow(EventFile(events), tmp_path / "file.json", rate=0.01)
+    told = json.loads(whole.read_text())
+    assert json.dumps(told["learner"]) == json.dumps(of_file.learner.state())
+    assert (told["place"], told["damaged"], told["missed"]) == (len(lines(events)), 0, 0)
+
+
+def test_a_damaged_message_does_not_stop_the_stream(
+    events: Path, broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = lines(events)[:2]
+    with broker.running():
+        sent(broker.address, [good[0], *DAMAGED, good[1]])
+        found = follow(Topic(broker.address, PRICES), tmp_path / "state.json", rate=0.01)
+    assert (found.damaged, found.learner.state()["learnt"]) == (len(DAMAGED), 2)
+    for offset in range(1, len(DAMAGED) + 1):
+        assert f"topic {PRICES}, partition 0, offset {offset}: no labelled event" in caplog.text
+
+
+def test_a_broker_that_is_away_is_waited_for(events: Path, broker: Broker, tmp_path: Path) -> None:
+    """And who stays learns what comes after the end, without being started again."""
+    state, log = tmp_path / "state.json", tmp_path / "log"
+    where = ("--topic", PRICES, "--brokers", broker.address, "--stay")
+    command = [sys.executable, "-m", "pipelines.ml.electricity_online.follow", *where]
+    with log.open("w") as out:
+        process = subprocess.Popen([*command, "--state", str(state)], cwd=ROOT, stderr=out)
+    try:
+        until(lambda: f"{broker.address} is waited for" in log.read_text())
+        assert not state.exists()
+        with broker.running():
+            sent(broker.address, lines(events)[:70])
+            until(lambda: state.exists() and json.loads(state.read_text())["place"] == 70)
+            producer = Producer({"bootstrap.servers": broker.address})
+            producer.produce(PRICES, lines(events)[70], partition=0)
+            producer.flush(30)
+            until(lambda: json.loads(state.read_text())["place"] == 71)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_messages_deleted_before_they_are_read_are_told_of(
+    events: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """librdkafka's own broker for tests keeps the last 5 MB of a partition."""
+    producer = Producer({"test.mock.num.brokers": 1, "log_level": 2})
+    (one,) = producer.list_topics(timeout=10).brokers.values()
+    padded = [each + b" " * 200_000 for each in lines(events)[:100]]
+
+    def send(messages: list[bytes]) -> None:
+        for each in messages:
+            producer.produce(PRICES, each, partition=0)
+            # One by one: what it deletes is whole batches.
+            assert producer.flush(30) == 0
+
+    send(padded[:10])
+    state, topic = tmp_path / "state.json", Topic(f"{one.host}:{one.port}", PRICES)
+    assert follow(topic, state, rate=0.01).place == 10
+    send(padded[10:])
+    found = follow(topic, state, rate=0.01)
+    learnt = found.learner.state()["learnt"]
+    assert found.place == 100
+    assert 10 < learnt < 50
+    assert found.missed == 100 - learnt
+    deleted = f"offset 10 to {10 + found.missed - 1}: deleted before they were read"
+    assert deleted in caplog.text
+    assert json.loads(state.read_text())["missed"] == found.missed
+    # A topic that ends before the place is another one of that name.
+    state.write_text(state.read_text().replace('"place": 100', '"place": 1000'))
+    with pytest.raises(ValueError, match="ends at offset 100, before 1000"):
+        follow(topic, state, rate=0.01)
 
 
 def test_drifts_are_where_they_are_planted() -> None:

@@ -1,13 +1,5 @@
-"""The online learner: what it is, its state as plain numbers, and following a file of events.
+"""The online learner: what it is, and its state as plain numbers."""
 
-State and place in the stream lie in one file that is replaced whole. So whatever dies between two
-replacements is learnt again from the older state, as if it had not been learnt: no event counts
-twice, and none is lost.
-"""
-
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +8,7 @@ from river.optim import SGD
 from river.preprocessing import StandardScaler
 from river.utils import VectorDict
 
-from slipway.files import replace_text
-
-from .model import NUMBERS, Market, features
+from .model import NUMBERS
 
 
 class Learner:
@@ -76,43 +66,3 @@ class Learner:
 def named(numbers: np.ndarray) -> list[dict[str, float]]:
     """As River takes its inputs: a dictionary a row, of numbers (rows, 20)."""
     return [dict(zip(NUMBERS, row, strict=True)) for row in numbers.astype(np.float64).tolist()]
-
-
-def follow(events: Path, state: Path, *, rate: float, every: int) -> Learner:
-    """Learn what was added to `events`: a line each, {"market": {...}, "up": true}.
-
-    A last line without its end is left for the next time. `state` is replaced after `every` events.
-
-    Raises:
-        ValueError: a line is no such event; the message tells its place. What came before is kept.
-    """
-    known = json.loads(state.read_text()) if state.exists() else None
-    learner = Learner.of(known["learner"]) if known else Learner(rate)
-    place = known["place"] if known else 0
-
-    def save() -> None:
-        replace_text(state, json.dumps({"place": place, "learner": learner.state()}))
-
-    with events.open("rb") as stream:
-        stream.seek(place)
-        for number, line in enumerate(stream, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                event = json.loads(line)
-                market, up = Market.model_validate(event["market"]), event["up"]
-                if not isinstance(up, bool):
-                    raise ValueError(f"up must be true or false, got {up!r}")
-            except (KeyError, TypeError, ValueError) as error:
-                save()
-                raise ValueError(f"{events}, byte {place}: no labelled event: {error}") from error
-            learner.learn_one(named(features([market])["numbers"])[0], up)
-            place += len(line)
-            if number % every == 0:
-                save()
-    save()
-    return learner
-
-
-if __name__ == "__main__":
-    follow(Path(sys.argv[1]), Path(sys.argv[2]), rate=0.01, every=50)
