@@ -62,9 +62,9 @@ class Chain:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> "Chain":
-        about = frame.drop_duplicates("Store").set_index("Store").sort_index()
+        about = frame.drop_duplicates("Store").sort_values("Store")
         day = (frame["Date"] - pd.Timestamp(FIRST)).dt.days.to_numpy()
-        at = about.index.get_indexer(frame["Store"]), day
+        at = np.searchsorted(about["Store"], frame["Store"]), day
 
         def laid_out(column: str) -> np.ndarray:
             found = np.zeros((len(about), day.max() + 1), dtype=frame[column].to_numpy().dtype)
@@ -76,7 +76,7 @@ class Chain:
 
     def plans(self, origins: list[int]) -> Iterator[tuple[Plan, list[int]]]:
         """Store by store, from `origins` at which enough was sold and something is planned."""
-        for row, (store, about) in enumerate(self.about.iterrows()):
+        for row, (_, about) in enumerate(self.about.iterrows()):
             for origin in origins:
                 past, ahead = slice(origin - BACK, origin), slice(origin, origin + AHEAD)
                 known, sold = self.sales[row, past], self.sales[row, ahead]
@@ -85,7 +85,7 @@ class Chain:
                 first = FIRST + timedelta(days=origin)
                 yield (
                     Plan(
-                        store=store,
+                        store=int(about["Store"]),
                         kind=about["StoreType"],
                         assortment=about["Assortment"],
                         **competitor(about, first),

@@ -46,6 +46,7 @@ from .model import (
 
 NEWEST = 15  # of ONNX's operator sets that the boosters' converters know
 MISSED = 0.1  # on either side of an interval
+WEEKDAY = NUMBERS.index("weekday")
 PLANNED = [NUMBERS.index(each) for each in ("promo", "school_holiday")]
 
 
@@ -73,11 +74,11 @@ class Days:
 
     @property
     def date(self) -> np.ndarray:
-        return self.origin + self.numbers[:, 0].astype(int)
+        return np.asarray(self.origin + self.numbers[:, 0].astype(int))
 
     @property
     def week(self) -> np.ndarray:
-        return self.numbers[:, 0].astype(int) // 7
+        return np.asarray(self.numbers[:, 0].astype(int) // 7)
 
     @property
     def above_level(self) -> np.ndarray:
@@ -101,7 +102,7 @@ def calendar(first: int, last: int) -> pd.DataFrame:
     """Prophet's regressors but for the plan (Taylor and Letham 2018): a trend that bends twice a
     year in all but the last fifth, Fourier terms of the year and weekdays."""
     days = pd.date_range(date.fromordinal(first), date.fromordinal(last), name="day")
-    told = DeterministicProcess(
+    told: pd.DataFrame = DeterministicProcess(
         days, constant=False, order=1, additional_terms=[CalendarFourier("YE", 5)]
     ).in_sample()
     told["trend"] /= 365.25
@@ -109,6 +110,13 @@ def calendar(first: int, last: int) -> pd.DataFrame:
         told[f"bend_{bend}"] = np.maximum(told["trend"] - bend, 0)
     weekdays = pd.get_dummies(days.dayofweek, prefix="weekday", dtype=float)
     return told.join(weekdays.set_index(days))
+
+
+def by_store(days: Days) -> dict[int, np.ndarray]:
+    """Each store's rows."""
+    order = np.argsort(days.store, kind="stable")
+    stores, starts = np.unique(days.store[order], return_index=True)
+    return dict(zip(stores.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def prophet_style(learn: Days, asked: Days, *, penalty: float = 1.0) -> np.ndarray:
@@ -119,39 +127,38 @@ def prophet_style(learn: Days, asked: Days, *, penalty: float = 1.0) -> np.ndarr
         np.hstack([table[each.date - first], each.numbers[:, PLANNED]]) for each in (learn, asked)
     )
     found = baseline(learn, asked)
-    for store in np.unique(asked.store):
-        mine, its = learn.store == store, asked.store == store
-        if mine.sum() > BACK:
+    known = by_store(learn)
+    for store, its in by_store(asked).items():
+        mine = known.get(store, np.empty(0, dtype=np.int64))
+        if len(mine) > BACK:
             found[its] = Ridge(penalty).fit(seen[mine], learn.logs[mine]).predict(wanted[its])
     return found
 
 
 def arima(learn: Days, asked: Days) -> np.ndarray:
-    """Of each store's last half year, with weekdays and promotions as regressors: d by the
-    Dickey-Fuller test at 5 %, p and q by AIC. Closed days are unknown ones to it."""
-    found = np.empty(len(asked.logs))
-    origin = int(asked.origin.min())
-    for store in np.unique(asked.store):
+    """On what weekdays and promotions leave of each store's last half year: d by the Dickey-Fuller
+    test at 5 %, p and q by AIC. Closed days are unknown ones to it. `asked` is of one origin."""
+    found, origin = asked.numbers[:, LEVEL].astype(np.float64), int(asked.origin.min())
+    for store, its in by_store(asked).items():
         known = learn.where((learn.store == store) & (learn.date >= origin - BACK))
-        its = asked.store == store
-        ahead = asked.numbers[its, 0].astype(int)
-        logs = np.full(BACK, np.nan)
+        seen, wanted = effects(known), effects(asked.where(its))
         # Plans of other origins have other levels.
-        logs[known.date - origin] = known.logs - asked.numbers[its, LEVEL][0]
-        outside = np.zeros((BACK + ahead.max() + 1, 7))
-        weekday = np.arange(origin - BACK, origin + ahead.max() + 1)
-        outside[np.arange(len(outside)), (weekday - 1) % 7] = 1
-        outside[:, 6] = 0  # Sundays are closed nearly everywhere; their place is the promotion's.
-        outside[known.date - origin + BACK, 6] = known.numbers[:, PLANNED[0]]
-        outside[BACK + ahead, 6] = asked.numbers[its, PLANNED[0]]
-        d = int(adfuller(logs[np.isfinite(logs)], result_object=False)[1] > 0.05)
-        tried = [
-            ARIMA(logs, exog=outside[:BACK], order=(p, d, q), trend="n").fit()
-            for p, q in ((1, 0), (2, 0), (1, 1))
-        ]
+        above = known.logs - found[its][0]
+        sizes = np.linalg.lstsq(seen, above, rcond=None)[0]
+        rest = np.full(BACK, np.nan)
+        rest[known.date - origin] = above - seen @ sizes
+        d = int(adfuller(rest[np.isfinite(rest)], result_object=False)[1] > 0.05)
+        tried = [ARIMA(rest, order=(p, d, q), trend="n").fit() for p, q in ((1, 0), (2, 0), (1, 1))]
         best = min(tried, key=lambda each: float(each.aic))
-        found[its] = best.forecast(int(ahead.max()) + 1, exog=outside[BACK:])[ahead]
-    return found + asked.numbers[:, LEVEL]
+        ahead = asked.numbers[its, 0].astype(int)
+        found[its] += wanted @ sizes + best.forecast(int(ahead.max()) + 1)[ahead]
+    return found
+
+
+def effects(days: Days) -> np.ndarray:
+    """One for each weekday and promotions (days, 8)."""
+    weekdays = np.eye(7)[days.numbers[:, WEEKDAY].astype(int)]
+    return np.column_stack([weekdays, days.numbers[:, PLANNED[0]]])
 
 
 def boosted(make: Callable[[], Any], learn: Days, asked: Days) -> np.ndarray:
@@ -160,8 +167,13 @@ def boosted(make: Callable[[], Any], learn: Days, asked: Days) -> np.ndarray:
 
 
 def regressors(seed: int, trees: int, leaves: int) -> dict[str, Callable[[], Any]]:
-    same = {"n_estimators": trees, "learning_rate": 0.1, "random_state": seed, "n_jobs": 1}
-    drawn = {"subsample": 0.7, "colsample_bytree": 0.7}
+    same: dict[str, Any] = {
+        "n_estimators": trees,
+        "learning_rate": 0.1,
+        "random_state": seed,
+        "n_jobs": 1,
+    }
+    drawn: dict[str, Any] = {"subsample": 0.7, "colsample_bytree": 0.7}
     return {
         "lightgbm": lambda: LGBMRegressor(
             num_leaves=leaves,
@@ -338,7 +350,7 @@ def decomposition(evaluation: Evaluation) -> Figure:
     sold = pd.Series(np.exp(days.logs), [pd.Timestamp.fromordinal(each) for each in days.date])
     weeks = sold.groupby(sold.index).mean().resample("W").mean().interpolate()
     weeks.name = "Sales a day and store, by week"
-    figure = STL(weeks, period=52, robust=True).fit().plot()
+    figure: Figure = STL(weeks, period=52, robust=True).fit().plot()
     figure.set_size_inches(7, 5)
     return figure
 
