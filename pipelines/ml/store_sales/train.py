@@ -1,0 +1,387 @@
+"""A naive rule, seasons in Prophet's style, ARIMA, and boosting over all stores; rolling origins.
+
+A fold's forecasts come from what was sold before its origin alone. The intervals are learnt from
+such forecasts, since a model errs less on days that it was fitted on.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightgbm import LGBMRegressor
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.linear_model import Ridge
+from statsmodels.tsa.arima.model import ARIMA  # type: ignore[import-untyped]
+from statsmodels.tsa.deterministic import (  # type: ignore[import-untyped]
+    CalendarFourier,
+    DeterministicProcess,
+)
+from statsmodels.tsa.seasonal import STL  # type: ignore[import-untyped]
+from statsmodels.tsa.stattools import adfuller  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from xgboost import XGBRegressor
+
+from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+
+from .model import (
+    ALIKE,
+    BACK,
+    INTERVALS,
+    LEVEL,
+    NUMBERS,
+    SPREAD,
+    WEEKS,
+    Forecast,
+    Plan,
+    features,
+    forecasts,
+)
+
+NEWEST = 15  # of ONNX's operator sets that the boosters' converters know
+MISSED = 0.1  # on either side of an interval
+WEEKDAY = NUMBERS.index("weekday")
+PLANNED = [NUMBERS.index(each) for each in ("promo", "school_holiday")]
+
+
+@dataclass(frozen=True)
+class Days:
+    """Open days of plans, a row each; sales as logarithms."""
+
+    numbers: np.ndarray
+    """(days, 24)"""
+    logs: np.ndarray
+    store: np.ndarray
+    origin: np.ndarray
+    """When the day was forecast, an ordinal as in `datetime.date`."""
+
+    @classmethod
+    def of(cls, plans: list[Plan], truths: list[list[int]]) -> "Days":
+        opened = [plan.is_open.count("1") for plan in plans]
+        first = [date.fromisoformat(plan.first_day).toordinal() for plan in plans]
+        return cls(
+            features(plans)["numbers"],
+            np.log([sold for truth in truths for sold in truth if sold > 0]),
+            np.repeat([plan.store for plan in plans], opened),
+            np.repeat(first, opened),
+        )
+
+    @property
+    def date(self) -> np.ndarray:
+        return np.asarray(self.origin + self.numbers[:, 0].astype(int))
+
+    @property
+    def week(self) -> np.ndarray:
+        return np.asarray(self.numbers[:, 0].astype(int) // 7)
+
+    @property
+    def above_level(self) -> np.ndarray:
+        """What is left to forecast of what the store sells in general."""
+        return np.asarray(self.logs - self.numbers[:, LEVEL])
+
+    def where(self, kept: np.ndarray) -> "Days":
+        return Days(self.numbers[kept], self.logs[kept], self.store[kept], self.origin[kept])
+
+
+# Learns some days, and answers others with logarithms.
+Told = Callable[[Days, Days], np.ndarray]
+
+
+def baseline(_: Days, asked: Days) -> np.ndarray:
+    """Seasonal naive: as on that weekday, with a promotion or without, of late."""
+    return np.asarray(asked.numbers[:, LEVEL] + asked.numbers[:, ALIKE])
+
+
+def calendar(first: int, last: int) -> pd.DataFrame:
+    """Prophet's regressors but for the plan (Taylor and Letham 2018): a trend that bends twice a
+    year in all but the last fifth, Fourier terms of the year and weekdays."""
+    days = pd.date_range(date.fromordinal(first), date.fromordinal(last), name="day")
+    told: pd.DataFrame = DeterministicProcess(
+        days, constant=False, order=1, additional_terms=[CalendarFourier("YE", 5)]
+    ).in_sample()
+    told["trend"] /= 365.25
+    for bend in np.arange(0.5, 0.8 * told["trend"].max(), 0.5):
+        told[f"bend_{bend}"] = np.maximum(told["trend"] - bend, 0)
+    weekdays = pd.get_dummies(days.dayofweek, prefix="weekday", dtype=float)
+    return told.join(weekdays.set_index(days))
+
+
+def by_store(days: Days) -> dict[int, np.ndarray]:
+    """Each store's rows."""
+    order = np.argsort(days.store, kind="stable")
+    stores, starts = np.unique(days.store[order], return_index=True)
+    return dict(zip(stores.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def prophet_style(learn: Days, asked: Days, *, penalty: float = 1.0) -> np.ndarray:
+    """Ridge on `calendar` and the plan, a store at a time; what is unknown of a store is naive."""
+    first = learn.date.min()
+    table = calendar(first, asked.date.max()).to_numpy()
+    seen, wanted = (
+        np.hstack([table[each.date - first], each.numbers[:, PLANNED]]) for each in (learn, asked)
+    )
+    found = baseline(learn, asked)
+    known = by_store(learn)
+    for store, its in by_store(asked).items():
+        mine = known.get(store, np.empty(0, dtype=np.int64))
+        if len(mine) > BACK:
+            found[its] = Ridge(penalty).fit(seen[mine], learn.logs[mine]).predict(wanted[its])
+    return found
+
+
+def arima(learn: Days, asked: Days) -> np.ndarray:
+    """On what weekdays and promotions leave of each store's last half year: d by the Dickey-Fuller
+    test at 5 %, p and q by AIC. Closed days are unknown ones to it. `asked` is of one origin."""
+    found, origin = asked.numbers[:, LEVEL].astype(np.float64), int(asked.origin.min())
+    for store, its in by_store(asked).items():
+        known = learn.where((learn.store == store) & (learn.date >= origin - BACK))
+        seen, wanted = effects(known), effects(asked.where(its))
+        # Plans of other origins have other levels.
+        above = known.logs - found[its][0]
+        sizes = np.linalg.lstsq(seen, above, rcond=None)[0]
+        rest = np.full(BACK, np.nan)
+        rest[known.date - origin] = above - seen @ sizes
+        d = int(adfuller(rest[np.isfinite(rest)], result_object=False)[1] > 0.05)
+        tried = [ARIMA(rest, order=(p, d, q), trend="n").fit() for p, q in ((1, 0), (2, 0), (1, 1))]
+        best = min(tried, key=lambda each: float(each.aic))
+        ahead = asked.numbers[its, 0].astype(int)
+        found[its] += wanted @ sizes + best.forecast(int(ahead.max()) + 1)[ahead]
+    return found
+
+
+def effects(days: Days) -> np.ndarray:
+    """One for each weekday and promotions (days, 8)."""
+    weekdays = np.eye(7)[days.numbers[:, WEEKDAY].astype(int)]
+    return np.column_stack([weekdays, days.numbers[:, PLANNED[0]]])
+
+
+def boosted(make: Callable[[], Any], learn: Days, asked: Days) -> np.ndarray:
+    model = make().fit(learn.numbers, learn.above_level)
+    return np.asarray(model.predict(asked.numbers) + asked.numbers[:, LEVEL])
+
+
+def regressors(seed: int, trees: int, leaves: int) -> dict[str, Callable[[], Any]]:
+    same: dict[str, Any] = {
+        "n_estimators": trees,
+        "learning_rate": 0.1,
+        "random_state": seed,
+        "n_jobs": 1,
+    }
+    drawn: dict[str, Any] = {"subsample": 0.7, "colsample_bytree": 0.7}
+    return {
+        "lightgbm": lambda: LGBMRegressor(
+            num_leaves=leaves,
+            min_child_samples=50,
+            subsample_freq=1,
+            deterministic=True,
+            force_row_wise=True,
+            verbose=-1,
+            **same,
+            **drawn,
+        ),
+        "xgboost": lambda: XGBRegressor(
+            max_leaves=leaves, grow_policy="lossguide", min_child_weight=50, **same, **drawn
+        ),
+    }
+
+
+def figures(logs: np.ndarray, told: np.ndarray) -> dict[str, float]:
+    """RMSPE, by which the competition judged, and the mean error in turnover."""
+    sold, answered = np.exp(logs), np.exp(told)
+    return {
+        "rmspe": float(np.sqrt(np.mean((answered / sold - 1) ** 2))),
+        "mae": float(np.abs(answered - sold).mean()),
+    }
+
+
+def bounds(days: Days, told: np.ndarray) -> dict[str, list[float]]:
+    """How many spreads of its store below and above a forecast its interval ends, by week ahead.
+
+    Split conformal prediction with normalized errors (Papadopoulos and others 2002).
+    """
+    errors = (days.logs - told) / days.numbers[:, SPREAD]
+    sides: dict[str, list[float]] = {"low": [], "high": []}
+    for week in range(WEEKS):
+        mine = np.sort(errors[days.week == week])
+        rank = min(int(np.ceil((len(mine) + 1) * (1 - MISSED))), len(mine))
+        sides["low"].append(float(mine[-rank]))
+        sides["high"].append(float(mine[rank - 1]))
+    return sides
+
+
+def covered(days: Days, told: np.ndarray, limits: dict[str, list[float]]) -> float:
+    errors = (days.logs - told) / days.numbers[:, SPREAD]
+    low, high = (np.array(limits[side])[days.week] for side in ("low", "high"))
+    return float(((errors >= low) & (errors <= high)).mean())
+
+
+# On a busy machine two threads wait for each other by spinning, 30 times slower than one.
+@threadpool_limits.wrap(limits=1)
+def fit(
+    *,
+    train: Examples[Plan, list[int]],
+    weights: Path,
+    seed: int,
+    share: int,
+    folds: int,
+    trees: int,
+    leaves: int,
+    arima_stores: int,
+) -> Fitted:
+    """The smallest RMSPE over `folds` origins, the last ones, among what is served as a graph.
+
+    Every `share`th store is learnt from. The others are forecast too, unseen.
+    """
+    known = Days.of(train.records, train.truths)
+    taught = known.where(np.isin(known.store, np.unique(known.store)[::share]))
+    makers = regressors(seed, trees, leaves)
+    rules: dict[str, tuple[Told, Days]] = {
+        "baseline": (baseline, known),
+        "prophet_style": (prophet_style, known),
+        **{name: (partial(boosted, make), taught) for name, make in makers.items()},
+    }
+    held = [known.where(known.origin == each) for each in np.unique(known.origin)[-folds:]]
+    last, origin = held[-1], int(held[-1].origin[0])
+    stores = np.unique(last.store)
+    few = np.isin(last.store, stores[:: max(len(stores) // arima_stores, 1)][:arima_stores])
+    tried, limits = [], {}
+    for name, (rule, learnt) in rules.items():
+        told = [rule(learnt.where(learnt.date < each.origin[0]), each) for each in held]
+        before = bounds(joined(held[:-1]), np.concatenate(told[:-1]))
+        limits[name] = bounds(joined(held), np.concatenate(told))
+        by_fold = [figures(*pair) for pair in zip((each.logs for each in held), told, strict=True)]
+        metrics = {
+            "rmspe": float(np.mean([each["rmspe"] for each in by_fold])),
+            "mae": float(np.mean([each["mae"] for each in by_fold])),
+            "rmspe_std": float(np.std([each["rmspe"] for each in by_fold])),
+            "rmspe_sample": figures(last.logs[few], told[-1][few])["rmspe"],
+            "coverage": covered(last, told[-1], before),
+        }
+        weeks = [figures(last.logs[last.week == each], told[-1][last.week == each])["rmspe"]
+                 for each in range(WEEKS)]  # fmt: skip
+        tried.append(Candidate(name, metrics, {}, {"rmspe by week": weeks}))
+    sample = last.where(few)
+    answered = arima(known.where(known.date < origin), sample)
+    tried.append(Candidate("arima", {"rmspe_sample": figures(sample.logs, answered)["rmspe"]}))
+    served = [each for each in tried if each.name in makers]
+    chosen = min(served, key=lambda each: each.metrics["rmspe"]).name
+    best = makers[chosen]().fit(taught.numbers, taught.above_level)
+    export(best, weights)
+    (weights / INTERVALS).write_text(json.dumps(limits[chosen], indent=1) + "\n")
+
+    def native(plans: list[Plan]) -> list[Forecast]:
+        numbers = features(plans)["numbers"]
+        return forecasts(plans, numbers, best.predict(numbers), limits[chosen])
+
+    return Fitted(tried, chosen, native)
+
+
+def joined(parts: list[Days]) -> Days:
+    names = ("numbers", "logs", "store", "origin")
+    return Days(*(np.concatenate([getattr(each, name) for each in parts]) for name in names))
+
+
+def export(model: Any, weights: Path) -> None:
+    """As `model.onnx`: `numbers` (days, 24) to `variable` (days, 1)."""
+    from onnxmltools import convert_lightgbm, convert_xgboost  # type: ignore[import-untyped]
+    from onnxmltools.convert.common.data_types import (  # type: ignore[import-untyped]
+        FloatTensorType,
+    )
+
+    convert = convert_lightgbm if isinstance(model, LGBMRegressor) else convert_xgboost
+    inputs = [("numbers", FloatTensorType([None, len(NUMBERS)]))]
+    graph = convert(model, "store_sales", inputs, target_opset=NEWEST)
+    graph.opset_import.sort(key=lambda each: each.domain)
+    (weights / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def flat(answers: list[Forecast], truths: list[list[int]]) -> np.ndarray:
+    """Sold, forecast, low and high of every open day: (4, days)."""
+    rows = [
+        day
+        for each, truth in zip(answers, truths, strict=True)
+        for day in zip(truth, each.sales, each.low, each.high, strict=False)
+        if day[0] > 0
+    ]
+    return np.array(rows, dtype=np.float64).T
+
+
+def score(*, answers: list[Forecast], truths: list[list[int]]) -> dict[str, float]:
+    """Of open days. Width is relative to the forecast."""
+    sold, told, low, high = flat(answers, truths)
+    return {
+        **figures(np.log(sold), np.log(told)),
+        "bias": float(np.mean(told / sold - 1)),
+        "coverage": float(((sold >= low) & (sold <= high)).mean()),
+        "missed_above": float((sold > high).mean()),
+        "width": float(((high - low) / told).mean()),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "decomposition", decomposition(evaluation)
+    figure, (left, middle, right) = plots.panels(3)
+    for each in evaluation.candidates:
+        if "rmspe by week" in each.curves:
+            left.plot(range(1, WEEKS + 1), each.curves["rmspe by week"], label=each.name)
+    left.set(xlabel="week ahead", ylim=(0, None))
+    left.set_title("RMSPE of the last fold (validation)")
+    left.legend(frameon=False, loc="lower right")
+    coverage(middle, right, evaluation)
+    yield "intervals", figure
+    figure, axes = plots.panels(3, height=2.8)
+    for panel, place in zip(
+        axes, np.linspace(0, len(evaluation.test) - 1, 5).astype(int)[1:4], strict=True
+    ):
+        one_store(panel, evaluation, int(place))
+    yield "forecasts", figure
+
+
+def decomposition(evaluation: Evaluation) -> Figure:
+    """What an open store sells a day, week by week, into trend, season of the year and rest (STL:
+    Cleveland and others 1990). Promotions come every other week: they are the rest."""
+    days = Days.of(evaluation.train.records, evaluation.train.truths)
+    sold = pd.Series(np.exp(days.logs), [pd.Timestamp.fromordinal(each) for each in days.date])
+    weeks = sold.groupby(sold.index).mean().resample("W").mean().interpolate()
+    weeks.name = "Sales a day and store, by week"
+    figure: Figure = STL(weeks, period=52, robust=True).fit().plot()
+    figure.set_size_inches(7, 5)
+    return figure
+
+
+def coverage(left: Axes, right: Axes, evaluation: Evaluation) -> None:
+    """Test days: by week ahead, and by how restless the store was, in quarters of the days."""
+    days = Days.of(evaluation.test.records, evaluation.test.truths)
+    sold, _, low, high = flat(evaluation.answers, evaluation.test.truths)
+    inside = (sold >= low) & (sold <= high)
+    spread = days.numbers[:, SPREAD]
+    quarter = np.searchsorted(np.quantile(spread, [0.25, 0.5, 0.75]), spread)
+    for axes, groups, label in (
+        (left, days.week, "week ahead"),
+        (right, quarter, "quarter of the stores by restlessness"),
+    ):
+        shown = np.unique(groups)
+        axes.bar(shown + 1, [inside[groups == each].mean() for each in shown], color=plots.ACCENT)
+        axes.axhline(1 - 2 * MISSED, color=plots.INK, linestyle=":")
+        axes.set(xlabel=f"{label} (dotted: what was promised)", ylim=(0, 1))
+        axes.set_title("Share inside the interval (test days)")
+
+
+def one_store(axes: Axes, evaluation: Evaluation, place: int) -> None:
+    plan, told = evaluation.test.records[place], evaluation.answers[place]
+    sold = np.array(list(evaluation.test.truths[place]), dtype=float)
+    opened = sold > 0
+    day = np.arange(len(sold))[opened]
+    low, high, forecast = (np.array(each)[opened] for each in (told.low, told.high, told.sales))
+    axes.vlines(day, low, high, color=plots.ACCENT, alpha=0.3, linewidth=3)
+    axes.plot(day, forecast, ".", color=plots.ACCENT, label="forecast")
+    axes.plot(day, sold[opened], "x", color=plots.INK, markersize=4, label="sold")
+    axes.set(xlabel="days ahead", ylim=(0, None))
+    axes.set_title(f"Store {plan.store}, from {plan.first_day}")
+    axes.legend(frameon=False, loc="lower left", ncols=2)

@@ -1,0 +1,223 @@
+"""Store sales: nothing after the origin is known, whoever comes is not, and intervals hold."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from pipelines.ml.store_sales import data, train
+from pipelines.ml.store_sales.model import (
+    AHEAD,
+    ALIKE,
+    BACK,
+    LEVEL,
+    NUMBERS,
+    SPREAD,
+    WEEKS,
+    Plan,
+    features,
+    forecasts,
+)
+from slipway.datasets import fetch
+
+FILE = "rossmann_store_sales.parquet"
+BORDER = "2015-06-14"
+Split = Callable[[pd.DataFrame], dict[str, list[tuple[Plan, list[int]]]]]
+KNOWN_AHEAD = {"is_open", "promo", "school_holiday", "state_holiday"}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    whole = pd.read_parquet(fetch("rossmann_store_sales").path(FILE))
+    return whole[whole["Store"] <= 6].copy()
+
+
+@pytest.fixture
+def split(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Split:
+    """`data.splits` of a table instead of the file's."""
+
+    def made(frame: pd.DataFrame) -> dict[str, list[tuple[Plan, list[int]]]]:
+        monkeypatch.setattr(pd, "read_parquet", lambda _, columns: frame[columns])
+        found = data.splits(fetch("rossmann_store_sales"), test_from=BORDER, origins=3)
+        return {name: list(rows) for name, rows in found.items()}
+
+    return made
+
+
+def test_what_is_sold_from_the_origin_on_changes_no_plan(table: pd.DataFrame, split: Split) -> None:
+    other = table.copy()
+    late = other["Date"] >= BORDER
+    other.loc[late, "Sales"] = 7
+    before, after = split(table), split(other)
+    assert [plan for plan, _ in before["test"]] == [plan for plan, _ in after["test"]]
+    assert [sold for _, sold in before["test"]] != [sold for _, sold in after["test"]]
+    assert before["train"] == after["train"]
+
+
+def test_who_came_is_not_known(table: pd.DataFrame, split: Split) -> None:
+    assert "Customers" in table
+    assert "Customers" not in data.SCHEMA.columns
+    assert split(table) == split(table.assign(Customers=1))
+
+
+def test_no_day_stands_in_two_plans_nor_a_test_day_in_training(
+    split: Split, table: pd.DataFrame
+) -> None:
+    found = split(table)
+    days = [
+        (plan.store, date.fromisoformat(plan.first_day).toordinal() + ahead)
+        for rows in found.values()
+        for plan, sold in rows
+        for ahead in range(len(sold))
+    ]
+    assert len(set(days)) == len(days)
+    border = date.fromisoformat(BORDER).toordinal()
+    trained = [date.fromisoformat(plan.first_day).toordinal() + AHEAD for plan, _ in found["train"]]
+    assert max(trained) == border
+
+
+def test_a_plan_holds_what_was_sold_in_the_half_year_before(
+    split: Split, table: pd.DataFrame
+) -> None:
+    rows = table.set_index(["Store", "Date"])["Sales"]
+    for plan, sold in split(table)["test"]:
+        first = pd.Timestamp(plan.first_day)
+        mine = rows[plan.store].reindex(
+            pd.date_range(first - pd.Timedelta(days=BACK), periods=BACK + AHEAD), fill_value=0
+        )
+        assert plan.sales_before + sold == mine.to_list()
+
+
+def test_a_competitor_to_come_is_not_known() -> None:
+    about = pd.Series({"CompetitionDistance": 500.0, "CompetitionOpenSinceYear": 2015.0,
+                       "CompetitionOpenSinceMonth": 6.0})  # fmt: skip
+    assert data.competitor(about, date(2015, 5, 31))["competitor_km"] is None
+    assert data.competitor(about, date(2015, 8, 1)) == {
+        "competitor_km": 0.5,
+        "competitor_months": 2.0,
+    }
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """A store that sells 1000 a day, twice as much with a promotion, and on Sundays nothing."""
+    first = date(2015, 6, 15).toordinal()
+    promo = [(first - BACK + day) // 7 % 2 for day in range(BACK + AHEAD)]
+    sales = [0 if (first - BACK + day) % 7 == 0 else 1000 * (1 + promo[day]) for day in range(BACK)]
+    return Plan(
+        store=1,
+        kind="a",
+        assortment="a",
+        sales_before=sales,
+        promo_before="".join(map(str, promo[:BACK])),
+        first_day="2015-06-15",
+        is_open="".join(str(int((first + day) % 7 != 0)) for day in range(AHEAD)),
+        promo="".join(map(str, promo[BACK:])),
+        school_holiday="0" * AHEAD,
+        state_holiday="0" * AHEAD,
+    )
+
+
+def test_days_alike_are_found(plan: Plan) -> None:
+    numbers = features([plan])["numbers"]
+    told = np.exp(numbers[:, LEVEL] + numbers[:, ALIKE])
+    promo = numbers[:, NUMBERS.index("promo")] == 1
+    assert told[promo] == pytest.approx(2000, rel=0.06)
+    assert told[~promo] == pytest.approx(1000, rel=0.06)
+    assert numbers[0, NUMBERS.index("promo_effect")] == pytest.approx(np.log(2), abs=0.05)
+    assert set(numbers[:, NUMBERS.index("weekday")]) == set(range(6))
+    # Mondays come after a closed day and Saturdays before one.
+    for weekday, name in ((0, "closed_before"), (5, "closed_after")):
+        at = numbers[:, NUMBERS.index("weekday")] == weekday
+        inside = at & (numbers[:, 0] < AHEAD - 2)
+        assert (numbers[inside, NUMBERS.index(name)] == 1).all()
+
+
+def test_a_forecast_knows_no_more_of_a_day_than_its_plan(plan: Plan) -> None:
+    """A plan that is cut short says the same of its days; Friday follows the last, open as well."""
+    whole = features([plan])["numbers"]
+    short = plan.model_copy(update={name: getattr(plan, name)[:18] for name in KNOWN_AHEAD})
+    cut = features([short])["numbers"]
+    assert (cut == whole[: len(cut)]).all()
+    both = features([short, plan])["numbers"]
+    assert (both == np.vstack([cut, whole])).all()
+
+
+def test_closed_days_sell_nothing_and_open_ones_keep_their_place(plan: Plan) -> None:
+    numbers = features([plan])["numbers"]
+    limits = {"low": [-1.0] * WEEKS, "high": [1.0] * WEEKS}
+    told = np.linspace(0, 1, len(numbers))
+    (found,) = forecasts([plan], numbers, told, limits)
+    opened = np.array([each == "1" for each in plan.is_open])
+    assert (np.array(found.sales)[~opened] == 0).all()
+    assert np.log(np.array(found.sales)[opened]) - numbers[:, LEVEL] == pytest.approx(told)
+    width = np.log(np.array(found.high)[opened] / np.array(found.low)[opened])
+    assert width == pytest.approx(2 * numbers[:, SPREAD])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("promo", "01", "promo must have a letter for each of the 48 days"),
+        ("sales_before", [0] * BACK, "must hold 12 open days or more, got 0"),
+        ("sales_before", [-1] * BACK, "must be 0 to 100000 each"),
+        ("first_day", "2015-02-30", "day is out of range"),
+    ],
+)
+def test_what_is_no_plan_is_refused(plan: Plan, field: str, value: object, said: str) -> None:
+    with pytest.raises(ValidationError, match=said) as told:
+        Plan.model_validate({**plan.model_dump(), field: value})
+    assert told.value.errors()[0]["loc"] == (field,)
+
+
+def days(count: int, *, seed: int = 0) -> train.Days:
+    """Random ones, of stores more and less restless."""
+    rng = np.random.default_rng(seed)
+    numbers = np.zeros((count, len(NUMBERS)))
+    numbers[:, 0] = rng.integers(0, AHEAD, count)
+    numbers[:, SPREAD] = rng.uniform(0.05, 0.3, count)
+    logs = rng.standard_normal(count) * numbers[:, SPREAD]
+    return train.Days(numbers, logs, np.ones(count, dtype=int), np.zeros(count, dtype=int))
+
+
+def test_intervals_hold_what_they_promise() -> None:
+    learnt, fresh = days(20_000), days(20_000, seed=1)
+    limits = train.bounds(learnt, np.zeros(20_000))
+    assert train.covered(fresh, np.zeros(20_000), limits) == pytest.approx(0.8, abs=0.01)
+    assert limits["high"] == pytest.approx([1.28] * WEEKS, abs=0.1)
+
+
+def test_a_fold_is_forecast_from_what_was_sold_before_it(split: Split, table: pd.DataFrame) -> None:
+    """ARIMA and the seasons learn days before the origin, and follow the store they see."""
+    plans, truths = zip(*split(table)["train"], strict=True)
+    known = train.Days.of(list(plans), list(truths))
+    origin = known.origin.max()
+    known = known.where(known.store == 1)
+    learnt, asked = known.where(known.date < origin), known.where(known.origin == origin)
+    assert learnt.date.max() < origin <= asked.date.min()
+    told = train.arima(learnt, asked)
+    assert train.figures(asked.logs, told)["rmspe"] < 0.3
+    doubled = train.Days(learnt.numbers, learnt.logs + np.log(2), learnt.store, learnt.origin)
+    assert np.median(train.arima(doubled, asked) - told) == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_the_calendar_is_that_of_prophet() -> None:
+    table = train.calendar(date(2013, 7, 2).toordinal(), date(2015, 6, 13).toordinal())
+    assert table["trend"].iloc[-1] == pytest.approx(712 / 365.25)
+    assert (table.filter(like="weekday").sum(axis=1) == 1).all()
+    bend = table["bend_0.5"]
+    assert (bend[table["trend"] < 0.5] == 0).all()
+    assert bend.iloc[-1] == pytest.approx(712 / 365.25 - 0.5)
+    # The year comes again: the waves of a day and of the same day a year later.
+    waves = table.filter(regex="sin|cos")
+    assert waves.shape[1] == 10
+    assert waves.loc["2013-08-01"].to_numpy() == pytest.approx(waves.loc["2014-08-01"].to_numpy())
+
+
+def test_figures_are_those_of_the_competition() -> None:
+    found = train.figures(np.log([100.0, 200.0]), np.log([110.0, 160.0]))
+    assert found["rmspe"] == pytest.approx(np.sqrt((0.1**2 + 0.2**2) / 2))
+    assert found["mae"] == pytest.approx(25)
