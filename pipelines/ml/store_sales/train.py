@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from xgboost import XGBRegressor
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.tabular import export_boosting, export_onnx
 
 from .model import (
     ALIKE,
@@ -44,7 +45,6 @@ from .model import (
     forecasts,
 )
 
-NEWEST = 15  # of ONNX's operator sets that the boosters' converters know
 MISSED = 0.1  # on either side of an interval
 WEEKDAY = NUMBERS.index("weekday")
 PLANNED = [NUMBERS.index(each) for each in ("promo", "school_holiday")]
@@ -272,7 +272,8 @@ def fit(
     served = [each for each in tried if each.name in makers]
     chosen = min(served, key=lambda each: each.metrics["rmspe"]).name
     best = makers[chosen]().fit(taught.numbers, taught.above_level)
-    export(best, weights)
+    export_boosting()
+    export_onnx(best, {"numbers": len(NUMBERS)}, weights)
     (weights / INTERVALS).write_text(json.dumps(limits[chosen], indent=1) + "\n")
 
     def native(plans: list[Plan]) -> list[Forecast]:
@@ -285,20 +286,6 @@ def fit(
 def joined(parts: list[Days]) -> Days:
     names = ("numbers", "logs", "store", "origin")
     return Days(*(np.concatenate([getattr(each, name) for each in parts]) for name in names))
-
-
-def export(model: Any, weights: Path) -> None:
-    """As `model.onnx`: `numbers` (days, 24) to `variable` (days, 1)."""
-    from onnxmltools import convert_lightgbm, convert_xgboost  # type: ignore[import-untyped]
-    from onnxmltools.convert.common.data_types import (  # type: ignore[import-untyped]
-        FloatTensorType,
-    )
-
-    convert = convert_lightgbm if isinstance(model, LGBMRegressor) else convert_xgboost
-    inputs = [("numbers", FloatTensorType([None, len(NUMBERS)]))]
-    graph = convert(model, "store_sales", inputs, target_opset=NEWEST)
-    graph.opset_import.sort(key=lambda each: each.domain)
-    (weights / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def flat(answers: list[Forecast], truths: list[list[int]]) -> np.ndarray:
