@@ -169,7 +169,7 @@ def test_a_killed_make_up_starts_again_and_ends_well(
 
 
 # It trains every project, and asks each page's questions.
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_every_command_of_the_readmes_works(clone: Path, environment: dict[str, str]) -> None:
     files = [clone / "README.md", clone / "CONTRIBUTING.md"]
     files += [project.folder / "README.md" for project in discover(clone)]
@@ -179,7 +179,7 @@ def test_every_command_of_the_readmes_works(clone: Path, environment: dict[str, 
     # The page of k8s/ has a test of its own: what it makes is looked at there.
     files += [clone / "infra" / name / "README.md" for name in ("prometheus", "grafana", "locust")]
     # Two side by side; what a page then trains is up to date. One by one takes twice as long.
-    done = shell("make repro JOBS=2", clone, environment)
+    done = shell("make repro JOBS=2", clone, environment, 1800)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = 0
     told: set[str] = set()  # by the pages before: what several tell is run once

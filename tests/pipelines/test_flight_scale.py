@@ -50,17 +50,17 @@ def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
 
 
 def test_what_memory_does_not_hold_fails_on_a_single_machine(tmp_path: Path) -> None:
-    """100,000 flights are 9 MB of features alone, and whole columns make several of them."""
+    """300,000 flights are 26 MB of features alone, and whole columns make several of them."""
     files = tmp_path / "real.parquet"
     drawn(2000).to_parquet(files)
     grown = tmp_path / "grown"
     grown.mkdir()
-    scale.grow(files, grown, 100_000, 1)
+    scale.grow(files, grown, 300_000, 1)
     found = pd.read_parquet(grown)
-    assert len(found) == 100_000
+    assert len(found) == 300_000
     assert found["delay"].std() > pd.read_parquet(files)["delay"].std()
-    assert scale.apart("with_pandas", grown, 500)["roc_auc"] > 0.4
-    short = scale.apart("with_pandas", grown, 20)
+    assert scale.apart("with_pandas", grown, 600)["roc_auc"] > 0.4
+    short = scale.apart("with_pandas", grown, 100)
     assert short["out_of_memory_when"] in ("reading", "preparing", "learning")
 
 
@@ -77,7 +77,7 @@ def test_the_skew_is_seen_and_salt_spreads_it(tmp_path: Path) -> None:
     for name in ("join_32", "join_salted"):
         told = shuffles.tried(file, name, 40)
         read[name] = shuffles.loads(told, name)
-        assert shuffles.measured(told, name)["shuffled_mb"] > 0
+        assert told["written"].sum() > 0
     # Four of five flights leave from one airport.
     assert read["join_32"][0] > 0.75 * sum(read["join_32"])
     assert read["join_salted"][0] < 0.4 * sum(read["join_salted"])

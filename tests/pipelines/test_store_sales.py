@@ -221,3 +221,16 @@ def test_figures_are_those_of_the_competition() -> None:
     found = train.figures(np.log([100.0, 200.0]), np.log([110.0, 160.0]))
     assert found["rmspe"] == pytest.approx(np.sqrt((0.1**2 + 0.2**2) / 2))
     assert found["mae"] == pytest.approx(25)
+
+
+def test_thresholds_in_float32_part_the_same_numbers() -> None:
+    rng = np.random.default_rng(2)
+    numbers = rng.normal(size=(3000, len(NUMBERS))).round(1).astype(np.float32)
+    best = train.regressors(0, 20, 15)["lightgbm"]().fit(numbers, numbers[:, 0] + numbers[:, 1])
+    before = best.predict(numbers)
+    train.in_float32(best)
+    assert (best.predict(numbers) == before).all()
+    frame = best.booster_.trees_to_dataframe()
+    thresholds = frame["threshold"].dropna().astype(float).to_numpy()
+    assert len(thresholds) > 100
+    assert (thresholds == thresholds.astype(np.float32)).all()

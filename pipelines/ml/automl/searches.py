@@ -173,7 +173,7 @@ def _without_spark() -> Any:
     held = sys.modules.pop("pyspark", None)
     sys.modules["pyspark"] = None  # type: ignore[assignment]
     try:
-        from flaml import AutoML
+        from flaml import AutoML  # type: ignore[attr-defined]
     finally:
         del sys.modules["pyspark"]
         if held is not None:

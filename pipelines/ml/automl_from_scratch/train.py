@@ -7,6 +7,7 @@ of the searches on. Searches learn from few rows; successive halving takes the b
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def searched(
     objective: Objective, warm: list[Settings], *, trials: int, seeds: list[int]
 ) -> dict[str, list[Tried]]:
     """What each search tried, a list a seed."""
-    same = {"trials": trials}
+    same: dict[str, Any] = {"trials": trials}
     ways: dict[str, Callable[[int], Tried]] = {
         "random_search": lambda seed: randomly(SPACE, objective, seed=seed, **same),
         "optuna_tpe": lambda seed: tpe(SPACE, objective, seed=seed, **same),

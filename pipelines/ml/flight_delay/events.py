@@ -18,7 +18,8 @@ def tasks(folder: Path) -> pd.DataFrame:
     logs = [file for file in folder.iterdir() if file.is_file() and file.suffix != ".crc"]
     if not logs:
         raise ValueError(f"{folder}: no log of events; give session() this folder as `events`")
-    jobs, found = {}, []
+    jobs: dict[tuple[str, int], str] = {}
+    found = []
     for log in sorted(logs):
         for line in log.read_text().splitlines():
             event = json.loads(line)

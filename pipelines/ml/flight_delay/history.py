@@ -1,6 +1,7 @@
 """What was known on the morning of a flight's day, by Spark and by a single machine."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def known(days: DataFrame, group: str) -> DataFrame:
     told = {}
     for span, width in DAYS.items():
         # The network has one partition, which Spark warns of unless a column names it.
-        within = keys or [F.floor(F.col("day") / 10_000)]
+        within: list[Any] = [*keys] or [F.floor(F.col("day") / 10_000)]
         past = Window.partitionBy(*within).orderBy("day").rangeBetween(-width, -1)
         late, count = (F.coalesce(F.sum(name).over(past), F.lit(0)) for name in ("late", "flights"))
         told[f"{group}_{span}"] = (late + LATE) / (count + FLIGHTS)

@@ -58,9 +58,9 @@ def tried(files: Path, name: str, days: int, master: str = "local[2]") -> pd.Dat
     settings = {
         "spark_sql_shuffle_partitions": str(way.partitions),
         "spark_sql_adaptive_enabled": str(way.adaptive).lower(),
-        "spark_sql_adaptive_skewJoin_skewedPartitionThresholdInBytes": "32k",
+        "spark_sql_adaptive_skewJoin_skewedPartitionThresholdInBytes": "2k",
         "spark_sql_adaptive_skewJoin_skewedPartitionFactor": "2",
-        "spark_sql_adaptive_advisoryPartitionSizeInBytes": "64k",
+        "spark_sql_adaptive_advisoryPartitionSizeInBytes": "4k",
     }
     with tempfile.TemporaryDirectory(prefix="events-") as place:
         with session(master, events=Path(place), **settings) as spark:

@@ -77,9 +77,18 @@ def session(
 
     The Java of the first session stays until Python ends, for a second one to start in a second:
     so the first one's `memory` holds. `events`: a folder for the log that `events.tasks` reads.
+
+    Raises:
+        RuntimeError: another session of this process has not ended.
     """
+    if SparkSession.getActiveSession() is not None:
+        raise RuntimeError("a Spark session is open; end its block first: a process has one")
     _, told = homes()
-    chosen = {**SETTINGS, "spark.master": master, "spark.driver.memory": memory}
+    chosen: dict[str, bool | float | int | str | None] = {
+        **SETTINGS,
+        "spark.master": master,
+        "spark.driver.memory": memory,
+    }
     chosen |= {name.replace("_", "."): value for name, value in settings.items()}
     if events is not None:
         chosen |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
@@ -96,9 +105,9 @@ def numbers(*, fields: tuple[str, ...] = model.FIELDS) -> Column:
     """`model.columns` of a table's fields, as MLlib's vector."""
     columns = model.columns
 
-    @F.pandas_udf("array<float>")  # type: ignore[call-overload]
+    @F.pandas_udf("array<float>")  # type: ignore[attr-defined]
     def told(table: pd.DataFrame) -> pd.Series:
-        values = {name: table[name].to_numpy() for name in table}
+        values = {str(name): table[name].to_numpy() for name in table}
         return pd.Series(list(columns(values)))
 
     return array_to_vector(told(F.struct(*fields)))
@@ -108,4 +117,4 @@ def table(spark: SparkSession, rows: np.ndarray, truths: list[bool], partitions:
     """Columns `features`, of numbers (rows, 22), and `label`."""
     frame = pd.DataFrame({"numbers": list(rows), "label": np.array(truths, dtype=np.float64)})
     made = spark.createDataFrame(frame).coalesce(partitions)
-    return made.select(array_to_vector("numbers").alias("features"), "label")
+    return made.select(array_to_vector(F.col("numbers")).alias("features"), "label")

@@ -20,6 +20,7 @@ from pyspark.ml.classification import (
 )
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression as SingleLogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -45,8 +46,8 @@ def logistic(strength: float) -> LogisticRegression:
 
 def probabilities(model: Any, rows: DataFrame) -> np.ndarray:
     """Of being late (rows,), in the order of the rows."""
-    told = model.transform(rows).select(vector_to_array("probability")[1].alias("p"))
-    return told.toPandas()["p"].to_numpy()
+    told = model.transform(rows).select(vector_to_array(F.col("probability"))[1].alias("p"))
+    return np.asarray(told.toPandas()["p"])
 
 
 def figures(truths: Any, told: np.ndarray) -> dict[str, float]:
@@ -194,7 +195,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     for panel, metric, title in zip(
         axes, ("shuffled_mb", "tasks"), ("Megabytes shuffled", "Tasks run"), strict=True
     ):
-        bars = panel.barh(list(WAYS), [named[name].metrics[metric] for name in WAYS])
+        values = [named[name].metrics[metric] for name in WAYS]
+        bars = panel.barh(list(WAYS), values, color=plots.ACCENT)
         panel.bar_label(bars, fmt=" %.4g")
         panel.invert_yaxis()
         panel.margins(x=0.15)
