@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,18 @@ def peak_of_java() -> float:
     """Of this process' children, the Java and its Pythons, in megabytes at their largest."""
     import psutil
 
-    children = psutil.Process().children(recursive=True)
-    return sum(status(Path(f"/proc/{child.pid}"), "VmHWM") for child in children)
+    found = 0.0
+    for child in psutil.Process().children(recursive=True):
+        # One that has ended in the meantime.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += status(Path(f"/proc/{child.pid}"), "VmHWM")
+    return found
 
 
 def status(process: Path, name: str) -> float:
-    """What the kernel counts of a process, in megabytes."""
+    """What the kernel counts of a process, in megabytes; 0 of one that has ended."""
     lines = (process / "status").read_text().splitlines()
-    (found,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
-    return int(found) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:

@@ -41,6 +41,8 @@ SETTINGS = {
     # The default of 200 is a cluster's: two cores start 200 tasks for a few rows each.
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Said here too: the Java of a process gives a later session what its first one asked for.
+    "spark.eventLog.enabled": "false",
     "spark.eventLog.rolling.enabled": "false",
     "spark.eventLog.compress": "false",
 }

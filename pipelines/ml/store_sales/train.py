@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from lightgbm import Booster, LGBMRegressor
@@ -352,14 +353,20 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def decomposition(evaluation: Evaluation) -> Figure:
-    """What an open store sells a day, week by week, into trend, season of the year and rest (STL:
-    Cleveland and others 1990). Promotions come every other week: they are the rest."""
+    """What an open store sells a day, Monday to Saturday: trend, season of two weeks and rest (STL:
+    Cleveland and others 1990). Promotions come every other week; less than two years are too few
+    to part a season of the year from the trend."""
     days = Days.of(evaluation.train.records, evaluation.train.truths)
     sold = pd.Series(np.exp(days.logs), [pd.Timestamp.fromordinal(each) for each in days.date])
-    weeks = sold.groupby(sold.index).mean().resample("W").mean().interpolate()
-    weeks.name = "Sales a day and store, by week"
-    figure: Figure = STL(weeks, period=52, robust=True).fit().plot()
-    figure.set_size_inches(7, 5)
+    daily = sold.groupby(level=0).mean().asfreq("D")
+    daily = daily[daily.index.dayofweek < 6].interpolate()
+    parts = STL(daily.to_numpy(), period=12, robust=True).fit()
+    shown = {"sold": daily, "trend": parts.trend, "season": parts.seasonal, "rest": parts.resid}
+    figure, axes = plt.subplots(len(shown), 1, sharex=True, figsize=(7, 5))
+    for panel, (name, values) in zip(axes, shown.items(), strict=True):
+        panel.plot(daily.index, values, linewidth=0.8, color=plots.ACCENT)
+        panel.set_ylabel(name)
+    axes[0].set_title("Sales a day and open store, Monday to Saturday")
     return figure
 
 
