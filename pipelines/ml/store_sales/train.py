@@ -359,7 +359,7 @@ def decomposition(evaluation: Evaluation) -> Figure:
     days = Days.of(evaluation.train.records, evaluation.train.truths)
     sold = pd.Series(np.exp(days.logs), [pd.Timestamp.fromordinal(each) for each in days.date])
     daily = sold.groupby(level=0).mean().asfreq("D")
-    daily = daily[daily.index.dayofweek < 6].interpolate()
+    daily = daily[pd.DatetimeIndex(daily.index).dayofweek < 6].interpolate()
     parts = STL(daily.to_numpy(), period=12, robust=True).fit()
     shown = {"sold": daily, "trend": parts.trend, "season": parts.seasonal, "rest": parts.resid}
     figure, axes = plt.subplots(len(shown), 1, sharex=True, figsize=(7, 5))
