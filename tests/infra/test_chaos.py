@@ -243,8 +243,7 @@ def test_each_answer_is_told_apart() -> None:
     found = [each.status for each in caller.answers]
     assert {"200", "503", "body", CONNECTION} == set(found)
     assert {each.id for each in caller.answers if each.good} == {"i"}
-    # 50 fall due; a busy machine is late with some.
-    assert 20 <= len(found) <= 60
+    assert 40 <= len(found) <= 60
     assert not caller.pending
 
 

@@ -114,7 +114,7 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
     zoo = Zoo(tmp_path)
     slow = """
         import time
-        time.sleep(0.3 * len(model_input))
+        time.sleep(1.2 * len(model_input))
         return [Answer(number=0, model="slow") for _ in model_input]
     """
     zoo.add("slow", code(slow))
@@ -137,8 +137,7 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
         for caller in callers:
             caller.join()
         counts = Counter(each.status_code for each in seen)
-        # 7 where all come at once; on a busy machine some come when others have been answered.
-        assert counts[503] >= 1
+        assert counts[503] >= 5
         assert counts[200] + counts[503] == 12
         refused = next(each for each in seen if each.status_code == 503)
         assert int(refused.headers["retry-after"]) >= 1
