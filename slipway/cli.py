@@ -178,6 +178,34 @@ def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None
 
 
 @app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Projects; all if none")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a model server; that of make up")] = None,
+) -> None:
+    """Send every test row to a running model server, and recompute the metrics from its answers."""
+    from slipway import verify
+    from slipway.project import discover, find
+    from slipway.training.workspace import Workspace
+
+    projects = [find(name) for name in names] if names else discover()
+    said = []
+    with verify.connect(address) as client:
+        for project in projects:
+            found = verify.verify(Workspace.of(project), client)
+            primary = project.params.primary
+            typer.echo(
+                f"{project.name:24} version {found.version:4} {found.rows:7,} rows  "
+                f"{primary} {found.served[primary]:.4g}"
+            )
+            said += [f"{project.name}: {line}" for line in found.differing]
+    for line in said:
+        typer.echo(line)
+    if said:
+        raise Fault(f"{len(said)} metrics differ from what metrics.json says")
+    typer.echo(f"{len(projects)} projects answer as their metrics.json says")
+
+
+@app.command()
 def leaderboard(file: Path) -> None:
     """Write the table of all projects; the root stage of dvc repro."""
     from slipway.overview import leaderboard

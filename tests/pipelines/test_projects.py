@@ -15,6 +15,7 @@ from slipway.registry import reference, tracking
 from slipway.training import stages
 from slipway.training.candidates import BASELINE
 from slipway.training.workspace import Workspace
+from slipway.verify import verify
 from tests.conftest import PROJECTS, ROOT, by_name
 
 pytestmark = pytest.mark.parametrize("project", PROJECTS, ids=by_name)
@@ -147,6 +148,14 @@ def test_examples_are_served_as_documented(
     wanted = [each["output"] for each in reversed(shown)]
     assert len(told) == len(wanted)
     assert all(close(one, other) for one, other in zip(wanted, told, strict=True))
+
+
+def test_its_metrics_come_back_over_http(
+    project: Project, trained: dict, server: httpx.Client
+) -> None:
+    found = verify(trained[project.name], server)
+    assert found.differing == []
+    assert found.rows == len(stages.split(trained[project.name], "test"))
 
 
 def test_openapi_documents_it(project: Project, trained: dict, server: httpx.Client) -> None:
