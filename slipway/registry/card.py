@@ -7,6 +7,9 @@ from slipway.datasets import catalogue
 from slipway.training.candidates import BASELINE
 from slipway.training.workspace import Workspace
 
+# Of a table of candidates: more do not fit beside their names.
+COLUMNS = 5
+
 
 def render(work: Workspace) -> str:
     """Markdown. Equal runs give equal cards: dates and commits are tags of the version."""
@@ -45,13 +48,30 @@ def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
 
 
 def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
-    """Every candidate by its validation metrics, the chosen one in bold."""
-    tried: dict[str, dict[str, float]] = results["candidates"]
+    """Every candidate by its validation metrics, the chosen one in bold.
+
+    Those that were asked something else than the baseline was stand in a table of their own.
+    """
+    left: dict[str, dict[str, float]] = dict(results["candidates"])
     primary = work.params.primary
-    names = [primary, *(name for name in tried[BASELINE] if name != primary)][:5]
+    names = [primary, *(name for name in left[BASELINE] if name != primary)][:COLUMNS]
+    tables = []
+    while left:
+        own = {
+            name: metrics
+            for name, metrics in left.items()
+            if metrics.keys() & set(names) or not metrics
+        }
+        tables.append(_table(names, own, results["chosen"]))
+        left = {name: metrics for name, metrics in left.items() if name not in own}
+        names = list(next(iter(left.values()), {}))[:COLUMNS]
+    return "\n\n".join(tables)
+
+
+def _table(names: list[str], tried: dict[str, dict[str, float]], chosen: str) -> str:
     rows = [f"| candidate | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
     for name, metrics in tried.items():
-        shown = f"**{name}**" if name == results["chosen"] else name
+        shown = f"**{name}**" if name == chosen else name
         values = (f"{metrics[each]:.4g}" if each in metrics else "" for each in names)
         rows.append(f"| {shown} | {' | '.join(values)} |")
     return "\n".join(rows)
