@@ -18,6 +18,7 @@ from pipelines.ml.film_retrieval.model import (
     Suggestions,
     Viewer,
     content,
+    kinds,
     nearest,
     reranked,
 )
@@ -49,6 +50,7 @@ def model(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> FilmRetri
         seed=1,
         validation_share=0.25,
         folds=2,
+        ease_penalty=100.0,
         towers={"epochs": 3, "learning_rate": 0.01, "batch": 64},
         ranking={"epochs": 3, "learning_rate": 0.01, "batch": 32},
         hidden_units=8,
@@ -133,6 +135,28 @@ def test_search_finds_the_nearest_and_leaves_out_what_was_seen() -> None:
     taste = np.array([1, 0], dtype=np.float32)
     assert nearest(taste, vectors, np.array([], dtype=int), 3).tolist() == [0, 1, 2]
     assert nearest(taste, vectors, np.array([0]), 9).tolist() == [1, 2, 3]
+
+
+def test_ease_gives_the_regression_that_leaves_the_film_itself_out() -> None:
+    """Each film's weights are the ridge regression of it on all others."""
+    rng = np.random.default_rng(0)
+    stars = (rng.random((40, FILMS)) < 0.3) * 5.0
+    stars[:, 12:] = 0
+    weights = train.item_weights(towers.Rated(stars, np.zeros((40, 1))), 3.0)
+    liked = (stars[:, :12] > 0).astype(float)
+    for film in range(12):
+        others = np.delete(np.arange(12), film)
+        known = liked[:, others]
+        ridge = np.linalg.solve(known.T @ known + 3.0 * np.eye(11), known.T @ liked[:, film])
+        np.testing.assert_allclose(weights[others, film], ridge, atol=1e-9)
+    assert not weights.diagonal().any()
+    assert not weights[12:].any()
+
+
+def test_kinds_of_films_are_as_alike_as_their_genres() -> None:
+    told = kinds(content([["Action", "War"], ["War"], ["Comedy"], []], [None] * 4))
+    np.testing.assert_allclose((told @ told.T)[0], [1, 0.5**0.5, 0, 0], atol=1e-6)
+    assert not told[3].any()
 
 
 def test_re_ranking_passes_over_a_twin() -> None:

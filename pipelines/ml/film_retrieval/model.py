@@ -234,11 +234,18 @@ def nearest(taste: np.ndarray, vectors: np.ndarray, seen: np.ndarray, count: int
     return np.argsort(-similarity, kind="stable")[:count]
 
 
+def kinds(described: np.ndarray) -> np.ndarray:
+    """Genres of content (films, 26) as directions (films, 18), zero for a film without any."""
+    genres = described[:, : len(GENRES)]
+    return np.asarray(genres / np.sqrt(np.maximum(genres.sum(axis=1, keepdims=True), 1)))
+
+
 def reranked(scores: np.ndarray, vectors: np.ndarray, count: int, relevance: float) -> np.ndarray:
     """Places (count,) chosen one by one, each for its score and against its likeness to those.
 
     Maximal marginal relevance (Carbonell and Goldstein 1998): `relevance` 1 is the ranker's order.
-    Scores are stretched to 0 to 1, likeness is the highest cosine to a film already chosen.
+    Scores are stretched to 0 to 1, likeness is the highest product of `vectors` with those of a
+    film already chosen.
     """
     spread = scores.max() - scores.min()
     scaled = (scores - scores.min()) / (spread if spread > 0 else 1)
@@ -315,9 +322,8 @@ class FilmRetrieval(Model):
         candidates, similarity = stages.retrieved(past, catalogue)
         scores = stages.ranked(past, catalogue, candidates, similarity)
         ranks = np.argsort(np.argsort(-scores, kind="stable"))
-        chosen = reranked(
-            scores, catalogue.vectors[candidates], viewer.count, stages.relevance
-        ).tolist()
+        own = kinds(catalogue.content[candidates])
+        chosen = reranked(scores, own, viewer.count, stages.relevance).tolist()
         told = [int(place) + 1 if place < FILMS else 0 for place in candidates]
         return Suggestions(
             suggested=[

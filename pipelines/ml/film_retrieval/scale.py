@@ -34,7 +34,7 @@ from slipway.project import find
 from slipway.training.stages import split
 from slipway.training.workspace import Workspace, write_json
 
-from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, reranked
+from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, kinds, reranked
 
 # What the state of a viewer holds: the last ratings, five bytes each, the latest at the end.
 RECENT = 20
@@ -222,8 +222,8 @@ class Requests:
         done("index")
         scores = self.stages.ranked(past, self.catalogue, candidates, similarity)
         done("rank")
-        vectors = self.catalogue.vectors[candidates]
-        chosen = candidates[reranked(scores, vectors, SUGGESTED, self.stages.relevance)].tolist()
+        own = kinds(self.catalogue.content[candidates])
+        chosen = candidates[reranked(scores, own, SUGGESTED, self.stages.relevance)].tolist()
         done("re-rank")
         self.viewers.rate(number, chosen[0], 5)
         done("write state")

@@ -36,6 +36,7 @@ from .model import (
     Viewer,
     attributes,
     content,
+    kinds,
     ranking_features,
     reranked,
 )
@@ -164,6 +165,29 @@ def popular(asked: Asked, rated: Rated) -> list[np.ndarray]:
     return [order[~np.isin(order, past.places)][:CANDIDATES] for past in asked.pasts]
 
 
+def item_weights(rated: Rated, penalty: float) -> np.ndarray:
+    """EASE (Steck 2019): weights (films, films) by which liked films speak for others.
+
+    In closed form, from the inverse of how often two films are liked together; a film never speaks
+    for itself.
+    """
+    liked = (rated.stars >= LIKED).astype(np.float64)
+    inverse = np.linalg.inv(liked.T @ liked + penalty * np.eye(FILMS))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return np.asarray(weights)
+
+
+def by_items(asked: Asked, rated: Rated, penalty: float) -> list[np.ndarray]:
+    """The hundred films for which those liked speak most; for want of any, the popular ones."""
+    weights, often = item_weights(rated, penalty), (rated.stars >= LIKED).mean(axis=0)
+    orders = []
+    for past in asked.pasts:
+        order = np.argsort(-(weights[past.liked].sum(axis=0) + 1e-6 * often), kind="stable")
+        orders.append(order[~np.isin(order, past.places)][:CANDIDATES])
+    return orders
+
+
 def retrieved(asked: Asked, films: Catalogue, stages: Stages) -> list[np.ndarray]:
     return [stages.retrieved(past, films)[0] for past in asked.pasts]
 
@@ -183,16 +207,13 @@ def chosen_ten(asked: Asked, films: Catalogue, stages: Stages) -> list[np.ndarra
     for past in asked.pasts:
         candidates, similarity = stages.retrieved(past, films)
         scores = stages.ranked(past, films, candidates, similarity)
-        order = reranked(scores, films.vectors[candidates], AT, stages.relevance)
+        order = reranked(scores, kinds(films.content[candidates]), AT, stages.relevance)
         found.append(candidates[order])
     return found
 
 
 def diversity(orders: Sequence[np.ndarray], described: np.ndarray) -> float:
-    """How unlike the ten films are by genre: 1 less the mean Jaccard index of two of them.
-
-    Of genres, since directions are what re-ranking itself goes by.
-    """
+    """How unlike the ten films are by genre: 1 less the mean Jaccard index of two of them."""
     found = []
     for order in orders:
         genres = described[order[:AT], : len(GENRES)]
@@ -240,6 +261,7 @@ def fit(
     seed: int,
     validation_share: float,
     folds: int,
+    ease_penalty: float,
     towers: dict[str, Any],
     ranking: dict[str, Any],
     hidden_units: int,
@@ -258,6 +280,11 @@ def fit(
 
     tried = [
         Candidate("baseline", judge(partial(popular, rated=learn.rated), judged, numbers)),
+        Candidate(
+            "ease",
+            judge(partial(by_items, rated=learn.rated, penalty=ease_penalty), judged, numbers),
+            {"penalty": ease_penalty},
+        ),
     ]
     made = {}
     for name, recipe in RECIPES.items():
@@ -395,7 +422,7 @@ def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     tried = {each.name: each for each in evaluation.candidates}
     figure, (left, right) = plots.panels(2)
-    names = ["baseline", *RECIPES]
+    names = ["baseline", "ease", *RECIPES]
     bars(left, tried, names, {"recall_at_100": "with a history", "cold_recall_at_100": "without"})
     left.set_title("Retrieval: recall at 100 (validation)")
     names = [name for name in tried if name.startswith("new_films")]
