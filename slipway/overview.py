@@ -8,6 +8,7 @@ import yaml
 from slipway import home, measured
 from slipway.project import Project, discover
 from slipway.training.candidates import BASELINE
+from slipway.training.figure import figure
 
 
 def results(project: Project) -> dict[str, Any] | None:
@@ -22,7 +23,7 @@ def lines() -> list[str]:
     for project in discover():
         params, found = project.params, results(project)
         condition = params.gate.condition(params.primary)
-        value = f"{found['metrics'][params.primary]:.4g}" if found else "not run"
+        value = figure(found["metrics"][params.primary]) if found else "not run"
         gate = f"{condition.sign} {condition.bound:g}"
         name = f"{project.track}/{project.name}"
         told.append(f"{name:24} {params.dataset:24} {params.primary:16} {value:>8}  {gate}")
@@ -57,8 +58,8 @@ def leaderboard() -> str:
             project.card.partition("\n")[0],
             f"[{params.dataset}](../pipelines/datasets/{params.dataset}.yaml)",
             params.primary,
-            f"{metrics[params.primary]:.4g}",
-            "" if baseline is None else f"{baseline:.4g}",
+            figure(metrics[params.primary]),
+            "" if baseline is None else figure(baseline),
             f"{condition.sign} {condition.bound:g}",
             f"{metrics['parity_error']:.1g}",
             found["chosen"],

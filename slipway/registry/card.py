@@ -5,6 +5,7 @@ from typing import Any
 
 from slipway.datasets import catalogue
 from slipway.training.candidates import BASELINE
+from slipway.training.figure import figure
 from slipway.training.workspace import Workspace
 
 # Of a table of candidates: more do not fit beside their names.
@@ -41,7 +42,7 @@ def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
     }
     rows = ["| metric (test rows) | value | gate |", "| --- | ---: | --- |"]
     rows += [
-        f"| {name} | {value:.4g} | {wanted.get(name, '').strip()} |"
+        f"| {name} | {figure(value)} | {wanted.get(name, '').strip()} |"
         for name, value in metrics.items()
     ]
     return "\n".join(rows)
@@ -50,21 +51,25 @@ def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
 def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
     """Every candidate by its validation metrics, the chosen one in bold.
 
-    Those that were asked something else than the baseline was stand in a table of their own.
+    What only others than the baseline were asked stands in a table of its own.
     """
-    left: dict[str, dict[str, float]] = dict(results["candidates"])
-    primary = work.params.primary
-    names = [primary, *(name for name in left[BASELINE] if name != primary)][:COLUMNS]
-    tables = []
-    while left:
-        own = {
-            name: metrics
-            for name, metrics in left.items()
-            if metrics.keys() & set(names) or not metrics
-        }
-        tables.append(_table(names, own, results["chosen"]))
-        left = {name: metrics for name, metrics in left.items() if name not in own}
-        names = list(next(iter(left.values()), {}))[:COLUMNS]
+    tried: dict[str, dict[str, float]] = results["candidates"]
+    known, primary = tried[BASELINE], work.params.primary
+    names = [primary, *(name for name in known if name != primary)][:COLUMNS]
+    further = [
+        name
+        for name in dict.fromkeys(name for metrics in tried.values() for name in metrics)
+        if name not in known and name != primary and not name.endswith("_std")
+    ]
+    asked = {name: metrics for name, metrics in tried.items() if metrics.keys() & set(further)}
+    rest = {
+        name: metrics
+        for name, metrics in tried.items()
+        if name not in asked or metrics.keys() & set(names)
+    }
+    tables = [_table(names, rest, results["chosen"])]
+    if asked:
+        tables.append(_table(further, asked, results["chosen"]))
     return "\n\n".join(tables)
 
 
@@ -72,7 +77,7 @@ def _table(names: list[str], tried: dict[str, dict[str, float]], chosen: str) ->
     rows = [f"| candidate | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
     for name, metrics in tried.items():
         shown = f"**{name}**" if name == chosen else name
-        values = (f"{metrics[each]:.4g}" if each in metrics else "" for each in names)
+        values = (figure(metrics[each]) if each in metrics else "" for each in names)
         rows.append(f"| {shown} | {' | '.join(values)} |")
     return "\n".join(rows)
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.training.candidates import BASELINE, Candidate
+from slipway.training.figure import figure as written
 
 INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
 
@@ -51,7 +52,7 @@ def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
     axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
     axes.invert_yaxis()
     for row, value in enumerate(values):
-        axes.annotate(f" {value:.4g}", (value + spread[row], row), va="center")
+        axes.annotate(f" {written(value)}", (value + spread[row], row), va="center")
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == chosen else "normal")
     axes.margins(x=0.15)

@@ -7,26 +7,29 @@ from slipway.registry.card import candidates_table
 from slipway.training.workspace import Workspace
 
 
-def test_what_was_asked_something_else_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
+def test_what_only_others_than_the_baseline_were_asked_has_a_table_of_its_own(
+    tmp_path: Path,
+) -> None:
     tried = {
-        "baseline": {"accuracy": 0.5, "f1": 0.4},
-        "forest": {"accuracy": 0.75},
+        "baseline": {"accuracy": 0.5, "dollars": 43391.4},
+        "forest": {"accuracy": 0.75, "accuracy_std": 0.01},
         "join": {"seconds": 2.0},
         "broken": {},
-        "join_salted": {"seconds": 1.0, "tasks": 3.0},
+        "private": {"accuracy": 0.6, "epsilon": 2.71828},
     }
     told = candidates_table(
         Workspace.tiny(find("titanic"), tmp_path), {"candidates": tried, "chosen": "forest"}
     )
     assert told.splitlines() == [
-        "| candidate | accuracy | f1 |",
+        "| candidate | accuracy | dollars |",
         "| --- | ---: | ---: |",
-        "| baseline | 0.5 | 0.4 |",
+        "| baseline | 0.5 | 43,391 |",
         "| **forest** | 0.75 |  |",
         "| broken |  |  |",
+        "| private | 0.6 |  |",
         "",
-        "| candidate | seconds |",
-        "| --- | ---: |",
-        "| join | 2 |",
-        "| join_salted | 1 |",
+        "| candidate | seconds | epsilon |",
+        "| --- | ---: | ---: |",
+        "| join | 2 |  |",
+        "| private |  | 2.718 |",
     ]
