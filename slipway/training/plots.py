@@ -52,7 +52,8 @@ def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
     axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
     axes.invert_yaxis()
     for row, value in enumerate(values):
-        axes.annotate(f" {written(value)}", (value + spread[row], row), va="center")
+        # Right of a bar to the left: on it the figure could not be read.
+        axes.annotate(f" {written(value)}", (max(value + spread[row], 0), row), va="center")
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == chosen else "normal")
     axes.margins(x=0.15)
@@ -91,8 +92,10 @@ def confusion(
                 size=size,
             )
     names = [str(label) for label in labels]
-    tilt = 0 if len(labels) <= 4 else 60
-    axes.set_xticks(range(len(labels)), names, rotation=tilt)
+    if len(labels) <= 4:
+        axes.set_xticks(range(len(labels)), names)
+    else:  # a tilted name ends under its column
+        axes.set_xticks(range(len(labels)), names, rotation=60, rotation_mode="anchor", ha="right")
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("answered")
     axes.set_ylabel("happened")
