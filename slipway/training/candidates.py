@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.contract import Record
+from slipway.training.workspace import write_json
 
 BASELINE = "baseline"
 
@@ -46,7 +47,8 @@ class Fitted:
 
 def write(fitted: Fitted, file: Path) -> None:
     rows = [asdict(candidate) for candidate in fitted.candidates]
-    file.write_text(json.dumps({"chosen": fitted.chosen, "candidates": rows}, indent=1) + "\n")
+    # Rounded: threads add up in another order each time, and equal runs are to give equal files.
+    write_json(file, {"chosen": fitted.chosen, "candidates": rows})
 
 
 def read(file: Path) -> tuple[str, list[Candidate]]:
