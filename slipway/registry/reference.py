@@ -29,8 +29,10 @@ def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
     from slipway.training import stages
 
     test = stages.split(work, "test")
-    step = max(1, len(test) // ROWS)
-    records, truths = test.records[::step][:ROWS], list(test.truths)[::step][:ROWS]
+    # From the first to the last of them, which may be in the order of time.
+    count = min(len(test), ROWS)
+    places = [row * len(test) // count for row in range(count)]
+    records, truths = [[each[place] for place in places] for each in (test.records, test.truths)]
     model = work.project.model()
     model.load(work.weights)
     lines = [
