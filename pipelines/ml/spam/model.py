@@ -41,12 +41,19 @@ STOPWORDS = frozenset(
     will with would you your
     """.split()
 )
-HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+# To the end where nothing closes it, as browsers do: to look for an end from every beginning
+# would take minutes for a long body of them.
+HIDDEN = re.compile(
+    r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
+)
 TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
+# No character has such a number, and Python reads none of more than 4,300 digits.
+NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 # What a thing is says more than which it is, and keeps addresses out of the vocabulary.
 KINDS = (
     (re.compile(r"(?:https?://|www\.)\S+"), " webaddress "),
-    (re.compile(r"\S+@\S+"), " mailaddress "),
+    # Looked for where a token begins only, lest a long one without "@" be read from each letter.
+    (re.compile(r"(?<!\S)\S+@\S+"), " mailaddress "),
     (re.compile(r"[$\u00a3\u20ac]\s?\d[\d,.]*"), " moneyamount "),
     (re.compile(r"\d[\d,.:/-]*"), " somenumber "),
 )
@@ -55,10 +62,10 @@ WORD = re.compile(r"[a-z]{2,24}")
 
 def words(email: Email) -> list[str]:
     """Lower-case words without punctuation, markup and stopwords; the subject's come first."""
-    text = f"{email.subject}\n{email.body}"
-    if "<" in text:
-        text = TAG.sub(" ", HIDDEN.sub(" ", text))
-    text = html.unescape(text).lower()
+    body = email.body
+    if "<" in body:
+        body = TAG.sub(" ", HIDDEN.sub(" ", body))
+    text = html.unescape(NO_CHARACTER.sub(" ", f"{email.subject}\n{body}")).lower()
     for pattern, kind in KINDS:
         text = pattern.sub(kind, text)
     return [word for word in WORD.findall(text) if word not in STOPWORDS]

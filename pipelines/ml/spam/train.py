@@ -20,7 +20,7 @@ from sklearn.metrics import (
     recall_score,
 )
 from sklearn.model_selection import StratifiedKFold, cross_validate
-from sklearn.naive_bayes import ComplementNB, MultinomialNB
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
@@ -46,7 +46,6 @@ def pipelines() -> dict[str, Pipeline]:
         "naive_bayes_counts": make_pipeline(MultinomialNB(alpha=0.1)),
         "naive_bayes_tfidf": tfidf(MultinomialNB(alpha=0.1)),
         "naive_bayes_even_prior": tfidf(MultinomialNB(alpha=0.1, fit_prior=False)),
-        "complement_naive_bayes": tfidf(ComplementNB(alpha=0.1)),
         "logistic_tfidf": tfidf(logistic()),
         "logistic_balanced": tfidf(logistic(class_weight="balanced")),
     }
