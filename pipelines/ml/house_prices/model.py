@@ -46,7 +46,7 @@ class House(Record):
     overall_condition: int = Field(ge=1, le=10)
     year_built: int = Field(ge=1800, le=2010)
     year_remodelled: int | None = Field(
-        default=None, ge=1800, le=2010, description="None if never; 1950 stands for earlier too"
+        default=None, ge=1800, le=2010, description="None if never; 1950 for any earlier one"
     )
     exterior_material: str = Field(max_length=10, description="Such as VinylSd or HdBoard")
     exterior_quality: str = Field(pattern=GRADE)
@@ -155,9 +155,13 @@ def age(house: House) -> int:
     return max(house.year_sold - house.year_built, 0)
 
 
+def year_remodelled(house: House) -> int:
+    """As the assessor writes it: the year it was built if it never was, and none before 1950."""
+    return max(house.year_remodelled or house.year_built, 1950)
+
+
 def years_since_remodelled(house: House) -> int:
-    """Since it was built, if it never was."""
-    return max(house.year_sold - (house.year_remodelled or house.year_built), 0)
+    return max(house.year_sold - year_remodelled(house), 0)
 
 
 def total_area(house: House) -> float:
@@ -204,7 +208,8 @@ def grade(word: str | None) -> int:
 
 
 def numbers(house: House) -> list[float]:
-    plain = [getattr(house, name) for name in PLAIN]
+    known = {**dict(house), "year_remodelled": year_remodelled(house)}
+    plain = [known[name] for name in PLAIN]
     return [
         *(np.nan if value is None else float(value) for value in plain),
         *(grade(getattr(house, name)) for name in GRADED),

@@ -3,7 +3,9 @@
 Data: 891 passengers with what became of them, 38 % survived.
 Task: binary classification; both errors weigh alike.
 Model: numbers and one-hot categories into the candidate of the best cross-validated accuracy.
-Limits: one ship in 1912. A worked example of the method, not evidence about people today.
+Limits: one ship in 1912. A worked example of the method, not evidence about people today. Of 179
+test passengers 53 share surname and fare with a training one, whose fate tells theirs: accuracy is
+0.887 for them and 0.817 for the rest, who are what a stranger may expect.
 """
 
 import re
@@ -13,7 +15,7 @@ from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
 
-# Rarer titles say no more than sex and age do: 23 of 891 passengers bear the other eleven.
+# Rarer titles say no more than sex and age do: 23 of 891 passengers bear the other ten.
 TITLES = {
     "Mr": "Mr",
     "Mrs": "Mrs",
@@ -23,12 +25,17 @@ TITLES = {
     "Mlle": "Miss",
     "Master": "Master",
 }
+UNKNOWN = "unknown"
 
 
 class Passenger(Record):
     """A passenger as the list of 1912 knows them."""
 
-    name: str = Field(min_length=1, description="Family name, title and given names")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        description="As `Cumings, Mrs. John Bradley`: the title stands first, or after the comma",
+    )
     sex: str = Field(pattern="^(female|male)$")
     passenger_class: int = Field(ge=1, le=3, description="1 is the most expensive")
     age: float | None = Field(default=None, ge=0, le=110, description="Years")
@@ -38,7 +45,9 @@ class Passenger(Record):
     embarked: str | None = Field(
         default=None, pattern="^[CQS]$", description="Cherbourg, Queenstown or Southampton"
     )
-    cabin: str | None = Field(default=None, description="Cabin numbers; unknown for 77 %")
+    cabin: str | None = Field(
+        default=None, max_length=50, description="Such as C85; unknown for 77 %"
+    )
 
 
 class Survival(Record):
@@ -63,8 +72,14 @@ CATEGORIES = ("sex", "passenger_class", "embarked", "title", "deck")
 
 def title(name: str) -> str:
     """`Mrs` from `Cumings, Mrs. John Bradley`; `Rare` for a title few bear, or none."""
-    found = re.search(r",\s*(?:the )?(\w+)", name)
-    return TITLES.get(found[1], "Rare") if found else "Rare"
+    found = re.match(r"(?:[^,]*,)?\s*(?:the )?(\w+)", name)
+    return TITLES.get(found[1].capitalize(), "Rare") if found else "Rare"
+
+
+def deck(cabin: str | None) -> str:
+    """`C` from `C85`; blanks name no cabin."""
+    named = (cabin or "").strip()
+    return named[0].upper() if named else UNKNOWN
 
 
 def features(passengers: list[Passenger]) -> dict[str, np.ndarray]:
@@ -82,14 +97,14 @@ def features(passengers: list[Passenger]) -> dict[str, np.ndarray]:
             family,
             family == 1,
             age < 13,
-            each.cabin is not None,
+            deck(each.cabin) != UNKNOWN,
         )
         categories[row] = (
             each.sex,
             str(each.passenger_class),
             each.embarked or "S",  # 72 % embarked in Southampton; 2 are unknown
             title(each.name),
-            each.cabin[0] if each.cabin else "unknown",
+            deck(each.cabin),
         )
     return {"numbers": numbers, "categories": categories}
 

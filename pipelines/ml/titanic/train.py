@@ -98,6 +98,12 @@ def score(*, answers: list[Survival], truths: list[bool]) -> dict[str, float]:
     }
 
 
+def family_size(passenger: Passenger) -> str:
+    """Seven and more are one group: 25 of all 891."""
+    people = 1 + passenger.siblings_spouses + passenger.parents_children
+    return str(people) if people < 7 else "7+"
+
+
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     truths = evaluation.test.truths
     figure, (left, right) = plots.panels(2)
@@ -108,10 +114,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     told = {
         "sex": [each.sex for each in evaluation.train.records],
         "class": [str(each.passenger_class) for each in evaluation.train.records],
-        "family": [
-            str(min(1 + each.siblings_spouses + each.parents_children, 7))
-            for each in evaluation.train.records
-        ],
+        "family size": [family_size(each) for each in evaluation.train.records],
     }
     for panel, (name, values) in zip(axes, told.items(), strict=True):
         plots.share(panel, values, evaluation.train.truths, f"Survived, by {name}")

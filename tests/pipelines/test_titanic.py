@@ -1,0 +1,127 @@
+"""Titanic: nobody on both sides, who travelled together is known, titles and cabins are read."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipelines.ml.titanic import data, train
+from pipelines.ml.titanic.model import (
+    CATEGORIES,
+    NUMBERS,
+    UNKNOWN,
+    Passenger,
+    deck,
+    features,
+    title,
+)
+from slipway.datasets import fetch
+
+PASSENGER = Passenger(
+    name="Perkin, Mr. John Henry",
+    sex="male",
+    passenger_class=3,
+    siblings_spouses=0,
+    parents_children=0,
+    fare=7.25,
+)
+
+
+def told(passenger: Passenger) -> dict[str, object]:
+    made = features([passenger])
+    return dict(zip(NUMBERS, made["numbers"][0], strict=True)) | dict(
+        zip(CATEGORIES, made["categories"][0], strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, list[tuple[Passenger, bool]]]:
+    made = data.splits(fetch("titanic"), seed=11, test_share=0.2)
+    return {name: list(rows) for name, rows in made.items()}
+
+
+def test_nobody_is_on_both_sides_and_as_many_survive_on_each(splits: dict) -> None:
+    sides = [[passenger.name for passenger, _ in splits[name]] for name in ("train", "test")]
+    assert len({*sides[0], *sides[1]}) == sum(map(len, sides)) == 891
+    shares = [np.mean([survived for _, survived in rows]) for rows in splits.values()]
+    assert shares[0] == pytest.approx(shares[1], abs=0.005)
+
+
+def test_as_many_test_passengers_travel_with_trained_ones_as_the_model_card_says(
+    splits: dict,
+) -> None:
+    parties = [
+        [(passenger.name.partition(",")[0], passenger.fare) for passenger, _ in splits[name]]
+        for name in ("train", "test")
+    ]
+    assert sum(party in set(parties[0]) for party in parties[1]) == 53
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("Cumings, Mrs. John Bradley (Florence Briggs Thayer)", "Mrs"),
+        ("Rothes, the Countess. of (Lucy Noel Martha Dyer-Edwards)", "Rare"),
+        ("Sagesser, Mlle. Emma", "Miss"),
+        ("Mr. John Perkin", "Mr"),
+        ("miss Laina Heikkinen", "Miss"),
+        ("Perkin", "Rare"),
+        (",", "Rare"),
+    ],
+)
+def test_the_title_stands_after_the_comma_or_first(name: str, wanted: str) -> None:
+    assert title(name) == wanted
+
+
+def test_ten_titles_of_23_passengers_are_rare(splits: dict) -> None:
+    names = [passenger.name for rows in splits.values() for passenger, _ in rows]
+    rare = [name for name in names if title(name) == "Rare"]
+    assert len(rare) == 23
+    assert len({name.partition(", ")[2].partition(".")[0] for name in rare}) == 10
+
+
+@pytest.mark.parametrize("cabin", [None, "", "  "])
+def test_no_cabin_is_no_cabin_however_it_is_sent(cabin: str | None) -> None:
+    made = told(PASSENGER.model_copy(update={"cabin": cabin}))
+    assert (made["has_cabin"], made["deck"]) == (0, UNKNOWN)
+
+
+@pytest.mark.parametrize("cabin", ["C85", " c85", "C23 C25 C27"])
+def test_the_deck_is_the_cabins_letter(cabin: str) -> None:
+    made = told(PASSENGER.model_copy(update={"cabin": cabin}))
+    assert (made["has_cabin"], made["deck"]) == (1, "C")
+
+
+def test_a_cabin_and_its_deck_are_known_together(splits: dict) -> None:
+    """A row that no training row is like would be answered by chance."""
+    for passenger, _ in splits["train"]:
+        assert (deck(passenger.cabin) == UNKNOWN) == (passenger.cabin is None)
+
+
+def test_a_feature_knows_its_passenger_and_nobody_else(splits: dict) -> None:
+    passengers = [passenger for passenger, _ in splits["test"]]
+    together = features(passengers)
+    for place in (0, 57, 178):
+        alone = features([passengers[place]])
+        np.testing.assert_array_equal(together["numbers"][place], alone["numbers"][0])
+        assert together["categories"][place].tolist() == alone["categories"][0].tolist()
+    assert features([])["numbers"].shape == (0, len(NUMBERS))
+
+
+def test_what_is_unknown_is_filled_in_by_training_rows_alone() -> None:
+    """Ages of a fold held out must not move the median that fills its gaps."""
+    made = train.pipeline(train.estimators(0)["logistic"])
+    ages = [20.0, 20.0, 20.0, 70.0, 70.0, 70.0]
+    columns = train.together(features([PASSENGER.model_copy(update={"age": age}) for age in ages]))
+    made.fit(columns[:3], [True, False, True])
+    imputer = made["prepared"].named_transformers_["numbers"][0]
+    assert imputer.statistics_[NUMBERS.index("age")] == 20
+
+
+def test_a_name_longer_than_any_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at most 200"):
+        Passenger(**{**PASSENGER.model_dump(), "name": "x" * 201})
+
+
+def test_large_families_are_one_bar_that_says_so() -> None:
+    sizes = [PASSENGER.model_copy(update={"siblings_spouses": more}) for more in (0, 5, 6, 8)]
+    assert [train.family_size(each) for each in sizes] == ["1", "6", "7+", "7+"]
