@@ -11,6 +11,7 @@ from scipy import stats
 from pipelines.ml.ab_test import data, train
 from pipelines.ml.ab_test.model import Analysis, Experiment, Findings, Rule, analyse
 from slipway.datasets import fetch
+from slipway.statistics import always_valid
 
 SERVED = Rule("always_valid")
 MIXTURE = Rule("normal_mixture", tightest=3000)
@@ -95,7 +96,12 @@ def test_rounds_of_the_real_players_agree_with_scipy(players: pd.DataFrame) -> N
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [((30, 100), (45, 100)), ((3, 2000), (1, 300)), ((40_000, 90_000), (41_000, 90_000))],
+    [
+        ((30, 100), (45, 100)),
+        ((3, 2000), (1, 300)),  # 0.5 expected: Fisher's test
+        ((25, 1000), (70, 1000)),  # fewer than 30 of an outcome: the mixture gives way
+        ((40_000, 90_000), (41_000, 90_000)),
+    ],
 )
 @pytest.mark.parametrize(("alpha", "rule"), [(0.01, SERVED), (0.2, SERVED), (0.1, MIXTURE)])
 def test_every_number_for_rates_is_scipys(
@@ -163,12 +169,74 @@ def test_what_is_special_is_noted(a: tuple[int, int], b: tuple[int, int], note: 
     assert told.decision == "undecided"
 
 
-def test_the_mixture_says_nothing_of_rates_that_hang_on_a_few() -> None:
-    few, enough = (analyse(rates((yes, 9000), (60, 9000)), MIXTURE) for yes in (29, 30))
-    assert few.always_valid_low is None
-    assert "Fewer than 30 successes or failures" in few.note
-    assert enough.always_valid_low is not None
-    assert enough.note.count("Fewer") == 0
+@pytest.mark.parametrize(("a", "b"), [((500, 1000), (0, 1000)), ((990, 1000), (100, 1000))])
+def test_what_is_plain_is_decided_though_an_arm_has_few_of_an_outcome(
+    a: tuple[int, int], b: tuple[int, int]
+) -> None:
+    told = analyse(rates(a, b, watched=True), MIXTURE)
+    assert told.decision == "a"
+    assert told.verdict.startswith("a is better (b less a: -0.")
+
+
+def test_the_exact_interval_stands_in_for_the_mixture_and_both_share_alpha() -> None:
+    few, enough = (rates((yes, 9000), (60, 9000), alpha=0.1) for yes in (29, 30))
+    wanted = always_valid.of_rates((29, 60), (8971, 8940), coverage=MIXTURE.coverage(few))
+    told = analyse(few, MIXTURE)
+    assert (told.always_valid_low, told.always_valid_high) == wanted
+    assert (MIXTURE.exact(few), MIXTURE.exact(enough)) == (True, False)
+    spent = [1 - MIXTURE.coverage(each) for each in (few, enough)]
+    assert sum(spent) == pytest.approx(0.1)
+    assert min(spent) > 0
+    assert SERVED.coverage(few) == 0.9
+
+
+def test_the_switch_to_the_mixture_keeps_its_false_alarms() -> None:
+    """Rates of 1.5 %: an arm reaches 30 successes about half-way."""
+    rng, looks, alarms, switched = np.random.default_rng(4), 8, 0, 0
+    for _ in range(200):
+        counts = rng.binomial(500, 0.015, (2, looks)).cumsum(axis=1)
+        seen = [
+            rates((int(a), size), (int(b), size), alpha=0.2)
+            for a, b, size in zip(*counts, range(500, 500 * looks + 1, 500), strict=True)
+        ]
+        switched += MIXTURE.exact(seen[0]) and not MIXTURE.exact(seen[-1])
+        spans = [MIXTURE.sequence(each) for each in seen]
+        alarms += any(span is None or not span[0] <= 0 <= span[1] for span in spans)
+    assert switched > 190
+    assert alarms <= 0.2 * 200
+
+
+def test_a_look_without_an_interval_is_counted_apart() -> None:
+    arms: dict[str, Any] = {
+        "kind": "means",
+        "a_mean": 1.0,
+        "b_mean": 1.1,
+        "a_variance": 1.0,
+        "b_variance": 1.0,
+    }
+    told = [analyse(Experiment(a_size=n, b_size=n, **arms), MIXTURE) for n in (10, 100)]
+    truths = [{"series": 0, "look": look, "effect": 0.1, "better": "b"} for look in (1, 2)]
+    metrics = train.score(answers=told, truths=truths)
+    assert metrics["without_interval"] == 0.5
+    assert metrics["coverage_at_every_look"] == 1
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "test"),
+    [
+        ((0, 3), (3, 3), "fisher_exact"),
+        ((4, 100), (5, 100), "fisher_exact"),
+        ((5, 100), (5, 100), "chi_square"),
+    ],
+)
+def test_where_few_are_expected_the_test_is_fishers(
+    a: tuple[int, int], b: tuple[int, int], test: str
+) -> None:
+    told = analyse(rates(a, b), SERVED)
+    assert told.test == test
+    assert ("Fisher" in told.note) == (test == "fisher_exact")
+    assert (told.statistic is None) == (test == "fisher_exact")
+    assert told.decision == "undecided"
 
 
 def test_a_planned_split_is_no_mismatch() -> None:

@@ -18,7 +18,7 @@ from statsmodels.stats.proportion import (
     proportion_effectsize,
 )
 
-from slipway.statistics import chi_square, effect_size, power, proportions, sample_size
+from slipway.statistics import chi_square, effect_size, fisher, power, proportions, sample_size
 from slipway.statistics.distributions import StudentT
 from slipway.statistics.welch import Welch
 
@@ -115,12 +115,46 @@ def test_the_fit_to_shares_agrees_with_scipy() -> None:
         (lambda: Welch.of(1.0, variances=(1.0, 1.0), sizes=(1, 9)), "sizes must be 2 or more"),
         (lambda: Welch.of(1.0, variances=(0.0, 0.0), sizes=(9, 9)), "must not both be 0"),
         (lambda: proportions.newcombe((0, 0), (1, 2), coverage=0.9), "a size above 0"),
+        (lambda: fisher.exact((40, 100), (50, 100)), "expected must be below 10, got 45"),
         (lambda: effect_size.cohens_d(1.0, variances=(0.0, 0.0)), "must not both be 0"),
     ],
 )
 def test_what_cannot_be_tested_is_refused(wrong, reason: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=re.escape(reason)):
         wrong()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    small=st.integers(1, 300),
+    large=st.integers(300, 10**4),
+    share=st.floats(0, 0.03),
+    seen=st.floats(0, 1),
+    failures=st.booleans(),
+)
+@example(small=3, large=3, share=0.5, seen=1.0, failures=False)
+@example(small=9, large=10**4, share=1e-3, seen=0.5, failures=True)
+def test_fishers_test_agrees_with_scipy(
+    small: int, large: int, share: float, seen: float, failures: bool
+) -> None:
+    rare = round(share * (small + large))
+    first = round(seen * min(small, rare))
+    a, b = (first, small), (min(rare - first, large), large)
+    if failures:
+        a, b = (small - a[0], small), (large - b[0], large)
+    wanted = stats.fisher_exact([[a[0], small - a[0]], [b[0], large - b[0]]]).pvalue
+    for found in (fisher.exact(a, b), fisher.exact(b, a)):
+        if wanted > SMALLEST:
+            assert found == pytest.approx(float(wanted), rel=1e-9)
+        else:
+            assert 0 <= found < 1e-250
+
+
+def test_fishers_test_of_the_largest_arms_ends_soon() -> None:
+    # Two of two, where one in a hundred million is usual: nothing else is as rare.
+    usual = 10**12, 10**4
+    assert fisher.exact((2, 2), (usual[1], usual[0])) == pytest.approx(1e-16, rel=1e-3)
+    assert fisher.exact((5 * 10**5, 10**6), (0, usual[0])) == 0
 
 
 ARMS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -227,7 +261,7 @@ def test_power_at_the_edges() -> None:
 
 
 def test_serving_needs_no_scipy_for_it() -> None:
-    modules = "chi_square, effect_size, power, proportions, welch"
+    modules = "chi_square, effect_size, fisher, power, proportions, welch"
     code = f"from slipway.statistics import {modules}; import sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True

@@ -3,8 +3,9 @@
 Data: 90,189 players of Cookie Cats, drawn at random to meet the first gate at level 30 or 40;
 experiments without a difference and with a planted one are cut from them.
 Task: two arms as counts or as means with variances, to tests, intervals and a decision.
-Model: Welch's t-test or Pearson's chi-square where the result is looked at once; where it is
-watched, the rule that kept its false alarms and found most on the experiments cut.
+Model: Welch's t-test, Pearson's chi-square or, of few outcomes, Fisher's exact test where the
+result is looked at once; where it is watched, the rule that kept its false alarms and found most
+on the experiments cut.
 Limits: values must be independent between players, and so must their outcomes. Means need some 30
 values an arm, more where a few values are huge. One comparison: several need a stricter alpha.
 """
@@ -17,13 +18,19 @@ from pathlib import Path
 from pydantic import Field, ValidationInfo, field_validator
 
 from slipway.contract import Model, Record, publish
-from slipway.statistics import always_valid, chi_square, effect_size, power, proportions
+from slipway.statistics import always_valid, chi_square, effect_size, fisher, power, proportions
 from slipway.statistics.ab import Comparison, Sample, compare
 from slipway.statistics.welch import Welch
 
 UNDECIDED = "undecided"
 # Below it a split as planned would be a rare accident: the usual bound of ratio-mismatch checks.
 MISMATCH = 0.001
+# Of alpha, where the normal mixture decides on rates: as much is spent on the exact interval that
+# stands in for it while outcomes are few, the rest on the mixture. Together they err within alpha,
+# whenever the one takes over from the other.
+SPENT_EXACT = 0.1
+# An expected count from which chi-square is trusted: Cochran's rule (1954).
+LEAST_EXPECTED = 5
 
 
 class Experiment(Record):
@@ -96,7 +103,7 @@ class Analysis(Record):
     decision: str = Field(pattern="^(a|b|undecided)$", description="The arm shown to be better")
     difference: float
     relative_difference: float | None = Field(default=None, description="To a, where a is above 0")
-    test: str = Field(pattern="^(chi_square|welch_t)$")
+    test: str = Field(pattern="^(chi_square|fisher_exact|welch_t)$")
     statistic: float | None = None
     degrees_of_freedom: float | None = None
     p_value: float | None = Field(default=None, ge=0, le=1, description="Two-sided, for one look")
@@ -147,11 +154,10 @@ class Rule:
     """Units an arm at which the normal mixture is narrowest."""
 
     def sequence(self, experiment: "Experiment") -> tuple[float, float] | None:
-        """The interval of the difference that holds at every look; None of arms too small."""
+        """The interval of the difference that holds at every look; None of too few values."""
         a, b = samples(experiment)
-        coverage = 1 - experiment.alpha
-        rates = experiment.kind == "rates"
-        if rates and self.method != "normal_mixture":
+        coverage = self.coverage(experiment)
+        if self.exact(experiment):
             yes = _successes(experiment)
             return always_valid.of_rates(
                 (float(yes[0]), float(yes[1])),
@@ -159,8 +165,7 @@ class Rule:
                 coverage=coverage,
             )
         variances = _variances(experiment)
-        fewest = _fewest(experiment) if rates else min(a.n, b.n)
-        if fewest < always_valid.FEWEST or not sum(variances) > 0:
+        if min(a.n, b.n) < always_valid.FEWEST or not sum(variances) > 0:
             return None
         return always_valid.of_means(
             b.mean - a.mean,
@@ -169,6 +174,18 @@ class Rule:
             coverage=coverage,
             tightest=self.tightest,
         )
+
+    def exact(self, experiment: "Experiment") -> bool:
+        """Whether the interval is that of rates, good at any size."""
+        few = _fewest(experiment) < always_valid.FEWEST
+        return experiment.kind == "rates" and (few or self.method != "normal_mixture")
+
+    def coverage(self, experiment: "Experiment") -> float:
+        """Of the interval told now, so that all told over time keep alpha together."""
+        spent = 1.0
+        if experiment.kind == "rates" and self.method == "normal_mixture":
+            spent = SPENT_EXACT if self.exact(experiment) else 1 - SPENT_EXACT
+        return 1 - spent * experiment.alpha
 
     def decides(self, found: Findings, alpha: float) -> str:
         """`a`, `b` or `undecided`.
@@ -252,11 +269,22 @@ def tested_rates(experiment: Experiment, a: Sample, b: Sample) -> Tested:
         )
     if sum(yes) in (0, a.n + b.n):
         return Tested("chi_square", interval=interval, effect=effect, power=reached)
+    if least_expected(yes, (a.n, b.n)) < LEAST_EXPECTED:
+        p_value = fisher.exact((yes[0], a.n), (yes[1], b.n))
+        return Tested(
+            "fisher_exact", p_value=p_value, interval=interval, effect=effect, power=reached
+        )
     table = [[yes[0], a.n - yes[0]], [yes[1], b.n - yes[1]]]
     found = chi_square.independence(table)
     return Tested(
         "chi_square", found.statistic, found.freedom, found.p_value, interval, effect, reached
     )
+
+
+def least_expected(successes: tuple[int, int], sizes: tuple[int, int]) -> float:
+    """The least count of the table, were both rates the same."""
+    rarer = min(sum(successes), sum(sizes) - sum(successes))
+    return min(sizes) * rarer / sum(sizes)
 
 
 def tested_means(experiment: Experiment, a: Sample, b: Sample) -> Tested:
@@ -370,10 +398,10 @@ def notes(
     said = [told.note] if told.note else []
     if tested.p_value is None and tested.test == "chi_square":
         said.append("Both arms have had the same outcome throughout: there is nothing to test.")
-    if experiment.kind == "rates" and sequence is None:
+    if tested.test == "fisher_exact":
         said.append(
-            f"Fewer than {always_valid.FEWEST} successes or failures in an arm: no interval holds "
-            "at every look."
+            f"A count below {LEAST_EXPECTED} is expected: the p-value is Fisher's exact one. The "
+            "effect, the power and the sample size are for larger counts."
         )
     if split < MISMATCH:
         said.append(
