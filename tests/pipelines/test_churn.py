@@ -139,6 +139,33 @@ def test_profits_by_hand() -> None:
     )
 
 
+def test_the_year_drawn_is_the_one_that_the_model_knows() -> None:
+    assert [train.year_of(each) for each in (0, 1, 12, 13, 24, 25, 72, 73, 200)] == [
+        *(1, 1, 1, 2, 2, 3, 6, 6, 6)
+    ]
+    for tenure in (0, 11, 12, 13):
+        told = named(CUSTOMER.model_copy(update={"tenure": tenure}))
+        assert (train.year_of(tenure) == 1) == bool(told["first_year"])
+
+
+def test_each_assumption_moves_the_profit_its_own_way() -> None:
+    offer = Offer(horizon_months=10, cost=10, success_rate=0.5)
+    told, left, monthly = np.array([0.9, 0.1]), np.array([True, False]), np.array([8.0, 8.0])
+    # Called at a gain: the first alone, 0.5 x 80 - 10 dollars between two; all: 10 dollars less.
+    for field, own in (("success_rate", 0.5), ("cost", 10), ("horizon_months", 10)):
+        values = np.array([0.0, own])
+        model, everyone = train.sensitivity(field, values, told, left, monthly, offer)
+        assert (model[1], everyone[1]) == (15, 10)
+        assert model[0] == (0 if field != "cost" else 20)
+        assert everyone[0] == (-10 if field != "cost" else 20)
+
+
+def test_a_candidate_is_drawn_with_its_learner() -> None:
+    for learner in ("logistic", "boosting", "xgboost"):
+        for suffix in ("", "_sigmoid", "_isotonic", "_balanced", "_balanced_isotonic"):
+            assert train.unweighted(f"{learner}{suffix}") == learner
+
+
 def test_true_probabilities_put_the_best_cut_where_the_expected_gain_is_zero() -> None:
     rng = np.random.default_rng(2)
     truth, monthly = rng.beta(1, 3, 200_000), rng.uniform(20, 120, 200_000)
