@@ -11,9 +11,13 @@ def number(value: float, *, share: bool) -> str:
     return f"{100 * value:.0f} %" if share else _plain(value)
 
 
-def change(value: float, *, share: bool) -> str:
-    """`raises the probability by 3.2 points` needs this `3.2 points`; without a sign."""
-    return f"{100 * abs(value):.1f} points" if share else _plain(abs(value))
+def effect(value: float, what: str, *, share: bool) -> str:
+    """`raises the probability by 3.2 points`, or that it hardly moves it where that rounds to 0."""
+    size = f"{100 * abs(value):.1f}" if share else _plain(abs(value))
+    if float(size.replace(",", "")) == 0:
+        return f"hardly moves the {_name(what)}"
+    verb = "raises" if value > 0 else "lowers"
+    return f"{verb} the {_name(what)} by {size}{' points' if share else ''}"
 
 
 def answer(told: Explanation, *, share: bool) -> str:
@@ -27,15 +31,12 @@ def reason(
     field: str, value: Any, usual: Any, contribution: float, what: str, *, share: bool
 ) -> str:
     """What one field did to one answer."""
-    verb = "raises" if contribution > 0 else "lowers"
-    told = f"{verb} the {_name(what)} by {change(contribution, share=share)}"
-    return f"{_subject(field, value, usual)} {told}."
+    return f"{_subject(field, value, usual)} {effect(contribution, what, share=share)}."
 
 
 def general(found: Contrast, what: str, *, share: bool) -> str:
     """What one field does to answers on the whole."""
-    verb = "raises" if found.change > 0 else "lowers"
-    told = f"{verb} the {_name(what)} by {change(found.change, share=share)} on average"
+    told = f"{effect(found.change, what, share=share)} on average"
     if _is_number(found.other) and _is_number(found.usual):
         off = _off(found.other, found.usual)
         return f"{_article(found.field)} {off} {told}."

@@ -52,13 +52,20 @@ def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: dict)
     registry = tracking.client()
     version = tracking.version_of(registry, project.name, tracking.CHAMPION)
     assert version is not None
-    run = registry.get_run(version.run_id)
+    run, work = registry.get_run(version.run_id), trained[project.name]
     assert project.params.primary in run.data.metrics
+    given = {"dataset": project.params.dataset, **work.params.prepare, **work.params.fit}
+    assert run.data.params == {name: str(value) for name, value in given.items()}
+    pictures = {f"report/{file.name}" for file in work.report.iterdir()}
+    about = {f"about/{name}" for name in ("card.md", "metrics.json", "examples.json")}
+    for folder, wanted in (("report", pictures), ("about", about)):
+        kept = {each.path for each in registry.list_artifacts(version.run_id, folder)}
+        assert wanted <= kept
     children = registry.search_runs(
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
     )
     names = {child.info.run_name for child in children}
-    assert names == set(json.loads(trained[project.name].metrics.read_text())["candidates"])
+    assert names == set(json.loads(work.metrics.read_text())["candidates"])
     assert BASELINE in names
     assert version.tags["dataset"] == project.params.dataset
 

@@ -144,6 +144,23 @@ def test_sentences_say_what_the_model_does() -> None:
     )
 
 
+def test_an_effect_that_rounds_to_nothing_has_no_direction() -> None:
+    for moved in (0.0, 0.0004, -0.0004):
+        assert words.reason("age", 30, 40, moved, "chance", share=True) == (
+            "An age of 30, 10 below the usual 40, hardly moves the chance."
+        )
+    found = importance.contrast(Linear(), "chance", applicants(200, seed=8), "age")
+    assert found is not None
+    assert words.general(found, "chance", share=True).endswith(
+        "hardly moves the chance on average."
+    )
+    assert words.reason("age", None, 40, -0.0006, "chance", share=True) == (
+        "That age is unknown lowers the chance by 0.1 points."
+    )
+    assert words.reason("rooms", 2, 3, 0.0, "price", share=False).endswith("moves the price.")
+    assert words.reason("rooms", 2, 3, 0.0004, "price", share=False).endswith("by 0.0004.")
+
+
 def judged(chances: dict[str, float], *, rows: int, seed: int) -> list[dict[str, Any]]:
     """Test rows: half are truly good; how likely an answer is right depends on the group."""
     rng = np.random.default_rng(seed)
