@@ -147,6 +147,16 @@ def test_the_quintile_rule_scores_as_direct_marketing_does() -> None:
     assert labels(np.array([best, middle, worst])).tolist() == [3, 1, 0]
 
 
+def test_customers_tied_at_a_quintile_score_below_it() -> None:
+    """Four in ten ordered once, so that one order is the first edge: they score the least."""
+    orders = np.array([1.0] * 40 + list(range(2, 62)))
+    numbers = np.stack([np.zeros(100), orders, np.zeros(100)], axis=1)
+    labels = train.quintile_rule(numbers, 13)(numbers)
+    # Thirteen groups are the sums of the scores, 0 to 12; without a spread recency brings 4.
+    assert np.unique(labels, return_counts=True)[1].tolist() == [40, 20, 20, 20]
+    assert labels[0] == 4
+
+
 def test_names_follow_the_rule_and_the_nearest_two_are_told() -> None:
     centres = [(-1, 2, 1), (-1, 1, 0.4), (-1, 0, 0), (1, 1, 0), (1, -1, 0)]
     names = [name(np.array(centre)) for centre in centres]

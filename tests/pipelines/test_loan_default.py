@@ -1,11 +1,13 @@
 """Loan default: SMOTE, costs and calibration by hand, and nothing that tells too much."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from sklearn.model_selection import train_test_split
 
 from pipelines.ml.loan_default import data, train
 from pipelines.ml.loan_default.model import (
@@ -35,6 +37,8 @@ BORROWER = Borrower(
     real_estate_loans=1,
     dependents=1,
 )
+
+CODED = dict.fromkeys(("late_30_days", "late_60_days", "late_90_days"), 98)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +83,26 @@ def test_features_are_worked_out_by_hand() -> None:
 
 
 def test_a_code_of_the_bureau_is_no_count() -> None:
-    told = named(BORROWER.model_copy(update={"late_90_days": 98}))
+    told = named(BORROWER.model_copy(update=CODED))
     assert told["coded"] == 1
     assert all(np.isnan(told[f"late_{kind}"]) for kind in ("30_days", "90_days", "in_all"))
+    with pytest.raises(ValidationError, match="in all three"):
+        Borrower.model_validate(BORROWER.model_dump() | {"late_90_days": 98})
+
+
+@pytest.mark.parametrize("name", ["logistic", "forest_balanced", "boosting", "boosting_balanced"])
+def test_a_code_is_no_better_than_one_late_payment(name: str, splits: dict[str, Examples]) -> None:
+    """Other things equal, also where no coded borrower was ever seen: all used all their credit."""
+    rows = splits["train"]
+    made = train.fitted(name, features(rows.records)["numbers"], np.array(rows.truths), **SMALL)
+    others = [
+        BORROWER.model_copy(update={"utilization": used, "age": age, "late_90_days": 0})
+        for used in (0.0, 0.3, 0.7, 1.0, 2.0)
+        for age in (25, 45, 75)
+    ]
+    coded = [each.model_copy(update=CODED) for each in others]
+    late, told = (made.predict_proba(features(each)["numbers"])[:, 1] for each in (others, coded))
+    assert (told >= late).all(), (told, late)
 
 
 def test_an_unknown_income_is_no_income_of_nought() -> None:
@@ -128,17 +149,30 @@ def test_made_up_defaults_are_only_learnt_from(
     assert seen == [2400] * 3
 
 
-def test_the_threshold_is_not_tuned_on_the_rows_it_is_judged_on() -> None:
-    """Of the judged rows' truths neither the threshold nor the calibration knows."""
-    rng = np.random.default_rng(0)
-    truth = rng.random(2000) < 0.1
-    tuned, judged = (np.clip(rng.normal(0.1 + 0.2 * truth, 0.1), 0, 1) for _ in range(2))
-    one, other = (
-        train.decided("boosting", tuned, judged, truth, judged_truth)
-        for judged_truth in (truth, ~truth)
-    )
-    assert one[1] == other[1]
-    assert one[0].metrics["cost"] != other[0].metrics["cost"]
+def test_the_threshold_is_not_tuned_on_the_rows_it_is_judged_on(
+    splits: dict[str, Examples], tmp_path: Path, monkeypatch
+) -> None:
+    """Of the third part's truths no calibration and no threshold knows: they are turned round."""
+    rows = splits["train"].head(4000)
+    parts = []
+
+    def parted(*asked, **how):
+        parts.append(train_test_split(*asked, **how))
+        return parts[-1]
+
+    monkeypatch.setattr(train, "train_test_split", parted)
+    one = train.fit(train=rows, weights=tmp_path, **SMALL)
+    again = iter(list(parts))
+    # The parts would change with the truths, by which they are stratified.
+    monkeypatch.setattr(train, "train_test_split", lambda *_, **__: next(again))
+    turned = np.array(rows.truths)
+    turned[parts[1][1]] ^= True
+    other = train.fit(train=Examples(rows.records, turned.tolist()), weights=tmp_path, **SMALL)
+    for known, changed in zip(one.candidates, other.candidates, strict=True):
+        assert known.parameters == changed.parameters
+        assert known.metrics["cost"] != changed.metrics["cost"]
+    served = json.loads((tmp_path / "decision.json").read_text())
+    assert served in [each.parameters for each in one.candidates]
 
 
 def test_costs_are_counted_by_hand() -> None:

@@ -105,6 +105,27 @@ def test_a_title_is_as_good_as_a_number(model: Movies) -> None:
     assert told.suggested == ask(model).suggested
 
 
+def test_a_film_sent_under_number_and_title_has_its_average(model: Movies) -> None:
+    twice = [{"film": 50, "stars": 5}, {"title": "Star Wars", "stars": 1}]
+    wanted = ask(model, films=[181], ratings=[{"film": 50, "stars": 3}])
+    for ratings in (twice, twice[::-1]):
+        assert ask(model, films=[181], ratings=ratings) == wanted
+
+
+def test_a_film_that_stands_twice_is_one_film(model: Movies) -> None:
+    """Body Snatchers has the numbers 573 and 670; fewer than 100 films have its genre."""
+
+    def told(**fields: object) -> list[tuple[str, int | None]]:
+        found = ask(model, genre="Horror", count=100, **fields).suggested
+        return [(each.title, each.year) for each in found]
+
+    film = ("Body Snatchers", 1993)
+    assert len(set(told())) == len(told()) < 100
+    assert film in told()
+    for rated in ({"title": "Body Snatchers"}, {"film": 573}, {"film": 670}):
+        assert film not in told(ratings=[{**rated, "stars": 5}])
+
+
 def test_ratings_move_the_stars_their_way(model: Movies) -> None:
     """Five stars for two films of a trilogy lift the third; one star lowers it."""
     films = {"films": [181], "count": 1}
@@ -121,6 +142,10 @@ def test_ratings_move_the_stars_their_way(model: Movies) -> None:
         ({"films": [FILMS + 1]}, "no film 1683; numbers go from 1 to 1682"),
         ({"ratings": [{"film": 0, "stars": 3}]}, "greater than or equal to 1"),
         ({"ratings": [{"film": 7, "stars": 3}] * 2}, "7 is rated twice"),
+        (
+            {"ratings": [{"title": each, "stars": 3} for each in ("Star Wars", "star wars ")]},
+            "'star wars' is rated twice",
+        ),
         ({"ratings": [{"stars": 3}]}, "by film .its number. or by title"),
     ],
 )

@@ -24,7 +24,8 @@ RECOMMENDATIONS = {
     "champions": "Thank and keep: first look at new goods and a named contact; no discounts.",
     "loyal": "Raise the order: bundles, and free delivery from a little above the usual order.",
     "promising": "Bring the next order soon: write within two weeks, with what goes with the last.",
-    "at_risk": "Win back now: a personal offer before the habit is lost; most can still be kept.",
+    "at_risk": "Win back now: a personal offer before the habit is lost; about one in three buys "
+    "again within 90 days.",
     "hibernating": "Cheap reminders before the season only: few come back, and spend little.",
 }
 
@@ -34,7 +35,11 @@ class Customer(Record):
 
     recency_days: float = Field(ge=0, le=YEAR_DAYS, description="Since the last purchase")
     orders: int = Field(ge=1, le=10_000, description="In the year")
-    spent: float = Field(ge=0, le=1e9, description="Pounds in the year, less what was sent back")
+    spent: float = Field(
+        ge=0,
+        le=1e9,
+        description="Pounds in the year, less what was sent back; 0 where more was sent back",
+    )
 
 
 class Segment(Record):
@@ -50,7 +55,7 @@ class Segment(Record):
     unusual: bool = Field(description="Farther out than 99 of 100 customers in training")
     share_buying: float = Field(ge=0, le=1, description="Of the segment, in the 90 days after")
     spent_after: float = Field(
-        ge=0, description="Pounds a head of the segment in the 90 days after"
+        ge=0, description="Pounds a head of the segment in the 90 days after, before returns"
     )
 
 

@@ -11,9 +11,10 @@ that, train without it.
 
 import json
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slipway.contract import OnnxModel, Record, publish
 from slipway.contract.calibration import calibrated
@@ -23,6 +24,7 @@ LOSS_OF_DEFAULT = 10_000.0
 LOST_MARGIN = 1_000.0
 # In place of counts the bureau gives codes: 269 of 150,000, of whom 55 % fell behind.
 CODES = (96, 98)
+CODED = "96 and 98, then in all three counts, are codes of the bureau"
 
 
 class Borrower(Record):
@@ -32,22 +34,38 @@ class Borrower(Record):
         ge=0, le=1e6, description="Balance on cards and credit lines over their limits; 1 is all"
     )
     age: int = Field(ge=18, le=120, description="Years")
-    late_30_days: int = Field(ge=0, le=98, description="Times 30 to 59 days late, in two years")
-    late_60_days: int = Field(ge=0, le=98, description="Times 60 to 89 days late, in two years")
-    late_90_days: int = Field(
-        ge=0, le=98, description="Times 90 days late; 96 and 98 are codes of the bureau"
+    late_30_days: int = Field(
+        ge=0, le=98, description=f"Times 30 to 59 days late, in two years; {CODED}"
     )
+    late_60_days: int = Field(
+        ge=0, le=98, description=f"Times 60 to 89 days late, in two years; {CODED}"
+    )
+    late_90_days: int = Field(ge=0, le=98, description=f"Times 90 days late; {CODED}")
     monthly_debt: float = Field(ge=0, le=1e9, description="Payments and living costs, dollars")
     monthly_income: float | None = Field(default=None, ge=0, le=1e9, description="Dollars")
     open_lines: int = Field(ge=0, le=98, description="Open loans and lines of credit")
     real_estate_loans: int = Field(ge=0, le=98)
     dependents: int | None = Field(default=None, ge=0, le=30, description="Without the borrower")
 
+    @model_validator(mode="after")
+    def _coded_in_all_counts_or_none(self) -> Self:
+        if len({count in CODES for count in self.late}) > 1:
+            raise ValueError(f"late_30_days, late_60_days, late_90_days: {CODED}, not {self.late}")
+        return self
+
+    @property
+    def late(self) -> list[int]:
+        """Times 30, 60 and 90 days late."""
+        return [self.late_30_days, self.late_60_days, self.late_90_days]
+
 
 class LoanRisk(Record):
     """How likely a default is, and what either decision is expected to cost."""
 
-    refuse: bool = Field(description="The probability reaches the threshold of lowest cost")
+    refuse: bool = Field(
+        description="The probability reaches `threshold`, tuned in hundredths on past borrowers; "
+        "near it the two expected costs may point the other way"
+    )
     probability: float = Field(ge=0, le=1, description="Of 90 days behind within two years")
     threshold: float = Field(ge=0, le=1)
     cost_if_granted: float = Field(ge=0, description="Dollars expected")
@@ -78,9 +96,8 @@ def numbers(borrower: Borrower) -> list[float]:
 
     Of four digits: in float32 and float64 they fall on the same side of a tree's threshold.
     """
-    late = [borrower.late_30_days, borrower.late_60_days, borrower.late_90_days]
-    coded = any(each in CODES for each in late)
-    counts = [np.nan] * 3 if coded else [float(each) for each in late]
+    coded = any(each in CODES for each in borrower.late)
+    counts = [np.nan] * 3 if coded else [float(each) for each in borrower.late]
     income = borrower.monthly_income
     heads = 1 + (borrower.dependents or 0)
     told = [
@@ -124,6 +141,7 @@ def risks(probabilities: np.ndarray, threshold: float) -> list[LoanRisk]:
 
 class LoanDefault(OnnxModel):
     explained = "probability"
+    protected = ("age",)
 
     def load(self, weights: Path) -> None:
         super().load(weights)

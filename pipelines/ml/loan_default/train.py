@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -28,6 +29,7 @@ from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
 from slipway.training.tabular import export_onnx, platt
 
 from .model import (
+    CODES,
     LOSS_OF_DEFAULT,
     LOST_MARGIN,
     NUMBERS,
@@ -42,6 +44,9 @@ TREATMENTS = ("", "_balanced", "_smote")
 COLOURS = (plots.ACCENT, plots.INK, "#d1793b")
 CUTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 BINS = 10
+LATE = [place for place, name in enumerate(NUMBERS) if name.startswith("late_")]
+# Above every count of the table, which reach 17, and 19 in all.
+MANY = 20.0
 # What true probabilities ask for: refuse where the expected loss is the larger (Elkan 2001).
 ELKAN = LOST_MARGIN / (LOST_MARGIN + LOSS_OF_DEFAULT)
 
@@ -101,17 +106,29 @@ def estimators(seed: int, trees: int, rounds: int) -> dict[str, Callable[..., Cl
     return {"logistic": logistic, "forest": forest, "boosting": boosting}
 
 
-def fitted(
-    name: str, numbers: np.ndarray, defaulted: np.ndarray, *, seed: int, trees: int, rounds: int
-) -> Pipeline:
-    """Fill gaps with the median, scale for linear models, then `name`: a learner and a treatment.
+def filled(learner: str) -> TransformerMixin:
+    """Fills gaps with the median, and scales for linear models.
+
+    For trees the bureau's codes stay `MANY` late payments: 61 % of the coded defaulted. All of
+    them had used up their credit, and trees that know no more put a coded borrower who has not
+    beside those who were never late.
 
     Trees get their numbers as they are: scaled in float32 when served and in float64 here, some
     would fall to the other side of a threshold.
     """
+    median = SimpleImputer(strategy="median")
+    if learner == "logistic":
+        return make_pipeline(median, StandardScaler())
+    counts = SimpleImputer(strategy="constant", fill_value=MANY)
+    return make_column_transformer((counts, LATE), remainder=median)
+
+
+def fitted(
+    name: str, numbers: np.ndarray, defaulted: np.ndarray, *, seed: int, trees: int, rounds: int
+) -> Pipeline:
+    """Fill gaps, then `name`: a learner and a treatment."""
     learner, _, treatment = name.partition("_")
-    imputer = SimpleImputer(strategy="median")
-    prepared = make_pipeline(imputer, StandardScaler()) if learner == "logistic" else imputer
+    prepared = filled(learner)
     columns = prepared.fit_transform(numbers)
     if name == "baseline":
         # scikit-learn's name for a rule that looks at nobody: each gets the share of defaults.
@@ -180,11 +197,10 @@ def fit(
         raw = one.predict_proba(numbers[rest])[:, 1]
         told = dict(zip(rest.tolist(), raw.tolist(), strict=True))
         tuned, judged = (np.array([told[row] for row in part]) for part in (second, third))
-        candidate, decision = decided(name, tuned, judged, defaulted[second], defaulted[third])
-        tried.append(candidate)
-        made[name] = one, decision
-    chosen = min(tried[1:], key=lambda each: each.metrics["cost"]).name
-    best, decision = made[chosen]
+        tried.append(decided(name, tuned, judged, defaulted[second], defaulted[third]))
+        made[name] = one
+    chosen = min(tried[1:], key=lambda each: each.metrics["cost"])
+    best, decision = made[chosen.name], chosen.parameters
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
     (weights / "decision.json").write_text(json.dumps(decision, indent=1) + "\n")
 
@@ -193,7 +209,7 @@ def fit(
         sure = calibrated(raw, decision["slope"], decision["intercept"])
         return risks(sure, decision["threshold"])
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen.name, native)
 
 
 def decided(
@@ -202,7 +218,7 @@ def decided(
     judged: np.ndarray,
     tuned_truth: np.ndarray,
     judged_truth: np.ndarray,
-) -> tuple[Candidate, dict[str, float]]:
+) -> Candidate:
     """Calibrate and set the threshold on one part's raw probabilities, and judge on the other's."""
     slope, intercept = (1.0, 0.0) if name == "baseline" else platt(log_odds(tuned), tuned_truth)
     sure = calibrated(judged, slope, intercept)
@@ -220,7 +236,7 @@ def decided(
         "happened": [float(judged_truth[rows].mean()) for rows in bins(judged)],
     }
     decision = {"slope": slope, "intercept": intercept, "threshold": threshold}
-    return Candidate(name, metrics, {"threshold": threshold}, curves), decision
+    return Candidate(name, metrics, decision, curves)
 
 
 def score(*, answers: list[LoanRisk], truths: list[bool]) -> dict[str, float]:
@@ -251,8 +267,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 def imbalance(evaluation: Evaluation) -> Figure:
     """What weights and made-up defaults do to the threshold of the lowest cost."""
     named = {each.name: each for each in evaluation.candidates}
-    figure, axes = plots.panels(2, height=3.2)
-    for panel, learner in zip(axes, ("forest", "boosting"), strict=True):
+    figure, axes = plots.panels(3, height=3.2)
+    for panel, learner in zip(axes, ("logistic", "forest", "boosting"), strict=True):
         for how, colour in zip(TREATMENTS, COLOURS, strict=True):
             costs = named[learner + how].curves["cost"]
             low = int(np.argmin(costs))
@@ -331,11 +347,8 @@ def importance(evaluation: Evaluation, rows: int = 10_000) -> Figure:
     names = [NUMBERS[place].replace("_", " ") for place in order]
     plots.weights(axes[0], names, [lost[place] for place in order], "Area lost when shuffled")
     late = [
-        "coded" if max(counts) >= 96 else str(min(sum(counts), 5))
-        for counts in (
-            (each.late_30_days, each.late_60_days, each.late_90_days)
-            for each in evaluation.train.records
-        )
+        "coded" if each.late_30_days in CODES else str(min(sum(each.late), 5))
+        for each in evaluation.train.records
     ]
     plots.share(axes[1], late, evaluation.train.truths, "Defaulted, by late payments (5: or more)")
     axes[1].set_ylim(0, 0.7)

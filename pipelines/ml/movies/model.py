@@ -11,7 +11,7 @@ nothing is known of those nobody would choose. Without ratings all get much the 
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Self
 
@@ -34,12 +34,20 @@ AGES = (18, 25, 35, 45, 56)
 Attributes = tuple[int | None, str | None, str | None]
 
 
+def plain(title: str | None) -> str:
+    """A title as it is compared."""
+    return (title or "").strip().casefold()
+
+
 class Rating(Record):
     """Stars that the viewer gave to a film, which is named by its number or its title."""
 
     film: int | None = Field(default=None, ge=1, le=FILMS, description="Of MovieLens 100K")
     title: str | None = Field(
-        default=None, max_length=100, description="Such as `Hunt for Red October, The`"
+        default=None,
+        max_length=100,
+        description="Such as `Hunt for Red October, The`; of films that share it, the one that "
+        "more have rated",
     )
     stars: int = Field(ge=1, le=5)
 
@@ -69,7 +77,7 @@ class Viewer(Record):
     def _films_exist_and_are_rated_once(self) -> Self:
         if wrong := [film for film in self.films if not 1 <= film <= FILMS]:
             raise ValueError(f"films: no film {wrong[0]}; numbers go from 1 to {FILMS}")
-        rated = [each.film or each.title for each in self.ratings]
+        rated = [each.film or plain(each.title) for each in self.ratings]
         if twice := [film for film, times in Counter(rated).items() if times > 1]:
             raise ValueError(f"ratings: {twice[0]!r} is rated twice; send each film once")
         return self
@@ -127,9 +135,14 @@ class Movies(Model):
         with np.load(weights / "factors.npz") as arrays:
             self._arrays = {name: arrays[name].astype(np.float64) for name in arrays}
         self._films = json.loads((weights / "films.json").read_text())
-        # Some films stand twice in the data; their title means the one rated more often.
+        # Titles are shared by remakes, and by films that stand twice in the data.
         ranked = np.argsort(self._arrays["popularity"], kind="stable").tolist()
-        self._places = {self._films[place]["title"].casefold(): place for place in ranked}
+        self._places = {plain(self._films[place]["title"]): place for place in ranked}
+        first: dict[tuple[str, int | None], int] = {}
+        for place, each in enumerate(self._films):
+            first.setdefault((each["title"], each["year"]), place)
+        # The first place of the same film.
+        self._same = np.array([first[each["title"], each["year"]] for each in self._films])
         self._genres = {
             genre: np.array([genre in each["genres"] for each in self._films]) for genre in GENRES
         }
@@ -137,16 +150,20 @@ class Movies(Model):
     def predict(self, model_input: list[Viewer]) -> list[Suggestions]:
         return [self.answer(viewer, *self.judged(viewer)) for viewer in model_input]
 
-    def sent(self, viewer: Viewer) -> dict[int, int]:
-        """Stars by the film's place, titles looked up; titles that no film has are left out."""
-        named = {
-            self.place(each.title) if each.film is None else each.film - 1: each.stars
-            for each in viewer.ratings
-        }
-        return {place: stars for place, stars in named.items() if place is not None}
+    def sent(self, viewer: Viewer) -> dict[int, float]:
+        """Stars by the film's place, titles looked up; titles that no film has are left out.
+
+        What is sent of one film under its number and its title is averaged.
+        """
+        given: dict[int, list[int]] = defaultdict(list)
+        for each in viewer.ratings:
+            place = self.place(each.title) if each.film is None else each.film - 1
+            if place is not None:
+                given[place].append(each.stars)
+        return {place: sum(stars) / len(stars) for place, stars in given.items()}
 
     def place(self, title: str | None) -> int | None:
-        return self._places.get((title or "").strip().casefold())
+        return self._places.get(plain(title))
 
     def judged(self, viewer: Viewer) -> tuple[np.ndarray, np.ndarray]:
         """Stars expected of each film, not cut off at 1 and 5, and what orders them (1682,)."""
@@ -166,20 +183,23 @@ class Movies(Model):
         return stars, seen_by_alike + order
 
     def answer(self, viewer: Viewer, stars: np.ndarray, order: np.ndarray) -> Suggestions:
-        """The films of the highest `order` that were not rated, and those asked for."""
+        """The films of the highest `order` that were not rated, each once, and those asked for."""
         sent = self.sent(viewer)
         may = (
             np.ones(FILMS, dtype=bool)
             if viewer.genre is None
             else self._genres[viewer.genre].copy()
         )
-        may[list(sent)] = False
-        best = [place for place in np.argsort(-order, kind="stable").tolist() if may[place]]
+        may &= ~np.isin(self._same, self._same[list(sent)])
+        ranked = np.argsort(-order, kind="stable")
+        ranked = ranked[may[ranked]]
+        once = np.sort(np.unique(self._same[ranked], return_index=True)[1])
+        best = ranked[once][: viewer.count].tolist()
         stars = np.clip(stars, 1, 5)
         asked = [film - 1 for film in viewer.films]
         titles = [each.title for each in viewer.ratings if each.title is not None]
         return Suggestions(
-            suggested=[self._film(place, stars) for place in best[: viewer.count]],
+            suggested=[self._film(place, stars) for place in best],
             asked=[self._film(place, stars) for place in asked],
             mean_stars=float(stars[asked].mean()) if asked else None,
             ratings_used=len(sent),
