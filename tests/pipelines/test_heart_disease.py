@@ -105,6 +105,16 @@ def test_a_model_that_knows_only_the_hospital_is_worth_nothing_inside_one() -> N
     assert train.within(told, sick, groups) == 0.5
 
 
+def test_the_least_recall_is_that_of_the_worst_hospital() -> None:
+    hospitals = np.repeat(["a", "b", "c"], 4)
+    sick = np.array([1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)
+    told = np.array([0.9, 0.2, 0.9, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+    found = train.at_new_hospitals(told, sick, hospitals, 0.5)
+    assert found["recall_new_hospital"] == pytest.approx(4 / 5)
+    assert found["recall_new_hospital_least"] == 0.5
+    assert found["specificity_new_hospital"] == pytest.approx(6 / 7)
+
+
 def test_selection_sees_no_row_that_it_is_judged_on() -> None:
     """Of columns of chance alone, ones picked with all rows at hand would seem to tell."""
     rng = np.random.default_rng(3)

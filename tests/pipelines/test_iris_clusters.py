@@ -105,6 +105,24 @@ def test_noise_belongs_to_no_cluster() -> None:
     labels = train.dbscan(lengths)
     assert labels[-1] == -1
     assert train.implied(lengths, labels).means_.max() < 6
+    assert train.silhouette(lengths, labels) == train.silhouette(lengths[:-1], labels[:-1]) > 0.9
+    assert train.silhouette(lengths, np.minimum(labels, 0)) == 0
+
+
+def test_flowers_are_placed_by_a_clustering_that_never_saw_them() -> None:
+    """A clusterer that keeps what it is given is given two thirds, and the species of none."""
+    given = []
+
+    def halves(lengths: np.ndarray) -> np.ndarray:
+        given.append(lengths)
+        return (lengths[:, 0] > 5).astype(int)
+
+    lengths = np.random.default_rng(0).normal([[3] * 4, [7] * 4] * 30, 0.1)
+    species, resplits = np.tile(["a", "b"], 30), train.ShuffleSplit(4, test_size=1 / 3)
+    assert train.agreements(halves, lengths, species, resplits).tolist() == [1] * 4
+    assert [len(each) for each in given] == [40] * 4
+    species[:] = species[np.random.default_rng(1).permutation(60)]
+    assert abs(train.agreements(halves, lengths, species, resplits).mean()) < 0.3
 
 
 def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> None:

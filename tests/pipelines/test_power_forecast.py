@@ -161,6 +161,8 @@ def test_an_interval_is_that_of_its_hour_of_the_day() -> None:
     ("changed", "said"),
     [
         ({"first_hour": "2010-02-30T18:00"}, "first_hour"),
+        ({"first_hour": "9999-12-31T01:00"}, "first_hour"),
+        ({"first_hour": "２０１０-05-01T18:00"}, "first_hour"),
         ({"kilowatts": [1.0] * 167}, "at least 168"),
         ({"kilowatts": [1.0] * 100 + [-0.1] + [1.0] * 67}, "hour 100 must be 0 to 20"),
     ],

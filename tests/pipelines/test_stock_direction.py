@@ -15,11 +15,13 @@ from pipelines.ml.stock_direction.model import (
     features,
     rsi,
 )
+from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import fetch
 from slipway.project import find
 from slipway.training import Examples
 
 PARAMS = find("stock_direction").params
+RATES = {"hit_rate": 0.51, "hit_rate_low": 0.5, "hit_rate_high": 0.53}
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +139,35 @@ def test_intervals_know_that_neighbours_are_alike() -> None:
     assert best_of_many[0] < narrow[0] < narrow[1] < best_of_many[1]
 
 
+def test_the_first_and_last_rows_are_drawn_as_often_as_any() -> None:
+    """A fifth are hits, all at the ends: blocks that may not wrap draw 0.065 of them on average."""
+    hits = np.zeros(400)
+    hits[:40] = hits[-40:] = 1
+    low, high = train.interval(hits, block=80)
+    assert low < 0.2 < high - 0.1
+
+
+def test_saying_up_always_is_right_as_often_as_shares_rise() -> None:
+    told = directions(np.linspace(0.4, 0.6, 8), RATES)
+    figures = train.score(answers=told, truths=[True] * 6 + [False] * 2)
+    assert figures["always_up"] == 0.75
+    assert "share_up" not in figures
+
+
+@pytest.mark.parametrize("name", sorted(train.estimators(0).keys() - {"baseline"}))
+def test_any_candidate_is_served_as_it_was_trained(name: str, tmp_path) -> None:
+    known = walks(900, pull=1.5)
+    numbers = features(known.records)["numbers"]
+    made = train.estimators(0)[name].fit(numbers, np.array(known.truths))
+    train.export_boosting()
+    train.export_onnx(made, {"numbers": len(NUMBERS)}, tmp_path)
+    told = OnnxRuntimeGraph(tmp_path / "model.onnx").run({"numbers": numbers})["probabilities"]
+    assert told == pytest.approx(made.predict_proba(numbers), abs=1e-5)
+
+
 def test_an_interval_that_holds_one_half_is_no_better_than_a_coin() -> None:
-    rates = {"hit_rate": 0.51, "hit_rate_low": 0.5, "hit_rate_high": 0.53}
-    assert not directions(np.array([0.9]), rates)[0].better_than_a_coin
-    assert directions(np.array([0.9]), {**rates, "hit_rate_low": 0.501})[0].better_than_a_coin
+    assert not directions(np.array([0.9]), RATES)[0].better_than_a_coin
+    assert directions(np.array([0.9]), {**RATES, "hit_rate_low": 0.501})[0].better_than_a_coin
 
 
 def test_a_price_that_cannot_be_is_named_by_its_day() -> None:

@@ -1,7 +1,7 @@
 """Is this card payment a fraud, and should it be blocked, reviewed or let pass?
 
 Data: GENERATED, not real: 284,807 payments of two days, 492 of them frauds (0.173 %), drawn by a
-seeded program in the shape of Kaggle's Credit Card Fraud file, which may not be passed on.
+seeded program in the shape of Kaggle's Credit Card Fraud file: it could not be obtained here.
 Task: binary classification of a very rare event, by precision and recall; accuracy says nothing.
 Model: the supervised candidate of the best cross-validated average precision, its probabilities
 calibrated, as ONNX; what is done with a payment is what costs least for its amount.
@@ -24,7 +24,10 @@ from slipway.contract.calibration import log_odds
 CHARGEBACK, REVIEW, WRONG_BLOCK = 20.0, 4.0, 40.0
 ACTIONS = ("pass", "review", "block")
 SHOWN = 3
-Factor = Annotated[float, Field(ge=-100, le=100)]
+# Kaggle's file reaches from -114 to 121.
+Factor = Annotated[
+    float, Field(ge=-1000, le=1000, description="Anonymous factor of the bank, no unit")
+]
 
 
 class Payment(Record):

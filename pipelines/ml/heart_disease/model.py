@@ -24,7 +24,8 @@ class Patient(Record):
     age: int = Field(ge=18, le=110, description="Years")
     sex: str = Field(pattern="^(female|male)$")
     chest_pain: str = Field(
-        pattern="^(typical|atypical|other|none)$", description="Angina or another pain"
+        pattern="^(typical|atypical|other|none)$",
+        description="Angina, typical or atypical; other: not of the heart; none: no pain",
     )
     blood_pressure: float | None = Field(
         default=None, ge=50, le=250, description="At rest, mm Hg, systolic"

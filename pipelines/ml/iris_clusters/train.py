@@ -19,7 +19,7 @@ from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, homogeneity_score, silhouette_score
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import RepeatedKFold
+from sklearn.model_selection import RepeatedKFold, ShuffleSplit
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -115,9 +115,27 @@ def held_out(cluster: Clusterer, lengths: np.ndarray, folds: RepeatedKFold) -> n
     )
 
 
+def agreements(
+    cluster: Clusterer, lengths: np.ndarray, species: np.ndarray, resplits: ShuffleSplit
+) -> np.ndarray:
+    """Adjusted Rand index (splits,) of flowers left out, placed by a clustering of the others."""
+    return np.array(
+        [
+            adjusted_rand_score(
+                species[left],
+                implied(lengths[kept], cluster(lengths[kept])).predict(lengths[left]),
+            )
+            for kept, left in resplits.split(lengths)
+        ]
+    )
+
+
 def silhouette(lengths: np.ndarray, labels: np.ndarray) -> float:
-    """0 where there is but one cluster."""
-    return float(silhouette_score(lengths, labels)) if len(set(labels)) > 1 else 0.0
+    """Of the clusters alone: noise (-1) is none. 0 where there is but one cluster."""
+    inside = labels >= 0
+    if len(set(labels[inside])) < 2:
+        return 0.0
+    return float(silhouette_score(lengths[inside], labels[inside]))
 
 
 def elbow(inertias: list[float]) -> int:
@@ -151,7 +169,10 @@ def fit(
 ) -> Fitted:
     """Choose the count and then the clustering by the density of flowers left out."""
     lengths = features(train.records)["numbers"].astype(np.float64)
+    species = np.array(train.truths)
     splits = RepeatedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    # A third of them left out, as the test flowers are.
+    resplits = ShuffleSplit(folds * repeats, test_size=1 / 3, random_state=seed)
     # Products of four columns are too small to share: on two busy cores threads took 20 times
     # as long.
     with threadpool_limits(limits=1):
@@ -160,6 +181,8 @@ def fit(
         made = clusterers(count, seed)
         left_out = {name: held_out(each, lengths, splits) for name, each in made.items()}
         labels = {name: each(lengths) for name, each in made.items()}
+        # To be shown: nothing is chosen by it.
+        rand = {name: agreements(each, lengths, species, resplits) for name, each in made.items()}
     tried = [
         Candidate(
             name,
@@ -167,8 +190,9 @@ def fit(
                 "density": float(left_out[name].mean()),
                 "silhouette": silhouette(lengths, found),
                 "noise": float((found < 0).mean()),
-                # To be shown: nothing is chosen by it.
-                "adjusted_rand": float(adjusted_rand_score(train.truths, found)),
+                "adjusted_rand": float(rand[name].mean()),
+                "adjusted_rand_std": float(rand[name].std()),
+                "adjusted_rand_least": float(rand[name].min()),
             },
             {"clusters": len(set(found[found >= 0])), "wanted": count, "seed": seed},
             curves if name == "mixture_tied" else {},
@@ -258,6 +282,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     tried = {each.name: each for each in evaluation.candidates}
     found = tried["mixture_tied"]
     count, seed = found.parameters["wanted"], found.parameters["seed"]
+    yield "density", plots.candidates(evaluation.candidates, evaluation.chosen, "density")
     yield "choosing_k", choosing(found.curves, count)
     yield "clusters", clusters(lengths, evaluation, count, seed)
     figure, axes = plots.panels(2, height=3.4)
@@ -278,16 +303,19 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 def choosing(curves: dict[str, list[float]], count: int) -> Figure:
     figure, axes = plots.panels(3, height=3.2)
-    titles = {
-        "inertia": f"k-means inertia: elbow at {elbow(curves['inertia'])}",
-        "silhouette": f"Silhouette: best at {1 + int(np.argmax(curves['silhouette']))}",
-        "density": f"Log density of flowers left out: best at {count}",
+    # One cluster has no silhouette: there is no other to be far from.
+    parted = curves["silhouette"][1:]
+    shown = {
+        f"k-means inertia: elbow at {elbow(curves['inertia'])}": curves["inertia"],
+        f"Silhouette: best at {2 + int(np.argmax(parted))}": parted,
+        f"Log density of flowers left out: best at {count}": curves["density"],
     }
-    for panel, (name, title) in zip(axes, titles.items(), strict=True):
-        values = curves[name]
-        panel.plot(range(1, len(values) + 1), values, "o-", color=plots.ACCENT)
+    most = len(curves["density"])
+    for panel, (title, values) in zip(axes, shown.items(), strict=True):
+        panel.plot(range(most + 1 - len(values), most + 1), values, "o-", color=plots.ACCENT)
         panel.axvline(count, color=plots.PALE, linestyle=":")
-        panel.set_xlabel("clusters")
+        panel.set_xlim(0.7, most + 0.3)
+        panel.set_xlabel("clusters (dotted: chosen, by the density)")
         panel.set_title(title, fontsize=10)
     axes[0].set_yscale("log")
     return figure
@@ -376,5 +404,5 @@ def placed(evaluation: Evaluation) -> Figure:
         )
     right.set(xlabel="distance from the centre, in spreads", ylabel="typicality")
     right.legend(frameon=False)
-    right.set_title("How typical they are of their cluster")
+    right.set_title("How typical they are of all known flowers")
     return figure

@@ -30,7 +30,8 @@ class History(Record):
     """The week before the question, hour by hour."""
 
     first_hour: str = Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:00$",
+        # Not \d, which takes the digits of all scripts; after 9999 there are no hours to forecast.
+        pattern="^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00$",
         description="The first hour to forecast, in the clock of the house: 2010-05-01T18:00",
     )
     kilowatts: list[float] = Field(

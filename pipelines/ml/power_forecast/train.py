@@ -103,7 +103,7 @@ def yesterday(_: Windows) -> Taught:
 
 
 def mean_of_days(_: Windows) -> Taught:
-    """The mean of the same hour over the last seven days."""
+    """The geometric mean of the same hour over the last seven days: they are logarithms."""
     return Taught(lambda asked: asked.past.reshape(-1, DAYS, AHEAD).mean(axis=1))
 
 

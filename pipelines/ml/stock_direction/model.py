@@ -1,6 +1,6 @@
 """Will this share close higher tomorrow than today?
 
-Data: daily closes and volumes of AAPL, GOOG, IBM, MSFT and FB, 2000 to 2013.
+Data: daily closes and volumes of AAPL, IBM and MSFT, 2000 to 2013, GOOG from 2004, FB from 2012.
 Task: binary classification of the next day's direction, split by time.
 Model: lagged returns, moving averages, RSI, MACD and volume into the candidate of the best
 walk-forward ranking; as ONNX.
