@@ -7,17 +7,32 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pydantic import ValidationError
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import SparkSession
 
 from pipelines.ml.flight_delay import train
 from pipelines.ml.flight_delay.history import by_pandas, flights, prepared
-from pipelines.ml.flight_delay.model import FIELDS, NUMBERS, SHARES, Flight, FlightDelay, columns
+from pipelines.ml.flight_delay.model import (
+    COUNTS,
+    FIELDS,
+    NUMBERS,
+    SHARES,
+    THRESHOLD,
+    Flight,
+    FlightDelay,
+    columns,
+)
 from pipelines.ml.flight_delay.spark import numbers, session, table
 from slipway.datasets import fetch
 from slipway.project import find
 
 AIRPORTS = ["ATL", "BOS", "ORD"]
+FLIGHT = Flight.model_validate(
+    {"origin": "ATL", "destination": "BOS", "distance": 700, "weekday": 1}
+    | dict.fromkeys(SHARES, 0.2)
+    | dict.fromkeys(COUNTS, 100)
+)
 
 
 def drawn(rows: int) -> pd.DataFrame:
@@ -132,11 +147,33 @@ def learnt(spark: SparkSession) -> LogisticRegressionModel:
 def test_the_graph_answers_as_mllib(spark: SparkSession, tmp_path: Path) -> None:
     best = learnt(spark)
     train.export(best.coefficients.toArray(), best.intercept, tmp_path / "model.onnx")
+    (tmp_path / THRESHOLD).write_text('{"late_from": 0.3}')
     served = FlightDelay()
     served.load(tmp_path)
     rows = np.random.default_rng(2).normal(size=(50, len(NUMBERS))).astype(np.float32)
     wanted = train.probabilities(best, table(spark, rows, [False] * 50, 2))
     assert served.run({"numbers": rows})["probabilities"][:, 0] == pytest.approx(wanted, abs=1e-6)
+    asked = [FLIGHT, FLIGHT.model_copy(update={"network_yesterday": 0.9, "route_week": 0.9})]
+    told = served.predict(asked)
+    assert [each.late for each in told] == [each.probability >= 0.3 for each in told]
+    sent = {name: np.array([getattr(each, name) for each in asked]) for name in FIELDS}
+    assert served.predict_columns(sent)["late"].tolist() == [each.late for each in told]
+    # Both ways to answer know the threshold: with another one they say another thing.
+    served._late_from = told[0].probability
+    assert served.predict(asked)[0].late
+    assert served.predict_columns(sent)["late"][0]
+    assert served.predict([]) == []
+
+
+def test_as_many_are_told_late_as_were() -> None:
+    rng = np.random.default_rng(3)
+    told, late = rng.random(1000) * 0.4, rng.random(1000) < 0.2
+    assert (told >= train.late_from(told, late)).sum() == pytest.approx(late.sum(), abs=1)
+
+
+def test_an_airport_that_cannot_be_is_refused_by_name() -> None:
+    with pytest.raises(ValidationError, match="origin_flights"):
+        Flight.model_validate(FLIGHT.model_dump() | {"origin_flights": 1e308})
 
 
 def test_the_files_beside_train_make_the_stages_run_again() -> None:

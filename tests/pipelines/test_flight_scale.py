@@ -64,9 +64,26 @@ def test_what_memory_does_not_hold_fails_on_a_single_machine(tmp_path: Path) -> 
     assert short["out_of_memory_when"] in ("reading", "preparing", "learning")
 
 
+def test_the_single_machine_may_take_what_spark_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its processes, not its heap; unless it is told how much."""
+    asked = {}
+
+    def apart(name: str, *arguments: object) -> dict[str, float]:
+        asked[name] = arguments
+        return {"peak_mb": 1408.0}
+
+    monkeypatch.setattr(scale, "apart", apart)
+    words = ["scale", "--rows", "1000", "--memory", "512m", "--set", "spark.sql.ansi.enabled=false"]
+    for more, limit in (([], 1408), (["--single", "700m"], 700)):
+        monkeypatch.setattr(sys, "argv", words + more)
+        scale.main()
+        assert asked["with_spark"][2:] == ("512m", "spark.sql.ansi.enabled=false")
+        assert asked["with_pandas"][1] == limit
+
+
 def test_memory_is_named_as_spark_does() -> None:
     assert scale.megabytes("2g") == 2048
-    with pytest.raises(ValueError, match="--memory: '2 GB' must be like"):
+    with pytest.raises(ValueError, match="'2 GB' must be like"):
         scale.megabytes("2 GB")
 
 
@@ -81,3 +98,18 @@ def test_the_skew_is_seen_and_salt_spreads_it(tmp_path: Path) -> None:
     # Four of five flights leave from one airport.
     assert read["join_32"][0] > 0.75 * sum(read["join_32"])
     assert read["join_salted"][0] < 0.4 * sum(read["join_salted"])
+
+
+def test_adaptive_execution_splits_what_several_tasks_wrote(tmp_path: Path) -> None:
+    distance = np.random.default_rng(5).integers(100, 4000, 20_000)
+    frame = drawn(20_000).assign(distance=distance)
+    largest = {}
+    for parts in (1, 4):
+        folder = tmp_path / str(parts)
+        folder.mkdir()
+        for part in range(parts):
+            frame[part::parts].to_parquet(folder / f"{part}.parquet")
+        told = shuffles.tried(folder, "join_adaptive_split", 40)
+        largest[parts] = shuffles.loads(told, "join_adaptive_split")[0]
+    assert largest[1] > 0.75 * 20_000
+    assert largest[4] < 0.25 * 20_000

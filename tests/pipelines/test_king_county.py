@@ -22,6 +22,7 @@ from pipelines.ml.king_county.model import (
     valuations,
 )
 from slipway.datasets import fetch
+from slipway.project import find
 from slipway.training import Examples
 
 HOUSE = {
@@ -178,6 +179,32 @@ def test_the_graph_answers_as_the_stack(sold: dict[str, Examples], tmp_path: Pat
         assert np.mean(off < 1e-5) > 0.99
         assert off.max() < 0.02
     assert np.std(told["price"]) > 0.1
+    assert model.predict([]) == []
+
+
+def test_a_house_on_the_water_is_at_the_shore_known_or_not(sold: dict[str, Examples]) -> None:
+    houses, prices = sold["train"].records, np.array(sold["train"].truths)
+    own = next(place for place, each in enumerate(houses) if each.waterfront)
+    others = np.arange(len(houses)) != own
+    unseen = Sales.of([*houses[:own], *houses[own + 1 :]], prices[others])
+    shore = [
+        features([houses[own]], sales)["numbers"][0, NUMBERS.index("to_shore")]
+        for sales in (Sales.of(houses, prices), unseen)
+    ]
+    assert unseen.to_shore(located([houses[own]])) > 0
+    assert shore == [0, 0]
+
+
+def test_most_trials_are_not_random() -> None:
+    assert find("king_county").params.fit["trials"] > 2 * train.STARTUP
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("area_above_ground", 2001), ("year_renovated", 1959)]
+)
+def test_a_house_that_cannot_be_is_refused_by_name(field: str, value: int) -> None:
+    with pytest.raises(ValidationError, match=field):
+        House(**HOUSE | {field: value})
 
 
 @pytest.mark.parametrize("day", ["2015-02-30", "2014-04-30"])

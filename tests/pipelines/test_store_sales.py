@@ -198,10 +198,13 @@ def test_a_fold_is_forecast_from_what_was_sold_before_it(split: Split, table: pd
     known = known.where(known.store == 1)
     learnt, asked = known.where(known.date < origin), known.where(known.origin == origin)
     assert learnt.date.max() < origin <= asked.date.min()
-    told = train.arima(learnt, asked)
+    told, orders = train.arima(learnt, asked)
     assert train.figures(asked.logs, told)["rmspe"] < 0.3
+    assert orders["store_1"] in {
+        f"{p},{d},{q}" for p, q in ((1, 0), (2, 0), (1, 1)) for d in (0, 1)
+    }
     doubled = train.Days(learnt.numbers, learnt.logs + np.log(2), learnt.store, learnt.origin)
-    assert np.median(train.arima(doubled, asked) - told) == pytest.approx(np.log(2), abs=0.1)
+    assert np.median(train.arima(doubled, asked)[0] - told) == pytest.approx(np.log(2), abs=0.1)
 
 
 def test_the_calendar_is_that_of_prophet() -> None:

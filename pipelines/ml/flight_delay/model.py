@@ -1,11 +1,15 @@
 """Will this flight be more than a quarter of an hour late, as seen on the morning of its day?
 
-Data: 3,000,000 flights within the United States, January to June 2001; 20 % were late.
+Data: 3,000,000 flights within the United States, January to June 2001; 20 % were late. All are
+counted; a draw of 6 % of them, 122,616 to train and 30,201 to test, is learnt from and judged.
 Task: binary classification, from the route, the weekday, and how late earlier days were.
 Model: Spark MLlib's logistic regression, learnt on flights until May, its weights as ONNX.
 Limits: no hour of the day, for the data tell only when a flight really left, which a late one did
 late; no weather and no airline. Summer was not seen in training. From 2001.
 """
+
+import json
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +21,7 @@ GROUPS = ("origin", "destination", "route", "network")
 AIRPORT = "^[A-Z0-9]{3}$"
 # What a share is counted with: so no share is 0 or 1, and of few flights none is extreme.
 FLIGHTS, LATE = 5, 1
+THRESHOLD = "threshold.json"
 
 
 def share(told: str) -> float:
@@ -32,9 +37,11 @@ class Flight(Record):
     destination: str = Field(pattern=AIRPORT, description="Its code; watched, not a feature")
     distance: int = Field(ge=1, le=10_000, description="Miles")
     weekday: int = Field(ge=0, le=6, description="Monday is 0")
-    origin_flights: float = Field(ge=0, description="From there, a day, over the month")
-    destination_flights: float = Field(ge=0, description="To there, a day, over the month")
-    route_flights: float = Field(ge=0, description="On the route, a day, over the month")
+    origin_flights: float = Field(ge=0, le=5_000, description="From there, a day, over the month")
+    destination_flights: float = Field(
+        ge=0, le=5_000, description="To there, a day, over the month"
+    )
+    route_flights: float = Field(ge=0, le=500, description="On the route, a day, over the month")
     origin_yesterday: float = share("from there yesterday")
     origin_week: float = share("from there in the past 7 days")
     origin_month: float = share("from there in the month")
@@ -50,7 +57,9 @@ class Flight(Record):
 
 
 class Delay(Record):
-    late: bool = Field(description="More than 15 minutes, likelier than not")
+    late: bool = Field(
+        description="More than 15 minutes: told of as many flights as were late in validation"
+    )
     probability: float = Field(ge=0, le=1)
 
 
@@ -76,9 +85,9 @@ def features(flights: list[Flight]) -> dict[str, np.ndarray]:
     return {"numbers": columns(values)}
 
 
-def delays(probabilities: np.ndarray) -> list[Delay]:
-    """From the probabilities of being late (rows,)."""
-    return [Delay(late=p >= 0.5, probability=p) for p in probabilities.tolist()]
+def delays(probabilities: np.ndarray, late_from: float) -> list[Delay]:
+    """From the probabilities of being late (rows,), and the one from which it is said."""
+    return [Delay(late=p >= late_from, probability=p) for p in probabilities.tolist()]
 
 
 class FlightDelay(OnnxModel):
@@ -86,12 +95,16 @@ class FlightDelay(OnnxModel):
 
     explained = "probability"
 
+    def load(self, weights: Path) -> None:
+        super().load(weights)
+        self._late_from = json.loads((weights / THRESHOLD).read_text())["late_from"]
+
     def predict(self, model_input: list[Flight]) -> list[Delay]:
-        return delays(self.run(features(model_input))["probabilities"][:, 0])
+        return delays(self.run(features(model_input))["probabilities"][:, 0], self._late_from)
 
     def predict_columns(self, columns_sent: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         told = self.run({"numbers": columns(columns_sent)})["probabilities"][:, 0]
-        return {"late": told >= 0.5, "probability": told}
+        return {"late": told >= self._late_from, "probability": told}
 
 
 publish(FlightDelay())

@@ -1,12 +1,13 @@
-"""Flights in a number that memory does not hold: Spark and a single machine, under one limit.
+"""Flights in a number that memory does not hold: Spark and a single machine with as much of it.
 
     python -m pipelines.ml.flight_delay.scale --rows 20000000 --memory 1g
 
 writes that many flights: real ones drawn again and again, their delays moved by some minutes, and
 says so. Then Spark, and pandas with scikit-learn, each in a process of its own, make of them what
 `history.py` makes, learn on all days but the last 30, and are judged on these. `--memory` is the
-heap of Spark's Java, and what the single machine may take beyond Python and its libraries: what
-either program is itself counts for neither. `--master` names a cluster for Spark's half, unchanged.
+heap of Spark's Java. The single machine may take `--single` beyond Python and its libraries; unless
+it is given, as much as all of Spark's processes took, their programs included. `--master` names a
+cluster for Spark's half, unchanged, and `--set spark.sql.shuffle.partitions=200` a setting of it.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def grow(files: Path, folder: Path, rows: int, seed: int) -> None:
         pq.write_table(told, folder / f"{start // CHUNK:05}.parquet")
 
 
-def with_spark(folder: Path, master: str, memory: str) -> dict[str, Any]:
+def with_spark(folder: Path, master: str, memory: str, *settings: str) -> dict[str, Any]:
     """Seconds, megabytes spilled to disk and peak, and the area under the curve."""
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.evaluation import BinaryClassificationEvaluator
@@ -62,7 +63,8 @@ def with_spark(folder: Path, master: str, memory: str) -> dict[str, Any]:
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="events-") as place:
-        with session(master, memory=memory, events=Path(place)) as spark:
+        chosen = dict(each.split("=", 1) for each in settings)
+        with session(master, memory=memory, events=Path(place), **chosen) as spark:
             found = flights(spark, folder)
             told = prepared(found, found)
             label = F.col("late").cast("double").alias("label")
@@ -156,7 +158,7 @@ def megabytes(memory: str) -> int:
     """
     number, unit = memory[:-1], memory[-1:]
     if not number.isdigit() or unit not in ("m", "g"):
-        raise ValueError(f"--memory: {memory!r} must be like 512m or 1g")
+        raise ValueError(f"{memory!r} must be like 512m or 1g")
     return int(number) * (1024 if unit == "g" else 1)
 
 
@@ -164,18 +166,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--memory", default="1g")
+    parser.add_argument("--single")
     parser.add_argument("--master", default="local[2]")
+    parser.add_argument("--set", action="append", default=[])
     asked = parser.parse_args()
-    limit = megabytes(asked.memory)
+    heap, limit = megabytes(asked.memory), megabytes(asked.single) if asked.single else None
     with tempfile.TemporaryDirectory(prefix="flights-") as place:
         grow(fetch("us_flights_3m").path(FILE), Path(place), asked.rows, seed=22)
         print(f"{asked.rows:,} flights drawn from 3,000,000 real ones, delays moved by minutes")
-        halves: dict[str, tuple[Any, ...]] = {
-            "spark": ("with_spark", place, asked.master, asked.memory),
-            "pandas": ("with_pandas", place, limit),
-        }
-        for name, half in halves.items():
-            print(f"{name:6} in {limit} MB: {told(apart(half[0], *half[1:]))}", flush=True)
+        spark = apart("with_spark", place, asked.master, asked.memory, *asked.set)
+        print(f"spark, a heap of {heap} MB: {told(spark)}", flush=True)
+        limit = limit or int(spark["peak_mb"])
+        print(f"pandas in {limit} MB: {told(apart('with_pandas', place, limit))}", flush=True)
 
 
 def told(figures: dict[str, Any]) -> str:
@@ -187,7 +189,7 @@ def told(figures: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["with_spark"]:
-        print(json.dumps(with_spark(Path(sys.argv[2]), sys.argv[3], sys.argv[4])))
+        print(json.dumps(with_spark(Path(sys.argv[2]), *sys.argv[3:])))
     elif sys.argv[1:2] == ["with_pandas"]:
         print(json.dumps(with_pandas(Path(sys.argv[2]), int(sys.argv[3]))))
     else:

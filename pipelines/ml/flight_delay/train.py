@@ -3,6 +3,7 @@
 Validated on the last days of the training rows, which are in the order of their days.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from lightgbm import LGBMClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pyspark.ml.classification import (
     GBTClassifier,
     LogisticRegression,
@@ -22,7 +24,14 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression as SingleLogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -31,7 +40,7 @@ from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
 from slipway.training.tabular import OPSET
 
 from .data import FILE
-from .model import NUMBERS, Delay, Flight, delays, features
+from .model import NUMBERS, THRESHOLD, Delay, Flight, delays, features
 from .shuffles import WAYS, loads, measured, tried
 from .spark import session, table
 
@@ -59,6 +68,11 @@ def figures(truths: Any, told: np.ndarray) -> dict[str, float]:
     }
 
 
+def late_from(told: np.ndarray, truths: np.ndarray) -> float:
+    """The probability at which as many are told late as were."""
+    return float(np.quantile(told, 1 - truths.mean()))
+
+
 def by_spark(
     spark: SparkSession,
     numbers: np.ndarray,
@@ -79,6 +93,7 @@ def by_spark(
     learners |= {"spark_boosting": (boosting, {"trees": trees})}
     for name, (learner, told) in learners.items():
         answers = probabilities(learner.fit(learn), then)
+        told["late_from"] = late_from(answers, truths[border:])
         yield Candidate(name, figures(truths[border:], answers), told)
 
 
@@ -124,6 +139,8 @@ def fit(
         best = learner.fit(table(spark, numbers, truths.tolist(), PARTITIONS))
         export(best.coefficients.toArray(), best.intercept, weights / "model.onnx")
         best.write().overwrite().save(kept.name)
+    said_from = chosen.parameters["late_from"]
+    (weights / THRESHOLD).write_text(json.dumps({"late_from": said_from}) + "\n")
     tried_ones += by_one_machine(numbers, truths, border, seed, trees)
     tried_ones += joins(fetch("us_flights_3m").path(FILE), joined_days)
 
@@ -132,7 +149,7 @@ def fit(
         with session() as spark:
             model = LogisticRegressionModel.load(kept.name)
             told = probabilities(model, table(spark, asked, [False] * len(asked), PARTITIONS))
-        return delays(told)
+        return delays(told, said_from)
 
     return Fitted(tried_ones, chosen.name, native)
 
@@ -172,20 +189,25 @@ def export(weights: np.ndarray, intercept: float, file: Path) -> None:
 
 def score(*, answers: list[Delay], truths: list[bool]) -> dict[str, float]:
     told = np.array([each.probability for each in answers])
+    late = [each.late for each in answers]
     return figures(truths, told) | {
-        "late_told": float(told.mean()),
+        "precision": float(precision_score(truths, late, zero_division=0)),
+        "recall": float(recall_score(truths, late, zero_division=0)),
+        "probability": float(told.mean()),
+        "late_told": float(np.mean(late)),
         "late_true": float(np.mean(truths)),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     named = {each.name: each for each in evaluation.candidates}
-    figure, axes = plots.panels(3)
-    shown = ("join_32", "join_salted", "join_adaptive")
+    shown = ("join_32", "join_salted", "join_adaptive", "join_adaptive_split")
+    figure, axes = plots.panels(len(shown))
     for panel, name in zip(axes, shown, strict=True):
         rows = named[name].curves["rows_a_task"]
         panel.bar(range(1, len(rows) + 1), rows, color=plots.ACCENT)
         panel.set(xlabel="task, the largest first", ylabel="flights")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_title(f"{name}: {max(rows) / sum(rows):.1%} in one of {len(rows)}")
     top = max(max(named[name].curves["rows_a_task"]) for name in shown)
     for panel in axes:

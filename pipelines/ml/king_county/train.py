@@ -42,6 +42,8 @@ from .model import (
 
 MISSED = 0.05  # on either side of the interval
 INTERVAL = "interval.json"
+# Trials drawn at random before TPE has something to go by.
+STARTUP = 4
 EVERYTHING = (*HOUSE, *PLACE, *NEARBY)
 # The estimator, the numbers it sees, and how it sees the zip code.
 CANDIDATES = {
@@ -166,7 +168,8 @@ def study(
         return float(root_mean_squared_error(later.logs, made.predict(later.columns)))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    made = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+    made = optuna.create_study(sampler=sampler)
     made.optimize(error, n_trials=trials)
     return made.best_trial.user_attrs["settings"], [each.values[0] for each in made.trials]
 
@@ -347,7 +350,7 @@ def geography(axes: Axes, evaluation: Evaluation) -> None:
     found = {each.name: each.metrics["median_relative_error"] for each in evaluation.candidates}
     names = ["house_alone", "house_and_zip", "house_and_place", "lightgbm"]
     bars = axes.bar(
-        ["house", "+ zip code", "+ coordinates,\ndistances", "+ all,\nneighbours"],
+        ["house", "house and\nzip code", "house and\ncoordinates", "everything"],
         [100 * found[name] for name in names],
         color=[plots.PALE] * 3 + [plots.ACCENT],
     )
@@ -362,7 +365,7 @@ def coverage(
     wider = json.loads((evaluation.weights / INTERVAL).read_text())["widening"]
     kinds = {
         "as served": (low <= truths) & (truths <= high),
-        "before": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
+        "before widening": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
     }
     months = np.array([each.sold_on[:7] for each in evaluation.test.records])
     answered = np.array([each.price for each in evaluation.answers])

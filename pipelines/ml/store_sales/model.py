@@ -2,7 +2,7 @@
 
 Data: 1,115 drug stores of Rossmann in Germany, their open days from January 2013 to July 2015.
 Task: forecasts for up to 48 days from half a year of sales and the plan for the days ahead, each
-with an interval that holds 8 times of 10.
+with an interval that is meant to hold 8 times of 10.
 Model: gradient boosting, one for all stores, on logarithms relative to the store's level; as ONNX.
 The intervals are conformal, as wide as the store is restless (Papadopoulos and others 2002).
 Limits: one chain in one country, in years without a crisis. What is not in the plan is not known: a
@@ -89,8 +89,8 @@ class Forecast(Record):
     """Of each planned day, 0 where closed."""
 
     sales: list[float] = Field(description="Turnover")
-    low: list[float] = Field(description="Below this 1 time of 10")
-    high: list[float] = Field(description="Above this 1 time of 10")
+    low: list[float] = Field(description="Meant for 1 day in 10 to lie below; more did in testing")
+    high: list[float] = Field(description="Meant for 1 day in 10 to lie above")
 
 
 NUMBERS = (

@@ -1,4 +1,4 @@
-"""A naive rule, seasons in Prophet's style, ARIMA, and boosting over all stores; rolling origins.
+"""Days alike, seasons in Prophet's style, ARIMA, and boosting over all stores; rolling origins.
 
 A fold's forecasts come from what was sold before its origin alone. The intervals are learnt from
 such forecasts, since a model errs less on days that it was fitted on.
@@ -96,7 +96,7 @@ Told = Callable[[Days, Days], np.ndarray]
 
 
 def baseline(_: Days, asked: Days) -> np.ndarray:
-    """Seasonal naive: as on that weekday, with a promotion or without, of late."""
+    """The mean of that weekday, with a promotion or without; later ones weigh more."""
     return np.asarray(asked.numbers[:, LEVEL] + asked.numbers[:, ALIKE])
 
 
@@ -122,7 +122,7 @@ def by_store(days: Days) -> dict[int, np.ndarray]:
 
 
 def prophet_style(learn: Days, asked: Days, *, penalty: float = 1.0) -> np.ndarray:
-    """Ridge on `calendar` and the plan, a store at a time; what is unknown of a store is naive."""
+    """Ridge on `calendar` and the plan, a store at a time; the baseline's where little is known."""
     first = learn.date.min()
     table = calendar(first, asked.date.max()).to_numpy()
     seen, wanted = (
@@ -137,9 +137,11 @@ def prophet_style(learn: Days, asked: Days, *, penalty: float = 1.0) -> np.ndarr
     return found
 
 
-def arima(learn: Days, asked: Days) -> np.ndarray:
+def arima(learn: Days, asked: Days) -> tuple[np.ndarray, dict[str, str]]:
     """On what weekdays and promotions leave of each store's last half year: d by the Dickey-Fuller
-    test at 5 %, p and q by AIC. Closed days are unknown ones to it. `asked` is of one origin."""
+    test at 5 %, (p, q) of three by AIC. Closed days are unknown ones to it. `asked` is of one
+    origin. Beside the logarithms, each store's p, d and q."""
+    orders: dict[str, str] = {}
     found, origin = asked.numbers[:, LEVEL].astype(np.float64), int(asked.origin.min())
     for store, its in by_store(asked).items():
         known = learn.where((learn.store == store) & (learn.date >= origin - BACK))
@@ -152,9 +154,10 @@ def arima(learn: Days, asked: Days) -> np.ndarray:
         d = int(adfuller(rest[np.isfinite(rest)], result_object=False)[1] > 0.05)
         tried = [ARIMA(rest, order=(p, d, q), trend="n").fit() for p, q in ((1, 0), (2, 0), (1, 1))]
         best = min(tried, key=lambda each: float(each.aic))
+        orders[f"store_{store}"] = "{},{},{}".format(*best.model.order)
         ahead = asked.numbers[its, 0].astype(int)
         found[its] += wanted @ sizes + best.forecast(int(ahead.max()) + 1)[ahead]
-    return found
+    return found, orders
 
 
 def effects(days: Days) -> np.ndarray:
@@ -265,12 +268,11 @@ def fit(
             "rmspe_sample": figures(last.logs[few], told[-1][few])["rmspe"],
             "coverage": covered(last, told[-1], before),
         }
-        weeks = [figures(last.logs[last.week == each], told[-1][last.week == each])["rmspe"]
-                 for each in range(WEEKS)]  # fmt: skip
-        tried.append(Candidate(name, metrics, {}, {"rmspe by week": weeks}))
+        tried.append(Candidate(name, metrics, {}, {"rmspe by week": weekly(last, told[-1])}))
     sample = last.where(few)
-    answered = arima(known.where(known.date < origin), sample)
-    tried.append(Candidate("arima", {"rmspe_sample": figures(sample.logs, answered)["rmspe"]}))
+    answered, orders = arima(known.where(known.date < origin), sample)
+    error = figures(sample.logs, answered)["rmspe"]
+    tried.append(Candidate("arima", {"rmspe_sample": error}, orders))
     served = [each for each in tried if each.name in makers]
     chosen = min(served, key=lambda each: each.metrics["rmspe"]).name
     best = makers[chosen]().fit(taught.numbers, taught.above_level)
@@ -328,6 +330,7 @@ def score(*, answers: list[Forecast], truths: list[list[int]]) -> dict[str, floa
         **figures(np.log(sold), np.log(told)),
         "bias": float(np.mean(told / sold - 1)),
         "coverage": float(((sold >= low) & (sold <= high)).mean()),
+        "missed_below": float((sold < low).mean()),
         "missed_above": float((sold > high).mean()),
         "width": float(((high - low) / told).mean()),
     }
@@ -335,14 +338,11 @@ def score(*, answers: list[Forecast], truths: list[list[int]]) -> dict[str, floa
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "decomposition", decomposition(evaluation)
-    figure, (left, middle, right) = plots.panels(3)
-    for each in evaluation.candidates:
-        if "rmspe by week" in each.curves:
-            left.plot(range(1, WEEKS + 1), each.curves["rmspe by week"], label=each.name)
-    left.set(xlabel="week ahead", ylim=(0, None))
-    left.set_title("RMSPE of the last fold (validation)")
-    left.legend(frameon=False, loc="lower right")
-    coverage(middle, right, evaluation)
+    figure, axes = plots.panels(2)
+    by_week(axes, evaluation)
+    yield "weeks", figure
+    figure, axes = plots.panels(2)
+    coverage(axes, evaluation)
     yield "intervals", figure
     figure, axes = plots.panels(3, height=2.8)
     for panel, place in zip(
@@ -370,22 +370,47 @@ def decomposition(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def coverage(left: Axes, right: Axes, evaluation: Evaluation) -> None:
-    """Test days: by week ahead, and by how restless the store was, in quarters of the days."""
+def weekly(days: Days, told: np.ndarray) -> list[float]:
+    """RMSPE by week ahead."""
+    weeks = (days.week == each for each in range(WEEKS))
+    return [figures(days.logs[mine], told[mine])["rmspe"] for mine in weeks]
+
+
+def by_week(axes: list[Axes], evaluation: Evaluation) -> None:
+    """The candidates on the last fold; what is served and the baseline on the test days."""
+    left, right = axes
+    colours = {}
+    for each in evaluation.candidates:
+        if "rmspe by week" in each.curves:
+            (line,) = left.plot(range(1, WEEKS + 1), each.curves["rmspe by week"], label=each.name)
+            colours[each.name] = line.get_color()
+    left.set_title("RMSPE of the last fold (validation)")
+    days = Days.of(evaluation.test.records, evaluation.test.truths)
+    answered = np.log(flat(evaluation.answers, evaluation.test.truths)[1])
+    for name, told in (("baseline", baseline(days, days)), (evaluation.chosen, answered)):
+        whole = figures(days.logs, told)["rmspe"]
+        label = f"{name}: {whole:.4f} in all"
+        right.plot(range(1, WEEKS + 1), weekly(days, told), label=label, color=colours[name])
+    right.set_title("RMSPE of the test days")
+    for panel in axes:
+        panel.set(xlabel="week ahead", ylim=(0, None))
+        panel.legend(frameon=False, loc="lower right")
+
+
+def coverage(axes: list[Axes], evaluation: Evaluation) -> None:
+    """Test days: by week ahead, and in quarters by how restless their store was."""
     days = Days.of(evaluation.test.records, evaluation.test.truths)
     sold, _, low, high = flat(evaluation.answers, evaluation.test.truths)
     inside = (sold >= low) & (sold <= high)
     spread = days.numbers[:, SPREAD]
     quarter = np.searchsorted(np.quantile(spread, [0.25, 0.5, 0.75]), spread)
-    for axes, groups, label in (
-        (left, days.week, "week ahead"),
-        (right, quarter, "quarter of the stores by restlessness"),
-    ):
-        shown = np.unique(groups)
-        axes.bar(shown + 1, [inside[groups == each].mean() for each in shown], color=plots.ACCENT)
-        axes.axhline(1 - 2 * MISSED, color=plots.INK, linestyle=":")
-        axes.set(xlabel=f"{label} (dotted: what was promised)", ylim=(0, 1))
-        axes.set_title("Share inside the interval (test days)")
+    groups = {"week ahead": days.week, "quarter of the days by the store's restlessness": quarter}
+    for panel, (label, group) in zip(axes, groups.items(), strict=True):
+        shown = np.unique(group)
+        panel.bar(shown + 1, [inside[group == each].mean() for each in shown], color=plots.ACCENT)
+        panel.axhline(1 - 2 * MISSED, color=plots.INK, linestyle=":")
+        panel.set(xlabel=label, xticks=shown + 1, ylabel="dotted: as meant", ylim=(0, 1))
+        panel.set_title("Share inside the interval (test days)")
 
 
 def one_store(axes: Axes, evaluation: Evaluation, place: int) -> None:
