@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 from pipelines.ml.automl import budget, data, searches, train
@@ -107,8 +108,22 @@ def test_optuna_comes_out_alike_and_keeps_to_its_fits(rows: Rows, prune: bool) -
         )
     assert runs[0] == runs[1]
     assert 36 <= runs[0][-1].fits < 36 + FOLDS
-    pruned = sum(each.ended == "pruned" for each in runs[0])
-    assert (len(runs[0]) > 12) == (pruned > 0) == prune
+    used = np.diff([0, *(each.fits for each in runs[0])])
+    pruned = np.array([each.ended == "pruned" for each in runs[0]])
+    assert (len(runs[0]) > 12) == pruned.any() == prune
+    # Whoever has all folds has a score.
+    assert (used[~pruned] == FOLDS).all()
+    assert (used[pruned] < FOLDS).all()
+
+
+def test_who_has_all_folds_is_not_pruned(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prune(self: object, study: object, trial: optuna.trial.FrozenTrial) -> bool:
+        return len(trial.intermediate_values) == FOLDS
+
+    monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", prune)
+    told: list[Trial] = []
+    searches.optimise(told.append, fits=6, rows=rows, seed=3, sampler="tpe", prune=True, trees=40)
+    assert [each.ended for each in told] == ["complete", "complete"]
 
 
 def test_flaml_comes_out_alike_and_its_pipelines_are_extracted(rows: Rows) -> None:
@@ -129,6 +144,19 @@ def test_flaml_comes_out_alike_and_its_pipelines_are_extracted(rows: Rows) -> No
             assert score == pytest.approx(each.score, abs=1e-9)
             exact += 1
     assert exact >= 3
+
+
+def test_areas_are_compared_on_the_same_rows() -> None:
+    rng = np.random.default_rng(0)
+    defaulted = rng.random(2_000) < 0.3
+    one = defaulted + rng.normal(0, 1, 2_000)
+    told = {"one": one, "shifted": one + 5, "alike": one + rng.normal(0, 0.05, 2_000)}
+    told["other"] = defaulted + rng.normal(0, 1, 2_000)
+    errors = train.apart(told, "one", defaulted, 0)
+    # Of an area alone it is 0.011 on so many rows, and of two that share nothing 0.016.
+    assert errors["one"] == errors["shifted"] == 0
+    assert 0 < errors["alike"] < 0.002
+    assert errors["other"] == pytest.approx(0.016, abs=0.003)
 
 
 def test_searches_never_see_the_rows_that_judge_them(

@@ -1,5 +1,6 @@
 """AutoML from scratch: the process against scikit-learn's, improvement by integration."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -198,14 +199,18 @@ def test_what_chooses_is_seen_by_no_search(
     keys = [{row.tobytes() for row in part[0]} for part in parts]
     assert [len(each) for each in keys] == [300, 100, 100]
     assert not keys[0] & keys[1] | keys[1] & keys[2] | keys[0] & keys[2]
-    asked: list[Task] = []
-    accuracy = train.accuracy
+    asked: dict[str, list[Task]] = {"train": [], "history": [], "starts": []}
 
-    def seen(settings: Settings, task: Task, seed: int) -> float:
-        asked.append(task)
-        return accuracy(settings, task, seed)
+    def seen(by: str, real: Callable) -> Callable:
+        def told(*arguments: object, **named: object) -> object:
+            asked[by].append(next(each for each in arguments if isinstance(each, Task)))
+            return real(*arguments, **named)
 
-    monkeypatch.setattr(train, "accuracy", seen)
+        return told
+
+    monkeypatch.setattr(train, "accuracy", seen("train", train.accuracy))
+    monkeypatch.setattr(history, "accuracy", seen("history", history.accuracy))
+    monkeypatch.setattr(train, "starts", seen("starts", train.starts))
     fitted = train.fit(
         train=examples,
         weights=tmp_path,
@@ -219,14 +224,76 @@ def test_what_chooses_is_seen_by_no_search(
         from_each=1,
         rungs=[100, 200],
         share=4,
+        epochs=[25],
     )
-    for task in asked:
+    for task in asked["train"] + asked["starts"]:
         held = {row.tobytes() for row in task.held[0]}
         assert held == keys[2] if task.name == "judge" else held == keys[1]
         assert {row.tobytes() for row in task.learn[0]} <= keys[0]
-    assert sum(task.name == "judge" for task in asked) == len(fitted.candidates) - 1
+    # Of the letters the history is shown what its new task is like, and nothing of it is tried.
+    assert [task.name for task in asked["starts"]] == ["letters_100"]
+    assert [task.name for task in asked["history"]] == ["vowel"] * 2
+    assert {task.learn[0].shape for task in asked["history"]} == {(40, 13)}
+    assert sum(task.name == "judge" for task in asked["train"]) == len(fitted.candidates) - 1
     served = AutomlFromScratch()
     served.load(tmp_path)
     told = served.predict(examples.records[:50])
     native = fitted.native(examples.records[:50])
     assert [each.letter for each in told] == [each.letter for each in native]
+
+
+def test_what_is_served_was_found_here(
+    sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However well Optuna's winner does, and whatever needs no search."""
+    best = train.candidate
+
+    def flattered(name: str, settings: Settings, metrics: dict[str, float], *rest: list) -> object:
+        if name == "optuna_tpe":
+            metrics["accuracy"] = 1.0
+        return best(name, settings, metrics, *rest)
+
+    monkeypatch.setattr(train, "candidate", flattered)
+    some = sides["train"][:300]
+    fitted = train.fit(
+        train=Examples([each for each, _ in some], [letter for _, letter in some]),
+        weights=tmp_path,
+        seed=1,
+        seeds=[1, 2],
+        trials=7,
+        tasks=["vowel"],
+        task_rows=40,
+        task_trials=2,
+        nearest=1,
+        from_each=1,
+        rungs=[60, 100],
+        share=4,
+        epochs=[25],
+    )
+    assert fitted.chosen in train.OWN
+    for each in fitted.candidates:
+        if each.name in train.COLOURS:
+            # Two seeds of seven trials climb together, and more than one comes to the last rung.
+            assert 7 < len(each.curves["rung_0"]) <= 14
+            assert len(each.curves["rung_1"]) > 1
+
+
+@pytest.mark.parametrize("learner", ["logistic", "network"])
+def test_nothing_asked_is_nothing_told(learner: str, sides: Sides, tmp_path: Path) -> None:
+    """Whichever graph is served."""
+    settings = {"learner": learner, "degree": 2, "C": 1.0, "depth": 1, "width_1": 8, "step": 0.01}
+    some = train.parted(Examples(*zip(*sides["train"][:300], strict=True)), 0)[0]
+    made = train.fitted({**settings, "activation": "relu", "penalty": 0.1}, some, 0)
+    train.export_onnx(made, {"numbers": len(train.NUMBERS)}, tmp_path)
+    served = AutomlFromScratch()
+    served.load(tmp_path)
+    assert served.predict([]) == []
+    assert len(served.predict([sides["test"][0][0]])) == 1
+
+
+def test_a_winner_is_taught_for_as_long_as_does_it_good() -> None:
+    network: Settings = {"learner": "network", "depth": 1}
+    tried = train.longer(network, [60, 120])
+    assert [each.get("epochs") for each in tried] == [None, 60, 120]
+    assert all(each.items() >= network.items() for each in tried)
+    assert train.longer({"learner": "logistic"}, [60]) == [{"learner": "logistic"}]

@@ -17,11 +17,21 @@ from confluent_kafka.cimpl import NewTopic
 from river.drift import ADWIN
 
 from pipelines.ml.electricity_online import data, train
-from pipelines.ml.electricity_online.follow import follow
+from pipelines.ml.electricity_online.export import export
+from pipelines.ml.electricity_online.follow import follow, main
 from pipelines.ml.electricity_online.learner import Learner, named
-from pipelines.ml.electricity_online.model import DAY, Market, features
+from pipelines.ml.electricity_online.model import (
+    DAY,
+    LEAST,
+    NUMBERS,
+    ElectricityOnline,
+    Market,
+    features,
+)
 from pipelines.ml.electricity_online.source import EventFile
 from pipelines.ml.electricity_online.topic import Topic
+from pipelines.ml.electricity_online.watch import Watch
+from pipelines.ml.electricity_online.window import HalfHour, Window
 from slipway.datasets import fetch
 from tests.conftest import ROOT
 from tests.services.tansu import Broker
@@ -43,9 +53,33 @@ def rows(table: pd.DataFrame) -> list[tuple[Market, bool]]:
 @pytest.fixture(scope="module")
 def events(rows: list[tuple[Market, bool]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("events") / "events.jsonl"
-    lines = [json.dumps({"market": each.model_dump(), "up": up}) + "\n" for each, up in rows]
-    file.write_text("".join(lines * 3))
+    lines = [labelled(*row) for row in rows]
+    # Turned round in between: its error drifts.
+    turned = [labelled(each, not up) for each, up in rows]
+    file.write_text("".join(lines + turned + lines))
     return file
+
+
+def labelled(market: Market, up: bool) -> str:
+    return json.dumps({"market": market.model_dump(), "up": up}) + "\n"
+
+
+@pytest.fixture(scope="module")
+def half_hours(table: pd.DataFrame) -> list[HalfHour]:
+    """Of the same rows as `rows`: these begin a day before them."""
+    return [
+        HalfHour(
+            half_hour=place % DAY,
+            weekday=(place // DAY + data.FIRST_WEEKDAY) % 7,
+            price=row["nswprice"],
+            demand=row["nswdemand"],
+            vic_price=row["vicprice"],
+            vic_demand=row["vicdemand"],
+            transfer=row["transfer"],
+            up=row["class"] == 1,
+        )
+        for place, row in enumerate(table.head(1_500).to_dict("records"))
+    ][1:]
 
 
 def lines(events: Path) -> list[bytes]:
@@ -70,6 +104,116 @@ def test_a_record_knows_nothing_of_the_half_hour_it_is_asked_about(table: pd.Dat
     assert before.loc[now, "price_day"] == pytest.approx(
         table.loc[now - DAY + 1 : now, "nswprice"].mean()
     )
+
+
+def test_a_window_of_half_hours_tells_what_the_table_does(
+    half_hours: list[HalfHour], rows: list[tuple[Market, bool]]
+) -> None:
+    window, told = Window([]), []
+    for each in half_hours:
+        window.take(each)
+        told.append(window.market())
+    assert told[: DAY - 1] == [None] * (DAY - 1)
+    # The last one of the table has no truth yet.
+    for one, (other, _) in zip(told[DAY - 1 : -1], rows, strict=True):
+        assert one is not None
+        assert one.price_day == pytest.approx(other.price_day, abs=1e-12)
+        assert one == other.model_copy(update={"price_day": one.price_day})
+
+
+def test_half_hours_are_followed_as_markets_are(
+    half_hours: list[HalfHour], rows: list[tuple[Market, bool]], tmp_path: Path
+) -> None:
+    raw, ready = tmp_path / "raw.jsonl", tmp_path / "ready.jsonl"
+    raw.write_text("".join(each.model_dump_json() + "\n" for each in half_hours))
+    ready.write_text("".join(labelled(*row) for row in rows))
+    one, other = (
+        follow(EventFile(each), tmp_path / f"{each.stem}.json", learner=Learner(0.01)).learner
+        for each in (raw, ready)
+    )
+    assert one.state()["learnt"] == other.state()["learnt"] == len(rows)
+    assert one.line()[0] == pytest.approx(other.line()[0], abs=1e-6)
+
+
+def test_where_a_half_hour_is_missing_a_day_is_gathered(
+    half_hours: list[HalfHour], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stopped in the middle of a day too, of which the state keeps what was gathered."""
+    lines = [each.model_dump_json() + "\n" for each in half_hours[:200]]
+    file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
+    for end in (20, 90, 199):
+        file.write_text("".join((lines[:100] + lines[101:])[:end]))
+        found = follow(EventFile(file), state, learner=Learner(0.01))
+    assert found.learner.state()["learnt"] == (100 - DAY) + (99 - DAY)
+    assert caplog.text.count("follows no half hour") == 2
+
+
+def test_the_watch_is_told_the_error_made_before_learning(
+    rows: list[tuple[Market, bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Watch, "speaks", lambda self, error: told.append(error))
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(labelled(*row) for row in rows[:300]))
+    follow(EventFile(file), tmp_path / "state.json", learner=Learner(0.01))
+    up = np.array([truth for _, truth in rows[:300]])
+    numbers = features([each for each, _ in rows[:300]])["numbers"]
+    assert told == np.abs(up - train.online(Learner(0.01))(numbers, up)).tolist()
+
+
+def test_a_watch_goes_on_from_its_state_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    errors = np.concatenate([rng.beta(1, 6, 2_000), rng.beta(3, 2, 2_000)]).tolist()
+    whole, part, spoke = Watch(), Watch(), []
+    for place, each in enumerate(errors):
+        spoke.append(whole.speaks(each))
+        assert part.speaks(each) == spoke[-1]
+        if place % 100 == 63:
+            part = Watch.of(json.loads(json.dumps(part.state())))
+    assert part.state() == whole.state()
+    assert whole.alarms == sum(spoke) > 0
+    assert np.flatnonzero(spoke).tolist() == train.alarms(ADWIN(), np.array(errors)).tolist()
+
+
+def test_what_was_shipped_goes_on_and_is_shipped_again(
+    rows: list[tuple[Market, bool]], tmp_path: Path
+) -> None:
+    """Its rate too, and what is served of it answers otherwise than before."""
+    learner, weights = Learner(0.03), tmp_path / "weights"
+    for market, up in rows[:300]:
+        learner.learn_one(named(features([market])["numbers"])[0], up)
+    export(learner, tmp_path / "shipped" / "weights")
+    file, shipped = tmp_path / "events.jsonl", tmp_path / "shipped" / "weights" / "learner.json"
+    file.write_text("".join(labelled(*row) for row in rows[300:360]))
+    words = f"--file {file} --state {tmp_path / 'state.json'} --from {shipped}"
+    main([*words.split(), "--weights", str(weights)])
+    asked = [each for each, _ in rows[360:400]]
+    before, after = ElectricityOnline(), ElectricityOnline()
+    before.load(shipped.parent)
+    after.load(weights)
+    for market, up in rows[300:360]:
+        learner.learn_one(named(features([market])["numbers"])[0], up)
+    wanted = [learner.predict_proba_one(x)[True] for x in named(features(asked)["numbers"])]
+    told, old = ([each.probability for each in one.predict(asked)] for one in (after, before))
+    assert told == pytest.approx(wanted, abs=1e-6)
+    assert np.abs(np.array(told) - old).max() > 0.001
+    assert json.loads((weights / "learner.json").read_text()) == learner.state()
+    # From its state it goes on, not from the beginning again; killed before it shipped, it ships.
+    (weights / "model.onnx").unlink()
+    main([*words.split(), "--weights", str(weights)])
+    after.load(weights)
+    assert [each.probability for each in after.predict(asked)] == told
+    with pytest.raises(ValueError, match="state.json holds no learner"):
+        main(f"--file {file} --state {tmp_path / 'new'} --from {tmp_path / 'state.json'}".split())
+
+
+@pytest.mark.parametrize("state", ["price", "vic_price"])
+def test_prices_count_by_their_ratios(state: str, rows: list[tuple[Market, bool]]) -> None:
+    market, _ = rows[0]
+    for price in (0.01, 0.4):
+        doubled = [market.model_copy(update={state: each}) for each in (price, 2 * price + LEAST)]
+        one, other = features(doubled)["numbers"][:, NUMBERS.index(f"log_{state}")]
+        assert other - one == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_the_trap_of_this_stream_is_as_deep_as_published(table: pd.DataFrame) -> None:
@@ -146,13 +290,19 @@ def killed_again_and_again(state: Path, *where: str) -> int:
         deaths += 1
 
 
-def test_killed_in_the_middle_it_learns_every_event_once(events: Path, tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_learns_every_event_once(
+    events: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And counts every alarm once."""
     whole, source = tmp_path / "whole.json", EventFile(events)
-    assert follow(source, whole, rate=0.01).learner.state()["learnt"] == len(lines(events))
+    found = follow(source, whole, learner=Learner(0.01))
+    assert found.learner.state()["learnt"] == len(lines(events))
+    assert f"{found.watch.alarms} alarms in all" in caplog.text
+    assert json.loads(whole.read_text())["watch"]["alarms"] == found.watch.alarms > 0
     assert killed_again_and_again(tmp_path / "killed.json", "--file", str(events)) == 2
     assert (tmp_path / "killed.json").read_bytes() == whole.read_bytes()
     # With nothing new nothing is learnt.
-    follow(source, whole, rate=0.01)
+    follow(source, whole, learner=Learner(0.01))
     assert (tmp_path / "killed.json").read_bytes() == whole.read_bytes()
 
 
@@ -160,9 +310,9 @@ def test_a_line_without_its_end_waits_for_it(events: Path, tmp_path: Path) -> No
     text = b"".join(lines(events)[:3])
     file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
     file.write_bytes(text[:-7])
-    assert follow(EventFile(file), state, rate=0.01).learner.state()["learnt"] == 2
+    assert follow(EventFile(file), state, learner=Learner(0.01)).learner.state()["learnt"] == 2
     file.write_bytes(text)
-    assert follow(EventFile(file), state, rate=0.01).learner.state()["learnt"] == 3
+    assert follow(EventFile(file), state, learner=Learner(0.01)).learner.state()["learnt"] == 3
 
 
 DAMAGED = (b"{", b"[]", b'{"market": {}, "up": true}', b'{"up": true}', b"\xff", b"[" * 100_000)
@@ -175,7 +325,7 @@ def test_what_is_no_event_is_passed_over_counted_and_named(
     good = lines(events)[:2]
     file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
     file.write_bytes(good[0] + text + b"\n" + good[1])
-    found = follow(EventFile(file), state, rate=0.01)
+    found = follow(EventFile(file), state, learner=Learner(0.01))
     assert f"{file}, byte {len(good[0])}: no labelled event" in caplog.text
     assert (found.damaged, found.learner.state()["learnt"]) == (1, 2)
     assert json.loads(state.read_text())["damaged"] == 1
@@ -184,15 +334,15 @@ def test_what_is_no_event_is_passed_over_counted_and_named(
 def test_a_state_is_of_one_source(events: Path, tmp_path: Path) -> None:
     file, state = tmp_path / "events.jsonl", tmp_path / "state.json"
     file.write_bytes(b"".join(lines(events)[:3]))
-    follow(EventFile(file), state, rate=0.01)
+    follow(EventFile(file), state, learner=Learner(0.01))
     with pytest.raises(ValueError, match=f"state.json is of {file}, not of {events}"):
-        follow(EventFile(events), state, rate=0.01)
+        follow(EventFile(events), state, learner=Learner(0.01))
     file.write_bytes(lines(events)[0])
     with pytest.raises(ValueError, match="events.jsonl ends before byte"):
-        follow(EventFile(file), state, rate=0.01)
+        follow(EventFile(file), state, learner=Learner(0.01))
     state.write_text("{}")
     with pytest.raises(ValueError, match="state.json holds no state of a learner"):
-        follow(EventFile(file), state, rate=0.01)
+        follow(EventFile(file), state, learner=Learner(0.01))
 
 
 @pytest.fixture
@@ -219,11 +369,11 @@ def test_from_a_topic_it_learns_what_it_learns_from_a_file(
     whole, killed = tmp_path / "whole.json", tmp_path / "killed.json"
     with broker.running():
         sent(broker.address, lines(events))
-        follow(Topic(broker.address, PRICES), whole, rate=0.01)
+        follow(Topic(broker.address, PRICES), whole, learner=Learner(0.01))
         where = ("--topic", PRICES, "--brokers", broker.address)
         assert killed_again_and_again(killed, *where) == 2
     assert killed.read_bytes() == whole.read_bytes()
-    of_file = follow(EventFile(events), tmp_path / "file.json", rate=0.01)
+    of_file = follow(EventFile(events), tmp_path / "file.json", learner=Learner(0.01))
     told = json.loads(whole.read_text())
     assert json.dumps(told["learner"]) == json.dumps(of_file.learner.state())
     assert (told["place"], told["damaged"], told["missed"]) == (len(lines(events)), 0, 0)
@@ -235,7 +385,9 @@ def test_a_damaged_message_does_not_stop_the_stream(
     good = lines(events)[:2]
     with broker.running():
         sent(broker.address, [good[0], *DAMAGED, good[1]])
-        found = follow(Topic(broker.address, PRICES), tmp_path / "state.json", rate=0.01)
+        found = follow(
+            Topic(broker.address, PRICES), tmp_path / "state.json", learner=Learner(0.01)
+        )
     assert (found.damaged, found.learner.state()["learnt"]) == (len(DAMAGED), 2)
     for offset in range(1, len(DAMAGED) + 1):
         assert f"topic {PRICES}, partition 0, offset {offset}: no labelled event" in caplog.text
@@ -280,9 +432,9 @@ def test_messages_deleted_before_they_are_read_are_told_of(
 
     send(padded[:10])
     state, topic = tmp_path / "state.json", Topic(f"{one.host}:{one.port}", PRICES)
-    assert follow(topic, state, rate=0.01).place == 10
+    assert follow(topic, state, learner=Learner(0.01)).place == 10
     send(padded[10:])
-    found = follow(topic, state, rate=0.01)
+    found = follow(topic, state, learner=Learner(0.01))
     learnt = found.learner.state()["learnt"]
     assert found.place == 100
     assert 10 < learnt < 50
@@ -293,7 +445,7 @@ def test_messages_deleted_before_they_are_read_are_told_of(
     # A topic that ends before the place is another one of that name.
     state.write_text(state.read_text().replace('"place": 100', '"place": 1000'))
     with pytest.raises(ValueError, match="ends at offset 100, before 1000"):
-        follow(topic, state, rate=0.01)
+        follow(topic, state, learner=Learner(0.01))
 
 
 def test_drifts_are_where_they_are_planted() -> None:

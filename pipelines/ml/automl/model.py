@@ -5,7 +5,8 @@ Task: binary classification from half a year of bills, payments and delays.
 Model: the pipeline (columns, preparation, learner and its settings) that won between manual tuning,
 random search, Optuna and FLAML under the same budget of fits; as ONNX.
 Limits: one bank in a credit crisis. Age and education are features; where a law forbids that, take
-them out. Sex is asked for only so that the monitor can watch who is served well.
+them out. Sex is asked for only so that the monitor can watch who is served well. Whether somebody
+is married is in the data too, decides nothing here, and so is not asked for.
 """
 
 import json
@@ -29,23 +30,23 @@ class Cardholder(Record):
     education: str = Field(pattern="^(graduate_school|university|high_school|other)$")
     age: int = Field(ge=18, le=120, description="Years")
     delay_1: int = Field(ge=-2, le=9, description=DELAY)
-    delay_2: int = Field(ge=-2, le=9)
-    delay_3: int = Field(ge=-2, le=9)
-    delay_4: int = Field(ge=-2, le=9)
-    delay_5: int = Field(ge=-2, le=9)
-    delay_6: int = Field(ge=-2, le=9)
+    delay_2: int = Field(ge=-2, le=9, description="A month earlier")
+    delay_3: int = Field(ge=-2, le=9, description="Two months earlier")
+    delay_4: int = Field(ge=-2, le=9, description="Three months earlier")
+    delay_5: int = Field(ge=-2, le=9, description="Four months earlier")
+    delay_6: int = Field(ge=-2, le=9, description="Five months earlier")
     bill_1: float = Field(ge=-DOLLARS, le=DOLLARS, description="Below 0: too much was paid")
-    bill_2: float = Field(ge=-DOLLARS, le=DOLLARS)
-    bill_3: float = Field(ge=-DOLLARS, le=DOLLARS)
-    bill_4: float = Field(ge=-DOLLARS, le=DOLLARS)
-    bill_5: float = Field(ge=-DOLLARS, le=DOLLARS)
-    bill_6: float = Field(ge=-DOLLARS, le=DOLLARS)
+    bill_2: float = Field(ge=-DOLLARS, le=DOLLARS, description="A month earlier")
+    bill_3: float = Field(ge=-DOLLARS, le=DOLLARS, description="Two months earlier")
+    bill_4: float = Field(ge=-DOLLARS, le=DOLLARS, description="Three months earlier")
+    bill_5: float = Field(ge=-DOLLARS, le=DOLLARS, description="Four months earlier")
+    bill_6: float = Field(ge=-DOLLARS, le=DOLLARS, description="Five months earlier")
     paid_1: float = Field(ge=0, le=DOLLARS, description="In the month, of the bill before")
-    paid_2: float = Field(ge=0, le=DOLLARS)
-    paid_3: float = Field(ge=0, le=DOLLARS)
-    paid_4: float = Field(ge=0, le=DOLLARS)
-    paid_5: float = Field(ge=0, le=DOLLARS)
-    paid_6: float = Field(ge=0, le=DOLLARS)
+    paid_2: float = Field(ge=0, le=DOLLARS, description="A month earlier")
+    paid_3: float = Field(ge=0, le=DOLLARS, description="Two months earlier")
+    paid_4: float = Field(ge=0, le=DOLLARS, description="Three months earlier")
+    paid_5: float = Field(ge=0, le=DOLLARS, description="Four months earlier")
+    paid_6: float = Field(ge=0, le=DOLLARS, description="Five months earlier")
 
 
 class Outlook(Record):

@@ -81,7 +81,8 @@ def optimise(
             used += 1
             scores.append(next(folds))
             trial.report(float(np.mean(scores)), fold)
-            if trial.should_prune():
+            # Asked after the last fold too, it would throw away the score of a finished trial.
+            if fold < FOLDS - 1 and trial.should_prune():
                 raise optuna.TrialPruned
         return float(np.mean(scores))
 

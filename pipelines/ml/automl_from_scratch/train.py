@@ -1,7 +1,8 @@
-"""Random search, TPE, and Bayesian optimisation with and without earlier tasks; the best is served.
+"""Random search, TPE, and Bayesian optimisation with and without earlier tasks; one is served.
 
 Training rows are parted in three: to learn from, to score what is tried, and to compare the winners
-of the searches on. Searches learn from few rows; successive halving takes the best of them on.
+of the searches on. Searches learn from few rows; successive halving takes the best of them on, and
+the winner of each is taught for longer. TPE is Optuna's: the best of the others is served.
 """
 
 import json
@@ -21,21 +22,14 @@ from slipway.training.tabular import export_onnx
 
 from .data import earlier
 from .history import alike, remembered, starts
-from .learners import SPACE, Rows, Task, accuracy, fitted
+from .learners import AS_IT_COMES, NETWORK, SPACE, Rows, Task, accuracy, fitted
 from .model import LETTERS, NUMBERS, Glyph, Letter, features, letters
 from .search import Objective, Tried, bayesian, halved, randomly, tpe
 from .space import Settings
 
-UNTUNED: Settings = {
-    "learner": "network",
-    "depth": 1,
-    "width_1": 100,
-    "activation": "relu",
-    "step": 1e-3,
-    "penalty": 1e-4,
-}
+OWN = ("random_search", "gaussian_process", "gaussian_process_warm")
 COLOURS = {
-    "random_search": plots.PALE,
+    "random_search": "#7a5195",
     "optuna_tpe": "#d1793b",
     "gaussian_process": plots.INK,
     "gaussian_process_warm": plots.ACCENT,
@@ -99,6 +93,7 @@ def fit(
     from_each: int,
     rungs: list[int],
     share: int,
+    epochs: list[int],
 ) -> Fitted:
     """Make the history, search on the first rung, halve up to the last; choose on other rows."""
     learn, watch, judge = parted(train, seed)
@@ -110,19 +105,30 @@ def fit(
     warm = starts(targets[0], past, tasks=nearest, each=from_each)
     scores = [remembering(lambda each, at=target: accuracy(each, at, seed)) for target in targets]  # type: ignore[misc]
     runs = searched(scores[0], warm, trials=trials, seeds=seeds)
-    tried = untuned(learn, judge, seed)
+    judging = Task("judge", learn, judge)
+    tried = untuned(judging, seed)
     for name, found in runs.items():
-        tried.append(candidate(name, found, scores, learn, judge, seed=seed, share=share))
+        climbed = halved(together(found), scores, share=share)
+        winner = max(climbed[-1], key=lambda tried: tried[1])[0]
+        best = max(longer(winner, epochs), key=scores[-1])
+        metrics = {
+            "accuracy": accuracy(best, judging, seed),
+            "on_last_rung": scores[-1](winner),
+            "taught_longer": scores[-1](best),
+        }
+        tried.append(candidate(name, best, metrics, found, climbed))
     for one, far in alike(targets[0], past):
         # For the picture of the history; what was best there is told, not compared.
         tried[-1].curves[f"task_{one.name}"] = [far, max(value for _, value in one.tried)]
-    chosen = max(tried[1:], key=lambda each: each.metrics["accuracy"])
+    own = [each for each in tried if each.name in OWN]
+    chosen = max(own, key=lambda each: each.metrics["accuracy"])
     everything = features(train.records)["numbers"], np.array(train.truths)
-    best = fitted(chosen.parameters, everything, seed)
-    export_onnx(best, {"numbers": len(NUMBERS)}, weights)
+    served = fitted(chosen.parameters, everything, seed)
+    export_onnx(served, {"numbers": len(NUMBERS)}, weights)
 
     def native(asked: list[Glyph]) -> list[Letter]:
-        return letters(spread(best.classes_, best.predict_proba(features(asked)["numbers"])))
+        told = served.predict_proba(features(asked)["numbers"])
+        return letters(spread(served.classes_, told))
 
     return Fitted(tried, chosen.name, native)
 
@@ -134,44 +140,49 @@ def spread(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return found
 
 
-def untuned(learn: Rows, judge: Rows, seed: int) -> list[Candidate]:
-    """The commonest letter, and a network as it comes."""
-    names, counts = np.unique(learn[1], return_counts=True)
-    common = float(np.mean(judge[1] == names[np.argmax(counts)]))
-    plain = accuracy(UNTUNED, Task("judge", learn, judge), seed)
+def untuned(judging: Task, seed: int) -> list[Candidate]:
+    """The commonest letter, and scikit-learn's network as it comes."""
+    names, counts = np.unique(judging.learn[1], return_counts=True)
+    common = float(np.mean(judging.held[1] == names[np.argmax(counts)]))
+    plain: Settings = {"learner": AS_IT_COMES}
     return [
         Candidate("baseline", {"accuracy": common}, {"learner": "the commonest letter"}),
-        Candidate("network_as_it_comes", {"accuracy": plain}, UNTUNED),
+        Candidate(AS_IT_COMES, {"accuracy": accuracy(plain, judging, seed)}, plain),
     ]
+
+
+def together(runs: list[Tried]) -> list[Settings]:
+    """What the seeds of a search tried, none twice."""
+    return list({json.dumps(each): each for run in runs for each, _ in run}.values())
+
+
+def longer(winner: Settings, epochs: list[int]) -> list[Settings]:
+    """The winner, and where it is a network the same with each number of epochs."""
+    more = epochs if winner["learner"] == NETWORK else []
+    return [winner, *({**winner, "epochs": each} for each in more)]
 
 
 def candidate(
     name: str,
+    best: Settings,
+    metrics: dict[str, float],
     runs: list[Tried],
-    scores: list[Objective],
-    learn: Rows,
-    judge: Rows,
-    *,
-    seed: int,
-    share: int,
+    climbed: list[Tried],
 ) -> Candidate:
-    """The winner of a search's first seed after halving, judged; curves of all its seeds."""
-    settings = [each for each, _ in runs[0]]
-    climbed = halved(settings, scores, share=share)
-    winner = max(climbed[-1], key=lambda tried: tried[1])[0]
-    best = best_so_far(runs)
+    """What a search came to; curves of all its seeds, and of what they tried on each rung."""
+    found = best_so_far(runs)
     metrics = {
-        "accuracy": accuracy(winner, Task("judge", learn, judge), seed),
-        "found": float(best[:, -1].mean()),
-        "found_halfway": float(best[:, best.shape[1] // 2 - 1].mean()),
-        "found_std": float(best[:, -1].std()),
-        "on_last_rung": max(value for _, value in climbed[-1]),
+        **metrics,
+        "found": float(found[:, -1].mean()),
+        "found_halfway": float(found[:, found.shape[1] // 2 - 1].mean()),
+        "found_std": float(found[:, -1].std()),
     }
-    curves = {f"seed_{place}": row.tolist() for place, row in enumerate(best)}
+    curves = {f"seed_{place}": row.tolist() for place, row in enumerate(found)}
     curves |= {f"rung_{place}": [value for _, value in rung] for place, rung in enumerate(climbed)}
+    settings = [each for each, _ in climbed[0]]
     kept = [[settings.index(each) for each, _ in rung] for rung in climbed]
     curves |= {f"kept_{place}": [float(each) for each in one] for place, one in enumerate(kept)}
-    return Candidate(name, metrics, winner, curves)
+    return Candidate(name, metrics, best, curves)
 
 
 def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:

@@ -54,7 +54,7 @@ NUMBERS = (
     "demand_moved",
     "demand_yesterday",
     "demand_ahead",
-    "vic_price",
+    "log_vic_price",
     "vic_demand",
     "transfer",
     "is_weekend",
@@ -72,9 +72,9 @@ def features(markets: list[Market]) -> dict[str, np.ndarray]:
         name: np.array([getattr(each, name) for each in markets], dtype=np.float64)
         for name in Market.model_fields
     }
-    now, before, yesterday, day = (
+    now, before, yesterday, day, victoria = (
         np.log(columns[name] + LEAST)
-        for name in ("price", "price_before", "price_yesterday", "price_day")
+        for name in ("price", "price_before", "price_yesterday", "price_day", "vic_price")
     )
     demand, ahead = columns["demand"], columns["demand_yesterday"]
     angle = 2 * np.pi * (columns["half_hour"] + 1) / DAY
@@ -89,7 +89,7 @@ def features(markets: list[Market]) -> dict[str, np.ndarray]:
         demand - columns["demand_before"],
         ahead,
         ahead - demand,
-        columns["vic_price"],
+        victoria,
         columns["vic_demand"],
         columns["transfer"],
         columns["weekday"] >= 5,

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import export_onnx
 
+from .export import export
 from .learner import Learner, named
 from .model import DAY, NUMBERS, Market, Outlook, features, outlooks
 
@@ -89,10 +89,15 @@ def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
     }
 
 
-def judged(right: np.ndarray, unchanged: np.ndarray) -> dict[str, float]:
-    """Accuracy, and how much of what no-change gets wrong is won (kappa temporal: Bifet 2015)."""
-    accuracy, naive = float(right.mean()), float(unchanged.mean())
-    return {"accuracy": accuracy, "kappa_temporal": (accuracy - naive) / max(1 - naive, 1e-9)}
+def judged(told: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dict[str, float]:
+    """The area under the ROC curve; accuracy, and how much of what no-change gets wrong is won
+    (kappa temporal: Bifet 2015)."""
+    accuracy, naive = float(((told >= 0.5) == up).mean()), float((is_up == up).mean())
+    return {
+        "roc_auc": float(roc_auc_score(up, told)),
+        "accuracy": accuracy,
+        "kappa_temporal": (accuracy - naive) / max(1 - naive, 1e-9),
+    }
 
 
 def by_month(right: np.ndarray) -> list[float]:
@@ -110,19 +115,15 @@ def fit(
     for name, told in contestants(seed, rates, trees).items():
         # Trees this small are done before a second thread has started.
         with threadpool_limits(limits=1):
-            right = (told(numbers, up) >= 0.5) == up
-        metrics = judged(right[judge], (numbers[:, IS_UP] == up)[judge])
-        tried.append(Candidate(name, metrics, {}, {"accuracy": by_month(right[judge])}))
+            found = told(numbers, up)[judge]
+        metrics = judged(found, up[judge], numbers[judge, IS_UP])
+        months = by_month((found >= 0.5) == up[judge])
+        tried.append(Candidate(name, metrics, {}, {"accuracy": months}))
     able = [each for each in tried if each.name.startswith("logistic")]
-    chosen = max(able, key=lambda each: each.metrics["kappa_temporal"]).name
+    chosen = max(able, key=lambda each: each.metrics["roc_auc"]).name
     learner = Learner(float(chosen.partition("_")[2]))
     online(learner)(numbers, up)
-    (weights / "learner.json").write_text(json.dumps(learner.state()) + "\n")
-    served = LogisticRegression()
-    line, intercept = learner.line()
-    served.coef_, served.intercept_ = line[None], np.array([intercept])
-    served.classes_, served.n_features_in_ = np.array([0, 1]), len(NUMBERS)
-    export_onnx(served, {"numbers": len(NUMBERS)}, weights)
+    export(learner, weights)
 
     def native(markets: list[Market]) -> list[Outlook]:
         rows = named(features(markets)["numbers"])
@@ -134,11 +135,11 @@ def fit(
 def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
     """Of weights that learn no more. Rows are in order: each truth is the next one's `is_up`."""
     up, told = np.array(truths), np.array([each.probability for each in answers])
-    right, unchanged = (told >= 0.5) == up, up[1:] == up[:-1]
+    unchanged = judged(up[:-1].astype(float), up[1:], up[:-1])
     return {
-        **judged(right[1:], unchanged),
-        "no_change": float(unchanged.mean()),
-        "roc_auc": float(roc_auc_score(up, told)),
+        **judged(told[1:], up[1:], up[:-1]),
+        "no_change_accuracy": unchanged["accuracy"],
+        "no_change_roc_auc": unchanged["roc_auc"],
     }
 
 
@@ -234,7 +235,8 @@ def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
         right.bar_label(bar, fmt="%.2g", fontsize=8)
     left.set_xticks(range(len(DETECTORS)), list(DETECTORS))
     left.set_ylabel(f"half hours to the alarm (mean; {rows - rows // 2:,} if none)")
-    left.legend(frameon=False)
+    left.margins(y=0.25)
+    left.legend(frameon=False, ncols=2, loc="upper right")
     left.set_title("Planted drifts: delay, and how many seen", fontsize=10)
     right.set_ylabel("alarms in 10,000 half hours")
     right.set_title("False alarms where nothing drifts", fontsize=10)
