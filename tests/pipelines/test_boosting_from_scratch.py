@@ -62,6 +62,14 @@ def test_no_leaf_is_smaller_or_deeper_than_allowed() -> None:
         assert len(counts) <= 2**4
 
 
+def test_no_librarys_leaf_is_smaller_than_ours() -> None:
+    """Rows of one leaf are told the same."""
+    columns, truths = sample(600)
+    for name, model in train.libraries(1, 1.0, 0, classify=False).items():
+        told = model.fit(columns, truths).predict(columns)
+        assert np.unique(told, return_counts=True)[1].min() >= Limits().min_samples, name
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 def test_derivatives_are_those_of_the_loss(loss: boosting.Loss) -> None:
     rng = np.random.default_rng(3)

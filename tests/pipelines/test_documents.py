@@ -1,6 +1,6 @@
 """Documents: who is answered is cut out, terms as scikit-learn counts them, no posting twice."""
 
-import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,17 +81,35 @@ def test_who_is_answered_is_cut_out_as_raw_text_and_as_words() -> None:
     plain = "re gospel in article mimsy umd edu mangoe cs umd edu charley writes well"
     assert words(plain) == ["re", "gospel", "well"]
     assert "mimsy" in words(plain, keep_citations=True)
+    new = "re my brakes are worn someone host cs example edu some one writes they squeal"
+    assert words(new) == "re my brakes are worn they squeal".split()
+    assert words("re my worn brakes jane q doe writes they squeal")[:3] == ["re", "my", "worn"]
+    assert words("I wrote a driver at example edu") == "i wrote a driver at example edu".split()
     assert words("In my article on cars, he drives") == "in my article on cars he drives".split()
 
 
 def test_citations_are_gone_from_what_is_learnt(splits: dict) -> None:
-    """They stand in more than half of the postings, and name who writes in which group."""
+    """Above nearly half of the postings someone's address and `writes` or `wrote` stands."""
     texts = [posting.text for posting, _ in splits["train"]][::5]
-    cited = re.compile(r"\bin article (\w+ ){1,20}?writes\b")
-    before = sum(bool(cited.search(text)) for text in texts)
-    after = sum(bool(cited.search(" ".join(words(text)))) for text in texts)
-    assert before > len(texts) * 0.3
-    assert after < before * 0.02
+
+    def share(keep_citations: bool) -> float:
+        kept = [words(text, keep_citations=keep_citations) for text in texts]
+        return sum(cites(tokens) for tokens in kept) / len(kept)
+
+    assert share(keep_citations=True) > 0.4
+    assert share(keep_citations=False) < 0.01
+
+
+def cites(tokens: list[str]) -> bool:
+    said = [place for place, token in enumerate(tokens) if token in ("writes", "wrote")]
+    return any({"com", "edu", "org", "net"} & set(tokens[max(0, at - 10) : at]) for at in said)
+
+
+def test_the_longest_posting_is_cleaned_at_once() -> None:
+    for unit in ("com ", "a b c edu d e f ", "in article "):
+        begin = time.perf_counter()
+        words((unit * 200_000)[:200_000])
+        assert time.perf_counter() - begin < 5
 
 
 def test_no_posting_stands_twice_or_on_both_sides(splits: dict) -> None:
@@ -125,6 +143,13 @@ def test_a_sharper_temperature_is_chosen_where_scores_are_right() -> None:
         learnt(LinearSVC(), False), texts, rng.permutation(groups).tolist()
     )
     assert right > wrong == train.TEMPERATURES[0]
+
+
+def test_writers_are_who_is_answered_and_not_what_is_written_about() -> None:
+    texts = ["re boats on lakes owner host example edu writes sails", "owner host likes boats"]
+    told = train.writers([*texts, "sails and boats on lakes"])
+    assert {"owner", "host", "writes"} <= told
+    assert not {"boats", "sails", "likes"} & told
 
 
 def test_an_empty_posting_is_refused() -> None:

@@ -35,7 +35,10 @@ class Block(Record):
     income: float = Field(
         ge=0, le=20, description="Median of the households, in 10,000 dollars; 15 stands for more"
     )
-    ocean: str = Field(pattern="^(INLAND|<1H OCEAN|NEAR OCEAN|NEAR BAY|ISLAND)$")
+    ocean: str = Field(
+        pattern="^(INLAND|<1H OCEAN|NEAR OCEAN|NEAR BAY|ISLAND)$",
+        description="Where the sea is; <1H OCEAN is within an hour of it",
+    )
 
 
 class Worth(Record):

@@ -4,9 +4,10 @@ Data: 18,821 postings of 1993, subject and text as lower-case words; the later o
 Task: one of 20 classes, of much the same size.
 Model: TF-IDF of words, with or without pairs of them, into the linear candidate of the best macro
 F1, as ONNX.
-Limits: English of 1993, and 20 topics: a posting on anything else gets one of them too, mostly with
-a low probability. Who is answered (`in article ... writes`) is cut out, since a regular writer
-would tell the group; signatures cannot be told from text here and still do.
+Limits: English of 1993, and 20 topics: a posting on anything else gets one of them too, often with
+a low probability, sometimes with one above a half. Who is answered (`in article ... writes`) is cut
+out as far as its shape tells it, since a regular writer would tell the group; signatures cannot be
+told from text here and still do.
 """
 
 import json
@@ -21,7 +22,7 @@ from pydantic import Field
 from slipway.contract import OnnxModel, Record, publish
 
 SHOWN = 3
-# 64 rows of 40,000 terms take 10 MB.
+# 64 rows of 30,000 terms take 8 MB.
 ROWS = 64
 
 
@@ -42,18 +43,29 @@ class Topic(Record):
     newsgroup: str
     probability: float = Field(ge=0, le=1)
     guesses: list[Guess]
-    known_words: int = Field(ge=0, description="0: the answer is only how common each group is")
+    known_words: int = Field(ge=0, description="Different terms known; 0: the answer says nothing")
 
 
 OTHER = re.compile(r"[^a-z]+")
-# The address of who is answered is up to 20 words long, once its dots are gone.
-CITATION = re.compile(r"\bin (?:article|message)(?: \w+){1,20}? (?:writes|wrote|says|said)\b")
+# `in`, `is`, `no`, `us` and the like end addresses too, but are words.
+DOMAINS = "com edu org gov net mil uk de nl fr ca au fi se dk ch il jp tw hk nz za".split()
+CITATIONS = (
+    # The address of who is answered is up to 20 words long, once its dots are gone.
+    re.compile(r"\bin (?:article|message)(?: \w+){1,20}? (?:writes|wrote|says|said)\b"),
+    # Of the fourth word before a domain 43 % are parts of addresses and names, of the fifth 25 %,
+    # of farther ones the 17 % that it is anywhere: those are the subject.
+    re.compile(rf"\b(?:\w+ ){{0,3}}\w+ (?:{'|'.join(DOMAINS)})(?: \w+){{0,5}} (?:writes|wrote)\b"),
+    # A name without an address. `wrote` alone is told of books and programs as well.
+    re.compile(r"\b(?:\w+ ){1,3}writes\b"),
+)
 
 
 def words(text: str, *, keep_citations: bool = False) -> list[str]:
     """Lower-case words, without who is answered."""
     plain = OTHER.sub(" ", text.lower())
-    return (plain if keep_citations else CITATION.sub(" ", plain)).split()
+    for citation in () if keep_citations else CITATIONS:
+        plain = citation.sub("  ", plain)
+    return plain.split()
 
 
 def features(postings: list[Posting], vocabulary: dict[str, int]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ later ones test (ModApte).
 Task: 26 yes-or-no questions with answers that depend on each other; from 30 % to 0.5 % of the
 stories are about a topic.
 Model: TF-IDF of words into the linear candidate of the best cross-validated macro F1, binary
-relevance or a chain of classifiers, with a threshold for each topic.
+relevance or a chain of classifiers, with a threshold a topic where that wins (here a half).
 Limits: English of 1987, business alone, and the topics of which training has 50 stories or more.
 """
 
@@ -45,7 +45,7 @@ class Subjects(Record):
 
     topics: list[str] = Field(description="All that apply, the likeliest first; empty if none does")
     likeliest: list[Topic]
-    known_words: int = Field(ge=0, description="0: the answer is only how common each topic is")
+    known_words: int = Field(ge=0, description="Different words known; 0: the answer says nothing")
 
 
 def words(text: str) -> list[str]:

@@ -31,6 +31,7 @@ METHODS: dict[str, tuple[str | None, str | None]] = {
     "binary_relevance": (None, None),
     "binary_relevance_balanced": (None, "balanced"),
     "chain_frequent_first": ("frequent", None),
+    "chain_frequent_first_balanced": ("frequent", "balanced"),
     "chain_rare_first": ("rare", None),
     "chain_random": ("random", None),
 }
@@ -77,6 +78,7 @@ def learnt(rows: Any, truths: np.ndarray, method: str, strength: float, seed: in
             solver="liblinear",
             dual=issparse(rows),
             tol=0.01,
+            max_iter=1000,
             random_state=seed,
         ).fit(hstack([rows, csr_matrix(truths[:, known], dtype=float)]).tocsr(), truths[:, place])
         weights[:, place] = made.coef_[0, :terms]
@@ -132,6 +134,15 @@ def compared(
         yield f"{name}_thresholds", thresholds(probabilities, truths), probabilities, answers
 
 
+def scaled(numbers: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Parts to compare on, each scaled by the rows that are learnt from."""
+    parts = []
+    for rest, own in KFold(folds).split(numbers):
+        scaler = StandardScaler().fit(numbers[rest])
+        parts.append((own, scaler.transform(numbers[rest]), scaler.transform(numbers[own])))
+    return parts
+
+
 def vectorizer(terms: int) -> TfidfVectorizer:
     return TfidfVectorizer(analyzer=words, min_df=2, max_features=terms, sublinear_tf=True)
 
@@ -158,11 +169,9 @@ def fit(
         others = counted.fit_transform([texts[place] for place in rest])
         parts.append((own, others, counted.transform([texts[place] for place in own])))
     numbers, groups = genes(fetch("yeast_multilabel"), genes_rows)
-    scaled = StandardScaler().fit_transform(numbers)
-    halves = [(own, scaled[rest], scaled[own]) for rest, own in KFold(folds).split(numbers)]
     elsewhere = {
         name: figures(groups, answers)
-        for name, _, _, answers in compared(halves, groups, 1.0, seed)
+        for name, _, _, answers in compared(scaled(numbers, folds), groups, 1.0, seed)
     }
     tried, cuts = [], {}
     for name, cuts[name], _, answers in compared(parts, truths, strength, seed):
@@ -212,13 +221,12 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     correlations(left, truths)
     together(right, truths)
     yield "correlations", figure
-    figure, (left, right) = plots.panels(2, height=4.2)
+    figure, (left, right) = plots.panels(2, height=5)
     told = indicator([each.topics for each in evaluation.answers])
     f1 = f1_score(indicator(evaluation.test.truths), told, average=None, zero_division=0.0)
-    left.scatter(counts := np.maximum(truths.sum(axis=0), 1), f1, color=plots.ACCENT, s=12)
-    for name, count, value in zip(TOPICS, counts, f1, strict=True):
-        left.annotate(f" {name}", (count, value), fontsize=6)
-    left.set(xscale="log", xlabel="training stories", title="F1 by topic (test rows)")
+    names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
+    plots.weights(left, names, f1.tolist(), "F1 by topic and its training\nstories (test rows)")
+    left.tick_params("y", labelsize=7)
     by_rarity(right, evaluation.candidates)
     yield "imbalance", figure
 
@@ -235,24 +243,23 @@ def correlations(axes: Axes, truths: np.ndarray) -> None:
 
 
 def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:
-    """Which topic tells another: the share of stories of one that are of the other too."""
+    """Which topic tells another."""
     both = truths.T.astype(float) @ truths
     share = both / np.maximum(both.diagonal()[:, None], 1)
     np.fill_diagonal(share, 0)
     order = np.argsort(-share, axis=None)[:shown]
     pairs = [(place // len(TOPICS), place % len(TOPICS)) for place in order]
     names = [f"{TOPICS[one]} → {TOPICS[other]}" for one, other in pairs]
-    plots.weights(
-        axes, names, [share[pair] for pair in pairs], "Of the stories of one, of the other"
-    )
+    title = "Share of the first topic's stories\nthat are of the second too"
+    plots.weights(axes, names, [share[pair] for pair in pairs], title)
 
 
 def by_rarity(axes: Axes, tried: list[Candidate]) -> None:
     thirds = np.array_split(np.arange(len(TOPICS)), 3)
-    names = [each for each in tried if each.name.startswith(("binary", "chain_rare_first"))]
+    names = [each for each in tried if each.name.startswith(("binary", "chain_frequent_first"))]
     for step, each in enumerate(names):
         values = [np.mean(np.array(each.curves["f1"])[third]) for third in thirds]
-        axes.bar(np.arange(3) + step * 0.12 - 0.3, values, 0.12, label=each.name)
+        axes.bar(np.arange(3) + step * 0.1 - 0.35, values, 0.1, label=each.name)
     axes.set_xticks(range(3), ["most frequent", "between", "rarest third"])
     axes.set_ylim(0.4, 1.25)
     axes.legend(frameon=False, fontsize=6, ncols=2, loc="upper center")
