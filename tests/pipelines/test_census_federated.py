@@ -121,6 +121,12 @@ def test_what_cannot_be_a_mechanism_is_refused() -> None:
         privacy.epsilon(1.5, 1, 1, 1e-5)
 
 
+def test_converged_is_where_no_step_is_left(table: Table) -> None:
+    found = train.converged(table)
+    slope = (sigmoid(table.columns @ found) - table.truths) @ table.columns / len(table.truths)
+    assert np.abs(slope).max() < 1e-5
+
+
 def test_no_client_moves_the_sum_by_more_than_the_clip() -> None:
     rng = np.random.default_rng(0)
     others = [rng.normal(0, 1, 20) for _ in range(5)]
@@ -136,13 +142,13 @@ def test_the_noise_is_as_large_as_the_accountant_counts() -> None:
     assert np.std(drawn) == pytest.approx(1.5, rel=0.03)
 
 
-def test_nobody_is_on_both_sides(sides: dict[str, list]) -> None:
+def test_nobody_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     """Persons may be alike in what the record holds; lines of the census are not."""
-    assert len(sides["train"]) + len(sides["test"]) == 32_561 - 24
-    raw = data.pd.read_csv(
-        fetch("adult_census_train").path("adult.data"), header=None, skipinitialspace=True
-    )
-    assert len(raw.drop_duplicates()) == 32_537
+    monkeypatch.setattr(data, "people", lambda frame: frame)
+    sides = data.splits(fetch("adult_census_train"), seed=1, test_share=0.25)
+    lines = {name: set(frame.itertuples(index=False)) for name, frame in sides.items()}
+    assert not lines["train"] & lines["test"]
+    assert sum(map(len, sides.values())) == sum(map(len, lines.values())) == 32_561 - 24
 
 
 def test_sex_race_and_what_says_them_are_no_features() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from statsmodels.discrete.discrete_model import Logit
 from statsmodels.regression.linear_model import OLS
 from statsmodels.sandbox.regression.gmm import IV2SLS
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.ml.email_effect import causes, data, train
 from pipelines.ml.email_effect.causes import Sample
-from pipelines.ml.email_effect.model import NORMAL, NUMBERS, Customer, effects
+from pipelines.ml.email_effect.model import CELLS, NORMAL, NUMBERS, Customer, effects, features
 from slipway.datasets import fetch
 
 
@@ -34,11 +35,19 @@ def confounded(rows: int = 6_000, *, seed: int = 0, effect: float = 1.0) -> Samp
     return Sample(before, treated, outcome)
 
 
+def customer(**changes: object) -> Customer:
+    known = {"recency": 1, "history": 100, "mens": True, "womens": False, "newcomer": False}
+    return Customer.model_validate({**known, "area": "urban", "channel": "web", **changes})
+
+
 def planted(rows: int = 6_000, *, seed: int = 0) -> Sample:
     """An even draw; it brings 0.4 to those who bought women's wares, and to others nothing."""
     rng = np.random.default_rng(seed)
-    before = (rng.random((rows, len(NUMBERS))) < 0.5).astype(float)
-    before[:, 0] = 1
+    kinds = [
+        customer(mens=mens, womens=womens or not mens, newcomer=newcomer)
+        for mens, womens, newcomer in (rng.random((rows, 3)) < 0.5).tolist()
+    ]
+    before = features(kinds)["numbers"].astype(float)
     treated = rng.random(rows) < 0.5
     gained = 0.4 * treated * before[:, NUMBERS.index("womens")]
     return Sample(before, treated, (rng.random(rows) < 0.2 + gained).astype(float))
@@ -134,7 +143,7 @@ def test_a_customers_own_outcome_is_not_in_what_is_expected_of_them() -> None:
     assert after - before == pytest.approx(-2_000)
 
 
-@pytest.mark.parametrize("name", ["dr_few", "dr_linear", "t_learner", "x_learner", "dr_learner"])
+@pytest.mark.parametrize("name", ["dr_cells", "dr_linear", "t_learner", "x_learner", "dr_learner"])
 def test_learners_find_a_planted_effect(name: str) -> None:
     told = train.learned(name, planted(), 40, 2)(planted(seed=1).before)
     buys = planted(seed=1).before[:, NUMBERS.index("womens")] == 1
@@ -153,23 +162,38 @@ def test_the_same_effect_for_all_is_no_order() -> None:
 
 def test_intervals_hold_the_truth_19_times_of_20() -> None:
     held, total = 0, 40
-    row = np.array([1.0, *[0.0] * (len(NUMBERS) - 1)])
+    row = features([customer()])["numbers"][0]
     for seed in range(total):
         sample = planted(1_500, seed=seed)
-        told = train.projection(sample.before, train.scores(sample, 5, 2), NUMBERS) @ row
-        held += abs(told[0]) < NORMAL * np.sqrt((told[1:] ** 2).sum())
+        told = train.means(sample.before, train.scores(sample, 5, 2), CELLS) @ row
+        held += abs(told[0]) < NORMAL * told[1]
     assert held >= 34
 
 
+def test_an_answer_is_of_the_customers_cell_and_no_other() -> None:
+    """The mean there and its error, exactly, whatever the effects of other cells look like."""
+    sample, rng = planted(600), np.random.default_rng(2)
+    score = rng.normal(size=600) * (1 + rng.random(600))
+    cell = np.array(["".join(map(str, row)) for row in sample.before[:, 3:6]])
+    score += np.unique(cell, return_inverse=True)[1] ** 2
+    told = sample.before @ train.means(sample.before, score, CELLS).T
+    assert len(set(cell)) == 6
+    for each in set(cell):
+        rows = cell == each
+        assert told[rows, 0] == pytest.approx(score[rows].mean())
+        assert told[rows, 1] == pytest.approx(score[rows].std() / np.sqrt(rows.sum()))
+
+
+def test_who_bought_neither_kind_of_wares_is_unknown() -> None:
+    with pytest.raises(ValidationError, match="one of mens and womens must be true"):
+        customer(mens=False)
+
+
 def test_profit_is_margin_times_dollars_less_cost() -> None:
-    customer = Customer(
-        recency=1, history=100, mens=True, womens=False, area="urban", newcomer=False,
-        channel="web", margin=0.5, cost=0.1,
-    )  # fmt: skip
-    told = np.zeros((3, 23))
-    told[:, 12] = (1.0, 0.2, -1.0)  # dollars
-    told[:, 13] = 0.1  # the error of them
-    found = effects([customer] * 3, told)
+    told = np.zeros((3, 5))
+    told[:, 3] = (1.0, 0.2, -1.0)  # dollars
+    told[:, 4] = 0.1  # the error of them
+    found = effects([customer(margin=0.5, cost=0.1)] * 3, told)
     assert [each.pays for each in found] == ["yes", "unsure", "no"]
     assert [each.profit for each in found] == pytest.approx([0.4, 0.0, -0.6])
     assert found[0].spend_low == pytest.approx(1 - NORMAL * 0.1)

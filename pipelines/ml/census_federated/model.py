@@ -5,7 +5,8 @@ Task: binary classification, learnt by clients that share weights and never rows
 Model: logistic regression, the average of what 20 clients learnt each on its own rows, as ONNX.
 Limits: a study of the method. Incomes of 1994 say little of today's, and who earned more then says
 whom society paid, not who deserves it. Sex and race are no features: they are sent only so that
-each group can be watched; occupation and marriage still tell some of both.
+each group can be watched; occupation and marriage still tell some of both. Clients unlike by income
+make probabilities too low on average: 20 % told where 24 % happened.
 """
 
 import numpy as np
@@ -36,10 +37,14 @@ class Person(Record):
     """An adult, as the census of 1994 asked."""
 
     age: int = Field(ge=16, le=120)
-    employer: str | None = Field(default=None, pattern=one_of(EMPLOYERS))
+    employer: str | None = Field(
+        default=None, pattern=one_of(EMPLOYERS), description="Leave out where unknown"
+    )
     education: int = Field(ge=1, le=16, description="9 is high school, 13 bachelor, 16 doctorate")
     married: str = Field(pattern=one_of(MARRIED), description="Marital status")
-    occupation: str | None = Field(default=None, pattern=one_of(OCCUPATIONS))
+    occupation: str | None = Field(
+        default=None, pattern=one_of(OCCUPATIONS), description="Leave out where unknown"
+    )
     capital_gain: int = Field(default=0, ge=0, le=99_999, description="Dollars in the year")
     capital_loss: int = Field(default=0, ge=0, le=99_999)
     hours: int = Field(ge=1, le=99, description="Worked a week")
@@ -51,7 +56,11 @@ class Income(Record):
     """What the model holds likely."""
 
     over_50k: bool
-    probability: float = Field(ge=0, le=1, description="Of earning over 50,000 dollars")
+    probability: float = Field(
+        ge=0,
+        le=1,
+        description="Of earning over 50,000 dollars; too low on average: 20 % told where 24 % did",
+    )
 
 
 AGES = (22, 26, 30, 35, 40, 50, 60)

@@ -1,8 +1,8 @@
 """FedAvg and FedProx over clients that are alike or not, against pooled rows and each client alone.
 
 The loop here and Flower's simulation run the same client: `flower` in params.yaml says whether
-both run, and they must end with the same weights. Privacy is tried on many more clients, since
-noise that hides one of 20 would drown the others too.
+both run, and they must end with the same weights. Privacy is tried on many more clients: the noise
+that hides one is divided by how many take part.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
@@ -202,6 +203,7 @@ def fit(
         told = {"clients": len(own), "rounds": rounds, **asdict(local)}
         tried.append(Candidate(name, then.measured(path[-1]), told, {"roc_auc": areas}))
         found[name] = path[-1]
+    tried.append(Candidate("centralized_converged", then.measured(converged(learn))))
     tried.append(alone(learn, then, parts["by_income"], rounds, seed))
     tried += privately(
         learn,
@@ -225,6 +227,13 @@ def fit(
         return incomes(sigmoid(features(people)["columns"].astype(np.float64) @ best))
 
     return Fitted(tried, chosen, native)
+
+
+def converged(table: Table) -> np.ndarray:
+    """The weights (58,) of all rows in one place, to the end: constant steps swing about them."""
+    # Hardly any penalty, for the columns that add up to the last, which is the constant.
+    model = LogisticRegression(C=1e4, tol=1e-6, fit_intercept=False, max_iter=5_000)
+    return np.asarray(model.fit(table.columns, table.truths).coef_[0])
 
 
 def area(candidate: Candidate) -> float:
@@ -305,6 +314,8 @@ def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
         "accuracy": float(accuracy_score(truths, [each.over_50k for each in answers])),
         "log_loss": float(log_loss(truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[0, 1])),
         "brier": float(brier_score_loss(truths, told)),
+        "told": float(np.mean(told)),
+        "happened": float(np.mean(truths)),
     }
 
 
@@ -315,7 +326,11 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         shown = ["centralized", "fedavg_alike", f"fedavg{kind}"]
         shown += [f"{way}{kind}_5" for way in ("fedavg", "fedprox")]
         unlike = "occupation" if kind else "income"
-        plots.curves(panel, [named[name] for name in shown], "roc_auc", f"Unlike by {unlike}")
+        title = f"Unlike by {unlike} (validation)"
+        plots.curves(panel, [named[name] for name in shown], "roc_auc", title)
+        level = area(named["centralized_converged"])
+        panel.axhline(level, color=plots.INK, linestyle=":", label="centralized_converged")
+        panel.legend(frameon=False)
         panel.set(xlabel="round", ylim=(0.87, 0.92))
     yield "rounds", figure
     figure, (left, right) = plots.panels(2)
@@ -346,10 +361,15 @@ def privacy(axes: Axes, tried: list[Candidate]) -> None:
         [spent for spent, _ in shown], [area(each) for _, each in shown], "o-", color=plots.ACCENT
     )
     for spent, each in shown:
-        axes.annotate(f" noise {each.parameters['noise']:g}", (spent, area(each)), va="top", size=7)
+        text = f"noise {each.parameters['noise']:g}\nepsilon {spent:.2g}"
+        place = (spent, area(each))
+        # Up and to the left, off the curve and the level.
+        axes.annotate(
+            text, place, (-4, 4), textcoords="offset points", size=7, ha="right", va="bottom"
+        )
     (clipped,) = (each for each in tried if each.name == "devices_clipped")
     axes.axhline(area(clipped), color=plots.INK, linestyle=":", label="clipped, no noise")
-    axes.margins(x=0.2)
+    axes.margins(x=0.25, y=0.15)
     axes.set(xscale="log", xlabel=f"epsilon at delta {clipped.parameters['delta']:g}")
     axes.set_ylabel("roc_auc")
     axes.legend(frameon=False, loc="lower right")

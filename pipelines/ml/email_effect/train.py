@@ -24,16 +24,14 @@ from slipway.training.tabular import export_onnx
 from . import causes
 from .causes import Estimate, Sample
 from .data import Worker
-from .model import NORMAL, NUMBERS, Customer, Effect, effects, features
+from .model import CELLS, NORMAL, NUMBERS, Customer, Effect, effects, features
 
 Truth = dict[str, Any]
 Learner = Callable[[np.ndarray], np.ndarray]
-# Only these tell how sure they are of one customer: least squares on some of the columns.
-PROJECTED = {
-    "baseline": ("one",),
-    "dr_few": ("one", "mens", "womens", "newcomer"),
-    "dr_linear": NUMBERS,
-}
+# Least squares on some of the columns.
+PROJECTED = {"baseline": ("one",), "dr_cells": CELLS, "dr_linear": NUMBERS}
+# Means of groups: their intervals are of the mean effect there, whatever the effects look like.
+SERVED = ("baseline", "dr_cells")
 
 
 def trial(rows: Examples[Customer, Truth], outcome: str) -> Sample:
@@ -80,22 +78,17 @@ def scores(sample: Sample, trees: int, folds: int) -> np.ndarray:
     return robust(sample, means)
 
 
-def projection(columns: np.ndarray, score: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Least squares on some columns: (1 + 10, 10), first the weights.
+def means(columns: np.ndarray, score: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """A score's mean and its standard error in each kind of row, as weights of columns (2, 12).
 
-    The rest is a root of their sandwich covariance: of a row's products with it the squares sum to
-    the variance of what is told of the row.
+    Kinds are the different values of the columns `names`, which have a number for each.
     """
     places = [NUMBERS.index(name) for name in names]
-    chosen = columns[:, places]
-    inverse = np.linalg.pinv(chosen.T @ chosen)
-    found = inverse @ (chosen.T @ score)
-    part = chosen * (score - chosen @ found)[:, None]
-    lengths, turns = np.linalg.eigh(inverse @ (part.T @ part) @ inverse)
-    told = np.zeros((1 + len(NUMBERS), len(NUMBERS)))
-    told[0, places] = found
-    told[1 : 1 + len(places), places] = (turns * np.sqrt(np.maximum(lengths, 0))).T
-    return told
+    kinds, kind = np.unique(columns[:, places], axis=0, return_inverse=True)
+    found = [Estimate.mean(score[kind == place]) for place in range(len(kinds))]
+    weights = np.zeros((2, len(NUMBERS)))
+    weights[:, places] = np.linalg.lstsq(kinds, [[each.value, each.error] for each in found])[0].T
+    return weights
 
 
 def learned(name: str, sample: Sample, trees: int, folds: int) -> Learner:
@@ -111,8 +104,9 @@ def learned(name: str, sample: Sample, trees: int, folds: int) -> Learner:
     score = scores(sample, trees, folds)
     if name == "dr_learner":  # Kennedy (2023)
         return boosted(rows, score, trees)
-    weights = projection(rows, score, PROJECTED[name])[0]
-    return lambda more: np.asarray(more @ weights)
+    places = [NUMBERS.index(each) for each in PROJECTED[name]]
+    weights = np.linalg.lstsq(rows[:, places], score)[0]
+    return lambda more: np.asarray(more[:, places] @ weights)
 
 
 def qini(told: np.ndarray, score: np.ndarray) -> Estimate:
@@ -139,14 +133,14 @@ def fit(
                 told = learned(name, visits.at(kept), trees, folds)(visits.before[held])
                 areas.append(qini(told, judge[held]).value)
             metrics = {"qini": float(np.mean(areas)), "qini_std": float(np.std(areas))}
-            tried.append(Candidate(name, metrics, {"has_interval": name in PROJECTED}))
-    able = [each for each in tried if each.name in PROJECTED]
+            tried.append(Candidate(name, metrics, {"has_interval": name in SERVED}))
+    able = [each for each in tried if each.name in SERVED]
     chosen = max(able, key=lambda each: each.metrics["qini"]).name
     unmailed = visits.at(~visits.treated)
     without = np.linalg.lstsq(unmailed.before, unmailed.outcome)[0]
-    parts = [projection(visits.before, each, PROJECTED[chosen]) for each in (judge, spent)]
+    parts = [means(visits.before, each, PROJECTED[chosen]) for each in (judge, spent)]
     served = LinearRegression()
-    served.coef_, served.intercept_ = np.concatenate([without[None], *parts]), np.zeros(23)
+    served.coef_, served.intercept_ = np.concatenate([without[None], *parts]), np.zeros(5)
     served.n_features_in_ = len(NUMBERS)
     export_onnx(served, {"numbers": len(NUMBERS)}, weights)
 
@@ -214,7 +208,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     axes[1].set(title="Course: trained men against a survey's")
     axes[1].set_xlabel(f"dollars a year (95 %); shaded: the experiment, {known.value:,.0f}")
     intervals(axes[2], groups(evaluation), 100)
-    axes[2].set(title="E-mail, test rows by past purchases", xlabel="visits brought, points (95 %)")
+    axes[2].set(title="E-mail, test rows by cell", xlabel="visits brought, points (95 %)")
     yield "effects", figure
 
     figure, axes = plots.panels(3)
@@ -267,17 +261,16 @@ def intervals(axes: Axes, found: dict[str, Estimate], scale: float = 1) -> None:
 
 
 def groups(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Effects seen of groups of test customers, each followed by the mean of what was told."""
+    """Effects seen in the six cells of test customers, each followed by what was told there."""
     told, score = judged(evaluation.answers, evaluation.test.truths)
-    wide = np.array([each.visit_high - each.visit_low for each in evaluation.answers])
-    buys = np.array([each.womens for each in evaluation.test.records])
-    new = np.array([each.newcomer for each in evaluation.test.records])
-    found = {}
-    kinds = {"men's only": ~buys, "women's": buys, "newcomer": new, "older": ~new}
-    for name, rows in kinds.items():
+    error = np.array([each.visit_high - each.visit_effect for each in evaluation.answers]) / NORMAL
+    cells = [(each.mens, each.womens, each.newcomer) for each in evaluation.test.records]
+    wares, found = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, {}
+    for mens, womens, new in sorted(set(cells)):
+        rows = np.array([each == (mens, womens, new) for each in cells])
+        name = f"{wares[mens, womens]}, {'newcomer' if new else 'older'}"
         found[f"{name}: seen"] = Estimate.mean(score[rows])
-        error = float(wide[rows].mean()) / 2 / NORMAL
-        found[f"{name}: told"] = Estimate(float(told[rows].mean()), error)
+        found[f"{name}: told"] = Estimate(float(told[rows][0]), float(error[rows][0]))
     return found
 
 

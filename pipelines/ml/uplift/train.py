@@ -431,15 +431,28 @@ def score(*, answers: list[Campaign], truths: list[Truth]) -> dict[str, float]:
 
     low, high = bootstrapped(both, len(truths))
     told = np.array([EMAILS.index(each.recommendation) for each in answers])
-    policies = {"by_policy": told, "all_mens": np.array(MENS), "unmailed": np.array(NONE)}
-    visits = {
-        f"visits_{name}": mean_visits(drawn.email == policy, drawn.visited, np.ones(len(truths)))
-        for name, policy in policies.items()
+    follows = {
+        "by_policy": drawn.email == told,
+        "all_mens": drawn.email == MENS,
+        "unmailed": drawn.email == NONE,
     }
+    ones = np.ones(len(truths))
+    visits = {name: mean_visits(rows, drawn.visited, ones) for name, rows in follows.items()}
+
+    def gain(counts: np.ndarray) -> float:
+        ours, theirs = (
+            mean_visits(follows[name], drawn.visited, counts) for name in ("by_policy", "all_mens")
+        )
+        return ours - theirs
+
+    gain_low, gain_high = bootstrapped(gain, len(truths))
     return figures(effects, drawn) | {
         "qini_low": low,
         "qini_high": high,
-        **visits,
+        **{f"visits_{name}": value for name, value in visits.items()},
+        "policy_gain": gain(ones),
+        "policy_gain_low": gain_low,
+        "policy_gain_high": gain_high,
         "mailed": float((told != NONE).mean()),
     }
 
@@ -491,7 +504,8 @@ def compared(axes: Axes, tried: list[Candidate], chosen: str) -> None:
         gained = np.array(each.curves["womens"])
         shares = np.linspace(0, 1, len(gained))
         over = 100 * (gained - shares * gained[-1])
-        colour = plots.ACCENT if each.name == chosen else COLOURS.get(each.name, plots.PALE)
+        kind = COLOURS.get(each.name.removesuffix("_linear"), plots.PALE)
+        colour = plots.ACCENT if each.name == chosen else kind
         style = "--" if each.name.endswith("linear") and each.name != chosen else "-"
         width = 2.2 if each.name == chosen else 1.0
         axes.plot(100 * shares, over, style, color=colour, linewidth=width, label=each.name)
@@ -624,6 +638,6 @@ def balance(evaluation: Evaluation) -> Figure:
     axes.set_yticks(range(len(NUMBERS)), NUMBERS)
     axes.invert_yaxis()
     axes.set_xlabel("standard deviations")
-    axes.legend(frameon=False, fontsize=7, loc="lower right")
+    axes.legend(frameon=False, fontsize=7, loc="upper right")
     axes.set_title("Balance of the draw (all rows)")
     return figure
