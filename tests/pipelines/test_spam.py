@@ -57,6 +57,7 @@ def mail(body: str) -> Email:
         "Words.\n\nTo unsubscribe from this group, send an email to:\na@egroups.com\n\n"
         "Your use of Yahoo! Groups is subject to http://docs.yahoo.com/info/terms/",
         "Words.\n_______________________________________________\nhttp://list.example/info",
+        "Words.\n\n--DeathToSpamDeathToSpamDeathToSpam--\n",
     ],
 )
 def test_what_lists_and_feeds_add_is_cut_out(body: str) -> None:
@@ -67,6 +68,11 @@ def test_no_mark_of_feeds_and_yahoos_lists_is_left(splits: dict) -> None:
     bodies = [email.body for rows in splits.values() for email, _ in rows]
     assert not [body for body in bodies if re.match(r"\s*URL:", body)]
     assert not [body for body in bodies if re.search(r"^-+ Yahoo! Groups Sponsor", body, re.M)]
+
+
+def test_no_line_of_who_gathered_the_spam_is_left(splits: dict) -> None:
+    bodies = [email.body.lower() for rows in splits.values() for email, _ in rows]
+    assert sum("deathtospam" in body for body in bodies) <= 1
 
 
 def test_words_are_what_a_reader_sees() -> None:
