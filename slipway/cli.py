@@ -255,6 +255,7 @@ def down() -> None:
 
 def main() -> None:
     home.silence_telemetry()
+    home.rest_threads()
     try:
         # Outside its standalone mode click returns the status of a typer.Exit.
         if status := app(standalone_mode=False):

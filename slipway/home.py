@@ -39,6 +39,15 @@ def silence_telemetry() -> None:
         os.environ.setdefault(name, value)
 
 
+def rest_threads() -> None:
+    """OpenMP's threads sleep while they wait for each other; call it before torch and its like.
+
+    By default they spin. Two trainings of a small network side by side on two cores took 25 s so,
+    and take 7 s asleep, one alone 7 s and 4 s, with equal results.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def on_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there."""
     try:

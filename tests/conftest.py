@@ -18,6 +18,7 @@ from slipway import home
 from slipway.project import Project, discover
 
 home.silence_telemetry()
+home.rest_threads()
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = discover(ROOT)
 
