@@ -395,13 +395,18 @@ def fit(
 
 
 def by_film(stars: np.ndarray, past: Rated, then: Rated) -> list[float]:
-    """RMSE over films of 0, 1 to 4, 5 to 19, 20 to 99 and 100 or more ratings so far."""
+    """RMSE over films of 0, 1 to 4, 5 to 19, 20 to 99 and 100 or more ratings so far.
+
+    None at all where few viewers leave one of these without a film to be judged by.
+    """
     group = np.digitize(past.known.sum(axis=0), FILM_COUNTS)
     found = []
     for place in range(len(FILM_COUNTS) + 1):
         columns = group == place
         there = Rated(then.stars[:, columns], then.people)
-        found.append(rmse(stars[:, columns], there) if there.known.any() else float("nan"))
+        if not there.known.any():
+            return []
+        found.append(rmse(stars[:, columns], there))
     return found
 
 
@@ -483,7 +488,7 @@ def by_split(axes: Axes, evaluation: Evaluation) -> None:
 
 def curve(axes: Axes, tried: list[Candidate], name: str, labels: list[str]) -> None:
     for each in tried:
-        if name in each.curves and not each.name.endswith("_ordered"):
+        if each.curves.get(name) and not each.name.endswith("_ordered"):
             axes.plot(labels, each.curves[name], marker="o", markersize=3, label=each.name)
     axes.set_ylabel("RMSE")
     axes.legend(frameon=False)
