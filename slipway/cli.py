@@ -185,6 +185,7 @@ def verify(
     """Send every test row to a running model server, and recompute the metrics from its answers."""
     from slipway import verify
     from slipway.project import discover, find
+    from slipway.training.figure import figure
     from slipway.training.workspace import Workspace
 
     projects = [find(name) for name in names] if names else discover()
@@ -195,7 +196,7 @@ def verify(
             primary = project.params.primary
             typer.echo(
                 f"{project.name:24} version {found.version:4} {found.rows:7,} rows  "
-                f"{primary} {found.served[primary]:.4g}"
+                f"{primary} {figure(found.served[primary])}"
             )
             said += [f"{project.name}: {line}" for line in found.differing]
     for line in said:

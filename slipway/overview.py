@@ -38,8 +38,7 @@ def leaderboard() -> str:
         "Written by `dvc repro` from each project's `metrics.json`: the served model's answers to "
         "test rows that training never saw. The baseline is the project's simplest candidate on "
         "validation data. Times, of training and of one record answered in process, and drift are "
-        "as `slipway measure` last found them on the machine that wrote this, after `slipway "
-        "verify` had asked its server for every test row.",
+        "as `slipway measure` last found them on the machine that wrote this.",
         "",
         "| project | question | data | metric | value | baseline | gate | parity error | model "
         "| size | trained in | p50, p99 | drift |",

@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from slipway import home
@@ -82,11 +83,9 @@ def verify(work: Workspace, client: "httpx.Client") -> Verified:
     if len(told) != len(test):
         raise NotVerifiable(f"{project.name}: {len(test)} rows sent, {len(told)} answers came back")
     output = project.model().output_type()
-    by_place = dict(zip(order, told, strict=True))
+    as_they_lie = [each for _, each in sorted(zip(order, told, strict=True), key=itemgetter(0))]
     served = project.module("train").score(
-        answers=[
-            output.model_validate_json(json.dumps(by_place[place])) for place in range(len(test))
-        ],
+        answers=[output.model_validate_json(json.dumps(each)) for each in as_they_lie],
         truths=test.truths,
     )
     recorded = json.loads(work.metrics.read_text())["metrics"]
@@ -96,10 +95,10 @@ def verify(work: Workspace, client: "httpx.Client") -> Verified:
 
 
 def connect(address: str | None = None) -> "httpx.Client":
-    """To the server at `address`, else to that of `make up`; $SLIPWAY_KEY is its API key."""
+    """To the server at `address`, else to that of `make up`, with $SLIPWAY_API_KEY if set."""
     import httpx
 
-    key = os.environ.get("SLIPWAY_KEY")
+    key = os.environ.get("SLIPWAY_API_KEY")
     return httpx.Client(
         base_url=address or f"http://{home.LOOPBACK}:{home.port('predict')}",
         headers={"X-API-Key": key} if key else {},

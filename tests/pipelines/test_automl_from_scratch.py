@@ -18,7 +18,7 @@ from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, G
 from pipelines.ml.automl_from_scratch.search import bayesian, halved, randomly, tpe
 from pipelines.ml.automl_from_scratch.space import Choice, Float, Int, Settings, Space
 from slipway.datasets import fetch
-from slipway.training import Examples
+from slipway.training import Examples, Fitted
 
 Sides = dict[str, list[tuple[Glyph, str]]]
 
@@ -34,6 +34,30 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     points = rng.random((25, 4))
     return points, np.sin(5 * points[:, 0]) + points[:, 1] ** 2 + rng.normal(0, 0.05, 25)
+
+
+def first(sides: Sides, rows: int) -> Examples:
+    some = sides["train"][:rows]
+    return Examples([each for each, _ in some], [letter for _, letter in some])
+
+
+def hastily(examples: Examples, weights: Path, *, seeds: list[int], rungs: list[int]) -> Fitted:
+    """All of the project's training, with few trials and one earlier task."""
+    return train.fit(
+        train=examples,
+        weights=weights,
+        seed=1,
+        seeds=seeds,
+        trials=7,
+        tasks=["vowel"],
+        task_rows=40,
+        task_trials=2,
+        nearest=1,
+        from_each=1,
+        rungs=rungs,
+        share=4,
+        epochs=[25],
+    )
 
 
 def test_no_letter_stands_twice(sides: Sides) -> None:
@@ -193,8 +217,7 @@ def test_what_chooses_is_seen_by_no_search(
     sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Searches and history score on rows apart from those that the winners are judged on."""
-    some = sides["train"][:500]
-    examples = Examples([each for each, _ in some], [letter for _, letter in some])
+    examples = first(sides, 500)
     parts = train.parted(examples, 1)
     keys = [{row.tobytes() for row in part[0]} for part in parts]
     assert [len(each) for each in keys] == [300, 100, 100]
@@ -211,21 +234,7 @@ def test_what_chooses_is_seen_by_no_search(
     monkeypatch.setattr(train, "accuracy", seen("train", train.accuracy))
     monkeypatch.setattr(history, "accuracy", seen("history", history.accuracy))
     monkeypatch.setattr(train, "starts", seen("starts", train.starts))
-    fitted = train.fit(
-        train=examples,
-        weights=tmp_path,
-        seed=1,
-        seeds=[1],
-        trials=7,
-        tasks=["vowel"],
-        task_rows=40,
-        task_trials=2,
-        nearest=1,
-        from_each=1,
-        rungs=[100, 200],
-        share=4,
-        epochs=[25],
-    )
+    fitted = hastily(examples, tmp_path, seeds=[1], rungs=[100, 200])
     for task in asked["train"] + asked["starts"]:
         held = {row.tobytes() for row in task.held[0]}
         assert held == keys[2] if task.name == "judge" else held == keys[1]
@@ -254,22 +263,8 @@ def test_what_is_served_was_found_here(
         return best(name, settings, metrics, *rest)
 
     monkeypatch.setattr(train, "candidate", flattered)
-    some = sides["train"][:300]
-    fitted = train.fit(
-        train=Examples([each for each, _ in some], [letter for _, letter in some]),
-        weights=tmp_path,
-        seed=1,
-        seeds=[1, 2],
-        trials=7,
-        tasks=["vowel"],
-        task_rows=40,
-        task_trials=2,
-        nearest=1,
-        from_each=1,
-        rungs=[60, 100],
-        share=4,
-        epochs=[25],
-    )
+    examples = first(sides, 300)
+    fitted = hastily(examples, tmp_path, seeds=[1, 2], rungs=[60, 100])
     assert fitted.chosen in train.OWN
     for each in fitted.candidates:
         if each.name in train.COLOURS:

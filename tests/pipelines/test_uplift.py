@@ -112,12 +112,12 @@ def test_the_true_order_beats_chance_and_its_reverse_loses_as_much(planted: Draw
 )
 def test_learners_find_a_planted_effect(name: str, planted: Drawn) -> None:
     teach, made = LEARNERS[name]
-    held = drawn_with_effect(6_000, seed=1)
+    held = drawn_with_effect(12_000, seed=1)
     effects = train.uplifts(teach(planted, made).visits(held.numbers))
     told = train.figures(effects, held)
     # Of 0.025 for whoever knows who was planted.
-    assert told["qini_mens"] > 0.0125
-    assert told["qini_womens"] > 0.0125
+    assert told["qini_mens"] > 0.015
+    assert told["qini_womens"] > 0.015
     bought = held.numbers[:, NUMBERS.index("womens")] == 1
     # 0.2 and 0; a learner with few trees, and one that shares them among the arms, tells less.
     assert 0.1 < effects[bought, 1].mean() - effects[~bought, 1].mean() < 0.25

@@ -286,10 +286,10 @@ def test_the_memory_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         assert len(ring._state.verified) <= 2
 
 
-def nanoseconds(asked: Callable[[], object], number: int = 20_000) -> float:
-    """The best of several rounds: others share the processor."""
+def nanoseconds(asked: Callable[[], object], number: int = 500) -> float:
+    """The best of many rounds, each of a millisecond: others share the processor."""
     best = float("inf")
-    for _ in range(7):
+    for _ in range(280):
         started = time.perf_counter_ns()
         for _ in range(number):
             asked()
@@ -297,7 +297,7 @@ def nanoseconds(asked: Callable[[], object], number: int = 20_000) -> float:
     return best
 
 
-def test_what_every_request_pays_is_microseconds(tmp_path: Path) -> None:
+def test_what_every_request_pays_is_under_2_microseconds(tmp_path: Path) -> None:
     free, text = keys.create("free", ["predict"])
     held, _ = keys.create("held", ["predict"], rate=1e6, burst=1e9)
     ring, limiter, presented = Keyring(keys.keys_file()), Limiter(tmp_path), text.encode()
@@ -309,8 +309,7 @@ def test_what_every_request_pays_is_microseconds(tmp_path: Path) -> None:
     }
     assert limiter.take(held) == 0.0
     print(spent)
-    # Under 2,000 on an idle machine, 2,500 on a busy one; a file read each time would be 20,000.
-    assert max(spent.values()) < 10_000, spent
+    assert max(spent.values()) < 2000, spent
 
 
 # Limits
