@@ -442,8 +442,13 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     )
     for each in again:
         place = (each.metrics["diversity"], each.metrics["ndcg_at_10"])
-        right.annotate(f" {each.name}", place, fontsize=7)
-    right.set(xlabel="diversity of genres", ylabel="NDCG at 10", title="What diversity costs")
+        name = each.name.removeprefix("reranked_").removesuffix("_network")
+        right.annotate(name, place, (4, 4), textcoords="offset points", fontsize=6)
+    right.set(
+        xlabel="diversity of genres",
+        ylabel="NDCG at 10",
+        title="What diversity costs, by relevance",
+    )
     right.margins(x=0.25)
     yield "stages", figure
     figure, (left, right) = plots.panels(2)
