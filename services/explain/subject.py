@@ -3,13 +3,14 @@
 import copy
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from mlflow.store.entities import PagedList
 
 from slipway import home
 from slipway.contract import Model, Record
@@ -68,18 +69,26 @@ def catalogue() -> dict[str, list[str]]:
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
     registry = tracking.client()
+    champions = {
+        model.name: str(model.aliases.get(tracking.CHAMPION))
+        for model in _every(registry.search_registered_models)
+    }
     found: dict[str, list[str]] = {}
+    for version in _every(registry.search_model_versions):
+        found.setdefault(version.name, []).append(str(version.version))
+    return {
+        name: sorted(newest_first, key=lambda number: number != champions.get(name))
+        for name, versions in sorted(found.items())
+        for newest_first in [sorted(versions, key=int, reverse=True)]
+    }
+
+
+def _every(search: Callable[..., PagedList[Any]]) -> Iterator[Any]:
+    """What a search of the registry finds, page by page: one question a model would be dear."""
     page = None
-    while True:
-        models = registry.search_registered_models(max_results=100, page_token=page)
-        for model in models:
-            versions = registry.search_model_versions(f"name='{model.name}'")
-            numbers = sorted((str(each.version) for each in versions), key=int, reverse=True)
-            champion = str(model.aliases.get(tracking.CHAMPION))
-            found[model.name] = sorted(numbers, key=lambda number: number != champion)
-        page = models.token
-        if not page:
-            return {name: found[name] for name in sorted(found) if found[name]}
+    while page is None or page.token:
+        page = search(page_token=page.token if page else None)
+        yield from page
 
 
 def load(name: str, version: str) -> Subject:
