@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import integrate, stats
 
 from slipway.statistics import always_valid, sample_size
 from slipway.statistics.ab import Comparison, Sample, compare
-from slipway.statistics.distributions import Beta, BetaDifference, StudentT
+from slipway.statistics.distributions import Beta, BetaDifference, StudentT, root
 
 BETAS = [(0.5, 0.5), (0.5, 3), (2, 9), (10.5, 0.5), (1.3, 0.77), (100.5, 900.5), (0.5, 1e6)]
 BETAS += [(3e8, 7e8)]
@@ -27,6 +28,53 @@ PAIRS = [
     ((0.5, 2000.5), (3.5, 1997.5)),
     ((5e5, 5e5), (5.01e5, 4.99e5)),
 ]
+
+
+@pytest.mark.parametrize(
+    "rising",
+    [
+        math.tanh,
+        lambda x: math.erf(x) + 0.99,
+        lambda x: -math.inf if x < -1 else math.inf if x > 1 else x,
+        lambda x: math.copysign(1, x),
+        lambda x: x + 1e9 * max(x, 0),
+    ],
+    ids=["smooth", "far tail", "infinite", "a step", "a bend"],
+)
+@pytest.mark.parametrize("width", [1e-4, 0.05, 3])
+def test_a_root_is_where_halving_finds_it(rising: Callable[[float], float], width: float) -> None:
+    asked = []
+
+    def scaled(x: float) -> float:
+        asked.append(x)
+        return rising((x - 0.3) / width)
+
+    found, low, high = root(scaled, -1.0, 1.0), -1.0, 1.0
+    # A step is no parabola anywhere: then it halves.
+    assert len(asked) <= 60
+    while high - low > 1e-14:
+        middle = (low + high) / 2
+        low, high = (middle, high) if scaled(middle) < 0 else (low, middle)
+    assert found == pytest.approx(low, abs=3e-12)
+
+
+def test_without_a_root_it_is_the_nearer_end() -> None:
+    assert root(lambda x: x + 5, -1.0, 1.0) == -1
+    assert root(lambda x: x - 5, -1.0, 1.0) == 1
+
+
+def test_a_quantile_asks_its_distribution_less_than_half_as_often_as_halving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, below = [], BetaDifference.below
+
+    def counted(self: BetaDifference, difference: float) -> float:
+        asked.append(difference)
+        return below(self, difference)
+
+    monkeypatch.setattr(BetaDifference, "below", counted)
+    BetaDifference(Beta(200.5, 9800.5), Beta(230.5, 9770.5)).quantile(0.975)
+    assert len(asked) <= 20
 
 
 # SciPy's own inverse at 1e-9 of Beta(0.5, 3).
