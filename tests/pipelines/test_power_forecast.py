@@ -1,10 +1,12 @@
 """Forecasts: no look ahead, spans that do not overlap, ARIMA as its library has it, coverage."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pandera.errors import SchemaError
 from pydantic import ValidationError
 from statsmodels.tsa.arima.model import ARIMA
 
@@ -62,6 +64,25 @@ def test_a_window_with_an_unknown_hour_is_left_out() -> None:
     assert set(whole.tolist()) - set(left.tolist()) == touched
     # Those that begin after the first 168 hours and at most 23 before the unknown one.
     assert len(touched) == 150
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (",17:24:00,4.2", "contains null values"),
+        ("16/12/2006,,4.2", "contains null values"),
+        ("12/16/2006,17:24:00,4.2", "doesn't match format"),
+        ("16/12/2006,17:25:00,4.2", "duplicate values"),
+    ],
+)
+def test_a_minute_is_of_one_day_and_time(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "minutes.csv"
+    known = "Date,Time,Global_active_power\n16/12/2006,17:25:00,5.3\n"
+    file.write_text(known)
+    assert data.hourly(file).index.tolist() == [pd.Timestamp("2006-12-16 17:00")]
+    file.write_text(f"{known}{line}\n")
+    with pytest.raises((SchemaError, ValueError), match=said):
+        data.hourly(file)
 
 
 def test_what_follows_changes_no_forecast() -> None:
