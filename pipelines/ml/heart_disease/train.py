@@ -220,9 +220,11 @@ def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Fig
         values = [each.metrics[name] for each in shown]
         left.barh(rows + shift, values, 0.27, color=colour, label=label)
     left.set_yticks(rows, [each.name for each in shown])
-    left.set_xlim(0.6, 0.95)
+    left.set_xlim(0.6, 1)
     left.set_ylim(len(shown) - 0.4, -1.5)
-    left.legend(frameon=False, fontsize=7, loc="upper left", ncols=3, columnspacing=1)
+    left.legend(
+        frameon=False, fontsize=7, loc="upper left", ncols=3, columnspacing=0.6, handlelength=1
+    )
     left.set_title("Area under the ROC curve (validation)")
     groups = np.array([each.hospital for each in evaluation.test.records])
     referred = np.array([each.refer for each in evaluation.answers])
@@ -235,7 +237,7 @@ def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Fig
             right.bar_label(bar, [f"{among.sum()}"], fontsize=7)
     right.bar([0], [0], color=plots.ACCENT, label="of the sick (recall)")
     right.bar([0], [0], color=plots.PALE, label="of the healthy")
-    right.set_xticks(range(len(names)), names)
+    right.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
     right.set_ylim(0, 1.3)
     right.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
     right.set_title("Share referred, by hospital (test rows)")
