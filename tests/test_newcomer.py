@@ -80,7 +80,9 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("SLIPWAY_H", "MLFLOW", "VIRTUAL_ENV", "BENTOML", "MAKE", "DVC"))
+        if not name.startswith(
+            ("SLIPWAY_H", "MLFLOW", "VIRTUAL_ENV", "BENTOML", "MAKE", "DVC", "JDK")
+        )
     }
     # The interpreter without this environment's packages.
     kept["PATH"] = os.pathsep.join(
