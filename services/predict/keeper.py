@@ -86,20 +86,16 @@ class Keeper:
         from slipway.registry import tracking
 
         registry = tracking.client()
-        found, page = {}, None
-        while True:
-            models = registry.search_registered_models(max_results=1000, page_token=page)
-            for model in models:
-                aliases = {
-                    variant: str(model.aliases[variant])
-                    for variant in policy.VARIANTS
-                    if variant in model.aliases
-                }
-                if policy.CHAMPION in aliases:
-                    found[model.name] = (aliases, model.tags.get(policy.TAG))
-            page = models.token
-            if not page:
-                return found
+        found = {}
+        for model in tracking.every(registry.search_registered_models):
+            aliases = {
+                variant: str(model.aliases[variant])
+                for variant in policy.VARIANTS
+                if variant in model.aliases
+            }
+            if policy.CHAMPION in aliases:
+                found[model.name] = (aliases, model.tags.get(policy.TAG))
+        return found
 
     def _entry(self, name: str, aliases: dict[str, str], tag: str | None) -> tuple[Entry, str]:
         before = self._known.projects.get(name, Entry(versions={}))

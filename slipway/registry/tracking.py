@@ -1,6 +1,7 @@
 """The MLflow registry: $MLFLOW_TRACKING_URI, else a SQLite file in Slipway's home."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from slipway import home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.entities import PagedList
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -72,6 +74,14 @@ def experiment(registry: "MlflowClient", name: str) -> str:
         return str(found.experiment_id)
     place = (artifacts() / name).as_uri() if tracking_uri().startswith("sqlite") else None
     return str(registry.create_experiment(name, artifact_location=place))
+
+
+def every(search: Callable[..., "PagedList[Any]"]) -> Iterator[Any]:
+    """What a search of the registry finds, a thousand at a time."""
+    page = None
+    while page is None or page.token:
+        page = search(max_results=1000, page_token=page.token if page else None)
+        yield from page
 
 
 def version_of(registry: "MlflowClient", name: str, alias: str) -> Any | None:

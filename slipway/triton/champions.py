@@ -35,13 +35,8 @@ def champions(names: list[str], folder: Path) -> list[Registered]:
 
 
 def _all(registry: "MlflowClient") -> list[str]:
-    names, page = [], None
-    while True:
-        models = registry.search_registered_models(max_results=1000, page_token=page)
-        names += [each.name for each in models if tracking.CHAMPION in each.aliases]
-        page = models.token
-        if not page:
-            return sorted(names)
+    models = tracking.every(registry.search_registered_models)
+    return sorted(each.name for each in models if tracking.CHAMPION in each.aliases)
 
 
 def _fetched(version: Any, folder: Path) -> Registered:

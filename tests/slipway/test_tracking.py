@@ -3,8 +3,15 @@
 import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
 
 from slipway.home import free_port
+from slipway.registry import tracking
 from tests.conftest import ROOT
 
 ASKS = """
@@ -32,3 +39,18 @@ def test_a_request_over_http_imports_no_feature_store() -> None:
         text=True,
     )
     assert asked.stdout.strip() == "[]", asked.stderr
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_every_page_of_a_search_is_read(count: int, tmp_path: Path) -> None:
+    registry = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    names = [f"model_{place}" for place in range(count)]
+    for name in names:
+        registry.create_registered_model(name)
+
+    def two_a_page(*, max_results: int, **rest: Any) -> Any:
+        return registry.search_registered_models(max_results=2, **rest)
+
+    assert [each.name for each in tracking.every(two_a_page)] == names
+    named = partial(registry.search_registered_models, "name='model_0'")
+    assert [each.name for each in tracking.every(named)] == names[:1]
