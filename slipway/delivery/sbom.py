@@ -36,8 +36,9 @@ def listed(image: str) -> str:
     """
     syft = Path(sys.executable).with_name("syft")
     # It would ask for a newer version of itself.
-    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
-    command = [str(syft), "scan", f"docker:{image}", "--quiet", "--output", FORMAT]
+    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "NO_COLOR": "1"}
+    # Not --quiet: a disk too small for twice the image then fails without a word.
+    command = [str(syft), "scan", f"docker:{image}", "--output", FORMAT]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         told: str = done.stdout

@@ -13,6 +13,8 @@ from slipway.docker import docker
 from tests.conftest import ROOT
 
 TARGETS = images.targets(ROOT)
+# Every image of ours has this label.
+OURS = "org.opencontainers.image.title=slipway"
 # What a container gets of the machine, as in a cluster: a root that it cannot write, no
 # capabilities, a folder in memory for what is temporary.
 CONFINED = (
@@ -69,4 +71,4 @@ def container(
     try:
         yield Container(started)
     finally:
-        docker("rm", "--force", started)
+        docker("rm", "--force", "--volumes", started)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slipway.delivery import contents, sbom
-from tests.containers.docker import TARGETS, image
+from tests.containers.docker import OURS, TARGETS, image, inspected
 
 # As Docker says that the image has no Python.
 NO_SUCH_PROGRAM = 127
@@ -73,6 +73,18 @@ def test_the_bill_lists_every_package_of_python(target: str, folder: Path) -> No
     assert installed <= listed
     # The base image's own Python may hold a few besides, and setuptools keeps a dozen in itself.
     assert len(listed - installed) < 20, sorted(listed - installed)
+
+
+def test_a_failure_says_why(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "not_there"))
+    with pytest.raises(sbom.SbomFault, match="slipway/proxy:test: .*could not determine source"):
+        sbom.write(image("proxy"), folder / "none.cdx.json")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_image_is_labelled_as_ours(target: str) -> None:
+    key, value = OURS.split("=")
+    assert inspected(image(target))["Config"]["Labels"][key] == value
 
 
 @pytest.mark.parametrize("target", TARGETS)
