@@ -1,5 +1,8 @@
 """The base of what a client sends and what a model answers."""
 
+from typing import Self
+
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 
@@ -17,3 +20,14 @@ class Record(BaseModel):
         protected_namespaces=(),
         allow_inf_nan=False,
     )
+
+    @classmethod
+    def of_columns(cls, **columns: np.ndarray) -> list[Self]:
+        """One a row, from the fields' values by name: (rows,), or (rows, some) for a list each.
+
+        Raises:
+            ValueError: the columns are of different lengths, or a value is not what its field takes
+                (a pydantic.ValidationError).
+        """
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [cls(**dict(zip(columns, row, strict=True))) for row in rows]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch import nn
+
+from slipway.training.graph import write_model
 
 OPSET = 21
 
@@ -43,8 +44,7 @@ def export_onnx(
         )
     graph = program.model_proto
     _strip(graph)
-    onnx.checker.check_model(graph)
-    (weights / name).write_bytes(graph.SerializeToString(deterministic=True))
+    write_model(graph, weights / name)
 
 
 def _strip(part: Any) -> None:

@@ -1,13 +1,16 @@
 """Pictures that more than one project draws, in one style."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from slipway.training.calibration import Reliability
 from slipway.training.candidates import BASELINE, Candidate
 from slipway.training.figure import figure as written
 
@@ -23,6 +26,7 @@ plt.rcParams.update(
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
+        "legend.frameon": False,
         "font.size": 9,
     }
 )
@@ -66,6 +70,106 @@ def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
         weight=plt.rcParams["axes.titleweight"],
     )
     return figure
+
+
+def bars(
+    axes: Axes,
+    names: Sequence[object],
+    values: Mapping[str, Sequence[float] | np.ndarray] | Sequence[float] | np.ndarray,
+    title: str = "",
+    *,
+    lying: bool = False,
+    form: str = "",
+    chosen: object = None,
+    colours: Sequence[str] = (ACCENT, PALE, INK),
+    reach: Sequence[float] | np.ndarray | None = None,
+    size: float = 7,
+) -> list[BarContainer]:
+    """A bar a name, or side by side one of each kind that `values` names.
+
+    `form` writes each value on its bar, as "{:.2f}". Lying bars read from the top. Where one name
+    is `chosen` the others are pale. `reach` is half the width of the last kind's intervals.
+    """
+    kinds = values if isinstance(values, Mapping) else {"": values}
+    width, places, drawn = 0.8 / len(kinds), np.arange(len(names)), []
+    marked = [ACCENT if each == chosen else PALE for each in names]
+    for step, (kind, heights) in enumerate(kinds.items()):
+        options: dict[str, Any] = {"color": colours[step] if chosen is None else marked}
+        if reach is not None and step == len(kinds) - 1:
+            options |= {"xerr" if lying else "yerr": reach, "ecolor": INK}
+        at = places + (step - (len(kinds) - 1) / 2) * width
+        draw = axes.barh if lying else axes.bar
+        drawn.append(draw(at, heights, width, label=kind or None, **options))
+        if form:
+            axes.bar_label(drawn[-1], [form.format(each) for each in heights], size=size, padding=2)
+    labels = [str(name) for name in names]
+    if lying:
+        axes.set_yticks(places, labels)
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
+    else:
+        axes.set_xticks(places, labels)
+        axes.margins(y=0.25)
+    if len(kinds) > 1:
+        # On the axes it would lie on a lying bar; over the others there is room.
+        where: dict[str, Any] = {"loc": "upper left"}
+        if lying:
+            where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08)}
+        axes.legend(ncols=len(kinds), fontsize=size, **where)
+    axes.set_title(title)
+    return drawn
+
+
+def intervals(
+    axes: Axes,
+    found: Mapping[str, tuple[float, float, float]],
+    title: str = "",
+    *,
+    form: str = "",
+    colours: Sequence[str] = (ACCENT,),
+    nothing: float = 0.0,
+) -> None:
+    """A point a name, from the top down, with its interval: value, low, high.
+
+    The last of the `colours` is that of all that follow; a line stands at `nothing`, no effect.
+    """
+    for place, (value, low, high) in enumerate(found.values()):
+        reach, colour = [[value - low], [high - value]], colours[min(place, len(colours) - 1)]
+        axes.errorbar([value], [place], xerr=reach, fmt="o", capsize=3, color=colour)
+        if form:
+            axes.annotate(
+                form.format(value),
+                (value, place),
+                (0, 4),
+                textcoords="offset points",
+                size=8,
+                ha="center",
+                va="bottom",
+            )
+    axes.set_yticks(range(len(found)), list(found))
+    axes.set_ylim(len(found) - 0.5, -0.7)
+    axes.axvline(nothing, color=INK, linewidth=0.6)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_title(title)
+
+
+def reliability(
+    axes: Axes, found: Reliability, title: str = "", *, label: str = "", colour: str = ACCENT
+) -> None:
+    """What happened against what was told, with 95 % intervals; on the dotted line they are one."""
+    ends = [0.0, float(max(found.told.max(), found.happened.max()))]
+    axes.plot(ends, ends, color=PALE, linestyle=":")
+    axes.errorbar(
+        found.told,
+        found.happened,
+        yerr=found.reach,
+        fmt="o-",
+        markersize=3,
+        capsize=2,
+        color=colour,
+        label=label or None,
+    )
+    axes.set(xlabel="told", ylabel="happened", title=title)
 
 
 def confusion(
@@ -112,7 +216,7 @@ def roc(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
     axes.plot([0, 1], [0, 1], color=PALE, linestyle=":")
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right")
     axes.set_title("ROC curve (test rows)")
 
 
@@ -127,7 +231,7 @@ def precision_recall(axes: Axes, truths: Sequence[bool], scores: Sequence[float]
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="lower left")
     axes.set_title("Precision and recall (test rows)")
 
 
@@ -148,7 +252,7 @@ def curves(axes: Axes, tried: Sequence[Candidate], curve: str, title: str) -> No
             axes.plot(range(1, len(values) + 1), values, label=each.name)
     axes.set_xlabel("epoch")
     axes.set_ylabel(curve)
-    axes.legend(frameon=False)
+    axes.legend()
     axes.set_title(title)
 
 

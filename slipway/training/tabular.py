@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# The newest that both skl2onnx and ONNX Runtime's tree operators know.
-OPSET = {"": 21, "ai.onnx.ml": 3}
+from slipway.training.graph import OPSET, write_model
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -91,4 +90,4 @@ def export_onnx(
     graph.doc_string = ""
     # skl2onnx lists the operator sets in the order of a Python set, which changes with each run.
     graph.opset_import.sort(key=lambda each: each.domain)
-    (weights / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    write_model(graph, weights / "model.onnx")

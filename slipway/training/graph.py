@@ -1,0 +1,56 @@
+"""ONNX graphs put together node by node, for models that no converter knows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# The newest that both skl2onnx and ONNX Runtime's tree operators know.
+OPSET = {"": 21, "ai.onnx.ml": 3}
+
+
+def write_graph(
+    file: Path,
+    nodes: Sequence[Any],
+    *,
+    inputs: Mapping[str, int],
+    outputs: Mapping[str, int],
+    constants: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a graph of float32 matrices (rows, width), their widths by name.
+
+    Nodes are those of `onnx.helper.make_node` or of other graphs. Constants are kept as float32,
+    whole numbers as int64, as which operators take places and shapes.
+
+    Raises:
+        onnx.checker.ValidationError: the nodes make no graph.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    def matrices(widths: Mapping[str, int]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width])
+            for name, width in widths.items()
+        ]
+
+    kept: dict[str, type] = {"f": np.float32, "i": np.int64}
+    tensors = [
+        numpy_helper.from_array(value.astype(kept.get(value.dtype.kind, value.dtype)), name)
+        for name, value in (constants or {}).items()
+    ]
+    graph = helper.make_graph(nodes, file.stem, matrices(inputs), matrices(outputs), tensors)
+    opsets = [helper.make_opsetid(*each) for each in sorted(OPSET.items())]
+    write_model(helper.make_model(graph, opset_imports=opsets, ir_version=10), file)
+
+
+def write_model(model: Any, file: Path) -> None:
+    """Check the model, and write it so that equal models have equal bytes.
+
+    Raises:
+        onnx.checker.ValidationError: it is no valid model.
+    """
+    import onnx
+
+    onnx.checker.check_model(model)
+    file.write_bytes(model.SerializeToString(deterministic=True))

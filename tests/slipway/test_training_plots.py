@@ -1,0 +1,57 @@
+"""What is drawn is what was given: heights, places, labels and intervals."""
+
+import numpy as np
+import pytest
+
+from slipway.training import plots
+from slipway.training.calibration import Reliability
+
+
+def test_bars_of_one_kind_are_labelled_and_the_chosen_one_stands_out() -> None:
+    _, (axes,) = plots.panels(1)
+    (drawn,) = plots.bars(axes, ["a", "b"], [1, 2], "Title", form="{:.1f}", chosen="b")
+    assert [bar.get_height() for bar in drawn] == [1, 2]
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["a", "b"]
+    assert [each.get_text() for each in axes.texts] == ["1.0", "2.0"]
+    first, second = (bar.get_facecolor() for bar in drawn)
+    assert first != second
+    assert axes.get_legend() is None
+    assert axes.get_title(loc="left") == "Title"
+
+
+def test_bars_of_several_kinds_stand_side_by_side_with_a_legend() -> None:
+    _, (axes,) = plots.panels(1)
+    drawn = plots.bars(axes, ["a", "b"], {"told": [1, 2], "true": [3, 4]}, reach=[0.5, 0.5])
+    told, true = ([bar.get_x() for bar in each] for each in drawn)
+    width = drawn[0][0].get_width()
+    assert np.allclose(np.array(told) + width, true)
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == ["told", "true"]
+    # Of the last kind alone.
+    assert drawn[0].errorbar is None
+    assert drawn[1].errorbar is not None
+
+
+def test_lying_bars_read_from_the_top() -> None:
+    _, (axes,) = plots.panels(1)
+    (drawn,) = plots.bars(axes, ["a", "b"], [1, 2], lying=True)
+    assert [bar.get_width() for bar in drawn] == [1, 2]
+    assert axes.yaxis_inverted()
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_intervals_reach_from_low_to_high() -> None:
+    _, (axes,) = plots.panels(1)
+    plots.intervals(axes, {"a": (1.0, 0.5, 2.0), "b": (3.0, 3.0, 3.5)}, form="{:.1f}")
+    ends = [each.get_segments()[0][:, 0].tolist() for each in axes.collections]
+    assert ends == [[0.5, 2.0], [3.0, 3.5]]
+    assert [each.get_text() for each in axes.texts] == ["1.0", "3.0"]
+
+
+def test_reliability_is_what_happened_against_what_was_told() -> None:
+    _, (axes,) = plots.panels(1)
+    told, happened = np.array([0.2, 0.2, 0.8, 0.8]), np.array([False, False, True, False])
+    plots.reliability(axes, Reliability.of(told, happened, 2), "Title", label="served")
+    dotted, line = axes.get_lines()[:2]
+    assert np.array_equal(dotted.get_xdata(), dotted.get_ydata())
+    assert line.get_xdata() == pytest.approx([0.2, 0.8])
+    assert line.get_ydata() == pytest.approx([0.0, 0.5])
