@@ -18,6 +18,7 @@ from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, G
 from pipelines.ml.automl_from_scratch.search import bayesian, halved, randomly, tpe
 from pipelines.ml.automl_from_scratch.space import Choice, Float, Int, Settings, Space
 from slipway.datasets import fetch
+from slipway.project import find
 from slipway.training import Examples, Fitted
 
 Sides = dict[str, list[tuple[Glyph, str]]]
@@ -187,7 +188,7 @@ def test_halving_gives_up_the_worse_ones() -> None:
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[str, Task]:
-    names = list(data.EARLIER)
+    names = find("automl_from_scratch").params.fit["tasks"]
     made = data.earlier(fetch("keel_small_tasks"), names=names, learn=150, held=60, seed=0)
     return {each.name: each for each in made}
 

@@ -23,6 +23,7 @@ from pipelines.ml.churn.model import (
 )
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
+from slipway.training.calibration import Reliability
 from slipway.training.tabular import export_boosting, export_onnx, together
 
 CUSTOMER = Customer(
@@ -89,9 +90,8 @@ def test_calibration_mends_probabilities_that_are_too_sure(kind: str) -> None:
     told = 1 / (1 + np.exp(-2.5 * log_odds(truth) - 0.8))
     half = len(told) // 2
     mended = train.calibrator(kind, told[:half], left[:half])(told[half:])
-    before = train.calibration_error(told[half:], left[half:])
-    assert before > 0.1
-    assert train.calibration_error(mended, left[half:]) < 0.02
+    assert Reliability.of(told[half:], left[half:]).error > 0.1
+    assert Reliability.of(mended, left[half:]).error < 0.02
     if kind == "sigmoid":
         assert np.abs(mended - truth[half:]).max() < 0.02
 
@@ -112,8 +112,9 @@ def test_an_unknown_calibration_is_named() -> None:
 
 def test_the_calibration_error_is_the_mean_gap_over_bins() -> None:
     left = np.arange(1000) % 4 == 0
-    assert train.calibration_error(np.full(1000, 0.25), left) == pytest.approx(0.0, abs=1e-9)
-    assert train.calibration_error(np.full(1000, 0.45), left) == pytest.approx(0.2, abs=1e-9)
+    for told, wanted in ((0.25, 0.0), (0.45, 0.2)):
+        found = train.figures(np.full(1000, told), left)["calibration_error"]
+        assert found == pytest.approx(wanted, abs=1e-9)
 
 
 def test_dollars_by_hand() -> None:

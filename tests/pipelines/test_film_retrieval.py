@@ -18,8 +18,8 @@ from pipelines.ml.film_retrieval.model import (
     Suggestions,
     Viewer,
     content,
+    highest,
     kinds,
-    nearest,
     reranked,
 )
 from slipway.datasets import Dataset, fetch
@@ -133,8 +133,8 @@ def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
 def test_search_finds_the_nearest_and_leaves_out_what_was_seen() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)
     taste = np.array([1, 0], dtype=np.float32)
-    assert nearest(taste, vectors, np.array([], dtype=int), 3).tolist() == [0, 1, 2]
-    assert nearest(taste, vectors, np.array([0]), 9).tolist() == [1, 2, 3]
+    assert highest(vectors @ taste, np.array([], dtype=int), 3).tolist() == [0, 1, 2]
+    assert highest(vectors @ taste, np.array([0]), 9).tolist() == [1, 2, 3]
 
 
 def test_ease_gives_the_regression_that_leaves_the_film_itself_out() -> None:
@@ -170,7 +170,7 @@ def test_re_ranking_passes_over_a_twin() -> None:
 def test_figures_by_hand() -> None:
     liked = np.zeros((1, FILMS), dtype=bool)
     liked[0, [3, 5]] = True
-    told = train.figures([np.array([5, 1, 2])], liked)
+    told = train.figures([(np.array([5, 1, 2]), liked[0])])
     assert told["recall_at_100"] == pytest.approx(0.5)
     assert told["precision_at_10"] == pytest.approx(0.1)
     assert told["ndcg_at_10"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
@@ -186,7 +186,7 @@ def test_a_new_film_is_suggested_by_its_content(model: FilmRetrieval) -> None:
     assert len(set(places)) == 50
     assert len(told.retrieved) == 100
     catalogue = model.catalogue + model.stages.described(content([["Sci-Fi"]], [1998]))
-    assert len(catalogue) == FILMS + 1
+    assert len(catalogue.vectors) == FILMS + 1
     assert catalogue.known[-1] == 0
     assert np.linalg.norm(catalogue.vectors[-1]) == pytest.approx(1, abs=1e-5)
 

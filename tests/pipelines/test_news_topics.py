@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
+from sklearn.preprocessing import StandardScaler
 
 from pipelines.ml.news_topics import data, train
 from pipelines.ml.news_topics.model import TOPICS, NewsTopics, Story, chained, features, words
@@ -119,7 +120,7 @@ def test_a_fold_is_judged_without_its_own_truths(small: tuple[list[str], np.ndar
 
     def answers(labels: np.ndarray) -> dict[str, np.ndarray]:
         found = train.compared(parts, labels, STRENGTH, 0)
-        return {name: told[:300] for name, _, _, told in found}
+        return {name: told[:300] for name, _, told in found}
 
     one, other = answers(truths), answers(turned)
     plain = {name for name in one if not name.endswith("_thresholds")}
@@ -130,7 +131,7 @@ def test_a_fold_is_judged_without_its_own_truths(small: tuple[list[str], np.ndar
 def test_a_fold_is_scaled_by_the_other_rows() -> None:
     numbers = np.random.default_rng(0).normal(size=(90, 3))
     numbers[:30] += 100
-    for own, others, held in train.scaled(numbers, 3):
+    for own, others, held in train.parted(numbers, 3, StandardScaler()):
         assert np.abs(others.mean(axis=0)).max() < 1e-9
         assert (np.abs(held).max() > 100) == (own[0] == 0)
 

@@ -66,11 +66,9 @@ class Pictures:
     def split(self, held_out: int, subset: int, seed: int) -> tuple["Pictures", "Pictures"]:
         """At most `subset` to train on, and `held_out` others to judge by."""
         order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
-        kept, judged = order[held_out : held_out + subset], order[:held_out]
-        return (
-            Pictures(self.images[kept], self.labels[kept]),
-            Pictures(self.images[judged], self.labels[judged]),
-        )
+        parts = (order[held_out : held_out + subset], order[:held_out])
+        kept, judged = (Pictures(self.images[rows], self.labels[rows]) for rows in parts)
+        return kept, judged
 
 
 def network(recipe: Recipe) -> nn.Sequential:
@@ -126,11 +124,7 @@ def augmented(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
 
 
 def trained(
-    recipe: Recipe,
-    pictures: Pictures,
-    judged: Pictures | None,
-    epochs: int,
-    seed: int,
+    recipe: Recipe, pictures: Pictures, judged: Pictures | None, epochs: int, seed: int
 ) -> tuple[nn.Module, dict[str, list[float]]]:
     """The network, and its curves; `accuracy` among them where there are pictures to judge by."""
     deterministic(seed)
@@ -174,18 +168,6 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def trials(
-    garments: Pictures, *, held_out: int, subset: int, epochs: int, seed: int
-) -> list[Candidate]:
-    parts = garments.split(held_out, subset, seed)
-    tried = []
-    for name, recipe in RECIPES.items():
-        module, curves = trained(recipe, *parts, epochs, seed)
-        parameters = {"epochs": epochs, "rows": len(parts[0].labels), **asdict(recipe)}
-        tried.append(Candidate(name, figures(module, parts[1]), parameters, curves))
-    return tried
-
-
 def fit(
     *,
     train: Examples[Garment, str],
@@ -197,14 +179,19 @@ def fit(
 ) -> Fitted:
     """Choose by accuracy on rows held out of a subset; then fit the chosen on all."""
     garments = Pictures.of(train, LABELS)
-    tried = trials(garments, held_out=held_out, subset=subset, epochs=epochs, seed=seed)
+    parts = garments.split(held_out, subset, seed)
     # The stages hand over `train` alone; the digits were written beside it.
     file = weights.parent / "data" / "digits.parquet"
-    parts = Pictures.of(examples.read(file, Garment), DIGITS).split(held_out, subset, seed)
-    for each in tried:
-        if each.name in COMPARED:
-            module, _ = trained(RECIPES[each.name], *parts, epochs, seed)
-            each.metrics["digits_accuracy"] = figures(module, parts[1])["accuracy"]
+    digits = Pictures.of(examples.read(file, Garment), DIGITS).split(held_out, subset, seed)
+    tried = []
+    for name, recipe in RECIPES.items():
+        module, curves = trained(recipe, *parts, epochs, seed)
+        measured = figures(module, parts[1])
+        if name in COMPARED:
+            module, _ = trained(recipe, *digits, epochs, seed)
+            measured["digits_accuracy"] = figures(module, digits[1])["accuracy"]
+        parameters = {"epochs": epochs, "rows": len(parts[0].labels), **asdict(recipe)}
+        tried.append(Candidate(name, measured, parameters, curves))
     chosen = max(tried, key=lambda each: each.metrics["accuracy"]).name
     best, _ = trained(RECIPES[chosen], garments, None, epochs, seed)
     answering = nn.Sequential(best, nn.Softmax(dim=1))
@@ -240,30 +227,25 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 def learning_rates(axes: Axes, tried: Sequence[Candidate]) -> None:
     """Two recipes that share a schedule share a line, so one of each is drawn."""
-    lines = {tuple(each.curves["learning_rate"]): each for each in tried}
-    named = [replace(each, name=schedule(each)) for each in lines.values()]
+    lines = {"one cycle" if each.parameters["one_cycle"] else "constant": each for each in tried}
+    named = [replace(each, name=name) for name, each in lines.items()]
     plots.curves(axes, named, "learning_rate", "Learning rate as each epoch starts")
-
-
-def schedule(candidate: Candidate) -> str:
-    return "one cycle" if candidate.parameters["one_cycle"] else "constant"
 
 
 def difficulty(axes: Axes, tried: Sequence[Candidate]) -> None:
     """Errors rather than accuracies: next to 99 % and 91 % the difference would not show."""
     compared = [each for each in tried if "digits_accuracy" in each.metrics]
-    for offset, metric, name, colour in (
-        (-0.2, "digits_accuracy", "MNIST", plots.PALE),
-        (0.2, "accuracy", "Fashion-MNIST", plots.ACCENT),
-    ):
-        errors = [100 * (1 - each.metrics[metric]) for each in compared]
-        bars = axes.bar(np.arange(len(compared)) + offset, errors, 0.4, color=colour, label=name)
-        axes.bar_label(bars, [f"{error:.1f} %\n({100 - error:.1f} % right)" for error in errors])
-    axes.set_xticks(range(len(compared)), [each.name for each in compared])
+    errors = {
+        kind: [100 * (1 - each.metrics[metric]) for each in compared]
+        for kind, metric in (("MNIST", "digits_accuracy"), ("Fashion-MNIST", "accuracy"))
+    }
+    title = "The same network and budget on digits and garments"
+    names, colours = [each.name for each in compared], (plots.PALE, plots.ACCENT)
+    drawn = plots.bars(axes, names, errors, title, colours=colours)
+    for bars, values in zip(drawn, errors.values(), strict=True):
+        axes.bar_label(bars, [f"{each:.1f} %\n({100 - each:.1f} % right)" for each in values])
     axes.set_ylabel("errors on rows held out (%)")
-    axes.margins(y=0.2)
-    axes.legend(frameon=False)
-    axes.set_title("The same network and budget on digits and garments")
+    axes.legend(loc="upper right")
 
 
 def mistakes(evaluation: Evaluation, rows: int = 3, columns: int = 7) -> Figure:

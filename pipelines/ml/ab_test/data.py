@@ -23,50 +23,30 @@ SCHEMA = pa.DataFrameSchema(
         "retention_7": pa.Column(bool),
     }
 )
+OUTCOMES = ["retention_1", "retention_7", "log_rounds"]
 # What really came of moving the first gate from level 30 (a) to 40 (b): whether players came back
 # after a week and a day, and the logarithm of 1 + the rounds they played. In six digits, as which
 # the documentation shows them.
+ARMS: dict[str, Any] = {"a_size": 44_700, "b_size": 45_489}
+RETENTION_7: dict[str, Any] = {"a_successes": 8_502, "b_successes": 8_279}
+RETENTION_1: dict[str, Any] = {"a_successes": 20_034, "b_successes": 20_119}
+LOG_ROUNDS: dict[str, Any] = {
+    "a_mean": 2.88891,
+    "b_mean": 2.87074,
+    "a_variance": 2.24484,
+    "b_variance": 2.27754,
+}
 EXAMPLES = [
-    Experiment(
-        kind="rates",
-        a_size=44_700,
-        b_size=45_489,
-        a_successes=8_502,
-        b_successes=8_279,
-        smallest_effect=0.01,
-    ),
-    Experiment(
-        kind="rates",
-        a_size=44_700,
-        b_size=45_489,
-        a_successes=20_034,
-        b_successes=20_119,
-        smallest_effect=0.01,
-        watched=True,
-    ),
-    Experiment(
-        kind="means",
-        a_size=44_700,
-        b_size=45_489,
-        a_mean=2.88891,
-        b_mean=2.87074,
-        a_variance=2.24484,
-        b_variance=2.27754,
-        smallest_effect=0.05,
-    ),
+    Experiment(kind="rates", **ARMS, **RETENTION_7, smallest_effect=0.01),
+    Experiment(kind="rates", **ARMS, **RETENTION_1, smallest_effect=0.01, watched=True),
+    Experiment(kind="means", **ARMS, **LOG_ROUNDS, smallest_effect=0.05),
 ]
 
 Look = tuple[Experiment, dict[str, Any]]
 
 
 def splits(
-    dataset: Dataset,
-    *,
-    seed: int,
-    series: int,
-    looks: int,
-    arm: int,
-    effects: dict[str, float],
+    dataset: Dataset, *, seed: int, series: int, looks: int, arm: int, effects: dict[str, float]
 ) -> dict[str, Iterable[Look]]:
     """Looks at experiments, each with what was planted: the effect, and the arm that is better.
 
@@ -74,22 +54,16 @@ def splits(
     second has a planted effect, of the size that `effects` gives for its outcome.
     """
     frame = SCHEMA.validate(pd.read_csv(dataset.path("cookie_cats.csv.gz")))
-    outcomes = {
-        "retention_1": frame["retention_1"].to_numpy(dtype=float),
-        "retention_7": frame["retention_7"].to_numpy(dtype=float),
-        # Rounds reach 49,854 where half the players stop at 16: their mean hangs on a few.
-        "log_rounds": np.log1p(frame["sum_gamerounds"].to_numpy(dtype=float)),
-    }
-    if unknown := effects.keys() - outcomes:
-        raise ValueError(f"effects must name {', '.join(outcomes)}, got {', '.join(unknown)}")
-    chosen = {name: outcomes[name] for name in effects}
-    rng = np.random.default_rng(seed)
-    halves = np.array_split(rng.permutation(len(frame)), 2)
+    # Rounds reach 49,854 where half the players stop at 16: their mean hangs on a few.
+    frame["log_rounds"] = np.log1p(frame.pop("sum_gamerounds"))
+    if unknown := effects.keys() - set(OUTCOMES):
+        raise ValueError(f"effects must name {', '.join(OUTCOMES)}, got {', '.join(unknown)}")
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(frame)), 2)
     if 2 * arm > len(halves[1]):
         raise ValueError(f"arm must be at most {len(halves[1]) // 2}, got {arm}")
     return {
         name: cut(
-            {outcome: values[players] for outcome, values in chosen.items()},
+            frame.loc[players, OUTCOMES].astype(float),
             rng=np.random.default_rng([seed, place]),
             series=series,
             looks=looks,
@@ -101,7 +75,7 @@ def splits(
 
 
 def cut(
-    outcomes: dict[str, np.ndarray],
+    outcomes: pd.DataFrame,
     *,
     rng: np.random.Generator,
     series: int,
@@ -110,28 +84,22 @@ def cut(
     effects: dict[str, float],
 ) -> Iterator[Look]:
     """`looks` rows for each of `series` experiments."""
-    names = list(outcomes)
+    names = list(effects)
     for number in range(series):
         name = names[number // 2 % len(names)]
         better = "same" if number % 2 == 0 else str(rng.choice(["a", "b"]))
-        players = rng.choice(len(outcomes[name]), 2 * arm, replace=False)
-        values, in_b = outcomes[name][players], rng.random(2 * arm) < 0.5
-        effect = 0.0
+        players = rng.choice(len(outcomes), 2 * arm, replace=False)
+        values, in_b = outcomes[name].to_numpy()[players], rng.random(2 * arm) < 0.5
         if better != "same":
             favoured = in_b == (better == "b")
             values[favoured] = improved(values[favoured], effects[name], name, rng)
-            effect = effects[name] if better == "b" else -effects[name]
+        effect = {"a": -effects[name], "same": 0.0, "b": effects[name]}[better]
         for look in range(1, looks + 1):
             until = 2 * arm * look // looks
             seen, sides = values[:until], in_b[:until]
-            truth = {
-                "series": number,
-                "outcome": name,
-                "look": look,
-                "effect": effect,
-                "better": better,
-            }
-            yield experiment(seen[~sides], seen[sides], name, effects[name]), truth
+            truth = {"outcome": name, "look": look, "effect": effect, "better": better}
+            told = experiment(seen[~sides], seen[sides], name, effects[name])
+            yield told, {"series": number} | truth
 
 
 def improved(values: np.ndarray, effect: float, name: str, rng: np.random.Generator) -> np.ndarray:
@@ -143,19 +111,12 @@ def improved(values: np.ndarray, effect: float, name: str, rng: np.random.Genera
 
 
 def experiment(a: np.ndarray, b: np.ndarray, name: str, effect: float) -> Experiment:
-    shared: dict[str, Any] = {
-        "a_size": len(a),
-        "b_size": len(b),
-        "smallest_effect": effect,
-        "watched": True,
-    }
-    if name == "log_rounds":
-        return Experiment(
-            kind="means",
-            a_mean=float(a.mean()),
-            b_mean=float(b.mean()),
-            a_variance=float(a.var(ddof=1)),
-            b_variance=float(b.var(ddof=1)),
-            **shared,
-        )
-    return Experiment(kind="rates", a_successes=int(a.sum()), b_successes=int(b.sum()), **shared)
+    kind = "means" if name == "log_rounds" else "rates"
+    told: dict[str, Any] = {"kind": kind, "smallest_effect": effect, "watched": True}
+    for arm, values in (("a", a), ("b", b)):
+        told[f"{arm}_size"] = len(values)
+        if kind == "rates":
+            told[f"{arm}_successes"] = int(values.sum())
+        else:
+            told |= {f"{arm}_mean": values.mean(), f"{arm}_variance": values.var(ddof=1)}
+    return Experiment.model_validate(told)

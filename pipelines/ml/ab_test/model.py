@@ -14,12 +14,13 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from slipway.contract import Model, Record, publish
 from slipway.statistics import always_valid, chi_square, effect_size, fisher, power, proportions
-from slipway.statistics.ab import Comparison, Sample, compare
+from slipway.statistics.ab import Sample, compare
 from slipway.statistics.welch import Welch
 
 UNDECIDED = "undecided"
@@ -31,30 +32,29 @@ MISMATCH = 0.001
 SPENT_EXACT = 0.1
 # An expected count from which chi-square is trusted: Cochran's rule (1954).
 LEAST_EXPECTED = 5
+Interval = tuple[float, float]
+# Of one kind of experiment, and left out of the other.
+Successes = Annotated[int | None, Field(ge=0, le=10**12)]
+Mean = Annotated[float | None, Field(ge=-1e100, le=1e100)]
+Variance = Annotated[float | None, Field(ge=0, le=1e200)]
 
 
 class Experiment(Record):
     """Two arms so far: successes of rates, or mean and variance of anything else."""
 
+    model_config = ConfigDict(validate_default=True)
+
     kind: str = Field(pattern="^(rates|means)$")
     a_size: int = Field(ge=2, le=10**12, description="Units, such as players, in arm a")
     b_size: int = Field(ge=2, le=10**12)
-    a_successes: int | None = Field(
-        default=None, ge=0, le=10**12, validate_default=True, description="Of rates"
+    a_successes: Successes = Field(default=None, description="Of rates")
+    b_successes: Successes = None
+    a_mean: Mean = Field(default=None, description="Of means")
+    b_mean: Mean = None
+    a_variance: Variance = Field(
+        default=None, description="Of means: the values', with n - 1 below the line"
     )
-    b_successes: int | None = Field(default=None, ge=0, le=10**12, validate_default=True)
-    a_mean: float | None = Field(
-        default=None, ge=-1e100, le=1e100, validate_default=True, description="Of means"
-    )
-    b_mean: float | None = Field(default=None, ge=-1e100, le=1e100, validate_default=True)
-    a_variance: float | None = Field(
-        default=None,
-        ge=0,
-        le=1e200,
-        validate_default=True,
-        description="Of means: the values', with n - 1 below the line",
-    )
-    b_variance: float | None = Field(default=None, ge=0, le=1e200, validate_default=True)
+    b_variance: Variance = None
     smallest_effect: float | None = Field(
         default=None,
         gt=1e-100,
@@ -72,29 +72,43 @@ class Experiment(Record):
     )
     share_b: float = Field(default=0.5, ge=0.001, le=0.999, description="Planned, of all units")
 
-    @field_validator("a_successes", "b_successes", mode="after")
+    @field_validator("a_successes", "b_successes", "a_mean", "b_mean", "a_variance", "b_variance")
     @classmethod
-    def _counted(cls, value: int | None, info: ValidationInfo) -> int | None:
-        _belongs("rates", value, info)
-        size = info.data.get(f"{str(info.field_name)[0]}_size")
-        if value is not None and size is not None and value > size:
+    def _belongs(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Each belongs to one kind of experiment: there it is needed, elsewhere in the way."""
+        arm, _, name = str(info.field_name).partition("_")
+        kind, told = "rates" if name == "successes" else "means", info.data.get("kind")
+        if told == kind and value is None:
+            raise ValueError(f"is needed where kind is {kind}")
+        if told is not None and told != kind and value is not None:
+            raise ValueError(f"is for kind {kind}; leave it out where kind is {told}")
+        size = info.data.get(f"{arm}_size")
+        if name == "successes" and value is not None and size is not None and value > size:
             raise ValueError(f"must be at most the arm's size, {size}")
         return value
 
-    @field_validator("a_mean", "b_mean", "a_variance", "b_variance", mode="after")
-    @classmethod
-    def _measured(cls, value: float | None, info: ValidationInfo) -> float | None:
-        _belongs("means", value, info)
-        return value
+    @property
+    def table(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of rates: successes and failures in each arm."""
+        a, b = self.a_successes or 0, self.b_successes or 0
+        return (a, self.a_size - a), (b, self.b_size - b)
 
+    @property
+    def arms(self) -> tuple[Sample, Sample]:
+        """Variances are those with n - 1 below the line, of rates too."""
 
-def _belongs(kind: str, value: float | None, info: ValidationInfo) -> None:
-    """Each field belongs to one kind of experiment: there it is needed, elsewhere in the way."""
-    told = info.data.get("kind")
-    if told == kind and value is None:
-        raise ValueError(f"is needed where kind is {kind}")
-    if told is not None and told != kind and value is not None:
-        raise ValueError(f"is for kind {kind}; leave it out where kind is {told}")
+        def arm(
+            size: int, successes: int | None, mean: float | None, variance: float | None
+        ) -> Sample:
+            if self.kind == "rates":
+                mean = (successes or 0) / size
+                variance = mean * (1 - mean) * size / (size - 1)
+            return Sample(size, mean or 0.0, variance or 0.0)
+
+        return (
+            arm(self.a_size, self.a_successes, self.a_mean, self.a_variance),
+            arm(self.b_size, self.b_successes, self.b_mean, self.b_variance),
+        )
 
 
 class Analysis(Record):
@@ -139,7 +153,7 @@ class Findings:
     difference: float
     p_value: float | None
     probability_b_better: float | None
-    always_valid: tuple[float, float] | None
+    always_valid: Interval | None
 
 
 @dataclass(frozen=True)
@@ -153,34 +167,31 @@ class Rule:
     tightest: float = always_valid.TIGHTEST
     """Units an arm at which the normal mixture is narrowest."""
 
-    def sequence(self, experiment: "Experiment") -> tuple[float, float] | None:
+    def sequence(self, experiment: Experiment) -> Interval | None:
         """The interval of the difference that holds at every look; None of too few values."""
-        a, b = samples(experiment)
-        coverage = self.coverage(experiment)
+        (a, b), coverage = experiment.arms, self.coverage(experiment)
         if self.exact(experiment):
-            yes = _successes(experiment)
-            return always_valid.of_rates(
-                (float(yes[0]), float(yes[1])),
-                (float(a.n - yes[0]), float(b.n - yes[1])),
-                coverage=coverage,
-            )
-        variances = _variances(experiment)
-        if min(a.n, b.n) < always_valid.FEWEST or not sum(variances) > 0:
+            (a_yes, a_no), (b_yes, b_no) = experiment.table
+            return always_valid.of_rates((a_yes, b_yes), (a_no, b_no), coverage=coverage)
+        if min(a.n, b.n) < always_valid.FEWEST or not a.variance + b.variance > 0:
             return None
         return always_valid.of_means(
             b.mean - a.mean,
-            variances=variances,
+            variances=(a.variance, b.variance),
             sizes=(a.n, b.n),
             coverage=coverage,
             tightest=self.tightest,
         )
 
-    def exact(self, experiment: "Experiment") -> bool:
-        """Whether the interval is that of rates, good at any size."""
-        few = _fewest(experiment) < always_valid.FEWEST
+    def exact(self, experiment: Experiment) -> bool:
+        """Whether the interval is that of rates, good at any size.
+
+        A rate's normal approximation hangs on the successes and failures in either arm.
+        """
+        few = min(map(min, experiment.table)) < always_valid.FEWEST
         return experiment.kind == "rates" and (few or self.method != "normal_mixture")
 
-    def coverage(self, experiment: "Experiment") -> float:
+    def coverage(self, experiment: Experiment) -> float:
         """Of the interval told now, so that all told over time keep alpha together."""
         spent = 1.0
         if experiment.kind == "rates" and self.method == "normal_mixture":
@@ -193,222 +204,161 @@ class Rule:
         Raises:
             ValueError: the method is not one of the four.
         """
-        ahead = "b" if found.difference > 0 else "a"
+        b_ahead = found.difference > 0
         if self.method == "p_value":
-            p_value = found.p_value
-            return ahead if p_value is not None and p_value < alpha / self.looks else UNDECIDED
-        if self.method == "probability":
-            sure = found.probability_b_better
-            if sure is None or alpha / 2 <= sure <= 1 - alpha / 2:
-                return UNDECIDED
-            return "b" if sure > 0.5 else "a"
-        if self.method in ("always_valid", "normal_mixture"):
-            interval = found.always_valid
-            if interval is None or interval[0] <= 0 <= interval[1]:
-                return UNDECIDED
-            return "b" if interval[0] > 0 else "a"
-        known = "p_value, probability, always_valid or normal_mixture"
-        raise ValueError(f"method must be {known}, got {self.method!r}")
+            clear = found.p_value is not None and found.p_value < alpha / self.looks
+        elif self.method == "probability":
+            sure = 0.5 if found.probability_b_better is None else found.probability_b_better
+            b_ahead, clear = sure > 0.5, not alpha / 2 <= sure <= 1 - alpha / 2
+        elif self.method in ("always_valid", "normal_mixture"):
+            low, high = found.always_valid or (-math.inf, math.inf)
+            b_ahead, clear = low > 0, not low <= 0 <= high
+        else:
+            known = "p_value, probability, always_valid or normal_mixture"
+            raise ValueError(f"method must be {known}, got {self.method!r}")
+        return UNDECIDED if not clear else "b" if b_ahead else "a"
 
 
-def _successes(experiment: Experiment) -> tuple[int, int]:
-    return experiment.a_successes or 0, experiment.b_successes or 0
+def ends(name: str, interval: Interval | None) -> dict[str, Any]:
+    """Of an analysis' interval: its two fields."""
+    low, high = interval or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
-def _fewest(experiment: Experiment) -> int:
-    """Of successes and failures in either arm: what a rate's normal approximation hangs on."""
-    yes = _successes(experiment)
-    return min(*yes, experiment.a_size - yes[0], experiment.b_size - yes[1])
-
-
-def _variances(experiment: Experiment) -> tuple[float, float]:
-    a, b = samples(experiment)
-    if experiment.kind == "means":
-        return a.variance, b.variance
-    first, second = (each.mean * (1 - each.mean) * each.n / (each.n - 1) for each in (a, b))
-    return first, second
-
-
-ONCE = Rule("p_value")
-
-
-@dataclass(frozen=True)
-class Tested:
-    """The classical half of an analysis."""
-
-    test: str
-    statistic: float | None = None
-    freedom: float | None = None
-    p_value: float | None = None
-    interval: tuple[float, float] | None = None
-    effect: float | None = None
-    power: float | None = None
-
-
-def samples(experiment: Experiment) -> tuple[Sample, Sample]:
-    each = experiment
-    if each.kind == "rates":
-        counts = ((each.a_size, each.a_successes), (each.b_size, each.b_successes))
-        first, second = (Sample(n, (successes or 0) / n) for n, successes in counts)
-        return first, second
-    return (
-        Sample(each.a_size, each.a_mean or 0.0, each.a_variance or 0.0),
-        Sample(each.b_size, each.b_mean or 0.0, each.b_variance or 0.0),
-    )
-
-
-def tested_rates(experiment: Experiment, a: Sample, b: Sample) -> Tested:
-    yes = _successes(experiment)
-    coverage = 1 - experiment.alpha
-    interval = proportions.newcombe((yes[0], a.n), (yes[1], b.n), coverage=coverage)
-    effect = effect_size.cohens_h(a.mean, b.mean)
-    reached = None
+def tested_rates(experiment: Experiment) -> dict[str, Any]:
+    """The classical half of an analysis, by the names of its fields."""
+    table, (a, b) = experiment.table, experiment.arms
+    sizes, counts = (a.n, b.n), ((table[0][0], a.n), (table[1][0], b.n))
+    told = {
+        "test": "chi_square",
+        "effect_size": effect_size.cohens_h(a.mean, b.mean),
+        **ends("confidence", proportions.newcombe(*counts, coverage=1 - experiment.alpha)),
+    }
     if experiment.smallest_effect is not None:
-        reached = power.two_proportions(
-            a.mean, experiment.smallest_effect, sizes=(a.n, b.n), alpha=experiment.alpha
+        told["power"] = power.two_proportions(
+            a.mean, experiment.smallest_effect, sizes=sizes, alpha=experiment.alpha
         )
-    if sum(yes) in (0, a.n + b.n):
-        return Tested("chi_square", interval=interval, effect=effect, power=reached)
-    if least_expected(yes, (a.n, b.n)) < LEAST_EXPECTED:
-        p_value = fisher.exact((yes[0], a.n), (yes[1], b.n))
-        return Tested(
-            "fisher_exact", p_value=p_value, interval=interval, effect=effect, power=reached
-        )
-    table = [[yes[0], a.n - yes[0]], [yes[1], b.n - yes[1]]]
+    rarer = min(sum(outcome) for outcome in zip(*table, strict=True))
+    if rarer == 0:
+        return told
+    # The least count of the table, were both rates the same.
+    if min(sizes) * rarer / sum(sizes) < LEAST_EXPECTED:
+        return told | {"test": "fisher_exact", "p_value": fisher.exact(*counts)}
     found = chi_square.independence(table)
-    return Tested(
-        "chi_square", found.statistic, found.freedom, found.p_value, interval, effect, reached
-    )
+    return told | {
+        "statistic": found.statistic,
+        "degrees_of_freedom": found.freedom,
+        "p_value": found.p_value,
+    }
 
 
-def least_expected(successes: tuple[int, int], sizes: tuple[int, int]) -> float:
-    """The least count of the table, were both rates the same."""
-    rarer = min(sum(successes), sum(sizes) - sum(successes))
-    return min(sizes) * rarer / sum(sizes)
-
-
-def tested_means(experiment: Experiment, a: Sample, b: Sample) -> Tested:
+def tested_means(experiment: Experiment) -> dict[str, Any]:
+    """The classical half of an analysis, by the names of its fields."""
+    a, b = experiment.arms
     variances, sizes = (a.variance, b.variance), (a.n, b.n)
     if not a.variance / a.n + b.variance / b.n > 0:
-        return Tested("welch_t")
+        return {"test": "welch_t"}
     found = Welch.of(b.mean - a.mean, variances=variances, sizes=sizes)
-    reached = None
+    told = {
+        "test": "welch_t",
+        "statistic": found.statistic,
+        "degrees_of_freedom": found.freedom,
+        "p_value": found.p_value,
+        "effect_size": effect_size.cohens_d(found.difference, variances=variances),
+        **ends("confidence", found.interval(1 - experiment.alpha)),
+    }
     if experiment.smallest_effect is not None:
-        reached = power.two_means(
+        told["power"] = power.two_means(
             variances, experiment.smallest_effect, sizes=sizes, alpha=experiment.alpha
         )
-    return Tested(
-        "welch_t",
-        found.statistic,
-        found.freedom,
-        found.p_value,
-        found.interval(1 - experiment.alpha),
-        effect_size.cohens_d(found.difference, variances=variances),
-        reached,
-    )
+    return told
 
 
-def analyse(experiment: Experiment, watched: Rule) -> Analysis:
-    """All that the two arms tell; `watched` decides where one looks more than once."""
-    a, b = samples(experiment)
+def compared(experiment: Experiment) -> dict[str, Any]:
+    """The Bayesian half of an analysis and the sample size, by the names of its fields."""
     told = compare(
-        a,
-        b,
+        *experiment.arms,
         kind="binary" if experiment.kind == "rates" else "continuous",
         credible=1 - experiment.alpha,
         power=experiment.power,
         alpha=experiment.alpha,
         smallest_effect=experiment.smallest_effect,
     )
+    return {
+        "probability_b_better": told.probability_b_better,
+        "expected_loss": told.expected_loss,
+        "sample_size": told.sample_size,
+        "still_needed": told.needed,
+        "note": told.note,
+        **ends("credible", told.credible_interval),
+    }
+
+
+def analyse(experiment: Experiment, watched: Rule) -> Analysis:
+    """All that the two arms tell; `watched` decides where one looks more than once."""
+    return analysis(experiment, both_halves(experiment), watched)
+
+
+def both_halves(experiment: Experiment) -> dict[str, Any]:
     tested = tested_rates if experiment.kind == "rates" else tested_means
-    return analysis(experiment, told, tested(experiment, a, b), watched)
+    return compared(experiment) | tested(experiment)
 
 
-def analysis(experiment: Experiment, told: Comparison, tested: Tested, watched: Rule) -> Analysis:
-    a, b = samples(experiment)
-    difference = b.mean - a.mean
-    sequence = watched.sequence(experiment)
-    found = Findings(difference, tested.p_value, told.probability_b_better, sequence)
-    rule = watched if experiment.watched else ONCE
-    decision = rule.decides(found, experiment.alpha)
+def analysis(experiment: Experiment, told: dict[str, Any], watched: Rule) -> Analysis:
+    """What is `told` by name, decided on and put into words."""
+    a, b = experiment.arms
+    difference, sequence = b.mean - a.mean, watched.sequence(experiment)
+    relative = difference / a.mean if a.mean > 0 else math.inf
+    found = Findings(difference, told.get("p_value"), told["probability_b_better"], sequence)
+    rule = watched if experiment.watched else Rule("p_value")
     planned = (1 - experiment.share_b, experiment.share_b)
-    split = chi_square.fit((a.n, b.n), planned).p_value
-    confidence = tested.interval or (None, None)
-    credible = told.credible_interval or (None, None)
-    always = sequence or (None, None)
-    return Analysis(
-        decision=decision,
+    answer = Analysis(
+        decision=rule.decides(found, experiment.alpha),
         difference=difference,
-        relative_difference=_finite(difference / a.mean) if a.mean > 0 else None,
-        test=tested.test,
-        statistic=tested.statistic,
-        degrees_of_freedom=tested.freedom,
-        p_value=tested.p_value,
-        confidence_low=confidence[0],
-        confidence_high=confidence[1],
-        effect_size=tested.effect,
-        probability_b_better=told.probability_b_better,
-        credible_low=credible[0],
-        credible_high=credible[1],
-        expected_loss=told.expected_loss,
-        always_valid_low=always[0],
-        always_valid_high=always[1],
-        sample_size=told.sample_size,
-        still_needed=told.needed,
-        power=tested.power,
-        split_p_value=split,
-        verdict=verdict(experiment, decision, told, tested, sequence),
-        note=" ".join(notes(experiment, told, tested, sequence, split)),
+        relative_difference=relative if math.isfinite(relative) else None,
+        split_p_value=chi_square.fit((a.n, b.n), planned).p_value,
+        verdict="",
+        **told,
+        **ends("always_valid", sequence),
     )
+    said = {"verdict": verdict(answer, watched=experiment.watched), "note": note(answer)}
+    return answer.model_copy(update=said)
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def verdict(
-    experiment: Experiment,
-    decision: str,
-    told: Comparison,
-    tested: Tested,
-    sequence: tuple[float, float] | None,
-) -> str:
-    if tested.p_value is None:
+def verdict(answer: Analysis, *, watched: bool) -> str:
+    if answer.p_value is None:
         return "Nothing can be told yet."
-    if experiment.watched:
-        span = "" if sequence is None else f" (b less a: {sequence[0]:.4g} to {sequence[1]:.4g})"
-        if decision == UNDECIDED:
+    if watched:
+        low, high = answer.always_valid_low, answer.always_valid_high
+        span = "" if low is None else f" (b less a: {low:.4g} to {high:.4g})"
+        if answer.decision == UNDECIDED:
             return f"Too early to tell{span}: go on, and look as often as you like."
-        return f"{decision} is better{span}, however often one looks."
-    found = f"p = {tested.p_value:.3g}"
-    if decision != UNDECIDED:
-        return f"{decision} is better ({found}), if this is the only look."
-    if told.needed:
-        return f"No difference is shown ({found}); {told.needed:,} more are needed in an arm."
+        return f"{answer.decision} is better{span}, however often one looks."
+    found = f"p = {answer.p_value:.3g}"
+    if answer.decision != UNDECIDED:
+        return f"{answer.decision} is better ({found}), if this is the only look."
+    if answer.still_needed:
+        more = f"{answer.still_needed:,} more are needed in an arm"
+        return f"No difference is shown ({found}); {more}."
     return f"No difference is shown ({found})."
 
 
-def notes(
-    experiment: Experiment,
-    told: Comparison,
-    tested: Tested,
-    sequence: tuple[float, float] | None,
-    split: float,
-) -> list[str]:
-    said = [told.note] if told.note else []
-    if tested.p_value is None and tested.test == "chi_square":
+def note(answer: Analysis) -> str:
+    """What there is beside what the comparison noted."""
+    said = [answer.note] if answer.note else []
+    if answer.p_value is None and answer.test == "chi_square":
         said.append("Both arms have had the same outcome throughout: there is nothing to test.")
-    if tested.test == "fisher_exact":
+    if answer.test == "fisher_exact":
         said.append(
             f"A count below {LEAST_EXPECTED} is expected: the p-value is Fisher's exact one. The "
             "effect, the power and the sample size are for larger counts."
         )
-    if split < MISMATCH:
+    if answer.split_p_value < MISMATCH:
         said.append(
             "The arms' sizes do not fit the planned split: find out why before reading on, since "
             "whatever lost units in one arm may have changed its outcomes too."
         )
-    return said
+    return " ".join(said)
 
 
 class AbTest(Model):

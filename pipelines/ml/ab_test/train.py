@@ -6,20 +6,20 @@ that parity is measured against are SciPy and statsmodels.
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from scipy import integrate, optimize, special, stats
 
 from slipway.statistics import power, sample_size
-from slipway.statistics.ab import Sample, compare
+from slipway.statistics.ab import Sample
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
 
 from .model import (
@@ -28,72 +28,26 @@ from .model import (
     Analysis,
     Experiment,
     Findings,
+    Interval,
     Rule,
-    Tested,
     analyse,
     analysis,
-    samples,
-    tested_means,
-    tested_rates,
+    both_halves,
+    ends,
 )
 
 Truth = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Course:
-    """One experiment: what was decided at each look, None where the rule does not look."""
-
-    better: str
-    decisions: list[str | None]
-
-    @property
-    def decided(self) -> int | None:
-        """The first look at which an arm was declared better; None if none was."""
-        for look, decision in enumerate(self.decisions):
-            if decision not in (None, UNDECIDED):
-                return look
-        return None
-
-    @property
-    def declared(self) -> str:
-        return UNDECIDED if self.decided is None else str(self.decisions[self.decided])
-
-
-def courses(truths: list[Truth], decisions: list[str | None]) -> list[Course]:
-    """Looks in any order, put together by series."""
-    by_series: dict[int, dict[int, str | None]] = {}
-    better = {truth["series"]: truth["better"] for truth in truths}
-    for truth, decision in zip(truths, decisions, strict=True):
-        by_series.setdefault(truth["series"], {})[truth["look"]] = decision
-    return [
-        Course(better[series], [looks[look] for look in sorted(looks)])
-        for series, looks in by_series.items()
-    ]
-
-
-def judged(found: list[Course]) -> dict[str, float]:
-    """Shares over experiments; `error` is the mean of false alarms and of what was not found."""
-    same = [each for each in found if each.better == "same"]
-    planted = [each for each in found if each.better != "same"]
-    stopped = [
-        1.0 if each.decided is None else (each.decided + 1) / len(each.decisions)
-        for each in planted
-    ]
-    false_alarm = share([each.declared != UNDECIDED for each in same])
-    found_rightly = share([each.declared == each.better for each in planted])
-    wrong = share([each.declared not in (UNDECIDED, each.better) for each in planted])
-    return {
-        "error": (false_alarm + 1 - found_rightly) / 2,
-        "false_alarm": false_alarm,
-        "power": found_rightly,
-        "wrong_arm": wrong,
-        "sample_used": float(np.mean(stopped)) if stopped else math.nan,
-    }
-
-
-def share(flags: list[bool]) -> float:
-    return float(np.mean(flags)) if flags else math.nan
+# Units an arm at which the normal mixture is narrowest.
+TIGHTEST = (300, 1_000, 3_000, 10_000)
+# These need to know how often one will look; the served rule must hold however often it is.
+COUNTED = ("bonferroni", "one_look_at_the_end")
+COLOURS = {
+    "baseline": plots.INK,
+    "probability": "#d1793b",
+    "always_valid": "#8a5fa8",
+    "bonferroni": "#7a8f3c",
+    "one_look_at_the_end": plots.PALE,
+}
 
 
 def rules(looks: int) -> dict[str, Rule]:
@@ -102,19 +56,10 @@ def rules(looks: int) -> dict[str, Rule]:
         "baseline": Rule("p_value"),
         "probability": Rule("probability"),
         "always_valid": Rule("always_valid"),
-        **{
-            f"mixture_{tightest}": Rule("normal_mixture", tightest=tightest)
-            for tightest in TIGHTEST
-        },
+        **{f"mixture_{units}": Rule("normal_mixture", tightest=units) for units in TIGHTEST},
         "bonferroni": Rule("p_value", looks),
         "one_look_at_the_end": Rule("p_value"),
     }
-
-
-# Units an arm at which the normal mixture is narrowest.
-TIGHTEST = (300, 1_000, 3_000, 10_000)
-# These need to know how often one will look; the served rule must hold however often it is.
-COUNTED = ("bonferroni", "one_look_at_the_end")
 
 
 def decisions(
@@ -124,30 +69,57 @@ def decisions(
     answers: list[Analysis],
     truths: list[Truth],
 ) -> list[str | None]:
-    """What `rule` says of each look; of the answers it takes p-value and posterior only."""
-    last = max(truth["look"] for truth in truths)
+    """What `rule` says of each look, None where it does not look; of the answers it takes p-value
+    and posterior only.
+    """
+    first = max(truth["look"] for truth in truths) if name == "one_look_at_the_end" else 1
     told: list[str | None] = []
     for experiment, answer, truth in zip(experiments, answers, truths, strict=True):
-        if name == "one_look_at_the_end" and truth["look"] < last:
-            told.append(None)
-            continue
         found = Findings(
             answer.difference,
             answer.p_value,
             answer.probability_b_better,
             rule.sequence(experiment),
         )
-        told.append(rule.decides(found, experiment.alpha))
+        looked = truth["look"] >= first
+        told.append(rule.decides(found, experiment.alpha) if looked else None)
     return told
+
+
+def courses(truths: list[Truth], decisions: list[str | None]) -> pd.DataFrame:
+    """A row an experiment: the arm that is `better`, how many `looks` were taken in any order, the
+    arm that was `declared` to be better first, and `at` which look.
+    """
+    looks = pd.DataFrame(truths).assign(declared=pd.Series(decisions)).sort_values("look")
+    first = looks[looks["declared"].isin(["a", "b"])].groupby("series")
+    return (
+        looks.groupby("series")
+        .agg(better=("better", "first"), looks=("look", "max"))
+        .join(first.agg(declared=("declared", "first"), at=("look", "first")))
+        .fillna({"declared": UNDECIDED})
+    )
+
+
+def judged(found: pd.DataFrame) -> dict[str, float]:
+    """Shares over experiments; `error` is the mean of false alarms and of what was not found."""
+    same = found["better"] == "same"
+    planted, declared = found[~same], found["declared"] != UNDECIDED
+    right = planted["declared"] == planted["better"]
+    false_alarm, found_rightly = float(declared[same].mean()), float(right.mean())
+    return {
+        "error": (false_alarm + 1 - found_rightly) / 2,
+        "false_alarm": false_alarm,
+        "power": found_rightly,
+        "wrong_arm": float((declared[~same] & ~right).mean()),
+        "sample_used": float((planted["at"] / planted["looks"]).fillna(1).mean()),
+    }
 
 
 def fit(*, train: Examples[Experiment, Truth], weights: Path, alpha: float) -> Fitted:
     """Choose, of the rules that keep `alpha` however often one looks, that of the least error."""
-    served = Rule("always_valid")
-    answers = [analyse(each, served) for each in train.records]
-    looks = max(truth["look"] for truth in train.truths)
-    tried = []
-    for name, rule in rules(looks).items():
+    answers = [analyse(each, Rule("always_valid")) for each in train.records]
+    tried, all_rules = [], rules(max(truth["look"] for truth in train.truths))
+    for name, rule in all_rules.items():
         told = decisions(name, rule, train.records, answers, train.truths)
         parameters = asdict(rule) | {"must_know_the_looks": name in COUNTED}
         tried.append(Candidate(name, judged(courses(train.truths, told)), parameters))
@@ -156,7 +128,7 @@ def fit(*, train: Examples[Experiment, Truth], weights: Path, alpha: float) -> F
         return candidate.metrics["false_alarm"] > alpha, candidate.metrics["error"]
 
     chosen = min((each for each in tried if each.name not in COUNTED), key=rank).name
-    rule = rules(looks)[chosen]
+    rule = all_rules[chosen]
     (weights / "rule.json").write_text(json.dumps(asdict(rule)) + "\n")
 
     def native(experiments: list[Experiment]) -> list[Analysis]:
@@ -167,130 +139,94 @@ def fit(*, train: Examples[Experiment, Truth], weights: Path, alpha: float) -> F
 
 def reference(experiment: Experiment, rule: Rule) -> Analysis:
     """The analysis with all tests, intervals and posteriors by SciPy and statsmodels."""
-    a, b = samples(experiment)
-    ours = compare(
-        a,
-        b,
-        kind="binary" if experiment.kind == "rates" else "continuous",
-        credible=1 - experiment.alpha,
-        power=experiment.power,
-        alpha=experiment.alpha,
-        smallest_effect=experiment.smallest_effect,
-    )
-    if experiment.kind == "rates":
-        told, tested = reference_rates(experiment, a, b)
-    else:
-        told, tested = reference_means(experiment, a, b)
-    return analysis(experiment, ours.model_copy(update=told), tested, ByScipy(**asdict(rule)))
+    by_scipy = reference_rates if experiment.kind == "rates" else reference_means
+    told = both_halves(experiment) | by_scipy(experiment)
+    return analysis(experiment, told, ByScipy(**asdict(rule)))
 
 
-def reference_rates(experiment: Experiment, a: Sample, b: Sample) -> tuple[dict[str, Any], Tested]:
+def reference_rates(experiment: Experiment) -> dict[str, Any]:
     from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
         confint_proportions_2indep,
         proportion_effectsize,
     )
 
-    yes = experiment.a_successes or 0, experiment.b_successes or 0
-    ours = tested_rates(experiment, a, b)
+    table, (a, b) = experiment.table, experiment.arms
     test, statistic, freedom, p_value = "chi_square", None, None, None
-    table = [[yes[0], a.n - yes[0]], [yes[1], b.n - yes[1]]]
-    if not 0 < sum(yes) < a.n + b.n:
+    if np.sum(table, axis=0).min() == 0:
         pass
     elif stats.contingency.expected_freq(table).min() < LEAST_EXPECTED:
         test, p_value = "fisher_exact", float(stats.fisher_exact(table).pvalue)
     else:
-        found = stats.chi2_contingency(table, correction=False)
-        statistic, freedom, p_value = (
-            float(found.statistic),
-            float(found.dof),
-            float(found.pvalue),
-        )
+        statistic, p_value, freedom, _ = stats.chi2_contingency(table, correction=False)
+    (yes_a, _), (yes_b, _) = table
     interval = confint_proportions_2indep(
-        yes[1], b.n, yes[0], a.n, method="newcomb", compare="diff", alpha=experiment.alpha
+        yes_b, b.n, yes_a, a.n, method="newcomb", compare="diff", alpha=experiment.alpha
     )
-    effect = float(proportion_effectsize(b.mean, a.mean))
-    tested = Tested(
-        test,
-        statistic,
-        freedom,
-        p_value,
-        (float(interval[0]), float(interval[1])),
-        effect,
-        ours.power,
-    )
-    return posterior_of_rates((yes[0], a.n), (yes[1], b.n), 1 - experiment.alpha), tested
+    return posterior_of_rates(experiment) | {
+        "test": test,
+        "statistic": statistic,
+        "degrees_of_freedom": freedom,
+        "p_value": p_value,
+        "effect_size": float(proportion_effectsize(b.mean, a.mean)),
+        **ends("confidence", interval),
+    }
 
 
 @cache
-def legendre(points: int) -> tuple[np.ndarray, np.ndarray]:
+def legendre() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights, which take longer to find than all the rest of a posterior."""
-    nodes, weights = np.polynomial.legendre.leggauss(points)
+    nodes, weights = np.polynomial.legendre.leggauss(400)
     return nodes, weights
 
 
-def posterior_of_rates(
-    a: tuple[int, int], b: tuple[int, int], coverage: float, *, points: int = 400
-) -> dict[str, Any]:
+def posterior_of_rates(experiment: Experiment) -> dict[str, Any]:
     """By Gauss-Legendre quadrature over SciPy's Beta distributions and Brent's method."""
-    first, second = (stats.beta(yes + 0.5, n - yes + 0.5) for yes, n in (a, b))
-    nodes, node_weights = legendre(points)
+    first, second = (stats.beta(yes + 0.5, no + 0.5) for yes, no in experiment.table)
+    nodes, weights = legendre()
 
-    def over(ends: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-        middle, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
-        return middle + half * nodes, half * node_weights
+    def over(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        middle, half = (low + high) / 2, (high - low) / 2
+        return middle + half * nodes, half * weights
 
-    x, widths = over((first.ppf(1e-14), first.isf(1e-14)))
+    x, widths = over(first.ppf(1e-14), first.isf(1e-14))
     density = first.pdf(x) * widths
 
     def below(difference: float) -> float:
         return float(density @ second.cdf(x + difference))
 
-    tail = (1 - coverage) / 2
     centre, spread = second.mean() - first.mean(), math.hypot(first.std(), second.std())
+    around = max(-1.0, centre - 12 * spread), min(1.0, centre + 12 * spread)
     low, high = (
-        optimize.brentq(
-            lambda d, wanted=wanted: below(d) - wanted,
-            max(-1.0, centre - 12 * spread),
-            min(1.0, centre + 12 * spread),
-            xtol=1e-12,
-        )
-        for wanted in (tail, 1 - tail)
+        optimize.brentq(lambda d, tail=tail: below(d) - tail, *around, xtol=1e-12)
+        for tail in (experiment.alpha / 2, 1 - experiment.alpha / 2)
     )
     # The mean of A - B where positive is the integral of P(B <= t < A).
-    t, steps = over((second.ppf(1e-14), max(first.isf(1e-14), second.ppf(1e-14) + 1e-12)))
-    loss = float(steps @ (second.cdf(t) * first.sf(t)))
+    t, steps = over(second.ppf(1e-14), max(first.isf(1e-14), second.ppf(1e-14) + 1e-12))
     return {
-        "credible_interval": (low, high),
+        **ends("credible", (low, high)),
         "probability_b_better": 1 - below(0.0),
-        "expected_loss": loss,
+        "expected_loss": float(steps @ (second.cdf(t) * first.sf(t))),
     }
 
 
 class ByScipy(Rule):
     """The rule with its interval found by SciPy's solvers from the martingales themselves."""
 
-    def sequence(self, experiment: Experiment) -> tuple[float, float] | None:
-        a, b = samples(experiment)
-        coverage = self.coverage(experiment)
+    def sequence(self, experiment: Experiment) -> Interval | None:
+        (a, b), coverage = experiment.arms, self.coverage(experiment)
         if self.exact(experiment):
-            yes = experiment.a_successes or 0, experiment.b_successes or 0
-            return confidence_sequence((yes[0], a.n), (yes[1], b.n), coverage)
+            return confidence_sequence(experiment, coverage)
         if super().sequence(experiment) is None:
             return None
-        parts = [each.variance for each in (a, b)]
-        if experiment.kind == "rates":
-            parts = [each.mean * (1 - each.mean) * each.n / (each.n - 1) for each in (a, b)]
-        reach = mixture_radius((parts[0], parts[1]), (a.n, b.n), coverage, self.tightest)
+        reach = mixture_radius(a, b, coverage, self.tightest)
         return b.mean - a.mean - reach, b.mean - a.mean + reach
 
 
-def mixture_radius(
-    variances: tuple[float, float], sizes: tuple[int, int], coverage: float, tightest: float
-) -> float:
+def mixture_radius(a: Sample, b: Sample, coverage: float, tightest: float) -> float:
     """Where the likelihood ratio of a normal mixture of effects to none reaches its limit."""
-    error = math.sqrt(variances[0] / sizes[0] + variances[1] / sizes[1])
+    error = math.sqrt(a.variance / a.n + b.variance / b.n)
     limit = -2 * math.log1p(-coverage)
-    prior = math.sqrt((limit + math.log1p(limit)) * sum(variances) / tightest)
+    prior = math.sqrt((limit + math.log1p(limit)) * (a.variance + b.variance) / tightest)
     wide = math.hypot(error, prior)
 
     def over(distance: float) -> float:
@@ -300,101 +236,82 @@ def mixture_radius(
     return float(optimize.brentq(over, 0, 1e3 * error, xtol=1e-14 * error, rtol=1e-14))
 
 
-def confidence_sequence(
-    a: tuple[int, int], b: tuple[int, int], coverage: float
-) -> tuple[float, float]:
+def confidence_sequence(experiment: Experiment, coverage: float) -> Interval:
     """The differences whose least evidence against them, over all pairs of rates, is too little."""
     limit = -math.log1p(-coverage)
 
     def evidence(arm: tuple[int, int], rate: float) -> float:
-        yes, no = arm[0], arm[1] - arm[0]
+        yes, no = arm
         mixture = special.betaln(yes + 0.5, no + 0.5) - math.log(math.pi)
         return float(mixture - special.xlogy(yes, rate) - special.xlog1py(no, -rate))
 
     def over(difference: float) -> float:
         """Least evidence less the limit, for b's rate less a's being `difference`."""
-        ends = max(0.0, -difference) + 1e-12, min(1.0, 1.0 - difference) - 1e-12
+        a, b = experiment.table
         found = optimize.minimize_scalar(
             lambda rate: evidence(a, rate) + evidence(b, rate + difference),
-            bounds=ends,
+            bounds=(max(0.0, -difference) + 1e-12, min(1.0, 1.0 - difference) - 1e-12),
             method="bounded",
             options={"xatol": 1e-11},
         )
         return float(found.fun) - limit
 
-    centre = b[0] / b[1] - a[0] / a[1]
-    return (
-        float(optimize.brentq(over, -1 + 1e-9, centre, xtol=1e-11)),
-        float(optimize.brentq(over, centre, 1 - 1e-9, xtol=1e-11)),
+    a, b = experiment.arms
+    low, high = (
+        float(optimize.brentq(over, end, b.mean - a.mean, xtol=1e-11))
+        for end in (-1 + 1e-9, 1 - 1e-9)
     )
+    return low, high
 
 
-def reference_means(experiment: Experiment, a: Sample, b: Sample) -> tuple[dict[str, Any], Tested]:
-    ours = tested_means(experiment, a, b)
-    if ours.p_value is None:
-        return {}, ours
+def reference_means(experiment: Experiment) -> dict[str, Any]:
+    a, b = experiment.arms
+    parts = a.variance / a.n, b.variance / b.n
+    if not sum(parts) > 0:
+        return {}
     found = stats.ttest_ind_from_stats(
         b.mean, math.sqrt(b.variance), b.n, a.mean, math.sqrt(a.variance), a.n, equal_var=False
     )
-    parts = a.variance / a.n, b.variance / b.n
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
-    difference, error = b.mean - a.mean, math.sqrt(sum(parts))
-    student = stats.t(freedom, difference, error)
-    interval = tuple(float(end) for end in student.interval(1 - experiment.alpha))
-    density = student.pdf
-    loss = integrate.quad(lambda x: -x * density(x), -np.inf, 0, points=None, limit=200)[0]
-    told = {
-        "credible_interval": interval,
+    difference = b.mean - a.mean
+    student = stats.t(freedom, difference, math.sqrt(sum(parts)))
+    interval = student.interval(1 - experiment.alpha)
+    return {
+        "statistic": float(found.statistic),
+        "degrees_of_freedom": freedom,
+        "p_value": float(found.pvalue),
+        "effect_size": difference / math.sqrt((a.variance + b.variance) / 2),
+        **ends("confidence", interval),
+        **ends("credible", interval),
         "probability_b_better": float(student.sf(0)),
-        "expected_loss": float(loss),
+        "expected_loss": integrate.quad(lambda x: -x * student.pdf(x), -np.inf, 0, limit=200)[0],
     }
-    tested = Tested(
-        "welch_t",
-        float(found.statistic),
-        float(freedom),
-        float(found.pvalue),
-        (interval[0], interval[1]),
-        difference / math.sqrt((a.variance + b.variance) / 2),
-        ours.power,
-    )
-    return told, tested
+
+
+def told_by_look(answers: list[Analysis], truths: list[Truth]) -> pd.DataFrame:
+    """A row a look, in order: what was told of it, beside what was planted."""
+    told = pd.DataFrame([each.model_dump() for each in answers]).join(pd.DataFrame(truths))
+    return told.sort_values("look", kind="stable", ignore_index=True)
 
 
 def score(*, answers: list[Analysis], truths: list[Truth]) -> dict[str, float]:
     """What the served rule did, and whether the intervals of the last look hold the truth."""
-    found: list[str | None] = [each.decision for each in answers]
-    last = max(truth["look"] for truth in truths)
-    ends = [
-        (answer, truth["effect"])
-        for answer, truth in zip(answers, truths, strict=True)
-        if truth["look"] == last
-    ]
-    metrics = judged(courses(truths, found))
-    metrics["coverage_at_the_end"] = share(
-        [bool(within(each.confidence_low, each.confidence_high, effect)) for each, effect in ends]
-    )
-    holds = [
-        within(answer.always_valid_low, answer.always_valid_high, truth["effect"])
-        for answer, truth in zip(answers, truths, strict=True)
-    ]
-    missed = {truth["series"] for truth, held in zip(truths, holds, strict=True) if held is False}
-    metrics["coverage_at_every_look"] = 1 - len(missed) / len({each["series"] for each in truths})
-    metrics["without_interval"] = share([held is None for held in holds])
-    return metrics
+    told = told_by_look(answers, truths)
 
+    def holds(interval: str) -> pd.Series:
+        low, high = (told[f"{interval}_{end}"].astype(float) for end in ("low", "high"))
+        return told["effect"].between(low, high)
 
-def within(low: float | None, high: float | None, value: float) -> bool | None:
-    """None where there is no interval: that neither holds the truth nor misses it."""
-    return None if low is None or high is None else low <= value <= high
-
-
-COLOURS = {
-    "baseline": plots.INK,
-    "probability": "#d1793b",
-    "always_valid": "#8a5fa8",
-    "bonferroni": "#7a8f3c",
-    "one_look_at_the_end": plots.PALE,
-}
+    # That neither holds the truth nor misses it.
+    without = told["always_valid_low"].isna()
+    missed = told.loc[~without & ~holds("always_valid"), "series"]
+    return judged(courses(truths, [each.decision for each in answers])) | {
+        "coverage_at_the_end": float(
+            holds("confidence")[told["look"] == told["look"].max()].mean()
+        ),
+        "coverage_at_every_look": 1 - missed.nunique() / told["series"].nunique(),
+        "without_interval": float(without.mean()),
+    }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -408,142 +325,111 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 def looks_taken(evaluation: Evaluation) -> Figure:
     """What share of the test experiments each rule has decided by each look."""
-    truths = evaluation.test.truths
-    alpha = max(each.alpha for each in evaluation.test.records)
-    looks = max(truth["look"] for truth in truths)
+    records, truths = evaluation.test.records, evaluation.test.truths
+    looks = range(1, max(truth["look"] for truth in truths) + 1)
     figure, (left, right) = plots.panels(2)
-    for name, rule in rules(looks).items():
+    for name, rule in rules(len(looks)).items():
         if name not in COLOURS and name != evaluation.chosen:
             continue
-        said = decisions(name, rule, evaluation.test.records, evaluation.answers, truths)
-        told = courses(truths, said)
-        same = [each for each in told if each.better == "same"]
-        planted = [each for each in told if each.better != "same"]
-        for axes, part in ((left, same), (right, planted)):
-            by = [100 * decided_by(part, look) for look in range(looks)]
-            label = name.replace("_", " ")
-            colour = COLOURS.get(name, plots.ACCENT)
-            # Its course is nearly the baseline's, which shows in the gaps.
-            style = "o--" if name == "probability" else "o-"
-            axes.plot(range(1, looks + 1), by, style, markersize=3, color=colour, label=label)
+        told = courses(truths, decisions(name, rule, records, evaluation.answers, truths))
+        same = told["better"] == "same"
+        # Its course is nearly the baseline's, which shows in the gaps.
+        style = "o--" if name == "probability" else "o-"
+        options: dict[str, Any] = {"color": COLOURS.get(name, plots.ACCENT), "markersize": 3}
+        for axes, part in ((left, told[same]), (right, told[~same])):
+            by = [100 * (part["at"] <= look).mean() for look in looks]
+            axes.plot(looks, by, style, label=name.replace("_", " "), **options)
+    alpha = max(each.alpha for each in records)
     left.axhline(100 * alpha, color=plots.INK, linestyle=":", linewidth=0.8)
-    left.set(xlabel="look", ylabel="experiments, %")
+    for axes, title in (
+        (left, "No difference, and yet one declared by then"),
+        (right, "A difference planted, and declared by then"),
+    ):
+        axes.set(xlabel="look", ylabel="experiments, %", title=title)
     left.set_ylim(top=1.45 * left.get_ylim()[1])  # room for six names above the curves
-    left.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
-    left.set_title("No difference, and yet one declared by then")
-    right.set(xlabel="look", ylabel="experiments, %", ylim=(0, 102))
-    right.set_title("A difference planted, and declared by then")
+    left.legend(fontsize=7, loc="upper left", ncols=2)
+    right.set_ylim(0, 102)
     return figure
-
-
-def decided_by(found: list[Course], look: int) -> float:
-    return share([each.decided is not None and each.decided <= look for each in found])
 
 
 def intervals(evaluation: Evaluation) -> Figure:
     """Two test experiments over time: one without a difference that peeking would have called."""
-    rows: dict[int, list[tuple[Truth, Analysis]]] = {}
-    for truth, answer in zip(evaluation.test.truths, evaluation.answers, strict=True):
-        rows.setdefault(truth["series"], []).append((truth, answer))
-    for each in rows.values():
-        each.sort(key=lambda pair: pair[0]["look"])
-
-    def of(better: Callable[[str], bool], called: bool) -> list[tuple[Truth, Analysis]]:
-        """The first such series of rates, one with an early p-value below 5 % if there is one."""
-        kind = [
-            each
-            for each in rows.values()
-            if better(each[0][0]["better"]) and each[0][0]["outcome"].startswith("retention")
-        ]
-        early = [each for each in kind if any((told.p_value or 1) < 0.05 for _, told in each[:-1])]
-        return (early if called and early else kind)[0]
-
-    figure, axes = plots.panels(2)
+    told = told_by_look(evaluation.answers, evaluation.test.truths)
+    rates = told[told["outcome"].str.startswith("retention")]
+    early = rates.loc[(rates["p_value"] < 0.05) & (rates["look"] < rates["look"].max()), "series"]
+    same, planted = (rates[rates["better"] == better] for better in ("same", "b"))
+    called = same[same["series"].isin(early)]
     shown = {
-        "No difference, but p < 0.05 on the way": of(lambda better: better == "same", True),
-        "A planted difference": of(lambda better: better == "b", False),
+        "No difference, but p < 0.05 on the way": same if called.empty else called,
+        "A planted difference": planted,
     }
-    for panel, (title, series) in zip(axes, shown.items(), strict=True):
-        over_time(panel, series)
-        panel.set_title(title)
+    bands = {
+        "always_valid": ("interval for every look", plots.PALE, 0.5),
+        "credible": ("credible interval, one look", plots.ACCENT, 0.4),
+    }
+    figure, panels = plots.panels(2)
+    for axes, (title, kind) in zip(panels, shown.items(), strict=True):
+        series = kind[kind["series"] == kind["series"].iloc[0]]
+        for name, (label, colour, alpha) in bands.items():
+            low, high = (100 * series[f"{name}_{end}"].astype(float) for end in ("low", "high"))
+            axes.fill_between(series["look"], low, high, color=colour, alpha=alpha, label=label)
+        axes.plot(series["look"], 100 * series["difference"], color=plots.INK, label="difference")
+        effect = 100 * series["effect"].iloc[0]
+        axes.axhline(effect, color="#d1793b", linestyle="--", label="the truth")
+        axes.axhline(0, color=plots.INK, linewidth=0.6)
+        axes.set(xlabel="look", ylabel="b less a, percentage points", title=title)
+        axes.legend(fontsize=7)
     return figure
-
-
-def over_time(axes: Axes, series: list[tuple[Truth, Analysis]]) -> None:
-    told = [answer for _, answer in series]
-    looks = [truth["look"] for truth, _ in series]
-    always = [(each.always_valid_low or 0.0, each.always_valid_high or 0.0) for each in told]
-    single = [(each.credible_low or 0.0, each.credible_high or 0.0) for each in told]
-    axes.fill_between(
-        looks,
-        [100 * low for low, _ in always],
-        [100 * high for _, high in always],
-        color=plots.PALE,
-        alpha=0.5,
-        label="interval for every look",
-    )
-    axes.fill_between(
-        looks,
-        [100 * low for low, _ in single],
-        [100 * high for _, high in single],
-        color=plots.ACCENT,
-        alpha=0.4,
-        label="credible interval, one look",
-    )
-    axes.plot(looks, [100 * each.difference for each in told], color=plots.INK, label="difference")
-    axes.axhline(100 * series[0][0]["effect"], color="#d1793b", linestyle="--", label="the truth")
-    axes.axhline(0, color=plots.INK, linewidth=0.6)
-    axes.set(xlabel="look", ylabel="b less a, percentage points")
-    axes.legend(frameon=False, fontsize=7)
 
 
 def posterior(experiment: Experiment) -> Figure:
     """The real experiment: posterior densities of both rates and of their difference."""
-    a, b = samples(experiment)
-    yes = experiment.a_successes or 0, experiment.b_successes or 0
-    betas = [
-        stats.beta(count + 0.5, each.n - count + 0.5)
-        for count, each in zip(yes, (a, b), strict=True)
-    ]
-    answer = analyse(experiment, Rule("always_valid"))
+    a, b = betas = [stats.beta(yes + 0.5, no + 0.5) for yes, no in experiment.table]
     figure, (left, right) = plots.panels(2)
-    ends = min(each.ppf(1e-5) for each in betas), max(each.isf(1e-5) for each in betas)
-    rates = np.linspace(*ends, 300)
-    names = ("a: gate at level 30", "b: gate at level 40")
-    for each, name, colour in zip(betas, names, (plots.INK, plots.ACCENT), strict=True):
+    rates = np.linspace(
+        min(each.ppf(1e-5) for each in betas), max(each.isf(1e-5) for each in betas), 300
+    )
+    names = {"a: gate at level 30": plots.INK, "b: gate at level 40": plots.ACCENT}
+    for each, (name, colour) in zip(betas, names.items(), strict=True):
         left.plot(100 * rates, each.pdf(rates) / 100, color=colour, label=name)
         left.fill_between(100 * rates, each.pdf(rates) / 100, color=colour, alpha=0.15)
-    left.set(xlabel="players back after 7 days, %", ylabel="posterior density")
+    left.set(
+        xlabel="players back after 7 days, %",
+        ylabel="posterior density",
+        title="Cookie Cats: retention after a week",
+    )
     left.set_ylim(top=1.4 * max(each.pdf(rates).max() for each in betas) / 100)
-    left.legend(frameon=False, fontsize=8, loc="upper left")
-    left.set_title("Cookie Cats: retention after a week")
-    centre = betas[1].mean() - betas[0].mean()
-    spread = math.hypot(*(each.std() for each in betas))
-    steps = np.linspace(centre - 4.5 * spread, centre + 4.5 * spread, 300)
-    grid = np.linspace(betas[0].ppf(1e-12), betas[0].isf(1e-12), 2001)
-    weights = betas[0].pdf(grid) * (grid[1] - grid[0])
-    density = np.array([weights @ betas[1].pdf(grid + step) for step in steps])
-    right.plot(100 * steps, density / 100, color=plots.ACCENT)
+    left.legend(fontsize=8, loc="upper left")
+    centre, reach = b.mean() - a.mean(), 4.5 * math.hypot(a.std(), b.std())
+    steps = np.linspace(centre - reach, centre + reach, 300)
+    grid = np.linspace(a.ppf(1e-12), a.isf(1e-12), 2001)
+    weights = a.pdf(grid) * (grid[1] - grid[0])
+    density = np.array([weights @ b.pdf(grid + step) for step in steps]) / 100
+    right.plot(100 * steps, density, color=plots.ACCENT)
+    answer = analyse(experiment, Rule("always_valid"))
     low, high = answer.credible_low or 0.0, answer.credible_high or 0.0
-    inside = (steps >= low) & (steps <= high)
     right.fill_between(
-        100 * steps[inside],
-        density[inside] / 100,
+        100 * steps,
+        density,
+        where=(steps >= low) & (steps <= high),
         color=plots.ACCENT,
         alpha=0.3,
         label=f"95 % credible: {100 * low:.2f} to {100 * high:.2f}",
     )
     right.axvline(0, color=plots.INK, linewidth=0.8)
-    right.set_ylim(0, 1.25 * density.max() / 100)
-    right.set(xlabel="b less a, percentage points", ylabel="posterior density")
-    right.legend(frameon=False, fontsize=8)
-    right.set_title(f"P(b better) = {answer.probability_b_better:.4f}, p = {answer.p_value:.4f}")
+    right.set(
+        xlabel="b less a, percentage points",
+        ylabel="posterior density",
+        ylim=(0, 1.25 * density.max()),
+        title=f"P(b better) = {answer.probability_b_better:.4f}, p = {answer.p_value:.4f}",
+    )
+    right.legend(fontsize=8)
     return figure
 
 
 def sizes(experiment: Experiment) -> Figure:
     """Power by the size of the arms, and the size that a smallest effect needs."""
-    rate = samples(experiment)[0].mean
+    rate = experiment.arms[0].mean
     figure, (left, right) = plots.panels(2)
     arms = np.geomspace(300, 300_000, 120)
     for effect, colour in ((0.005, plots.INK), (0.01, plots.ACCENT), (0.02, "#d1793b")):
@@ -553,9 +439,8 @@ def sizes(experiment: Experiment) -> Figure:
         ]
         left.plot(arms, reached, color=colour, label=f"effect {100 * effect:g} points")
     left.axhline(0.8, color=plots.PALE, linestyle=":")
-    left.set(xscale="log", xlabel="players an arm", ylabel="power")
-    left.legend(frameon=False, fontsize=8)
-    left.set_title(f"Power at a rate of {100 * rate:.1f} %, alpha 0.05")
+    title = f"Power at a rate of {100 * rate:.1f} %, alpha 0.05"
+    left.set(xscale="log", xlabel="players an arm", ylabel="power", title=title)
     effects = np.geomspace(0.002, 0.05, 60)
     for wanted, colour in ((0.8, plots.ACCENT), (0.95, plots.INK)):
         needed = [
@@ -563,11 +448,16 @@ def sizes(experiment: Experiment) -> Figure:
             for effect in effects
         ]
         right.plot(100 * effects, needed, color=colour, label=f"power {wanted:g}")
-    right.set(xscale="log", yscale="log")
+    right.set(
+        xscale="log",
+        yscale="log",
+        xlabel="smallest effect, percentage points",
+        ylabel="players an arm",
+        title="Sample size for power",
+    )
     right.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5]))
     right.xaxis.set_major_formatter("{x:g}")
     right.xaxis.set_minor_locator(NullLocator())
-    right.set(xlabel="smallest effect, percentage points", ylabel="players an arm")
-    right.legend(frameon=False, fontsize=8)
-    right.set_title("Sample size for power")
+    for axes in (left, right):
+        axes.legend(fontsize=8)
     return figure

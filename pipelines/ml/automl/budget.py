@@ -46,9 +46,12 @@ class Found:
     ended: str
 
     @property
+    def scored(self) -> list[Trial]:
+        return [each for each in self.trials if each.score is not None]
+
+    @property
     def best(self) -> Trial | None:
-        scored = [each for each in self.trials if each.score is not None]
-        return max(scored, key=lambda each: each.score or 0.0, default=None)
+        return max(self.scored, key=lambda each: each.score or 0.0, default=None)
 
 
 Journal = Callable[[Trial], None]
@@ -63,12 +66,9 @@ def run(search: Search, budget: Budget, **arguments: Any) -> Found:
     Raises:
         RuntimeError: the search failed otherwise than by its memory.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "trials.jsonl"
-        file.touch()
-        process = get_context("spawn").Process(
-            target=_child, args=(search, file, budget, arguments), daemon=True
-        )
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
+        given = (search, Path(file.name), budget, arguments)
+        process = get_context("spawn").Process(target=_child, args=given, daemon=True)
         process.start()
         process.join(budget.seconds)
         ended = "done"
@@ -81,9 +81,8 @@ def run(search: Search, budget: Budget, **arguments: Any) -> Found:
         elif process.exitcode:
             raise RuntimeError(f"search {search.__name__} ended with {process.exitcode}")
         # A last line without its end was being written when the process was stopped.
-        lines = file.read_text().splitlines(keepends=True)
-        kept = [json.loads(line) for line in lines if line.endswith("\n")]
-    return Found([Trial(**each) for each in kept], ended)
+        kept = [Trial(**json.loads(line)) for line in file if line.endswith("\n")]
+    return Found(kept, ended)
 
 
 def _child(search: Search, file: Path, budget: Budget, arguments: dict[str, Any]) -> None:

@@ -57,11 +57,10 @@ class Outlook(Record):
     threshold: float = Field(ge=0, le=1, description="Of the best F1 on validation rows")
 
 
+SCHOOLS = ("graduate_school", "university", "high_school")
 AS_GIVEN = (
     "credit_limit",
-    "graduate_school",
-    "university",
-    "high_school",
+    *SCHOOLS,
     "age",
     *(f"{name}_{month}" for name in ("delay", "bill", "paid") for month in MONTHS),
 )
@@ -82,18 +81,12 @@ def features(cardholders: list[Cardholder]) -> dict[str, np.ndarray]:
 
     Rounded they fall on the same side of a tree's threshold in float32 and float64.
     """
-    if not cardholders:
-        return {"numbers": np.empty((0, len(NUMBERS)), dtype=np.float32)}
-    delays, bills, paid = (
-        np.array([[getattr(each, f"{name}_{month}") for month in MONTHS] for each in cardholders])
-        for name in ("delay", "bill", "paid")
-    )
-    limit = np.array([[each.credit_limit] for each in cardholders])
-    schools = [
-        [each.education == name for name in ("graduate_school", "university", "high_school")]
-        for each in cardholders
-    ]
-    ages = np.array([[each.age] for each in cardholders])
+    none = dict.fromkeys(SCHOOLS, 0)
+    sent = [{**none, **vars(each), each.education: 1} for each in cardholders]
+    given = np.array([[row[name] for name in AS_GIVEN] for row in sent], dtype=np.float64)
+    given = given.reshape(-1, len(AS_GIVEN))
+    limit = given[:, :1]
+    delays, bills, paid = np.split(given[:, -3 * len(MONTHS) :], 3, axis=1)
     use = bills / limit
     # A month's payment is of the bill before it; no bill is paid in full.
     due = bills[:, 1:]
@@ -107,7 +100,6 @@ def features(cardholders: list[Cardholder]) -> dict[str, np.ndarray]:
         use[:, 0] - use[:, -1],
         paid.sum(axis=1) / limit[:, 0],
     ]
-    given = np.concatenate([limit, schools, ages, delays, bills, paid], axis=1)
     ratios = np.round(np.clip(np.stack(told, axis=1), -100, 100), 4)
     return {"numbers": np.concatenate([given, ratios], axis=1).astype(np.float32)}
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.pruners import MedianPruner, NopPruner
+from optuna.samplers import RandomSampler, TPESampler
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from .budget import Journal, Trial
-from .space import Settings, pipeline, suggested
+from .space import ESTIMATORS, Settings, pipeline, suggested
 
 FOLDS = 3
 # FLAML's names and ours. Its linear learner sees numbers that are not scaled, takes ten times as
@@ -87,26 +89,21 @@ def optimise(
         return float(np.mean(scores))
 
     def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        states = optuna.trial.TrialState
-        ended = {states.COMPLETE: "complete", states.PRUNED: "pruned", states.FAIL: "memory"}
-        score = trial.value if trial.state == states.COMPLETE else None
-        tell(Trial(trial.user_attrs["settings"], score, used, ended[trial.state]))
+        ended = "memory" if trial.state.name == "FAIL" else trial.state.name.lower()
+        score = trial.value if ended == "complete" else None
+        tell(Trial(trial.user_attrs["settings"], score, used, ended))
         if used >= fits:
             study.stop()
 
-    samplers: dict[str, Any] = {
-        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        # Grouped: settings that only one learner has are drawn together. Its first trials are
-        # random: with the same seed they would be those of the random search.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed + 1, multivariate=True, group=True),
-    }
-    median = optuna.pruners.MedianPruner(n_startup_trials=5)
     with quiet():
-        study = optuna.create_study(
-            direction="maximize",
-            sampler=samplers[sampler](),
-            pruner=median if prune else optuna.pruners.NopPruner(),
-        )
+        samplers = {
+            "random": RandomSampler(seed=seed),
+            # Grouped: settings that only one learner has are drawn together. Its first trials are
+            # random: with the same seed they would be those of the random search.
+            "tpe": TPESampler(seed=seed + 1, multivariate=True, group=True),
+        }
+        pruner = MedianPruner(n_startup_trials=5) if prune else NopPruner()
+        study = optuna.create_study(direction="maximize", sampler=samplers[sampler], pruner=pruner)
         study.optimize(area, callbacks=[after], catch=(MemoryError,))
 
 
@@ -154,18 +151,14 @@ def flaml(tell: Journal, *, fits: int, rows: Rows, seed: int) -> None:
 
 def extracted(estimator: Any) -> Settings:
     """What `space.pipeline` makes the same estimator of, out of FLAML's wrapper."""
-    names = {
-        "LGBMClassifier": "lightgbm",
-        "XGBClassifier": "xgboost",
-        "ExtraTreesClassifier": "extra_trees",
-    }
+    names = {kind: name for name, (kind, _) in ESTIMATORS.items()}
     given = {
         name: value
         for name, value in estimator.get_params().items()
         # Not-a-number is XGBoost's own value of what is missing.
         if value is not None and value == value
     }
-    learner = {"learner": names[type(estimator).__name__]}
+    learner = {"learner": names[type(estimator)]}
     return {**given, **learner, "columns": "with_ratios", "percent_kept": 100}
 
 

@@ -19,6 +19,19 @@ from .model import AS_GIVEN, NUMBERS
 
 Settings = dict[str, Any]
 LEARNERS = ("logistic", "network", "extra_trees", "lightgbm", "xgboost")
+# Their classes, with what is not searched.
+ESTIMATORS: dict[str, tuple[type, Settings]] = {
+    # scikit-learn's name for a rule that looks at nobody.
+    "baseline": (DummyClassifier, {}),
+    "logistic": (LogisticRegression, {"max_iter": 60}),
+    "network": (MLPClassifier, {"batch_size": 256, "max_iter": 12}),
+    "extra_trees": (ExtraTreesClassifier, {"n_jobs": 1}),
+    "lightgbm": (
+        LGBMClassifier,
+        {"n_jobs": 1, "deterministic": True, "force_row_wise": True, "verbose": -1},
+    ),
+    "xgboost": (XGBClassifier, {"n_jobs": 1}),
+}
 
 
 def suggested(trial: optuna.Trial, trees: int) -> Settings:
@@ -67,13 +80,16 @@ def pipeline(settings: Settings, seed: int) -> Pipeline:
     given = dict(settings)
     learner, columns = given.pop("learner"), given.pop("columns")
     percent, preparation = given.pop("percent_kept"), given.pop("preparation", "standard")
+    if learner not in ESTIMATORS:
+        raise ValueError(f"learner must be one of {', '.join(LEARNERS)}, got {learner!r}")
     places = list(range(len(AS_GIVEN if columns == "as_given" else NUMBERS)))
     steps: list[Any] = [ColumnTransformer([("kept", "passthrough", places)])]
     if percent < 100:
         steps.append(SelectPercentile(percentile=percent))
     if learner in ("logistic", "network"):
         steps += prepared(preparation)
-    return make_pipeline(*steps, _learner(learner, given, seed))
+    made, fixed = ESTIMATORS[learner]
+    return make_pipeline(*steps, made(**{"random_state": seed, **fixed, **given}))
 
 
 def prepared(how: str) -> list[Any]:
@@ -86,21 +102,3 @@ def prepared(how: str) -> list[Any]:
     degree = {"standard": 1, "squares": 2, "cubes": 3}[how]
     powers = [PolynomialFeatures(degree, include_bias=False), StandardScaler()]
     return [StandardScaler(), *(powers if degree > 1 else [])]
-
-
-def _learner(name: str, given: Settings, seed: int) -> Any:
-    if name == "baseline":
-        # scikit-learn's name for a rule that looks at nobody.
-        return DummyClassifier()
-    if name == "logistic":
-        return LogisticRegression(max_iter=60, **given)
-    if name == "network":
-        return MLPClassifier(batch_size=256, max_iter=12, random_state=seed, **given)
-    if name == "extra_trees":
-        return ExtraTreesClassifier(**{"random_state": seed, "n_jobs": 1, **given})
-    if name == "lightgbm":
-        fixed: Settings = {"deterministic": True, "force_row_wise": True, "verbose": -1}
-        return LGBMClassifier(**{"random_state": seed, "n_jobs": 1, **fixed, **given})
-    if name == "xgboost":
-        return XGBClassifier(**{"random_state": seed, "n_jobs": 1, **given})
-    raise ValueError(f"learner must be one of {', '.join(LEARNERS)}, got {name!r}")

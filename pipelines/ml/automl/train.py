@@ -8,19 +8,18 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.tabular import export_boosting, export_onnx
 
-from .budget import Budget, Found, run
+from .budget import Budget, Found, Search, run
 from .model import NUMBERS, Cardholder, Outlook, features, outlooks
 from .searches import Rows, flaml, manual, optimise, quiet
 from .space import LEARNERS, Settings, pipeline
@@ -32,6 +31,7 @@ UNTUNED: dict[str, Settings] = {
     "logistic_as_it_comes": {"learner": "logistic", **PLAIN},
     "lightgbm_as_it_comes": {"learner": "lightgbm", **PLAIN},
 }
+FIGURES = ("roc_auc", "average_precision", "brier")
 GROUPS = ("delay", "bill", "paid", "use", "share_paid", "other")
 COLOURS = (plots.INK, plots.PALE, "#d1793b", plots.ACCENT, "#7a5195")
 SIDE_BY_SIDE = 2
@@ -42,10 +42,7 @@ def group(name: str) -> str:
     """Of a column: which of `GROUPS` it tells of."""
     if name in ("months_behind", "worst_delay", "mean_delay"):
         return "delay"
-    stem = name.rpartition("_")[0]
-    return {"use_grew": "use", "paid_of_limit": "paid"}.get(
-        name, stem if stem in GROUPS else "other"
-    )
+    return next((each for each in GROUPS if name.startswith(each)), "other")
 
 
 def searched(
@@ -58,28 +55,19 @@ def searched(
     by_hand: list[Settings],
 ) -> dict[str, Found]:
     """Each search by its name, two at a time."""
-    same: dict[str, Any] = {"rows": rows, "seed": seed}
-    optuna = {**same, "trees": trees}
-    calls: dict[str, tuple[Any, dict[str, Any]]] = {
-        "manual": (manual, {**same, "settings": by_hand}),
-        "random_search": (optimise, {**optuna, "sampler": "random", "prune": False}),
-        "optuna_tpe": (optimise, {**optuna, "sampler": "tpe", "prune": False}),
-        "optuna_tpe_pruned": (optimise, {**optuna, "sampler": "tpe", "prune": True}),
-        "flaml": (flaml, same),
+    calls: dict[str, tuple[Search, Settings]] = {
+        "manual": (manual, {"settings": by_hand}),
+        "random_search": (optimise, {"sampler": "random", "prune": False, "trees": trees}),
+        "optuna_tpe": (optimise, {"sampler": "tpe", "prune": False, "trees": trees}),
+        "optuna_tpe_pruned": (optimise, {"sampler": "tpe", "prune": True, "trees": trees}),
+        "flaml": (flaml, {}),
     }
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        started = {
-            name: pool.submit(run, calls[name][0], budget, **calls[name][1]) for name in names
-        }
+        started = {}
+        for name in names:
+            search, own = calls[name]
+            started[name] = pool.submit(run, search, budget, rows=rows, seed=seed, **own)
         return {name: each.result() for name, each in started.items()}
-
-
-def figures(told: np.ndarray, defaulted: np.ndarray) -> dict[str, float]:
-    return {
-        "roc_auc": float(roc_auc_score(defaulted, told)),
-        "average_precision": float(average_precision_score(defaulted, told)),
-        "brier": float(brier_score_loss(defaulted, told)),
-    }
 
 
 def apart(
@@ -90,10 +78,10 @@ def apart(
     On the same rows, drawn together: who is hard to tell is so for all, which parts nobody. The
     error of one area alone is some three times as large as that of a distance.
     """
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(defaulted), size=(DRAWS, len(defaulted)))
+    rows = len(defaulted)
+    drawn = np.random.default_rng(seed).integers(rows, size=(DRAWS, rows))
     areas = {
-        name: np.array([roc_auc_score(defaulted[rows], each[rows]) for rows in drawn])
+        name: np.array([roc_auc_score(defaulted[some], each[some]) for some in drawn])
         for name, each in told.items()
     }
     return {name: float(np.std(each - areas[chosen])) for name, each in areas.items()}
@@ -119,7 +107,7 @@ def judged(
     """Fitted on the first part, scored on the second; with what the search used."""
     made = pipeline(settings, seed).fit(first.numbers, first.defaulted)
     told = made.predict_proba(second.numbers)[:, 1]
-    metrics, curves = figures(told, second.defaulted), {}
+    metrics, curves = measures.of_probabilities(second.defaulted, told, *FIGURES), {}
     if found is not None and found.best is not None:
         ends = [each.ended for each in found.trials]
         metrics = {
@@ -132,10 +120,11 @@ def judged(
             "cut": float(found.ended != "done"),
             **metrics,
         }
-        scored = [each for each in found.trials if each.score is not None]
-        curves["fits"] = [float(each.fits) for each in scored]
-        curves["area"] = [each.score or 0.0 for each in scored]
-        curves["learner"] = [float(LEARNERS.index(each.settings["learner"])) for each in scored]
+        curves = {
+            "fits": [float(each.fits) for each in found.scored],
+            "area": [each.score or 0.0 for each in found.scored],
+            "learner": [float(LEARNERS.index(each.settings["learner"])) for each in found.scored],
+        }
     if name != "baseline":
         curves["relied_on"] = relied_on(made, second, seed)
     return Candidate(name, metrics, settings, curves), told
@@ -160,13 +149,11 @@ def fit(
     by_hand: list[Settings],
 ) -> Fitted:
     """Choose by the area on the second part. What a clock cut is compared and never served."""
-    every = Rows(features(train.records)["numbers"], np.array(train.truths))
-    first, second = (
-        Rows(every.numbers[part], every.defaulted[part])
-        for part in train_test_split(
-            np.arange(len(train)), test_size=0.25, random_state=seed, stratify=every.defaulted
-        )
+    numbers, defaulted = features(train.records)["numbers"], np.array(train.truths)
+    parts = train_test_split(
+        numbers, defaulted, test_size=0.25, random_state=seed, stratify=defaulted
     )
+    first, second = Rows(*parts[::2]), Rows(*parts[1::2])
     budget = Budget(fits, seconds, megabytes)
     found = searched(searches, budget, first, seed=seed, trees=trees, by_hand=by_hand)
     if short := [name for name, each in found.items() if each.best is None]:
@@ -182,7 +169,7 @@ def fit(
         errors = apart(told, chosen, second.defaulted, seed)
         for one in tried:
             one.metrics["roc_auc_std"] = errors[one.name]
-        best = pipeline(recipes[chosen], seed).fit(every.numbers, every.defaulted)
+        best = pipeline(recipes[chosen], seed).fit(numbers, defaulted)
     threshold = sharpest(told[chosen], second.defaulted)
     export_boosting()
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
@@ -199,9 +186,8 @@ def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
     told = np.array([each.probability for each in answers])
     flagged = np.array([each.defaults for each in answers])
     return {
-        **figures(told, defaulted),
-        "f1": float(f1_score(defaulted, flagged)),
-        "recall": float(flagged[defaulted].mean()),
+        **measures.of_probabilities(defaulted, told, *FIGURES),
+        **measures.of_decisions(defaulted, flagged, "f1", "recall"),
         "flagged": float(flagged.mean()),
         "mean_told_less_happened": float(told.mean() - defaulted.mean()),
     }
@@ -214,9 +200,9 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         best = np.maximum.accumulate(each.curves["area"])
         left.step(each.curves["fits"], best, where="post", color=colour, label=each.name)
     highest = max(max(each.curves["area"]) for each in runs)
-    left.set(xlabel="fits", ylabel="area in the folds", ylim=(highest - 0.025, highest + 0.002))
-    left.legend(frameon=False, fontsize=7, loc="lower right")
-    left.set_title("Best so far, by fits used")
+    left.set(xlabel="fits", ylabel="area in the folds", title="Best so far, by fits used")
+    left.set_ylim(highest - 0.025, highest + 0.002)
+    left.legend(fontsize=7, loc="lower right")
     visits(right, runs)
     yield "searches", figure
     yield "selected", selected(evaluation)
@@ -234,32 +220,28 @@ def visits(axes: Axes, runs: list[Candidate]) -> None:
         counts = np.array([each.curves["learner"].count(float(number)) for each in runs])
         axes.barh([each.name for each in runs], counts, left=start, color=colour, label=learner)
         start += counts
-    axes.invert_yaxis()
-    axes.set_ylim(len(runs) - 0.4, -1.4)
-    axes.legend(frameon=False, fontsize=7, ncols=3, loc="upper left")
+    axes.legend(fontsize=7, ncols=3, loc="upper left")
     axes.set(xlabel="trials", title="Learners that were scored")
+    # Upside down: the first on top, and room over it.
+    axes.set_ylim(len(runs) - 0.4, -1.4)
 
 
 def selected(evaluation: Evaluation) -> Figure:
     """What each candidate relies on, and what it is."""
     shown = [each for each in evaluation.candidates if "relied_on" in each.curves]
     lost = np.array([each.curves["relied_on"] for each in shown])
-    figure, axes = plots.panels(2, height=1.2 + 0.42 * len(shown))
-    axes[0].imshow(lost, cmap="GnBu", aspect="auto", vmin=0)
-    for row, values in enumerate(lost):
-        for column, value in enumerate(values):
-            colour = "white" if value > lost.max() / 2 else plots.INK
-            axes[0].text(
-                column, row, f"{value:.3f}", ha="center", va="center", color=colour, size=7
-            )
-    axes[0].set_xticks(range(len(GROUPS)), [each.replace("_", " ") for each in GROUPS])
-    axes[0].set_yticks(range(len(shown)), [each.name for each in shown])
-    axes[0].set_title("Area lost when shuffled (validation)")
+    figure, (left, right) = plots.panels(2, height=1.2 + 0.42 * len(shown))
+    left.imshow(lost, cmap="GnBu", aspect="auto", vmin=0)
+    for (row, column), value in np.ndenumerate(lost):
+        colour = "white" if value > lost.max() / 2 else plots.INK
+        left.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, size=7)
+    left.set_xticks(range(len(GROUPS)), [each.replace("_", " ") for each in GROUPS])
+    left.set_yticks(range(len(shown)), [each.name for each in shown])
+    left.set_title("Area lost when shuffled (validation)")
     for row, each in enumerate(shown):
-        axes[1].text(0, row, summary(each.parameters), va="center", size=7)
-    axes[1].set(ylim=(len(shown) - 0.5, -0.5), xlim=(0, 1))
-    axes[1].axis("off")
-    axes[1].set_title("Selected")
+        right.text(0, row, summary(each.parameters), va="center", size=7)
+    right.set(ylim=(len(shown) - 0.5, -0.5), xlim=(0, 1), title="Selected")
+    right.axis("off")
     return figure
 
 

@@ -13,16 +13,6 @@ from .learners import Task
 from .model import LETTERS, NUMBERS, Glyph
 
 LABEL = "letter"
-EARLIER = (
-    "penbased",
-    "phoneme",
-    "pima",
-    "satimage",
-    "segment",
-    "spambase",
-    "vehicle",
-    "vowel",
-)
 SCHEMA = pa.DataFrameSchema(
     {
         LABEL: pa.Column(str, pa.Check.isin(LETTERS)),
@@ -46,8 +36,7 @@ def splits(
 def glyphs(frame: pd.DataFrame) -> list[tuple[Glyph, str]]:
     rows = frame[list(NUMBERS)].to_dict("records")
     return [
-        (Glyph(**{str(name): value for name, value in row.items()}), letter)
-        for row, letter in zip(rows, frame[LABEL], strict=True)
+        (Glyph.model_validate(row), letter) for row, letter in zip(rows, frame[LABEL], strict=True)
     ]
 
 
@@ -55,13 +44,12 @@ def earlier(dataset: Dataset, *, names: list[str], learn: int, held: int, seed: 
     """Small tasks of at most `learn` and `held` rows, their last column the label."""
     found = []
     for name in names:
-        frame = pd.read_csv(dataset.path(f"{name}.dat"), header=None, skipinitialspace=True)
-        frame = frame.drop_duplicates()
+        raw = pd.read_csv(dataset.path(f"{name}.dat"), header=None, skipinitialspace=True)
+        frame = raw.drop_duplicates()
         numbers = frame.iloc[:, :-1].to_numpy(dtype=np.float64)
         labels = frame.iloc[:, -1].astype(str).str.strip().to_numpy()
         order = np.random.default_rng(seed).permutation(len(labels))
         border = min(learn, 2 * len(labels) // 3)
-        first, second = order[:border], order[border : border + held]
-        parts = ((numbers[part], labels[part]) for part in (first, second))
-        found.append(Task(name, *parts))
+        parts = (order[:border], order[border : border + held])
+        found.append(Task(name, *((numbers[part], labels[part]) for part in parts)))
     return found

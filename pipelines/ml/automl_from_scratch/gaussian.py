@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.stats import norm
 
 ROOT = math.sqrt(5.0)
 SCALES = (0.1, 10.0)
@@ -99,5 +99,4 @@ class Gaussian:
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
     """Of the higher over `best`, (rows,). Mockus (1978); Jones, Schonlau and Welch (1998)."""
     above = (mean - best) / deviation
-    density = np.exp(-(above**2) / 2) / math.sqrt(2 * math.pi)
-    return np.asarray(deviation * (above * ndtr(above) + density))
+    return np.asarray(deviation * (above * norm.cdf(above) + norm.pdf(above)))

@@ -1,13 +1,14 @@
 """Three ways through a space, and giving up early on what does badly on few rows."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
 
 from .gaussian import Gaussian, expected_improvement
-from .space import Choice, Int, Settings, Space
+from .space import Choice, Int, Part, Settings, Space
 
 Objective = Callable[[Settings], float]
 Tried = list[tuple[Settings, float]]
@@ -22,12 +23,7 @@ def randomly(space: Space, objective: Objective, *, trials: int, seed: int) -> T
 
 
 def bayesian(
-    space: Space,
-    objective: Objective,
-    *,
-    trials: int,
-    seed: int,
-    starts: Sequence[Settings] = (),
+    space: Space, objective: Objective, *, trials: int, seed: int, starts: Sequence[Settings] = ()
 ) -> Tried:
     """Settings of the highest expected improvement under a Gaussian process of those tried.
 
@@ -55,10 +51,7 @@ def tpe(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
     tried: Tried = []
 
     def asked(trial: optuna.Trial) -> float:
-        found: Settings = {}
-        for name, part in space.parts.items():
-            if part.when is None or found.get(part.when[0]) in part.when[1]:
-                found[name] = suggested(trial, name, part)
+        found = space.filled(partial(suggested, trial))
         tried.append((found, objective(found)))
         return tried[-1][1]
 
@@ -68,7 +61,7 @@ def tpe(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
     return tried
 
 
-def suggested(trial: optuna.Trial, name: str, part: Any) -> Any:
+def suggested(trial: optuna.Trial, name: str, part: Part) -> Any:
     if isinstance(part, Choice):
         return trial.suggest_categorical(name, part.values)
     if isinstance(part, Int):
@@ -76,12 +69,7 @@ def suggested(trial: optuna.Trial, name: str, part: Any) -> Any:
     return trial.suggest_float(name, part.low, part.high, log=part.log)
 
 
-def halved(
-    settings: Sequence[Settings],
-    scores: Sequence[Callable[[Settings], float]],
-    *,
-    share: int,
-) -> list[Tried]:
+def halved(settings: Sequence[Settings], scores: Sequence[Objective], *, share: int) -> list[Tried]:
     """Successive halving (Jamieson and Talwalkar 2016): what was tried on each rung.
 
     All run on the first rung, on each next one the best `share`-th of those before it.

@@ -1,5 +1,6 @@
 """A search space: settings with a range each, some of which only exist where another says so."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,32 +66,38 @@ class Choice:
         return np.array([float(value == each) for each in self.values])
 
 
+Part = Float | Int | Choice
+
+
 @dataclass(frozen=True)
 class Space:
     """Settings by name; one that depends on another stands after it."""
 
-    parts: dict[str, Float | Int | Choice]
+    parts: dict[str, Part]
 
     def __post_init__(self) -> None:
-        known: set[str] = set()
-        for name, part in self.parts.items():
-            if part.when and part.when[0] not in known:
+        names = list(self.parts)
+        for place, (name, part) in enumerate(self.parts.items()):
+            if part.when and part.when[0] not in names[:place]:
                 raise ValueError(f"{name} depends on {part.when[0]!r}, which does not stand before")
-            known.add(name)
 
     @property
     def width(self) -> int:
         return sum(part.width for part in self.parts.values())
 
-    def decode(self, point: np.ndarray) -> Settings:
-        """The settings that exist at a point (width,) of the unit cube."""
+    def filled(self, value: Callable[[str, Part], Any]) -> Settings:
+        """The settings that exist, each with the value that is given for its name and part."""
         found: Settings = {}
-        start = 0
         for name, part in self.parts.items():
             if part.when is None or found.get(part.when[0]) in part.when[1]:
-                found[name] = part.value(point[start : start + part.width])
-            start += part.width
+                found[name] = value(name, part)
         return found
+
+    def decode(self, point: np.ndarray) -> Settings:
+        """The settings that exist at a point (width,) of the unit cube."""
+        ends = np.cumsum([part.width for part in self.parts.values()])
+        places = dict(zip(self.parts, np.split(point, ends[:-1]), strict=True))
+        return self.filled(lambda name, part: part.value(places[name]))
 
     def encode(self, settings: Settings) -> np.ndarray:
         """Where settings lie (width,), `UNUSED` for those that do not exist."""

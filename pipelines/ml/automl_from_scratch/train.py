@@ -6,9 +6,10 @@ the winner of each is taught for longer. TPE is Optuna's: the best of the others
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,36 +39,28 @@ COLOURS = {
 
 def remembering(score: Objective) -> Objective:
     """The same settings are not learnt twice: searches share their starts."""
-    known: dict[str, float] = {}
 
-    def told(settings: Settings) -> float:
-        key = json.dumps(settings)
-        if key not in known:
-            known[key] = score(settings)
-        return known[key]
+    @cache
+    def known(settings: str) -> float:
+        return score(json.loads(settings))
 
-    return told
+    return lambda settings: known(json.dumps(settings))
 
 
 def searched(
     objective: Objective, warm: list[Settings], *, trials: int, seeds: list[int]
 ) -> dict[str, list[Tried]]:
     """What each search tried, a list a seed."""
-    same: dict[str, Any] = {"trials": trials}
-    ways: dict[str, Callable[[int], Tried]] = {
-        "random_search": lambda seed: randomly(SPACE, objective, seed=seed, **same),
-        "optuna_tpe": lambda seed: tpe(SPACE, objective, seed=seed, **same),
-        "gaussian_process": lambda seed: bayesian(SPACE, objective, seed=seed, **same),
-        "gaussian_process_warm": lambda seed: bayesian(
-            SPACE, objective, seed=seed, starts=warm, **same
-        ),
+    ways: dict[str, Callable[..., Tried]] = {
+        "random_search": randomly,
+        "optuna_tpe": tpe,
+        "gaussian_process": bayesian,
+        "gaussian_process_warm": partial(bayesian, starts=warm),
     }
-    return {name: [way(seed) for seed in seeds] for name, way in ways.items()}
-
-
-def best_so_far(runs: list[Tried]) -> np.ndarray:
-    """(seeds, trials)."""
-    return np.array([np.maximum.accumulate([value for _, value in run]) for run in runs])
+    return {
+        name: [way(SPACE, objective, trials=trials, seed=seed) for seed in seeds]
+        for name, way in ways.items()
+    }
 
 
 def parted(train: Examples[Glyph, str], seed: int) -> tuple[Rows, Rows, Rows]:
@@ -97,9 +90,8 @@ def fit(
 ) -> Fitted:
     """Make the history, search on the first rung, halve up to the last; choose on other rows."""
     learn, watch, judge = parted(train, seed)
-    before = earlier(
-        fetch("keel_small_tasks"), names=tasks, learn=task_rows, held=task_rows, seed=seed
-    )
+    small = fetch("keel_small_tasks")
+    before = earlier(small, names=tasks, learn=task_rows, held=task_rows, seed=seed)
     past = remembered(before, SPACE, trials=task_trials, seed=seed)
     targets = [Task(f"letters_{rows}", (learn[0][:rows], learn[1][:rows]), watch) for rows in rungs]
     warm = starts(targets[0], past, tasks=nearest, each=from_each)
@@ -170,7 +162,8 @@ def candidate(
     climbed: list[Tried],
 ) -> Candidate:
     """What a search came to; curves of all its seeds, and of what they tried on each rung."""
-    found = best_so_far(runs)
+    values = [[value for _, value in run] for run in runs]
+    found = np.maximum.accumulate(values, axis=1)
     metrics = {
         **metrics,
         "found": float(found[:, -1].mean()),
@@ -178,18 +171,18 @@ def candidate(
         "found_std": float(found[:, -1].std()),
     }
     curves = {f"seed_{place}": row.tolist() for place, row in enumerate(found)}
-    curves |= {f"rung_{place}": [value for _, value in rung] for place, rung in enumerate(climbed)}
     settings = [each for each, _ in climbed[0]]
-    kept = [[settings.index(each) for each, _ in rung] for rung in climbed]
-    curves |= {f"kept_{place}": [float(each) for each in one] for place, one in enumerate(kept)}
+    for place, rung in enumerate(climbed):
+        curves[f"rung_{place}"] = [value for _, value in rung]
+    for place, rung in enumerate(climbed):
+        curves[f"kept_{place}"] = [float(settings.index(each)) for each, _ in rung]
     return Candidate(name, metrics, best, curves)
 
 
 def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:
     told = [each.letter for each in answers]
-    second = [each.runner_up for each in answers]
     either = [
-        truth in each for truth, each in zip(truths, zip(told, second, strict=True), strict=True)
+        truth in (each.letter, each.runner_up) for truth, each in zip(truths, answers, strict=True)
     ]
     return {
         "accuracy": float(accuracy_score(truths, told)),
@@ -215,32 +208,28 @@ def progress(axes: Axes, named: dict[str, Candidate]) -> None:
     lowest = []
     for name, each in named.items():
         table = np.array([row for key, row in each.curves.items() if key.startswith("seed_")])
-        count = np.arange(1, table.shape[1] + 1)
-        mean = table.mean(axis=0)
+        count, mean = np.arange(1, table.shape[1] + 1), table.mean(axis=0)
+        ends = table.min(axis=0), table.max(axis=0)
         axes.plot(count, mean, color=COLOURS[name], label=name.replace("_", " "))
-        axes.fill_between(
-            count, table.min(axis=0), table.max(axis=0), color=COLOURS[name], alpha=0.12, lw=0
-        )
+        axes.fill_between(count, *ends, color=COLOURS[name], alpha=0.12, lw=0)
         lowest.append(mean[min(3, len(mean) - 1)])
     axes.set(xlabel="trial", ylabel="accuracy on the first rung", title="Best so far (validation)")
     axes.set_ylim(bottom=min(lowest) - 0.02)
-    axes.legend(frameon=False, fontsize=7, loc="lower right")
+    axes.legend(fontsize=7, loc="lower right")
 
 
 def rungs(axes: Axes, each: Candidate) -> None:
     """Successive halving: a line for each of the settings, as far as it came."""
-    paths: dict[float, list[float]] = {}
-    place = 0
-    while f"rung_{place}" in each.curves:
-        for key, value in zip(
-            each.curves[f"kept_{place}"], each.curves[f"rung_{place}"], strict=True
-        ):
-            paths.setdefault(key, []).append(value)
-        place += 1
+    last = sum(name.startswith("rung_") for name in each.curves)
+    paths = defaultdict(list)
+    for place in range(last):
+        kept, values = each.curves[f"kept_{place}"], each.curves[f"rung_{place}"]
+        for key, value in zip(kept, values, strict=True):
+            paths[key].append(value)
     for path in paths.values():
-        colour = plots.ACCENT if len(path) == place else plots.PALE
+        colour = plots.ACCENT if len(path) == last else plots.PALE
         axes.plot(range(1, len(path) + 1), path, "o-", markersize=3, color=colour)
-    axes.set_xticks(range(1, place + 1))
+    axes.set_xticks(range(1, last + 1))
     axes.set(xlabel="rung", ylabel="accuracy", title="Halving what the warm search tried")
 
 
@@ -250,23 +239,16 @@ def tasks(axes: Axes, each: Candidate) -> None:
         for name, values in each.curves.items()
         if name.startswith("task_")
     }
-    names = list(found)
-    bars = axes.barh(names, [found[name][0] for name in names], color=plots.ACCENT)
-    axes.bar_label(bars, [f"best {found[name][1]:.2f}" for name in names], fontsize=7, padding=2)
-    axes.invert_yaxis()
-    axes.margins(x=0.2)
-    axes.set(xlabel="distance of meta-features", title="Earlier tasks, the most alike first")
+    far, best = zip(*found.values(), strict=True)
+    (bars,) = plots.bars(axes, list(found), far, "Earlier tasks, the most alike first", lying=True)
+    axes.bar_label(bars, [f"best {value:.2f}" for value in best], fontsize=7, padding=2)
+    axes.set_xlabel("distance of meta-features")
 
 
 def mistaken(axes: Axes, evaluation: Evaluation, shown: int = 12) -> None:
     """The pairs most often taken for each other."""
-    counts: dict[str, int] = {}
-    for truth, each in zip(evaluation.test.truths, evaluation.answers, strict=True):
-        if truth != each.letter:
-            key = f"{truth} as {each.letter}"
-            counts[key] = counts.get(key, 0) + 1
-    top = sorted(counts.items(), key=lambda pair: -pair[1])[:shown]
-    plots.weights(
-        axes, [key for key, _ in top], [value for _, value in top], "Most mistaken (test rows)"
-    )
+    pairs = zip(evaluation.test.truths, evaluation.answers, strict=True)
+    counts = Counter(f"{truth} as {each.letter}" for truth, each in pairs if truth != each.letter)
+    top = dict(counts.most_common(shown))
+    plots.weights(axes, list(top), list(top.values()), "Most mistaken (test rows)")
     axes.set_xlabel("letters")

@@ -4,8 +4,9 @@ Friedman (2001) for the boosting and the leaves of the absolute and Huber losses
 for subsampling, Chen and Guestrin (2016) for second-order gains and the missing values' own way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,26 +25,24 @@ class Loss(Protocol):
 
     def leaf(self, rest: np.ndarray) -> float | None:
         """The best step for rows with `rest` = truth - score; None: a Newton step is as good."""
+        return None
 
     def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
         """The loss itself, averaged over rows."""
 
 
-class Squared:
+class Squared(Loss):
     def start(self, truths: np.ndarray) -> float:
         return float(truths.mean())
 
     def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return scores - truths, np.ones_like(scores)
 
-    def leaf(self, rest: np.ndarray) -> float | None:
-        return None
-
     def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
         return float(np.mean((truths - scores) ** 2) / 2)
 
 
-class Absolute:
+class Absolute(Loss):
     """Its second derivative is 0, so trees are grown by counts and leaves take the median."""
 
     def start(self, truths: np.ndarray) -> float:
@@ -60,7 +59,7 @@ class Absolute:
 
 
 @dataclass
-class Huber:
+class Huber(Loss):
     """Squared up to the `share` quantile of the distances, absolute beyond it."""
 
     share: float = 0.9
@@ -84,7 +83,7 @@ class Huber:
         return float(np.mean(near * (far - near / 2)))
 
 
-class LogLoss:
+class LogLoss(Loss):
     """Of truths 0 and 1; scores are log odds."""
 
     def start(self, truths: np.ndarray) -> float:
@@ -94,9 +93,6 @@ class LogLoss:
     def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         likely = 1 / (1 + np.exp(-scores))
         return likely - truths, np.maximum(likely * (1 - likely), 1e-9)
-
-    def leaf(self, rest: np.ndarray) -> float | None:
-        return None
 
     def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
         return float(np.mean(np.logaddexp(0, scores) - truths * scores))
@@ -109,31 +105,29 @@ class Bins:
     borders: list[np.ndarray]
 
     @classmethod
-    def learnt(cls, columns: np.ndarray, most: int = MISSING) -> "Bins":
-        """At most `most` bins; a column of fewer different values has one for each."""
-        return cls([cls._borders(column[~np.isnan(column)], most) for column in columns.T])
-
-    @staticmethod
-    def _borders(known: np.ndarray, most: int) -> np.ndarray:
-        values = np.unique(known)
-        if len(values) > most:
-            shares = np.linspace(0, 1, most + 1)[1:-1]
-            return np.unique(np.quantile(known, shares, method="lower")).astype(np.float32)
-        return np.asarray((values[:-1] + values[1:]) / 2, dtype=np.float32)
+    def learnt(cls, columns: np.ndarray) -> "Bins":
+        """At most 255 bins; a column of fewer different values has one for each."""
+        shares = np.linspace(0, 1, MISSING + 1)[1:-1]
+        borders = []
+        for column in columns.T:
+            known = column[~np.isnan(column)]
+            values = np.unique(known)
+            between = (values[:-1] + values[1:]) / 2
+            if len(values) > MISSING:
+                between = np.unique(np.quantile(known, shares, method="lower"))
+            borders.append(between.astype(np.float32))
+        return cls(borders)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
         """Bins (rows, columns): in bin b or below is what is not above border b."""
         found = np.empty(columns.shape, dtype=np.int64)
         for place, borders in enumerate(self.borders):
-            column = columns[:, place]
-            bins = np.searchsorted(borders, column, side="left")
-            found[:, place] = np.where(np.isnan(column), MISSING, bins)
-        return found
+            found[:, place] = np.searchsorted(borders, columns[:, place], side="left")
+        return np.where(np.isnan(columns), MISSING, found)
 
 
-@dataclass(frozen=True)
-class Tree:
-    """Nodes in the order in which they were made; a leaf's column is -1.
+class Tree(NamedTuple):
+    """Nodes (nodes,) in the order in which they were made; a leaf's column is -1.
 
     A row goes left where its bin is at or below the node's (its value at or below the border).
     """
@@ -142,17 +136,25 @@ class Tree:
     bin: np.ndarray
     missing_left: np.ndarray
     left: np.ndarray
-    right: np.ndarray
+    """The right child follows the left one."""
     value: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Tree]") -> "Tree":
+        """Their nodes, one after another."""
+        return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def below(self, bins: np.ndarray, rows: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """To which child each of `rows` goes from its inner `node` (rows,)."""
+        found = bins[rows, self.column[node]]
+        goes = np.where(found == MISSING, self.missing_left[node], found <= self.bin[node])
+        return np.asarray(self.left[node] + ~goes)
 
     def leaves(self, bins: np.ndarray) -> np.ndarray:
         """The leaf of each row (rows,)."""
         node = np.zeros(len(bins), dtype=np.int64)
         while (inner := np.flatnonzero(self.column[node] >= 0)).size:
-            here = node[inner]
-            found = bins[inner, self.column[here]]
-            goes = np.where(found == MISSING, self.missing_left[here], found <= self.bin[here])
-            node[inner] = np.where(goes, self.left[here], self.right[here])
+            node[inner] = self.below(bins, inner, node[inner])
         return node
 
 
@@ -172,92 +174,58 @@ def grown(
     """A tree of Newton steps, level by level; rows that are not `counted` do not count."""
     rows, columns = bins.shape
     width = MISSING + 1
-    flat = bins + np.arange(columns) * width
+    size, flat = columns * width, bins + np.arange(columns) * width
     weights = [each * counted for each in (first, second, np.ones(rows))]
-    nodes: dict[str, list[float]] = {name: [] for name in Tree.__annotations__}
-
-    def add(count: int) -> range:
-        begin = len(nodes["value"])
-        for name, default in (("column", -1), ("left", -1), ("right", -1)):
-            nodes[name] += [default] * count
-        for name in ("bin", "missing_left", "value"):
-            nodes[name] += [0] * count
-        return range(begin, begin + count)
-
-    level, node = add(1), np.zeros(rows, dtype=np.int64)
-    for depth in range(limits.max_depth + 1):
-        inside = np.flatnonzero(node >= level.start)
-        places = ((node[inside] - level.start) * columns * width)[:, None] + flat[inside]
-        shape = (len(level), columns, width)
-        sums = np.stack(
-            [
-                np.bincount(
-                    places.ravel(),
-                    weights=np.repeat(each[inside], columns),
-                    minlength=int(np.prod(shape)),
-                ).reshape(shape)
-                for each in weights
-            ]
-        )
+    levels: list[Tree] = []
+    begin, count, node = 0, 1, np.zeros(rows, dtype=np.int64)
+    while count:
+        inside = np.flatnonzero(node >= begin)
+        at, cells = node[inside] - begin, count * size
+        places = ((at * size)[:, None] + flat[inside]).ravel()
+        found = [np.bincount(places, np.repeat(each[inside], columns), cells) for each in weights]
+        sums = np.reshape(found, (len(weights), count, columns, width))
         totals = sums[:, :, 0].sum(axis=-1)
-        for index, number in enumerate(level):
-            nodes["value"][number] = -totals[0, index] / (totals[1, index] + limits.l2)
-        if depth == limits.max_depth:
-            break
-        gain, column, border, missing_left = best_splits(sums, totals, limits)
-        splitting = np.flatnonzero(gain > limits.min_gain)
-        if not len(splitting):
-            break
-        children = add(2 * len(splitting))
-        for order, place in enumerate(splitting):
-            number = level[place]
-            nodes["column"][number], nodes["bin"][number] = column[place], border[place]
-            nodes["missing_left"][number] = missing_left[place]
-            nodes["left"][number] = children[2 * order]
-            nodes["right"][number] = children[2 * order + 1]
-        child = np.full(len(level), -1)
-        child[splitting] = children[::2]
-        at = node[inside] - level.start
-        found = bins[inside, column[at]]
-        goes = np.where(found == MISSING, missing_left[at], found <= border[at])
-        moves = child[at] >= 0
-        node[inside[moves]] = (child[at] + ~goes)[moves]
-        level = children
-    kinds = {"value": np.float64, "missing_left": np.bool_}
-    made: dict[str, np.ndarray] = {
-        name: np.array(each, kinds.get(name, np.int64)) for name, each in nodes.items()
-    }
-    return Tree(**made)
+        column = np.full(count, -1)
+        border, missing_left = np.zeros_like(column), np.zeros_like(column, dtype=bool)
+        if len(levels) < limits.max_depth:
+            column, border, missing_left = best_splits(sums, totals, limits)
+        splits = column >= 0
+        left = np.where(splits, begin + count + 2 * (np.cumsum(splits) - 1), -1)
+        value = -totals[0] / (totals[1] + limits.l2)
+        levels.append(Tree(column, border, missing_left, left, value))
+        moves = splits[at]
+        node[inside[moves]] = levels[-1].below(bins, inside[moves], at[moves])
+        begin, count = begin + count, 2 * int(splits.sum())
+    return Tree.joined(levels)
 
 
 def best_splits(
     sums: np.ndarray, totals: np.ndarray, limits: Limits
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Gain, column, bin and whether the missing go left, (nodes,) each.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Column (-1 where no gain is enough), bin and whether the missing go left, (nodes,) each.
 
     `sums` (3, nodes, columns, 256) are first and second derivatives and counts, by bin; `totals`
     (3, nodes) over all bins. The gain is that of Chen and Guestrin (2016), without its half.
     """
+
+    def gained(sums: np.ndarray) -> np.ndarray:
+        """By the best step, twice: from first and second derivatives, the leading axis."""
+        return np.asarray(sums[0] ** 2 / np.maximum(sums[1] + limits.l2, 1e-12))
+
     known = np.cumsum(sums[..., :MISSING], axis=-1)[..., :-1]
     everything = totals[:, :, None, None]
-    before = gained(totals, limits)
-    found = []
+    nodes, found = np.arange(sums.shape[1]), []
     for left in (known + sums[..., MISSING:], known):
         right = everything - left
-        gain = gained(left, limits) + gained(right, limits)
+        gain = gained(left) + gained(right) - gained(everything)
         enough = np.minimum(left[2], right[2]) >= limits.min_samples
-        found.append(np.where(enough, gain - before[:, None, None], -np.inf))
-    with_left, with_right = (each.reshape(len(before), -1) for each in found)
-    gains = np.maximum(with_left, with_right)
+        found.append(np.where(enough, gain, -np.inf).reshape(len(nodes), -1))
+    gains = np.maximum(*found)
     place = gains.argmax(axis=1)
-    nodes = np.arange(len(before))
     column, border = np.divmod(place, MISSING - 1)
-    return gains[nodes, place], column, border, (with_left > with_right)[nodes, place]
-
-
-def gained(sums: np.ndarray, limits: Limits) -> np.ndarray:
-    """By the best step, twice: from first and second derivatives, the leading axis."""
-    return np.asarray(sums[0] ** 2 / np.maximum(sums[1] + limits.l2, 1e-12))
+    splits = gains[nodes, place] > limits.min_gain
+    missing_left = (found[0] > found[1])[nodes, place]
+    return np.where(splits, column, -1), border * splits, missing_left & splits
 
 
 @dataclass
@@ -282,20 +250,17 @@ class Boosting:
         `watched` are columns and truths whose mean loss after each tree is kept in `losses`.
         """
         rng = np.random.default_rng(self.seed)
-        self.bins = Bins.learnt(columns)
-        self.start = self.loss.start(truths)
+        self.bins, self.start = Bins.learnt(columns), self.loss.start(truths)
         self.grown: list[Tree] = []
         self.losses: list[float] = []
         bins, scores = self.bins(columns), np.full(len(truths), self.start)
         if watched is not None:
             seen, told = self.bins(watched[0]), np.full(len(watched[1]), self.start)
         for _ in range(self.trees):
-            counted = np.ones(len(truths))
-            if self.subsample < 1:
-                counted = (rng.random(len(truths)) < self.subsample).astype(np.float64)
+            counted = rng.random(len(truths)) < self.subsample
             tree = grown(bins, *self.loss.derivatives(truths, scores), counted, self.limits)
             leaves = tree.leaves(bins)
-            self.refine(tree, leaves, truths - scores, counted > 0)
+            self.refine(tree, leaves[counted], (truths - scores)[counted])
             scores += self.learning_rate * tree.value[leaves]
             self.grown.append(tree)
             if watched is not None:
@@ -303,15 +268,13 @@ class Boosting:
                 self.losses.append(self.loss.mean(watched[1], told))
         return self
 
-    def refine(self, tree: Tree, leaves: np.ndarray, rest: np.ndarray, counted: np.ndarray) -> None:
+    def refine(self, tree: Tree, leaves: np.ndarray, rest: np.ndarray) -> None:
         """Put the loss's own best step into each leaf, where a Newton step is not it."""
-        if self.loss.leaf(rest[:1]) is None:
-            return
-        kept, leaf = rest[counted], leaves[counted]
-        order = np.argsort(leaf, kind="stable")
-        numbers, begins = np.unique(leaf[order], return_index=True)
-        for number, part in zip(numbers, np.split(kept[order], begins[1:]), strict=True):
-            tree.value[number] = self.loss.leaf(part)
+        for leaf in np.unique(leaves):
+            step = self.loss.leaf(rest[leaves == leaf])
+            if step is None:
+                return
+            tree.value[leaf] = step
 
     def predict(self, columns: np.ndarray) -> np.ndarray:
         """Scores (rows,): for log-loss the log odds."""

@@ -12,13 +12,9 @@ from slipway.training.tabular import rows
 from .model import HIGHEST, OCEAN, Block
 
 FIELDS = {
-    "longitude": "longitude",
-    "latitude": "latitude",
     "housing_median_age": "house_age",
     "total_rooms": "rooms",
     "total_bedrooms": "bedrooms",
-    "population": "population",
-    "households": "households",
     "median_income": "income",
     "ocean_proximity": "ocean",
 }
@@ -39,12 +35,11 @@ def splits(
 ) -> dict[str, Iterable[tuple[Block, float]]]:
     """Blocks with dollars."""
     frame = SCHEMA.validate(pd.read_csv(dataset.path("california_housing.csv.gz")))
-    train, test = train_test_split(frame, test_size=test_share, random_state=seed)
-    return {"train": blocks(train), "test": blocks(test)}
+    sides = train_test_split(frame, test_size=test_share, random_state=seed)
+    return {name: blocks(side) for name, side in zip(("train", "test"), sides, strict=True)}
 
 
 def blocks(frame: pd.DataFrame) -> list[tuple[Block, float]]:
-    return [
-        (Block(**{name: row[column] for column, name in FIELDS.items()}), row["median_house_value"])
-        for row in rows(frame)
-    ]
+    values = frame["median_house_value"]
+    records = rows(frame.drop(columns=values.name).rename(columns=FIELDS))
+    return [(Block(**row), value) for row, value in zip(records, values, strict=True)]

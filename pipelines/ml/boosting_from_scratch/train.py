@@ -17,9 +17,9 @@ from sklearn.metrics import log_loss, mean_absolute_error, r2_score, root_mean_s
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training.graph import write_graph
 
-from .boosting import Absolute, Boosting, Huber, Limits, LogLoss, Squared
+from .boosting import MISSING, Absolute, Boosting, Huber, Limits, LogLoss, Squared, Tree
 from .model import HIGHEST, NUMBERS, UNIT, Block, Worth, features, worths
 
 DEAR = 180_000.0
@@ -37,8 +37,11 @@ class Table:
     def of(cls, examples: Examples[Block, float]) -> "Table":
         return cls(features(examples.records)["numbers"], np.array(examples.truths) / UNIT)
 
-    def at(self, rows: np.ndarray) -> "Table":
-        return Table(self.numbers[rows], self.values[rows])
+    def split(self, share: float, seed: int) -> tuple["Table", "Table"]:
+        """To learn from, and `share` of the rows to judge by."""
+        held = np.random.default_rng(seed).random(len(self.values)) < share
+        learn, then = (Table(self.numbers[rows], self.values[rows]) for rows in (~held, held))
+        return learn, then
 
     @property
     def dear(self) -> np.ndarray:
@@ -75,33 +78,16 @@ def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str
     import xgboost
     from sklearn import ensemble
 
-    same: dict[str, Any] = {"learning_rate": rate, "random_state": seed}
     kind = "Classifier" if classify else "Regressor"
-
-    def xgb(depth: int) -> Any:
-        return getattr(xgboost, f"XGB{kind}")(
-            n_estimators=trees,
-            max_depth=depth,
-            min_child_weight=5 if classify else 20,
-            reg_lambda=1.0,
-            tree_method="hist",
-            n_jobs=1,
-            **same,
-        )
-
+    rates = {"learning_rate": rate, "random_state": seed}
+    same: dict[str, Any] = {"n_estimators": trees, "reg_lambda": 1.0, "n_jobs": 1, **rates}
+    counted = {"min_child_weight": 5 if classify else 20, "tree_method": "hist"}
+    xgb, lgbm = getattr(xgboost, f"XGB{kind}"), getattr(lightgbm, f"LGBM{kind}")
+    leaves = {"num_leaves": 64, "min_child_samples": 20, "verbose": -1}
     return {
-        "xgboost": xgb(6),
-        "xgboost_depth_9": xgb(9),
-        "lightgbm": getattr(lightgbm, f"LGBM{kind}")(
-            n_estimators=trees,
-            num_leaves=64,
-            max_depth=6,
-            min_child_samples=20,
-            reg_lambda=1.0,
-            n_jobs=1,
-            verbose=-1,
-            **same,
-        ),
+        "xgboost": xgb(max_depth=6, **counted, **same),
+        "xgboost_depth_9": xgb(max_depth=9, **counted, **same),
+        "lightgbm": lgbm(max_depth=6, **leaves, **same),
         "scikit_learn": getattr(ensemble, f"HistGradientBoosting{kind}")(
             max_iter=trees,
             max_depth=6,
@@ -109,7 +95,7 @@ def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str
             min_samples_leaf=20,
             l2_regularization=1.0,
             early_stopping=False,
-            **same,
+            **rates,
         ),
     }
 
@@ -126,8 +112,7 @@ def measured(scores: np.ndarray, truths: np.ndarray) -> dict[str, float]:
 
 def tried_own(name: str, model: Boosting, learn: Table, then: Table) -> Candidate:
     """Its loss curve is the RMSE in 100,000 dollars, where it minimizes squares."""
-    watched = (then.numbers, then.values)
-    model.fit(learn.numbers, learn.values, watched)
+    model.fit(learn.numbers, learn.values, (then.numbers, then.values))
     figures = measured(model.predict(then.numbers), then.values)
     curves = {}
     if isinstance(model.loss, Squared) and model.trees > 1:
@@ -149,13 +134,10 @@ def fit(
 ) -> Fitted:
     """Choose by RMSE among our own, and fit the chosen on all rows, with more and smaller steps."""
     table = Table.of(train)
-    held = np.random.default_rng(seed).random(len(table.values)) < validation_share
-    learn, then = table.at(~held), table.at(held)
-    tried = []
+    learn, then = table.split(validation_share, seed)
+    models = own(trees, learning_rate, seed)
     with threadpool_limits(limits=1):
-        models = own(trees, learning_rate, seed)
-        for name, model in models.items():
-            tried.append(tried_own(name, model, learn, then))
+        tried = [tried_own(name, model, learn, then) for name, model in models.items()]
         chosen = min(tried, key=lambda each: each.metrics["rmse"]).name
         likely = Boosting(LogLoss(), trees, learning_rate, seed=seed)
         likely.fit(learn.numbers, learn.dear)
@@ -163,9 +145,9 @@ def fit(
         told = {"log_loss": log_loss(then.dear, 1 / (1 + np.exp(-odds)))}
         tried.append(Candidate("log_loss", told, {"trees": trees}))
         tried += rivals(learn, then, trees, learning_rate, seed)
-        best = replace(models[chosen], trees=served_trees, learning_rate=served_rate)
-        if models[chosen].trees == 1:
-            best = models[chosen]
+        best = models[chosen]
+        if best.trees > 1:
+            best = replace(best, trees=served_trees, learning_rate=served_rate)
         best.fit(table.numbers, table.values)
     export(best, weights / "model.onnx")
 
@@ -189,35 +171,31 @@ def rivals(learn: Table, then: Table, trees: int, rate: float, seed: int) -> lis
 
 def export(model: Boosting, file: Path) -> None:
     """One ONNX tree ensemble: `numbers` (rows, 14) to `scores` (rows, 1)."""
-    import onnx
-    from onnx import TensorProto, helper
+    from onnx import helper
 
-    told: dict[str, list[Any]] = {name: [] for name in NODES}
-    steps: dict[str, list[Any]] = {name: [] for name in STEPS}
-    for number, tree in enumerate(model.grown):
-        for node, column in enumerate(tree.column.tolist()):
-            border = 0.0
-            if column >= 0:
-                borders, place = model.bins.borders[column], int(tree.bin[node])
-                # Past the last border only the missing lie on the other side.
-                last = np.finfo(np.float32).max
-                border = float(borders[place] if place < len(borders) else last)
-            else:
-                value = model.learning_rate * float(tree.value[node])
-                for name, each in zip(STEPS, (number, node, 0, value), strict=True):
-                    steps[name].append(each)
-            row = (
-                number,
-                node,
-                max(column, 0),
-                "LEAF" if column < 0 else "BRANCH_LEQ",
-                border,
-                max(int(tree.left[node]), 0),
-                max(int(tree.right[node]), 0),
-                int(tree.missing_left[node]),
-            )
-            for name, each in zip(NODES, row, strict=True):
-                told[name].append(each)
+    # Past the last border only the missing lie on the other side.
+    borders = np.full((len(NUMBERS), MISSING), np.finfo(np.float32).max)
+    for row, each in zip(borders, model.bins.borders, strict=True):
+        row[: len(each)] = each
+    counts = [len(tree.column) for tree in model.grown]
+    trees = np.repeat(np.arange(len(counts)), counts)
+    places = np.concatenate([np.arange(count) for count in counts])
+    nodes = Tree.joined(model.grown)
+    leaf = nodes.column < 0
+    told = {
+        "nodes_treeids": trees,
+        "nodes_nodeids": places,
+        "nodes_featureids": np.where(leaf, 0, nodes.column),
+        "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ"),
+        "nodes_values": np.where(leaf, 0.0, borders[nodes.column, nodes.bin]),
+        "nodes_truenodeids": np.where(leaf, 0, nodes.left),
+        "nodes_falsenodeids": np.where(leaf, 0, nodes.left + 1),
+        "nodes_missing_value_tracks_true": nodes.missing_left.astype(int),
+        "target_treeids": trees[leaf],
+        "target_nodeids": places[leaf],
+        "target_ids": np.zeros(leaf.sum(), dtype=int),
+        "target_weights": model.learning_rate * nodes.value[leaf],
+    }
     ensemble = helper.make_node(
         "TreeEnsembleRegressor",
         ["numbers"],
@@ -225,41 +203,15 @@ def export(model: Boosting, file: Path) -> None:
         domain="ai.onnx.ml",
         n_targets=1,
         base_values=[model.start],
-        **told,
-        **steps,
+        **{name: each.tolist() for name, each in told.items()},
     )
-    graph = helper.make_graph(
-        [ensemble],
-        "boosting",
-        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, len(NUMBERS)])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 1])],
-    )
-    opsets = [helper.make_opsetid(*each) for each in sorted(OPSET.items())]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(made)
-    file.write_bytes(made.SerializeToString(deterministic=True))
-
-
-NODES = (
-    "nodes_treeids",
-    "nodes_nodeids",
-    "nodes_featureids",
-    "nodes_modes",
-    "nodes_values",
-    "nodes_truenodeids",
-    "nodes_falsenodeids",
-    "nodes_missing_value_tracks_true",
-)
-STEPS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
+    write_graph(file, [ensemble], inputs={"numbers": len(NUMBERS)}, outputs={"scores": 1})
 
 
 def score(*, answers: list[Worth], truths: list[float]) -> dict[str, float]:
-    told = np.array([each.value for each in answers]) / UNIT
-    happened = np.array(truths)
-    return {
-        **measured(told, happened / UNIT),
-        "median_relative_error": float(np.median(np.abs(told * UNIT / happened - 1))),
-    }
+    told, happened = np.array([each.value for each in answers]) / UNIT, np.array(truths)
+    off = np.abs(told * UNIT / happened - 1)
+    return measured(told, happened / UNIT) | {"median_relative_error": float(np.median(off))}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -267,12 +219,15 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     curves = [each for each in evaluation.candidates if "rmse" in each.curves]
     plots.curves(left, curves, "rmse", "Limits (validation)")
     left.set(xlabel="trees", ylabel="RMSE, dollars", ylim=(42_000, 80_000))
-    left.legend(frameon=False, fontsize=7, loc="upper right")
+    left.legend(fontsize=7, loc="upper right")
     speed(right, evaluation.candidates)
     yield "limits_and_speed", figure
     figure, (left, right) = plots.panels(2)
     shapes(left)
-    losses(right, evaluation.candidates)
+    tried = {each.name: each.metrics for each in evaluation.candidates}
+    names = ("squared", "absolute", "huber")
+    dollars = {metric: [tried[name][metric] for name in names] for metric in ("rmse", "mae")}
+    plots.bars(right, names, dollars, "Dollars off, by loss (validation)", form="{:.0f}")
     yield "losses", figure
     told = np.array([each.value for each in evaluation.answers])
     truths = np.array(evaluation.test.truths)
@@ -280,7 +235,11 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     left.hexbin(truths / 1000, told / 1000, gridsize=50, bins="log", cmap="GnBu", mincnt=1)
     left.plot([0, 500], [0, 500], color=plots.INK, linestyle=":")
     left.set(xlabel="true, 1000 dollars", ylabel="answered", title="Values (test rows)")
-    where(right, evaluation.test.records, told - truths)
+    east, north = features(evaluation.test.records)["numbers"][:, :2].T
+    off = (told - truths) / 1000
+    shown = right.scatter(east, north, c=off, s=3, linewidths=0, cmap="RdBu", vmin=-150, vmax=150)
+    figure.colorbar(shown, ax=right, shrink=0.8)
+    right.set(xlabel="longitude", ylabel="latitude", title="Answer less truth, 1000 dollars")
     yield "errors", figure
 
 
@@ -299,41 +258,18 @@ def speed(axes: Axes, tried: list[Candidate]) -> None:
     axes.tick_params("y", labelsize=7)
     axes.invert_yaxis()
     axes.set(xscale="log", xlim=(0.1, 60), xlabel="seconds to fit, one thread; RMSE, dollars")
-    axes.set_title("Ours and the libraries (validation)")
+    axes.set(title="Ours and the libraries (validation)")
 
 
 def shapes(axes: Axes) -> None:
     """The losses of one row, by how far it is off."""
     off = np.linspace(-3, 3, 121)
-    huber = Huber()
-    huber.border = 1.0
-    for name, loss in (("squared", Squared()), ("absolute", Absolute()), ("huber", huber)):
-        zero = np.zeros(1)
-        axes.plot(off, [loss.mean(zero, np.array([each])) for each in off], label=name)
-    axes.plot(off, [LogLoss().mean(np.ones(1), np.array([each])) for each in off], label="log-loss")
+    for name, loss, truth in (
+        ("squared", Squared(), 0),
+        ("absolute", Absolute(), 0),
+        ("huber", Huber(), 0),
+        ("log-loss", LogLoss(), 1),
+    ):
+        axes.plot(off, [loss.mean(np.array([truth]), each) for each in off], label=name)
     axes.set(xlabel="score less truth (log-loss: log odds)", title="Losses", ylim=(0, 4))
-    axes.legend(frameon=False, loc="upper center")
-
-
-def losses(axes: Axes, tried: list[Candidate]) -> None:
-    """RMSE and mean absolute error of what each loss learnt."""
-    shown = [each for each in tried if each.name in ("squared", "absolute", "huber")]
-    places = np.arange(len(shown))
-    for shift, metric, colour in ((-0.2, "rmse", plots.ACCENT), (0.2, "mae", plots.PALE)):
-        values = [each.metrics[metric] for each in shown]
-        bars = axes.bar(places + shift, values, width=0.4, label=metric, color=colour)
-        axes.bar_label(bars, fmt="%.0f", fontsize=7)
-    axes.set_xticks(places, [each.name for each in shown])
-    axes.margins(y=0.2)
-    axes.legend(frameon=False, ncols=2, loc="upper right")
-    axes.set_title("Dollars off, by loss (validation)")
-
-
-def where(axes: Axes, blocks: list[Block], off: np.ndarray) -> None:
-    """A map of the errors."""
-    east, north = [each.longitude for each in blocks], [each.latitude for each in blocks]
-    shown = axes.scatter(
-        east, north, c=off / 1000, s=3, linewidths=0, cmap="RdBu", vmin=-150, vmax=150
-    )
-    axes.figure.colorbar(shown, ax=axes, shrink=0.8)
-    axes.set(xlabel="longitude", ylabel="latitude", title="Answer less truth, 1000 dollars")
+    axes.legend(loc="upper center")

@@ -18,7 +18,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import precision_recall_curve
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.tabular import export_onnx, platt
 
 from . import model
@@ -70,10 +70,7 @@ def learners(seed: int, trees: int, rounds: int, epochs: int) -> dict[str, Any]:
         early_stopping=False,
         random_state=seed,
     )
-    made = {
-        "logistic": LogisticRegression(C=0.1, max_iter=300),
-        "boosting": boosting,
-    }
+    made = {"logistic": LogisticRegression(C=0.1, max_iter=300), "boosting": boosting}
     weighted = {
         f"{name}_balanced": clone(each).set_params(class_weight="balanced")
         for name, each in made.items()
@@ -118,10 +115,10 @@ def figures(scores: np.ndarray, frauds: np.ndarray) -> dict[str, float]:
     precision, recall, _ = precision_recall_curve(frauds, scores)
     looked_at = np.argsort(-scores, kind="stable")[: max(1, round(BUDGET * len(scores)))]
     return {
-        "average_precision": float(average_precision_score(frauds, scores)),
+        **measures.of_probabilities(frauds, scores, "average_precision"),
         "recall_at_precision_90": float(recall[precision >= 0.9].max()),
         "precision_at_budget": float(frauds[looked_at].mean()),
-        "roc_auc": float(roc_auc_score(frauds, scores)),
+        **measures.of_probabilities(frauds, scores, "roc_auc"),
     }
 
 
@@ -198,36 +195,28 @@ def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    yield (
-        "real_http",
-        plots.candidates(evaluation.candidates, evaluation.chosen, "average_precision_http"),
-    )
-    frauds = np.array(evaluation.test.truths)
-    probabilities, amounts, actions = told_of(evaluation.answers)
+    chosen, frauds = evaluation.chosen, np.array(evaluation.test.truths)
+    yield "real_http", plots.candidates(evaluation.candidates, chosen, "average_precision_http")
     figure, (left, middle, right) = plots.panels(3)
-    plots.precision_recall(left, evaluation.test.truths, probabilities.tolist())
+    told = [each.probability for each in evaluation.answers]
+    plots.precision_recall(left, evaluation.test.truths, told)
     best = best_possible(evaluation.test.records)
     precision, recall, _ = precision_recall_curve(frauds, best)
-    area = average_precision_score(frauds, best)
+    area = figures(best, frauds)["average_precision"]
     left.plot(recall, precision, color=plots.INK, linewidth=0.8, label=f"best possible {area:.3f}")
-    left.legend(loc="lower left", frameon=False)
+    left.legend(loc="lower left")
     for each in evaluation.candidates[1:]:
         style = "-" if each.parameters["labels"] else "--"
         middle.plot(RECALLS, each.curves["precision"], style, label=each.name)
     middle.set(xlabel="recall", ylabel="precision", title="All candidates (dashed: no labels)")
-    middle.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.18))
-    by_threshold(right, probabilities, amounts, actions, frauds)
+    middle.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.18))
+    by_threshold(right, evaluation.answers, frauds)
     yield "precision_recall", figure
 
 
-def by_threshold(
-    axes: Axes,
-    probabilities: np.ndarray,
-    amounts: np.ndarray,
-    actions: np.ndarray,
-    frauds: np.ndarray,
-) -> None:
+def by_threshold(axes: Axes, answers: list[Verdict], frauds: np.ndarray) -> None:
     """One threshold for all payments, against what is cheapest for each amount."""
+    probabilities, amounts, actions = told_of(answers)
     cuts = np.geomspace(1e-3, 1, 60)
     for action, colour in ((1, plots.ACCENT), (2, plots.INK)):
         values = [spent((probabilities >= cut) * action, amounts, frauds) for cut in cuts]
@@ -235,5 +224,5 @@ def by_threshold(
     axes.axhline(spent(actions, amounts, frauds), color="#d1793b", label="cheapest for the amount")
     axes.set(xscale="log", xlabel="threshold", ylabel="dollars a thousand payments")
     axes.set_ylim(0, 1.3 * spent(actions * 0, amounts, frauds))
-    axes.legend(frameon=False, fontsize=7)
     axes.set_title("Cost by threshold (test rows)")
+    axes.legend(fontsize=7)

@@ -62,17 +62,9 @@ def main(grid: Grid, context: Context) -> None:
 
 
 if __name__ == "__main__":
-    run_simulation(
-        server_app,
-        client_app,
-        num_supernodes=TOLD["clients"],
-        backend_config={
-            "init_args": {
-                "num_cpus": 2,
-                "object_store_memory": 100_000_000,
-                "include_dashboard": False,
-                "log_to_driver": False,
-            },
-            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-        },
-    )
+    quiet = {"include_dashboard": False, "log_to_driver": False}
+    backend = {
+        "init_args": {"num_cpus": 2, "object_store_memory": 100_000_000, **quiet},
+        "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+    }
+    run_simulation(server_app, client_app, num_supernodes=TOLD["clients"], backend_config=backend)

@@ -63,22 +63,20 @@ class Income(Record):
     )
 
 
-AGES = (22, 26, 30, 35, 40, 50, 60)
-GAINS = (1, 3_000, 5_000, 7_000, 10_000)
-LOSSES = (1, 1_500, 1_800, 2_000, 2_200)
-HOURS = (20, 35, 40, 41, 50, 60)
+STEPS = {
+    "age": (22, 26, 30, 35, 40, 50, 60),
+    "hours": (20, 35, 40, 41, 50, 60),
+    "capital_gain": (1, 3_000, 5_000, 7_000, 10_000),
+    "capital_loss": (1, 1_500, 1_800, 2_000, 2_200),
+}
+KINDS = {"employer": EMPLOYERS, "married": MARRIED, "occupation": OCCUPATIONS}
 COLUMNS = (
     "age",
     "education",
     "education_squared",
     "hours",
-    *(f"age_{each}" for each in AGES),
-    *(f"hours_{each}" for each in HOURS),
-    *(f"gain_{each}" for each in GAINS),
-    *(f"loss_{each}" for each in LOSSES),
-    *EMPLOYERS,
-    *MARRIED,
-    *OCCUPATIONS,
+    *(f"{name}_{step}" for name, steps in STEPS.items() for step in steps),
+    *(f"{name}_{kind}" for name, kinds in KINDS.items() for kind in kinds),
     "no_occupation",
     "start",
 )
@@ -95,13 +93,8 @@ def features(people: list[Person]) -> dict[str, np.ndarray]:
             each.education / 16,
             (each.education / 16) ** 2,
             each.hours / 100,
-            *(each.age >= step for step in AGES),
-            *(each.hours >= step for step in HOURS),
-            *(each.capital_gain >= step for step in GAINS),
-            *(each.capital_loss >= step for step in LOSSES),
-            *(each.employer == name for name in EMPLOYERS),
-            *(each.married == name for name in MARRIED),
-            *(each.occupation == name for name in OCCUPATIONS),
+            *(getattr(each, name) >= step for name, steps in STEPS.items() for step in steps),
+            *(getattr(each, name) == kind for name, kinds in KINDS.items() for kind in kinds),
             each.occupation is None,
             1.0,
         ]

@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
 ORDERS: tuple[int, ...] = (*range(2, 64), *range(64, 257, 8), 512)
 
 
@@ -11,17 +14,10 @@ def divergence(share: float, noise: float, order: int) -> float:
     For whole orders: Mironov, Talwar and Zhang, "Rényi differential privacy of the sampled
     Gaussian mechanism", 2019, section 3.3. Client and no client are neighbours.
     """
-    terms: list[float] = [
-        math.lgamma(order + 1)
-        - math.lgamma(part + 1)
-        - math.lgamma(order - part + 1)
-        + part * math.log(share)
-        + ((order - part) * math.log1p(-share) if part < order else 0.0)
-        + (part * part - part) / (2 * noise * noise)
-        for part in range(order + 1)
-    ]
-    largest = max(terms)
-    return (largest + math.log(sum(math.exp(each - largest) for each in terms))) / (order - 1)
+    part = np.arange(order + 1)
+    terms = gammaln(order + 1) - gammaln(part + 1) - gammaln(order - part + 1)
+    terms += part * math.log(share) + (order - part) * math.log1p(-share)
+    return float(logsumexp(terms + (part**2 - part) / (2 * noise**2)) / (order - 1))
 
 
 def epsilon(share: float, noise: float, rounds: int, delta: float) -> float:

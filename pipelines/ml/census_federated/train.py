@@ -14,15 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from slipway.environments import python_of
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.graph import write_graph
 
 from .client import Local, averaged, learnt, private_sum, sigmoid
 from .model import COLUMNS, Income, Person, features, incomes
@@ -69,9 +70,9 @@ class Table:
     def measured(self, weights: np.ndarray) -> dict[str, float]:
         told = sigmoid(self.columns @ weights)
         return {
-            "roc_auc": float(roc_auc_score(self.truths, told)),
-            "accuracy": float(accuracy_score(self.truths, told >= 0.5)),
-            "log_loss": float(log_loss(self.truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[0, 1])),
+            **measures.of_probabilities(self.truths, told, "roc_auc"),
+            **measures.of_decisions(self.truths, told >= 0.5, "accuracy"),
+            **measures.of_probabilities(self.truths, told, "log_loss"),
         }
 
 
@@ -88,14 +89,7 @@ def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: i
 
 
 def private(
-    table: Table,
-    clients: Clients,
-    rounds: int,
-    seed: int,
-    *,
-    share: float,
-    clip: float,
-    noise: float,
+    table: Table, parts: Clients, rounds: int, seed: int, *, share: float, clip: float, noise: float
 ) -> np.ndarray:
     """Each client takes part with chance `share`; the sum is divided by how many are expected.
 
@@ -104,14 +98,13 @@ def private(
     rng = np.random.default_rng((seed, 1))
     weights = np.zeros(len(COLUMNS))
     for number in range(rounds):
-        came = np.flatnonzero(rng.random(len(clients)) < share)
+        came = np.flatnonzero(rng.random(len(parts)) < share)
         changes = [np.zeros(len(COLUMNS))]
         for client in came.tolist():
-            own = clients[client]
-            draw = (seed, client, number)
+            own, draw = parts[client], (seed, client, number)
             found = learnt(weights, table.columns[own], table.truths[own], OFTEN, draw)
             changes.append(found - weights)
-        weights = weights + private_sum(changes, clip, noise, rng) / (share * len(clients))
+        weights = weights + private_sum(changes, clip, noise, rng) / (share * len(parts))
     return weights
 
 
@@ -122,14 +115,8 @@ def by_flower(table: Table, clients: Clients, local: Local, rounds: int, seed: i
         EnvironmentMissing: Flower cannot be installed.
         RuntimeError: the simulation failed; the message is its last line.
     """
-    here = Path(__file__).parent
-    told = {
-        "local": asdict(local),
-        "rounds": rounds,
-        "seed": seed,
-        "clients": len(clients),
-        "columns": len(COLUMNS),
-    }
+    told = {"local": asdict(local), "rounds": rounds, "seed": seed}
+    told |= {"clients": len(clients), "columns": len(COLUMNS)}
     with tempfile.TemporaryDirectory(prefix="fl-") as place:
         folder = Path(place)
         (folder / "told.json").write_text(json.dumps(told))
@@ -140,13 +127,8 @@ def by_flower(table: Table, clients: Clients, local: Local, rounds: int, seed: i
         # a path of at most 107 characters.
         env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         env |= {"RAY_TMPDIR": "/tmp", "FLWR_HOME": str(folder / "flwr")}
-        done = subprocess.run(
-            [python_of("federated"), here / "flower.py", folder],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        command = [python_of("federated"), Path(__file__).with_name("flower.py"), folder]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
         if done.returncode or not (folder / "weights.npy").is_file():
             lines = (done.stderr.strip() or "no message").splitlines()
             raise RuntimeError(f"Flower's simulation failed: {lines[-1]}")
@@ -177,25 +159,21 @@ def fit(
         Table([train.records[row] for row in rows], [train.truths[row] for row in rows])
         for rows in (kept, held)
     )
-    parts = {
-        "alike": alike(len(kept), clients, seed),
-        "by_income": dirichlet(learn.truths, clients, alpha, seed),
-        "by_occupation": dirichlet(learn.jobs, clients, alpha, seed),
-    }
+    by_income = dirichlet(learn.truths, clients, alpha, seed)
+    by_occupation = dirichlet(learn.jobs, clients, alpha, seed)
     drawn = Local(epochs=5, pull=0.1)
     ways: dict[str, tuple[Clients, Local]] = {
         "centralized": ([np.arange(len(kept))], Local()),
-        "fedavg_alike": (parts["alike"], Local()),
-        "fedavg": (parts["by_income"], Local()),
-        "fedavg_5": (parts["by_income"], OFTEN),
-        "fedprox_5": (parts["by_income"], drawn),
-        "fedavg_jobs": (parts["by_occupation"], Local()),
-        "fedavg_jobs_5": (parts["by_occupation"], OFTEN),
-        "fedprox_jobs_5": (parts["by_occupation"], drawn),
+        "fedavg_alike": (alike(len(kept), clients, seed), Local()),
+        "fedavg": (by_income, Local()),
+        "fedavg_5": (by_income, OFTEN),
+        "fedprox_5": (by_income, drawn),
+        "fedavg_jobs": (by_occupation, Local()),
+        "fedavg_jobs_5": (by_occupation, OFTEN),
+        "fedprox_jobs_5": (by_occupation, drawn),
     }
     same = np.zeros(len(COLUMNS))
-    share = learn.truths.mean()
-    same[-1] = np.log(share / (1 - share))
+    same[-1] = logit(learn.truths.mean())
     tried, found = [Candidate("baseline", then.measured(same))], {}
     for name, (own, local) in ways.items():
         path = federated(learn, own, local, rounds, seed)
@@ -204,18 +182,18 @@ def fit(
         tried.append(Candidate(name, then.measured(path[-1]), told, {"roc_auc": areas}))
         found[name] = path[-1]
     tried.append(Candidate("centralized_converged", then.measured(converged(learn))))
-    tried.append(alone(learn, then, parts["by_income"], rounds, seed))
-    tried += privately(
-        learn,
-        then,
-        alike(len(kept), devices, seed),
-        private_rounds,
-        seed,
-        share=device_share,
-        clip=clip,
-        noises=noises,
-        delta=delta,
-    )
+    tried.append(alone(learn, then, by_income, rounds, seed))
+    phones = alike(len(kept), devices, seed)
+    for noise in (0.0, *sorted(noises)):
+        got = private(
+            learn, phones, private_rounds, seed, share=device_share, clip=clip, noise=noise
+        )
+        metrics = then.measured(got)
+        if noise:
+            metrics["epsilon"] = epsilon(device_share, noise, private_rounds, delta)
+        name = f"private_noise_{noise:g}" if noise else "devices_clipped"
+        told = {"noise": noise, "clip": clip, "delta": delta, "clients": devices}
+        tried.append(Candidate(name, metrics, told))
     chosen = max((each for each in tried if each.name in SERVED), key=area).name
     # Served as judged: other rows would be other clients, and end elsewhere.
     best = found[chosen]
@@ -246,36 +224,13 @@ def alone(learn: Table, then: Table, clients: Clients, rounds: int, seed: int) -
         then.measured(federated(learn, [own], Local(), rounds, seed + place)[-1])
         for place, own in enumerate(clients)
     ]
-    names = found[0]
-    metrics = {name: float(np.mean([each[name] for each in found])) for name in names}
-    metrics["roc_auc_std"] = float(np.std([each["roc_auc"] for each in found]))
-    curves = {"alone": [each["roc_auc"] for each in found]}
-    curves |= {"share": [float(learn.truths[own].mean()) for own in clients]}
-    curves |= {"rows": [float(len(own)) for own in clients]}
+    curves = {
+        "alone": [each["roc_auc"] for each in found],
+        "share": [float(learn.truths[own].mean()) for own in clients],
+        "rows": [float(len(own)) for own in clients],
+    }
+    metrics = measures.over_folds(found, "roc_auc")
     return Candidate("alone", metrics, {"clients": len(clients)}, curves)
-
-
-def privately(
-    learn: Table,
-    then: Table,
-    clients: Clients,
-    rounds: int,
-    seed: int,
-    *,
-    share: float,
-    clip: float,
-    noises: list[float],
-    delta: float,
-) -> list[Candidate]:
-    found = []
-    for noise in (0.0, *sorted(noises)):
-        spent = epsilon(share, noise, rounds, delta)
-        got = private(learn, clients, rounds, seed, share=share, clip=clip, noise=noise)
-        metrics = then.measured(got) | ({"epsilon": spent} if noise else {})
-        name = f"private_noise_{noise:g}" if noise else "devices_clipped"
-        told = {"noise": noise, "clip": clip, "delta": delta, "clients": len(clients)}
-        found.append(Candidate(name, metrics, told))
-    return found
 
 
 def checked(ours: np.ndarray, then: Table, theirs: np.ndarray) -> Candidate:
@@ -288,32 +243,23 @@ def checked(ours: np.ndarray, then: Table, theirs: np.ndarray) -> Candidate:
 
 def export(best: np.ndarray, file: Path) -> None:
     """`columns` (rows, 58) to `probabilities` (rows, 1)."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["columns", "weights"], ["odds"]),
-            helper.make_node("Sigmoid", ["odds"], ["probabilities"]),
-        ],
-        "federated",
-        [helper.make_tensor_value_info("columns", TensorProto.FLOAT, [None, len(COLUMNS)])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(best.astype(np.float32)[:, None], "weights")],
-    )
-    opsets = [helper.make_opsetid("", OPSET[""])]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(made)
-    file.write_bytes(made.SerializeToString(deterministic=True))
+    nodes = [
+        helper.make_node("MatMul", ["columns", "weights"], ["odds"]),
+        helper.make_node("Sigmoid", ["odds"], ["probabilities"]),
+    ]
+    constants = {"weights": best[:, None]}
+    inputs, outputs = {"columns": len(COLUMNS)}, {"probabilities": 1}
+    write_graph(file, nodes, inputs=inputs, outputs=outputs, constants=constants)
 
 
 def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
     told = [each.probability for each in answers]
     return {
-        "roc_auc": float(roc_auc_score(truths, told)),
-        "accuracy": float(accuracy_score(truths, [each.over_50k for each in answers])),
-        "log_loss": float(log_loss(truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[0, 1])),
-        "brier": float(brier_score_loss(truths, told)),
+        **measures.of_probabilities(truths, told, "roc_auc"),
+        **measures.of_decisions(truths, [each.over_50k for each in answers], "accuracy"),
+        **measures.of_probabilities(truths, told, "log_loss", "brier"),
         "told": float(np.mean(told)),
         "happened": float(np.mean(truths)),
     }
@@ -322,77 +268,62 @@ def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     named = {each.name: each for each in evaluation.candidates}
     figure, axes = plots.panels(2)
-    for panel, kind in zip(axes, ("", "_jobs"), strict=True):
+    for panel, kind, unlike in zip(axes, ("", "_jobs"), ("income", "occupation"), strict=True):
         shown = ["centralized", "fedavg_alike", f"fedavg{kind}"]
         shown += [f"{way}{kind}_5" for way in ("fedavg", "fedprox")]
-        unlike = "occupation" if kind else "income"
         title = f"Unlike by {unlike} (validation)"
         plots.curves(panel, [named[name] for name in shown], "roc_auc", title)
         level = area(named["centralized_converged"])
         panel.axhline(level, color=plots.INK, linestyle=":", label="centralized_converged")
-        panel.legend(frameon=False)
+        panel.legend()
         panel.set(xlabel="round", ylim=(0.87, 0.92))
     yield "rounds", figure
     figure, (left, right) = plots.panels(2)
     each_alone(left, named)
-    privacy(right, evaluation.candidates)
+    privacy(right, named)
     yield "alone_and_private", figure
     figure, (left, right) = plots.panels(2)
-    truths = evaluation.test.truths
-    plots.roc(left, truths, [each.probability for each in evaluation.answers])
+    plots.roc(left, evaluation.test.truths, [each.probability for each in evaluation.answers])
     groups(right, evaluation)
     yield "errors", figure
 
 
 def each_alone(axes: Axes, named: dict[str, Candidate]) -> None:
-    curves = named["alone"].curves
+    curves, level = named["alone"].curves, area(named["fedavg"])
     size = np.sqrt(np.array(curves["rows"])) * 2
     axes.scatter(curves["share"], curves["alone"], s=size, color=plots.ACCENT, label="a client")
-    level = named["fedavg"].metrics["roc_auc"]
     axes.axhline(level, color=plots.INK, linestyle=":", label="all, by FedAvg")
     axes.set(xlabel="its share over 50,000 dollars (size: rows)", ylabel="roc_auc")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(loc="lower right")
     axes.set_title("Each client alone (validation)")
 
 
-def privacy(axes: Axes, tried: list[Candidate]) -> None:
-    shown = sorted((each.metrics["epsilon"], each) for each in tried if "epsilon" in each.metrics)
-    axes.plot(
-        [spent for spent, _ in shown], [area(each) for _, each in shown], "o-", color=plots.ACCENT
-    )
-    for spent, each in shown:
-        text = f"noise {each.parameters['noise']:g}\nepsilon {spent:.2g}"
-        place = (spent, area(each))
+def privacy(axes: Axes, named: dict[str, Candidate]) -> None:
+    shown = [each for each in named.values() if "epsilon" in each.metrics]
+    spent, areas = [each.metrics["epsilon"] for each in shown], [area(each) for each in shown]
+    axes.plot(spent, areas, "o-", color=plots.ACCENT)
+    for each, place in zip(shown, zip(spent, areas, strict=True), strict=True):
+        text = f"noise {each.parameters['noise']:g}\nepsilon {place[0]:.2g}"
         # Up and to the left, off the curve and the level.
         axes.annotate(
             text, place, (-4, 4), textcoords="offset points", size=7, ha="right", va="bottom"
         )
-    (clipped,) = (each for each in tried if each.name == "devices_clipped")
+    clipped = named["devices_clipped"]
     axes.axhline(area(clipped), color=plots.INK, linestyle=":", label="clipped, no noise")
     axes.margins(x=0.25, y=0.15)
-    axes.set(xscale="log", xlabel=f"epsilon at delta {clipped.parameters['delta']:g}")
-    axes.set_ylabel("roc_auc")
-    axes.legend(frameon=False, loc="lower right")
-    axes.set_title(f"Privacy, {clipped.parameters['clients']:,} clients (validation)")
+    label = f"epsilon at delta {clipped.parameters['delta']:g}"
+    title = f"Privacy, {clipped.parameters['clients']:,} clients (validation)"
+    axes.set(xscale="log", xlabel=label, ylabel="roc_auc", title=title)
+    axes.legend(loc="lower right")
 
 
 def groups(axes: Axes, evaluation: Evaluation) -> None:
     """What was told of each protected group, beside what happened."""
-    told = np.array([each.probability for each in evaluation.answers])
-    truths = np.array(evaluation.test.truths, dtype=float)
-    names, shares = [], []
-    for field in ("sex", "race"):
-        values = np.array([getattr(each, field) for each in evaluation.test.records])
-        for value in sorted(set(values.tolist())):
-            names.append(value.replace("_", " "))
-            shares.append((told[values == value].mean(), truths[values == value].mean()))
-    places = np.arange(len(names))
-    for shift, column, colour, label in (
-        (-0.2, 0, plots.ACCENT, "told"),
-        (0.2, 1, plots.PALE, "happened"),
-    ):
-        axes.barh(places + shift, [pair[column] for pair in shares], 0.4, color=colour, label=label)
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.legend(frameon=False)
-    axes.set_title("Over 50,000 dollars (test rows)")
+    told = pd.DataFrame([each.model_dump() for each in evaluation.test.records])
+    told["told"] = [each.probability for each in evaluation.answers]
+    told["happened"] = evaluation.test.truths
+    means = [told.groupby(field)[["told", "happened"]].mean() for field in ("sex", "race")]
+    found = pd.concat(means)
+    shares = {str(kind): column.tolist() for kind, column in found.items()}
+    names = found.index.str.replace("_", " ").tolist()
+    plots.bars(axes, names, shares, "Over 50,000 dollars (test rows)", lying=True)

@@ -10,6 +10,7 @@ assumed (`params.yaml`), not learnt: nobody here was drawn at random to get one.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,51 +73,44 @@ SERVICES = (
     "streaming_movies",
 )
 FLAGS = ("partner", "dependents", "multiple_lines", "paperless_billing", *SERVICES)
-MADE = (
-    "tenure",
-    "log_tenure",
-    "monthly_charges",
-    "mean_charges",
-    "charges_rise",
-    "services",
-    "charges_per_service",
-    "pays_automatically",
-    "first_year",
-)
+
+
+def mean_charges(customer: Customer) -> float:
+    """Dollars a month since the first contract; of a new customer those of this month."""
+    if customer.total_charges is None or customer.tenure == 0:
+        return customer.monthly_charges
+    return round(customer.total_charges / customer.tenure, 2)
+
+
+def services(customer: Customer) -> int:
+    """One to eight: telephone and internet count too."""
+    over_internet = sum(bool(getattr(customer, name)) for name in SERVICES)
+    return over_internet + customer.phone_service + (customer.internet_service != "none")
+
+
+# Behaviour, with dollars in whole cents: LightGBM splits in float64 where the graph has float32,
+# and values that differed by rounding alone would fall to either side of a threshold.
+MADE: dict[str, Callable[[Customer], float]] = {
+    "tenure": lambda each: each.tenure,
+    "log_tenure": lambda each: np.log1p(each.tenure),
+    "monthly_charges": lambda each: each.monthly_charges,
+    "mean_charges": mean_charges,
+    "charges_rise": lambda each: round(each.monthly_charges - mean_charges(each), 2),
+    "services": services,
+    "charges_per_service": lambda each: round(each.monthly_charges / max(services(each), 1), 2),
+    "pays_automatically": lambda each: each.payment_method in ("bank_transfer", "credit_card"),
+    "first_year": lambda each: each.tenure <= 12,
+}
 NUMBERS = (*FLAGS, *MADE)
 CATEGORIES = ("internet_service", "contract", "payment_method")
 
 
-def numbers(customer: Customer) -> list[float]:
-    """The columns `NUMBERS`, dollars in whole cents.
-
-    LightGBM splits in float64 where the graph has float32: values that differed by rounding alone
-    would fall to either side of a threshold.
-    """
-    months = max(customer.tenure, 1)
-    monthly = customer.monthly_charges
-    paid = customer.total_charges
-    mean = monthly if paid is None or customer.tenure == 0 else round(paid / months, 2)
-    # Telephone and internet count too: a customer has one to eight.
-    bundled = sum(getattr(customer, name) for name in SERVICES)
-    bundled += customer.phone_service + (customer.internet_service != "none")
-    return [
-        *(float(getattr(customer, name)) for name in FLAGS),
-        customer.tenure,
-        float(np.log1p(customer.tenure)),
-        monthly,
-        mean,
-        round(monthly - mean, 2),
-        bundled,
-        round(monthly / max(bundled, 1), 2),
-        customer.payment_method in ("bank_transfer", "credit_card"),
-        customer.tenure <= 12,
-    ]
-
-
 def features(customers: list[Customer]) -> dict[str, np.ndarray]:
     """Numbers (rows, 19) float32 and categories (rows, 3) text."""
-    rows = [numbers(each) for each in customers]
+    rows = [
+        [*(getattr(each, name) for name in FLAGS), *(make(each) for make in MADE.values())]
+        for each in customers
+    ]
     categories = [[getattr(each, name) for name in CATEGORIES] for each in customers]
     return {
         "numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS)),
@@ -175,19 +169,14 @@ def risks(customers: list[Customer], probabilities: np.ndarray, offer: Offer) ->
     """From calibrated probabilities of leaving (rows,)."""
     monthly = np.array([each.monthly_charges for each in customers], dtype=np.float64)
     revenue, gain = offer.revenue(monthly), offer.gain(probabilities, monthly)
-    at_stake = probabilities * revenue
-    columns = (each.tolist() for each in (probabilities, revenue, at_stake, gain))
-    return [
-        ChurnRisk(
-            leaves=p >= 0.5,
-            probability=p,
-            revenue=full,
-            revenue_at_stake=stake,
-            offer_gain=net,
-            make_offer=net > 0,
-        )
-        for p, full, stake, net in zip(*columns, strict=True)
-    ]
+    return ChurnRisk.of_columns(
+        leaves=probabilities >= 0.5,
+        probability=probabilities,
+        revenue=revenue,
+        revenue_at_stake=probabilities * revenue,
+        offer_gain=gain,
+        make_offer=gain > 0,
+    )
 
 
 class Churn(OnnxModel):

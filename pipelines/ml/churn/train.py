@@ -8,28 +8,24 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.base import ClassifierMixin
-from sklearn.compose import ColumnTransformer
+from sklearn.base import ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from slipway.contract.calibration import log_odds
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.calibration import Reliability
 from slipway.training.tabular import export_boosting, export_onnx, platt, together
 
 from .model import (
@@ -45,8 +41,6 @@ from .model import (
 )
 
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
-# With as many rows in each: bins of equal width would leave the upper ones nearly empty.
-BINS = 10
 PROTECTED = "boosting_with_gender_and_age"
 
 
@@ -54,61 +48,46 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
     from lightgbm import LGBMClassifier
     from xgboost import XGBClassifier
 
-    def boosting(class_weight: str | None = None) -> ClassifierMixin:
-        return LGBMClassifier(
-            n_estimators=trees,
-            learning_rate=0.03,
-            num_leaves=8,
-            min_child_samples=40,
-            subsample=0.8,
-            subsample_freq=1,
-            colsample_bytree=0.6,
-            reg_lambda=5.0,
-            random_state=seed,
-            n_jobs=1,  # so that sums, and with them the trees, are the same on every machine
-            deterministic=True,
-            force_row_wise=True,
-            verbose=-1,
-            class_weight=class_weight,
-        )
-
+    # What both libraries name alike.
+    alike: dict[str, Any] = {
+        "n_estimators": trees,
+        "learning_rate": 0.03,
+        "subsample": 0.8,
+        "colsample_bytree": 0.6,
+        "reg_lambda": 5.0,
+        "random_state": seed,
+        "n_jobs": 1,  # so that sums, and with them the trees, are the same on every machine
+    }
+    boosting = LGBMClassifier(
+        **alike,
+        num_leaves=8,
+        min_child_samples=40,
+        subsample_freq=1,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+    )
+    logistic = LogisticRegression(C=0.3, max_iter=3000)
     return {
-        "logistic": LogisticRegression(C=0.3, max_iter=3000),
-        "logistic_balanced": LogisticRegression(C=0.3, max_iter=3000, class_weight="balanced"),
-        "boosting": boosting(),
-        "boosting_balanced": boosting(class_weight="balanced"),
-        # As `boosting`, as far as the two libraries name the same things.
-        "xgboost": XGBClassifier(
-            n_estimators=trees,
-            learning_rate=0.03,
-            grow_policy="lossguide",
-            max_leaves=8,
-            max_depth=0,
-            subsample=0.8,
-            colsample_bytree=0.6,
-            reg_lambda=5.0,
-            random_state=seed,
-            n_jobs=1,
-        ),
+        "logistic": logistic,
+        "logistic_balanced": clone(logistic).set_params(class_weight="balanced"),
+        "boosting": boosting,
+        "boosting_balanced": clone(boosting).set_params(class_weight="balanced"),
+        "xgboost": XGBClassifier(**alike, grow_policy="lossguide", max_leaves=8, max_depth=0),
     }
 
 
-def pipeline(estimator: ClassifierMixin, *, more: int = 0) -> Pipeline:
-    """Encode, scale for linear models, then `estimator`; `more` numbers follow the categories."""
-    linear = isinstance(estimator, LogisticRegression)
+def pipeline(estimator: ClassifierMixin) -> Pipeline:
+    """Encode, scale for linear models, then `estimator`; numbers after the categories stay."""
     last = len(NUMBERS) + len(CATEGORIES)
-    prepared = ColumnTransformer(
-        [
-            ("numbers", StandardScaler() if linear else "passthrough", slice(0, len(NUMBERS))),
-            (
-                "categories",
-                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-                slice(len(NUMBERS), last),
-            ),
-            ("more", "passthrough", slice(last, last + more)),
-        ]
+    scaled = StandardScaler() if isinstance(estimator, LogisticRegression) else "passthrough"
+    encoded = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    prepared = make_column_transformer(
+        (scaled, slice(0, len(NUMBERS))),
+        (encoded, slice(len(NUMBERS), last)),
+        remainder="passthrough",
     )
-    return Pipeline([("prepared", prepared), ("estimator", estimator)])
+    return make_pipeline(prepared, estimator)
 
 
 def calibrator(kind: str, probabilities: np.ndarray, left: np.ndarray) -> Calibration:
@@ -147,28 +126,10 @@ def validated(
     return told
 
 
-def figures(probabilities: np.ndarray, left: np.ndarray) -> dict[str, float]:
-    return {
-        "brier": float(brier_score_loss(left, probabilities)),
-        "log_loss": float(log_loss(left, probabilities, labels=[False, True])),
-        "calibration_error": calibration_error(probabilities, left),
-        "roc_auc": float(roc_auc_score(left, probabilities)),
-        "average_precision": float(average_precision_score(left, probabilities)),
-    }
-
-
-def bins(probabilities: np.ndarray) -> list[np.ndarray]:
-    """Places of the rows in bins of equal size, from the least probable to the most."""
-    return np.array_split(np.argsort(probabilities, kind="stable"), min(BINS, len(probabilities)))
-
-
-def calibration_error(probabilities: np.ndarray, left: np.ndarray) -> float:
-    """The expected calibration error: told less happened, absolute, weighted over bins."""
-    gaps = [
-        abs(float(probabilities[rows].mean() - left[rows].mean())) * len(rows)
-        for rows in bins(probabilities)
-    ]
-    return sum(gaps) / len(probabilities)
+def figures(told: np.ndarray, left: np.ndarray) -> dict[str, float]:
+    return measures.of_probabilities(
+        left, told, "brier", "log_loss", "calibration_error", "roc_auc", "average_precision"
+    )
 
 
 def profits(gains: np.ndarray, left: np.ndarray, revenue: np.ndarray, offer: Offer) -> np.ndarray:
@@ -181,28 +142,12 @@ def profits(gains: np.ndarray, left: np.ndarray, revenue: np.ndarray, offer: Off
     return np.concatenate([[0.0], np.cumsum(brought)]) / len(gains)
 
 
-def tried(
-    name: str,
-    told: np.ndarray,
-    left: np.ndarray,
-    monthly: np.ndarray,
-    offer: Offer,
-    splits: StratifiedKFold,
-    parameters: dict[str, str],
-) -> Candidate:
-    """A candidate from its out-of-fold probabilities `told` (rows,)."""
-    parts = [brier_score_loss(left[held], told[held]) for _, held in splits.split(told, left)]
+def by_gain(
+    told: np.ndarray, left: np.ndarray, monthly: np.ndarray, offer: Offer
+) -> tuple[np.ndarray, int]:
+    """Profits in the order of the expected gain, and how many have one."""
     gains = offer.gain(told, monthly)
-    made = profits(gains, left, offer.revenue(monthly), offer)
-    metrics = figures(told, left) | {
-        "brier_std": float(np.std(parts)),
-        "profit": float(made[int((gains > 0).sum())]),
-    }
-    curves = {
-        "told": [float(told[rows].mean()) for rows in bins(told)],
-        "happened": [float(left[rows].mean()) for rows in bins(told)],
-    }
-    return Candidate(name, metrics, dict(parameters), curves)
+    return profits(gains, left, offer.revenue(monthly), offer), int((gains > 0).sum())
 
 
 def fit(
@@ -223,25 +168,31 @@ def fit(
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     made = learners(seed, trees)
     # What every gain is measured against: each customer gets the share of all who left.
-    base = cross_val_predict(DummyClassifier(), columns, left, cv=splits, method="predict_proba")[
-        :, 1
-    ]
-    candidates = [tried("baseline", base, left, monthly, offer, splits, {"estimator": "prior"})]
-    options: dict[str, tuple[str, str]] = {}
+    prior = cross_val_predict(DummyClassifier(), columns, left, cv=splits, method="predict_proba")
+    found = {"baseline": (prior[:, 1], {"estimator": "prior"})}
+    options = {}
     for learner, estimator in made.items():
-        probabilities = validated(pipeline(estimator), columns, left, splits)
-        for kind, told in probabilities.items():
-            name = learner if kind == "none" else f"{learner}_{kind}"
+        for kind, told in validated(pipeline(estimator), columns, left, splits).items():
+            name = f"{learner}_{kind}".removesuffix("_none")
             options[name] = (learner, kind)
-            kinds = {"estimator": type(estimator).__name__, "calibration": kind}
-            candidates.append(tried(name, told, left, monthly, offer, splits, kinds))
+            found[name] = told, {"estimator": type(estimator).__name__, "calibration": kind}
     groups = [[each.gender == "female", each.senior_citizen] for each in train.records]
     wider = np.concatenate([columns, np.array(groups, dtype=object)], axis=1)
-    told = validated(pipeline(made["boosting"], more=2), wider, left, splits)["none"]
-    kinds = {"estimator": type(made["boosting"]).__name__, "fields": "the protected ones too"}
-    candidates.append(tried(PROTECTED, told, left, monthly, offer, splits, kinds))
-    eligible = [each for each in candidates if each.name in options]
-    chosen = min(eligible, key=lambda each: each.metrics["brier"]).name
+    told = validated(pipeline(made["boosting"]), wider, left, splits)["none"]
+    parameters = {"estimator": type(made["boosting"]).__name__, "fields": "the protected ones too"}
+    found[PROTECTED] = told, parameters
+    candidates = []
+    for name, (told, parameters) in found.items():
+        parts = [brier_score_loss(left[held], told[held]) for _, held in splits.split(told, left)]
+        curve, called = by_gain(told, left, monthly, offer)
+        metrics = {"brier_std": float(np.std(parts)), "profit": float(curve[called])}
+        even = Reliability.of(told, left)
+        curves = {"told": even.told.tolist(), "happened": even.happened.tolist()}
+        candidates.append(Candidate(name, figures(told, left) | metrics, parameters, curves))
+    chosen = min(
+        (each for each in candidates if each.name in options),
+        key=lambda each: each.metrics["brier"],
+    ).name
     learner, kind = options[chosen]
     best = pipeline(made[learner])
     calibration = calibrator(kind, out_of_fold(best, columns, left, folds), left)
@@ -259,16 +210,15 @@ def fit(
 
 
 def score(*, answers: list[ChurnRisk], truths: list[bool]) -> dict[str, float]:
-    told = np.array([each.probability for each in answers])
-    left = np.array(truths)
-    lost = left * np.array([each.revenue for each in answers])
-    called = np.array([each.make_offer for each in answers])
-    at_stake = sum(each.revenue_at_stake for each in answers)
-    return figures(told, left) | {
-        "recall": float(recall_score(left, [each.leaves for each in answers], zero_division=0.0)),
+    table, left = pd.DataFrame([each.model_dump() for each in answers]), np.array(truths)
+    lost, called = left * table["revenue"], table["make_offer"]
+    all_lost = max(float(lost.sum()), 1.0)
+    return {
+        **figures(table["probability"].to_numpy(), left),
+        **measures.of_decisions(left, table["leaves"], "recall"),
         # Of the dollars that left: how many were foretold, and how many belonged to the called.
-        "lost_revenue_told": at_stake / max(float(lost.sum()), 1.0),
-        "lost_revenue_called": float(lost[called].sum()) / max(float(lost.sum()), 1.0),
+        "lost_revenue_told": float(table["revenue_at_stake"].sum()) / all_lost,
+        "lost_revenue_called": float(lost[called].sum()) / all_lost,
         "called": float(called.mean()),
     }
 
@@ -288,37 +238,28 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 def calibrations(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
     """Told against happened: on the test rows, and of the candidates out of fold."""
-    figure, axes = plots.panels(3)
-    diagonal(axes[0])
-    parts = bins(told)
-    shares = np.array([left[rows].mean() for rows in parts])
-    sizes = np.array([len(rows) for rows in parts])
-    axes[0].errorbar(
-        [told[rows].mean() for rows in parts],
-        shares,
-        yerr=1.96 * np.sqrt(shares * (1 - shares) / sizes),
-        fmt="o",
-        color=plots.ACCENT,
-        capsize=3,
-    )
-    axes[0].set_title(f"As served, {len(left):,} test rows (95 %)")
+    figure, (served, *axes) = plots.panels(3)
+    title = f"As served, {len(left):,} test rows (95 %)"
+    plots.reliability(served, Reliability.of(told, left), title)
     found = {each.name: each for each in evaluation.candidates}
     own = unweighted(evaluation.chosen)
     # XGBoost was not tried with weights.
     twin = f"{own}_balanced" if f"{own}_balanced" in found else "boosting_balanced"
-    for panel, learner in zip(axes[1:], (own, twin), strict=True):
-        diagonal(panel)
-        colours = (plots.INK, plots.ACCENT, "#d1793b")
-        for kind, colour in zip(CALIBRATIONS, colours, strict=True):
-            each = found[learner if kind == "none" else f"{learner}_{kind}"]
-            label = f"{kind}: Brier {each.metrics['brier']:.4f}"
-            label += f", error {each.metrics['calibration_error']:.3f}"
-            curves = each.curves
+    for panel, learner in zip(axes, (own, twin), strict=True):
+        panel.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
+        for kind, colour in zip(CALIBRATIONS, (plots.INK, plots.ACCENT, "#d1793b"), strict=True):
+            each = found[f"{learner}_{kind}".removesuffix("_none")]
+            brier, error = each.metrics["brier"], each.metrics["calibration_error"]
             panel.plot(
-                curves["told"], curves["happened"], "o-", markersize=3, color=colour, label=label
+                each.curves["told"],
+                each.curves["happened"],
+                "o-",
+                markersize=3,
+                color=colour,
+                label=f"{kind}: Brier {brier:.4f}, error {error:.3f}",
             )
-        panel.legend(frameon=False, fontsize=7, loc="upper left")
-        panel.set_title(f"{learner} (validation)")
+        panel.legend(fontsize=7, loc="upper left")
+        panel.set(xlabel="told", ylabel="happened", title=f"{learner} (validation)")
     return figure
 
 
@@ -329,54 +270,43 @@ def unweighted(candidate: str) -> str:
     return candidate
 
 
-def diagonal(axes: Axes) -> None:
-    axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
-    axes.set(xlabel="probability told", ylabel="share that left", xlim=(0, 1), ylim=(0, 1))
-
-
 def profit(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
     """Dollars a customer as more are called, and were one of the assumptions another."""
     offer = Offer(**json.loads((evaluation.weights / "offer.json").read_text()))
     monthly = np.array([each.monthly_charges for each in evaluation.test.records])
     revenue = offer.revenue(monthly)
-    gains = offer.gain(told, monthly)
+    curve, called = by_gain(told, left, monthly, offer)
     figure, (first, *others) = plots.panels(4)
     share = 100 * np.arange(len(left) + 1) / len(left)
-    everyone = profits(gains, left, revenue, offer)[-1]
     curves = {
         "who leaves is known": (profits(left * revenue, left, revenue, offer), plots.INK, ":"),
-        "by expected gain": (profits(gains, left, revenue, offer), plots.ACCENT, "-"),
+        "by expected gain": (curve, plots.ACCENT, "-"),
         "by probability": (profits(told, left, revenue, offer), "#d1793b", "--"),
-        "at random": (share / 100 * everyone, plots.PALE, "-"),
+        "at random": (share / 100 * curve[-1], plots.PALE, "-"),
     }
-    for name, (curve, colour, style) in curves.items():
-        first.plot(share, curve, color=colour, linestyle=style, label=name)
-    called = int((gains > 0).sum())
-    reached = curves["by expected gain"][0][called]
-    first.plot(share[called], reached, "o", color=plots.ACCENT)
+    for name, (values, colour, style) in curves.items():
+        first.plot(share, values, color=colour, linestyle=style, label=name)
+    first.plot(share[called], curve[called], "o", color=plots.ACCENT)
     first.annotate(
-        f"expected gain > 0:\n{share[called]:.0f} % called, ${reached:.2f}",
-        (share[called], reached),
-        xytext=(share[called] - 6, reached * 0.6),
+        f"expected gain > 0:\n{share[called]:.0f} % called, ${curve[called]:.2f}",
+        (share[called], curve[called]),
+        xytext=(share[called] - 6, curve[called] * 0.6),
         fontsize=7,
     )
-    first.axhline(0, color=plots.INK, linewidth=0.6)
-    first.set(xlabel="customers called, %", ylabel="dollars a customer")
-    first.legend(frameon=False, fontsize=7, loc="upper right")
-    first.set_title(
-        f"Profit: ${offer.cost:g} an offer, keeps {100 * offer.success_rate:g} %, "
-        f"{offer.horizon_months:g} months"
-    )
+    title = f"Profit: ${offer.cost:g} an offer, keeps {100 * offer.success_rate:g} %, "
+    title += f"{offer.horizon_months:g} months"
+    first.set(xlabel="customers called, %", title=title)
     for panel, (field, (name, most)) in zip(others, ASSUMED.items(), strict=True):
         values = np.linspace(0, most, 25)
         model, everyone = sensitivity(field, values, told, left, monthly, offer)
         panel.plot(values, model, color=plots.ACCENT, label="those with an expected gain")
         panel.plot(values, everyone, color=plots.PALE, label="everyone")
-        panel.axhline(0, color=plots.INK, linewidth=0.6)
         panel.axvline(getattr(offer, field), color=plots.INK, linestyle=":", linewidth=0.8)
-        panel.set(xlabel=name, ylabel="dollars a customer")
-        panel.legend(frameon=False, fontsize=7)
-        panel.set_title(f"Profit at another {name.partition(',')[0]}")
+        panel.set(xlabel=name, title=f"Profit at another {name.partition(',')[0]}")
+    for panel in (first, *others):
+        panel.axhline(0, color=plots.INK, linewidth=0.6)
+        panel.set_ylabel("dollars a customer")
+        panel.legend(fontsize=7, loc="upper right" if panel is first else "best")
     return figure
 
 
@@ -397,68 +327,42 @@ def sensitivity(
     offer: Offer,
 ) -> tuple[list[float], list[float]]:
     """Profit at each value of one assumption: of calling by expected gain, and of calling all."""
-    model, everyone = [], []
-    for value in values:
-        other = replace(offer, **{field: float(value)})
-        gains = other.gain(told, monthly)
-        curve = profits(gains, left, other.revenue(monthly), other)
-        model.append(float(curve[int((gains > 0).sum())]))
-        everyone.append(float(curve[-1]))
-    return model, everyone
+    others = [replace(offer, **{field: float(value)}) for value in values]
+    found = [by_gain(told, left, monthly, other) for other in others]
+    return [curve[called] for curve, called in found], [curve[-1] for curve, _ in found]
 
 
 def groups(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
     """Told and happened by protected group, with the group's area under the ROC curve."""
     records = evaluation.test.records
-    members = {
-        "women": np.array([each.gender == "female" for each in records]),
-        "men": np.array([each.gender == "male" for each in records]),
-        "under 65": np.array([not each.senior_citizen for each in records]),
-        "65 or older": np.array([each.senior_citizen for each in records]),
-    }
-    members = {name: rows for name, rows in members.items() if 0 < left[rows].sum() < rows.sum()}
+    women = np.array([each.gender == "female" for each in records])
+    senior = np.array([each.senior_citizen for each in records])
+    every = {"women": women, "men": ~women, "under 65": ~senior, "65 or older": senior}
+    members = {name: rows for name, rows in every.items() if 0 < left[rows].sum() < rows.sum()}
+    parts = [(told[rows].mean(), left[rows].mean(), rows.sum()) for rows in members.values()]
+    found = Reliability(*np.array(parts).T)
+    names = [f"{name}\n{rows.sum()}" for name, rows in members.items()]
     figure, (first, second) = plots.panels(2)
-    places = np.arange(len(members))
-    shares = np.array([left[rows].mean() for rows in members.values()])
-    sizes = np.array([rows.sum() for rows in members.values()])
-    bars = first.bar(places - 0.2, [told[rows].mean() for rows in members.values()], 0.4)
-    bars.set_label("told")
-    for bar in bars:
-        bar.set_color(plots.ACCENT)
-    first.bar(
-        places + 0.2,
-        shares,
-        0.4,
-        color=plots.PALE,
-        yerr=1.96 * np.sqrt(shares * (1 - shares) / sizes),
-        label="happened (95 %)",
-    )
-    names = [f"{name}\n{size}" for name, size in zip(members, sizes, strict=True)]
-    first.set_xticks(places, names)
-    first.legend(frameon=False)
-    first.set_title("Share that leaves, by group (test rows)")
+    shares = {"told": found.told.tolist(), "happened (95 %)": found.happened.tolist()}
+    title, reach = "Share that leaves, by group (test rows)", found.reach.tolist()
+    plots.bars(first, names, shares, title, reach=reach)
     areas = [roc_auc_score(left[rows], told[rows]) for rows in members.values()]
-    second.bar_label(second.bar(places, areas, color=plots.ACCENT), fmt="%.3f")
-    second.set_xticks(places, list(members))
+    plots.bars(second, names, areas, "Area under the ROC curve, by group", form="{:.3f}", size=9)
     second.set_ylim(0.5, 1)
-    second.set_title("Area under the ROC curve, by group")
     return figure
 
 
 def behaviour(train: Examples[Customer, bool]) -> Figure:
     figure, axes = plots.panels(3)
     years = ["1st year", "2nd", "3rd", "4th", "5th", "6th or later"]
+    over = [sum(getattr(each, name) for name in SERVICES) for each in train.records]
     told = {
         "contract": [each.contract.replace("_", " ") for each in train.records],
-        "services over internet": [
-            str(sum(getattr(each, name) for name in SERVICES)) for each in train.records
-        ],
+        "services over internet": [str(each) for each in over],
+        "year of tenure": [years[year_of(each.tenure) - 1] for each in train.records],
     }
-    for panel, (name, values) in zip(axes, told.items(), strict=False):
+    for panel, (name, values) in zip(axes, told.items(), strict=True):
         plots.share(panel, values, train.truths, f"Left, by {name}")
-    year = [year_of(each.tenure) for each in train.records]
-    plots.share(axes[2], [str(each) for each in year], train.truths, "Left, by year of tenure")
-    axes[2].set_xticks(axes[2].get_xticks(), [years[each - 1] for each in sorted(set(year))])
     return figure
 
 

@@ -54,10 +54,7 @@ def splits(
     begin, end = lines[TIME].min().normalize(), lines[TIME].max()
     if begin > early - year or end < late + horizon:
         raise ValueError(f"lines from {begin} to {end}; needed: {early - year} to {late + horizon}")
-    return {
-        "train": known_at(lines, early, horizon),
-        "test": known_at(lines, late, horizon),
-    }
+    return {"train": known_at(lines, early, horizon), "test": known_at(lines, late, horizon)}
 
 
 def purchases(file: Path) -> pd.DataFrame:
@@ -69,8 +66,7 @@ def purchases(file: Path) -> pd.DataFrame:
     """
     raw = pd.read_csv(file, usecols=COLUMNS, dtype={"Invoice": str, "StockCode": str})
     product = raw["StockCode"].str.match(r"\d{5}")
-    lines = raw[product & raw[WHO].notna()].drop_duplicates()
-    lines = lines.astype({WHO: "int64"})
+    lines = raw[product & raw[WHO].notna()].drop_duplicates().astype({WHO: "int64"})
     lines[TIME] = pd.to_datetime(lines[TIME], format="%m/%d/%Y %H:%M")
     lines = SCHEMA.validate(lines)
     return lines.assign(worth=lines["Quantity"] * lines["Price"])

@@ -66,9 +66,8 @@ def features(customers: list[Customer]) -> dict[str, np.ndarray]:
     centres on them.
     """
     plain = [(each.recency_days, each.orders, each.spent) for each in customers]
-    return {
-        "numbers": np.log1p(np.array(plain, dtype=np.float64).reshape(-1, 3)).astype(np.float32)
-    }
+    logs = np.log1p(np.array(plain, dtype=np.float64).reshape(-1, 3))
+    return {"numbers": logs.astype(np.float32)}
 
 
 def name(centre: np.ndarray) -> str:

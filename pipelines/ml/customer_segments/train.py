@@ -7,12 +7,14 @@ is looked at only when all is fitted.
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
@@ -20,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.tabular import export_onnx
 
 from .model import SEGMENTS, Customer, Segment, features, name, segments
@@ -45,10 +47,11 @@ def quintile_rule(numbers: np.ndarray, groups: int) -> Labels:
     edges = np.quantile(numbers, QUINTILES, axis=0)
 
     def labels(asked: np.ndarray) -> np.ndarray:
-        scores = np.stack(
-            [np.digitize(asked[:, i], edges[:, i], right=True) for i in range(3)], axis=1
+        recency, frequency, money = (
+            np.digitize(column, edge, right=True)
+            for column, edge in zip(asked.T, edges.T, strict=True)
         )
-        total = (4 - scores[:, 0]) + scores[:, 1] + scores[:, 2]
+        total = (4 - recency) + frequency + money
         return np.asarray(total * groups // 13)
 
     return labels
@@ -56,19 +59,17 @@ def quintile_rule(numbers: np.ndarray, groups: int) -> Labels:
 
 def candidates(most: int, kept: int, seed: int) -> dict[str, Callable[[np.ndarray], Labels]]:
     """By name, what fits labels on logarithms (rows, 3); other scales for `kept` segments."""
-
-    def clustered(k: int, *between: object) -> Callable[[np.ndarray], Labels]:
-        return lambda numbers: kmeans(k, seed, *between).fit(numbers).predict
-
-    def plain(numbers: np.ndarray) -> Labels:
-        unlogged = make_pipeline(FunctionTransformer(np.expm1), kmeans(kept, seed))
-        return unlogged.fit(numbers).predict  # type: ignore[no-any-return]
-
-    found: dict[str, Callable[[np.ndarray], Labels]] = {
-        "baseline": lambda numbers: quintile_rule(numbers, kept)
+    pipelines = {f"kmeans_{k}": kmeans(k, seed) for k in range(2, most + 1)} | {
+        "kmeans_no_log": make_pipeline(FunctionTransformer(np.expm1), kmeans(kept, seed)),
+        "kmeans_pca": kmeans(kept, seed, PCA(2)),
     }
-    found |= {f"kmeans_{k}": clustered(k) for k in range(2, most + 1)}
-    return {**found, "kmeans_no_log": plain, "kmeans_pca": clustered(kept, PCA(2))}
+    found: dict[str, Callable[[np.ndarray], Labels]]
+    found = {"baseline": partial(quintile_rule, groups=kept)}
+    return found | {label: partial(clustered, each) for label, each in pipelines.items()}
+
+
+def clustered(pipeline: Pipeline, numbers: np.ndarray) -> Labels:
+    return clone(pipeline).fit(numbers).predict  # type: ignore[no-any-return]
 
 
 def silhouette(points: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> float:
@@ -79,7 +80,7 @@ def silhouette(points: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> f
     """
     rows = np.arange(len(points))
     distances = np.linalg.norm(points[:, None] - centres[None], axis=2)
-    own = distances[rows, labels].copy()
+    own = distances[rows, labels]
     distances[rows, labels] = np.inf
     other = distances.min(axis=1)
     return float(np.mean((other - own) / np.maximum(own, other)))
@@ -104,21 +105,23 @@ def measured(
 
     Every candidate is measured on one scale: standardized logarithms.
     """
-    found: dict[str, list[float]] = {key: [] for key in ("silhouette", "stability", "inertia")}
-    found |= {"spending_explained": [], "smallest_share": []}
+    found = []
     for half in halves:
         scaler = StandardScaler().fit(numbers[half])
         points = scaler.transform(numbers)
         told, other = teach(numbers[half])(numbers), teach(numbers[~half])(numbers)
         kinds, own = np.unique(told, return_inverse=True)
         centres = np.stack([points[half & (told == kind)].mean(axis=0) for kind in kinds])
-        found["silhouette"].append(silhouette(points[~half], own[~half], centres))
-        found["stability"].append(float(adjusted_rand_score(told, other)))
-        found["inertia"].append(float(((points - centres[own])[~half] ** 2).sum(axis=1).mean()))
-        found["spending_explained"].append(explained(told[~half], spent[~half]))
-        found["smallest_share"].append(float(np.bincount(own).min() / len(own)))
-    averages = {key: float(np.mean(values)) for key, values in found.items()}
-    return {**averages, "silhouette_std": float(np.std(found["silhouette"]))}
+        found.append(
+            {
+                "silhouette": silhouette(points[~half], own[~half], centres),
+                "stability": float(adjusted_rand_score(told, other)),
+                "inertia": float(((points - centres[own])[~half] ** 2).sum(axis=1).mean()),
+                "spending_explained": explained(told[~half], spent[~half]),
+                "smallest_share": float(np.bincount(own).min() / len(own)),
+            }
+        )
+    return measures.over_folds(found, "silhouette")
 
 
 def fit(
@@ -167,39 +170,35 @@ def fit(
 def profiled(best: Pipeline, numbers: np.ndarray, spent: np.ndarray) -> dict[str, Any]:
     """What is told of each segment; those of one name are numbered, the most worth first."""
     labels, centres = best.predict(numbers), best[-1].cluster_centers_
-    worth = np.argsort(-(centres[:, 1] + centres[:, 2]))
-    names: dict[int, str] = {}
-    for place in worth.tolist():
-        kind = name(centres[place])
-        twins = sum(each.partition(" ")[0] == kind for each in names.values())
-        names[place] = f"{kind} {twins + 1}" if twins else kind
-    told = [
-        {
-            "segment": names[place],
-            "kind": name(centres[place]),
-            "share_buying": float((spent[labels == place] > 0).mean()),
-            "spent_after": float(spent[labels == place].mean()),
+    told: dict[int, dict[str, Any]] = {}
+    for place in np.argsort(-(centres[:, 1] + centres[:, 2])).tolist():
+        kind, after = name(centres[place]), spent[labels == place]
+        twins = sum(each["kind"] == kind for each in told.values())
+        told[place] = {
+            "segment": f"{kind} {twins + 1}" if twins else kind,
+            "kind": kind,
+            "share_buying": float((after > 0).mean()),
+            "spent_after": float(after.mean()),
         }
-        for place in range(len(centres))
-    ]
     own = best.transform(numbers).min(axis=1)
-    return {"segments": told, "usual_distance": float(np.quantile(own, 0.99))}
+    ordered = [told[place] for place in range(len(centres))]
+    return {"segments": ordered, "usual_distance": float(np.quantile(own, 0.99))}
 
 
 def score(*, answers: list[Segment], truths: list[float]) -> dict[str, float]:
     """`silhouette` is the simplified one, which is the mean `sureness`; the others look at what the
     segments' customers did in the 90 days after."""
     labels, spent = np.array([each.segment for each in answers]), np.array(truths)
-    bought = [float((spent[labels == label] > 0).mean()) for label in np.unique(labels)]
-    expected = np.array([each.share_buying for each in answers])
+    after = [spent[labels == label] for label in np.unique(labels)]
+    bought = [float((each > 0).mean()) for each in after]
     return {
         "silhouette": float(np.mean([each.sureness for each in answers])),
         "spending_explained": explained(labels, spent),
         "share_buying": float((spent > 0).mean()),
-        "share_expected": float(expected.mean()),
+        "share_expected": float(np.mean([each.share_buying for each in answers])),
         "best_segment_buying": max(bought),
         "worst_segment_buying": min(bought),
-        "smallest_share": min(float((labels == label).mean()) for label in np.unique(labels)),
+        "smallest_share": min(len(each) for each in after) / len(spent),
         "unusual": float(np.mean([each.unusual for each in answers])),
     }
 
@@ -210,13 +209,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     labels = np.array([each.segment for each in evaluation.answers])
     order = sorted(set(labels), key=lambda label: -numbers[labels == label, 2].mean())
     yield "plane", plane(features(evaluation.train.records)["numbers"], numbers, labels, order)
-    plain = {
-        "days since the last purchase": np.expm1(numbers[:, 0]),
-        "orders in the year": np.expm1(numbers[:, 1]),
-        "pounds in the year": np.expm1(numbers[:, 2]),
-    }
-    spent = np.array(evaluation.test.truths)
-    yield "profiles", profiles(plain, spent, labels, order)
+    yield "profiles", profiles(numbers, np.array(evaluation.test.truths), labels, order)
 
 
 def choice(evaluation: Evaluation) -> Figure:
@@ -233,8 +226,7 @@ def choice(evaluation: Evaluation) -> Figure:
         values = [tried[f"kmeans_{k}"][metric] for k in ks]
         panel.plot(ks, values, color=plots.ACCENT, marker="o")
         panel.axvline(int(evaluation.chosen.rpartition("_")[2]), color=plots.PALE, linestyle=":")
-        panel.set_xlabel("segments (dotted: chosen)")
-        panel.set_title(title)
+        panel.set(xlabel="segments (dotted: chosen)", title=title)
     return figure
 
 
@@ -247,7 +239,7 @@ def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: lis
     for label in order:
         mine = labels == label
         left.scatter(places[mine, 0], places[mine, 1], s=4, alpha=0.4, linewidths=0, label=label)
-    legend = left.legend(frameon=False, markerscale=4)
+    legend = left.legend(markerscale=4)
     for handle in legend.legend_handles:
         handle.set_alpha(1)  # type: ignore[union-attr]
     left.set_xlabel(f"first component ({pca.explained_variance_ratio_[0]:.0%} of the variance)")
@@ -259,25 +251,20 @@ def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: lis
 
 
 def profiles(
-    plain: dict[str, np.ndarray], spent: np.ndarray, labels: np.ndarray, order: list[str]
+    numbers: np.ndarray, spent: np.ndarray, labels: np.ndarray, order: list[str]
 ) -> Figure:
     """Medians of what is known, and what came after, a bar a segment."""
+    known = ("days since the last purchase", "orders in the year", "pounds in the year")
+    plain = pd.DataFrame(np.expm1(numbers), columns=[f"Median {each}" for each in known])
+    table = plain.groupby(labels).median()
+    table["Bought within 90 days"] = 100 * pd.Series(spent > 0).groupby(labels).mean()
+    table["Pounds a head after"] = pd.Series(spent).groupby(labels).mean()
     figure, axes = plots.panels(5, height=2.6)
     figure.set_size_inches(15, 2.6)
-    for panel, (title, values) in zip(axes, plain.items(), strict=False):
-        medians = [float(np.median(values[labels == label])) for label in order]
-        bars(panel, order, medians, f"Median {title}", "{:,.0f}")
-    bought = [100 * float((spent[labels == label] > 0).mean()) for label in order]
-    bars(axes[3], order, bought, "Bought within 90 days", "{:.0f} %")
-    a_head = [float(spent[labels == label].mean()) for label in order]
-    bars(axes[4], order, a_head, "Pounds a head after", "{:,.0f}")
+    for panel, (title, values) in zip(axes, table.loc[order].items(), strict=True):
+        form = "{:.0f} %" if title == "Bought within 90 days" else "{:,.0f}"
+        plots.bars(panel, order, values.tolist(), lying=True, form=form, size=8)
+        panel.margins(x=0.25)
+        panel.set_xticks([])
+        panel.set_title(str(title), fontsize=9)
     return figure
-
-
-def bars(axes: Axes, names: list[str], values: list[float], title: str, style: str) -> None:
-    drawn = axes.barh(names, values, color=plots.ACCENT)
-    axes.bar_label(drawn, [style.format(value) for value in values], fontsize=8, padding=2)
-    axes.invert_yaxis()
-    axes.margins(x=0.25)
-    axes.set_xticks([])
-    axes.set_title(title, fontsize=9)

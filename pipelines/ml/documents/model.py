@@ -37,11 +37,9 @@ class Guess(Record):
     probability: float = Field(ge=0, le=1)
 
 
-class Topic(Record):
+class Topic(Guess):
     """The likeliest newsgroup, and the three likeliest."""
 
-    newsgroup: str
-    probability: float = Field(ge=0, le=1)
     guesses: list[Guess]
     known_words: int = Field(ge=0, description="Different terms known; 0: the answer says nothing")
 
@@ -88,15 +86,7 @@ def topics(probabilities: np.ndarray, known: np.ndarray, groups: list[str]) -> l
         guesses = [
             Guess(newsgroup=groups[place], probability=min(row[place], 1.0)) for place in best
         ]
-        first = guesses[0]
-        found.append(
-            Topic(
-                newsgroup=first.newsgroup,
-                probability=first.probability,
-                guesses=guesses,
-                known_words=count,
-            )
-        )
+        found.append(Topic(**guesses[0].model_dump(), guesses=guesses, known_words=count))
     return found
 
 

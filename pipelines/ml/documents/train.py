@@ -26,7 +26,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training.graph import write_graph
 
 from .model import Posting, Topic, topics, words
 
@@ -81,11 +81,7 @@ def grid(seed: int, trees: int) -> list[dict[str, list[Any]]]:
     return [
         {"tfidf__ngram_range": [single], "classifier": [BASELINE, *svm, *bayes, forest]},
         {"tfidf__ngram_range": [pairs], "classifier": [*svm, *bayes]},
-        {
-            "words__keep_citations": [True],
-            "tfidf__ngram_range": [single],
-            "classifier": svm[-1:],
-        },
+        {"words__keep_citations": [True], "tfidf__ngram_range": [single], "classifier": svm[-1:]},
     ]
 
 
@@ -156,11 +152,10 @@ def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 def temperature_of(model: Pipeline, texts: list[str], groups: list[str]) -> float:
     """How sharp the scores must be, on rows held out. Guo et al. (2017)."""
-    held = np.arange(len(texts)) % 5 == 0
-    kept = [text for text, out in zip(texts, held, strict=True) if not out]
-    model.fit(kept, np.array(groups)[~held])
-    told = scores(model, [text for text, out in zip(texts, held, strict=True) if out])
-    places = np.searchsorted(model.classes_, np.array(groups)[held])
+    kept = [place for place in range(len(texts)) if place % 5]
+    model.fit([texts[place] for place in kept], [groups[place] for place in kept])
+    told = scores(model, texts[::5])
+    places = np.searchsorted(model.classes_, groups[::5])
     rows = np.arange(len(places))
     losses = [-np.log(softmax(told, each)[rows, places] + 1e-12).mean() for each in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
@@ -189,8 +184,7 @@ def fit(
 
 def export(model: Pipeline, temperature: float, weights: Path) -> None:
     """One graph: `terms` (rows, terms), weighted and brought to length 1, to `probabilities`."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
     vectorizer = model["tfidf"]
     names = vectorizer.get_feature_names_out().tolist()
@@ -199,6 +193,7 @@ def export(model: Pipeline, temperature: float, weights: Path) -> None:
     coefficients, intercepts = linear(model[-1])
     constants = {
         "idf": vectorizer.idf_,
+        "last": np.array([1]),
         "least": np.array(1e-12),
         "coefficients": coefficients.T * temperature,
         "intercepts": intercepts * temperature,
@@ -211,27 +206,8 @@ def export(model: Pipeline, temperature: float, weights: Path) -> None:
         helper.make_node("Gemm", ["unit", "coefficients", "intercepts"], ["scores"]),
         helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "documents",
-        [helper.make_tensor_value_info("terms", TensorProto.FLOAT, [None, len(names)])],
-        [
-            helper.make_tensor_value_info(
-                "probabilities", TensorProto.FLOAT, [None, len(intercepts)]
-            )
-        ],
-        [
-            numpy_helper.from_array(np.array([1], dtype=np.int64), "last"),
-            *(
-                numpy_helper.from_array(value.astype(np.float32), name)
-                for name, value in constants.items()
-            ),
-        ],
-    )
-    opsets = [helper.make_opsetid(*each) for each in sorted(OPSET.items())]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(made)
-    (weights / "model.onnx").write_bytes(made.SerializeToString(deterministic=True))
+    inputs, outputs = {"terms": len(names)}, {"probabilities": len(intercepts)}
+    write_graph(weights / "model.onnx", nodes, inputs=inputs, outputs=outputs, constants=constants)
 
 
 def score(*, answers: list[Topic], truths: list[str]) -> dict[str, float]:
@@ -241,16 +217,15 @@ def score(*, answers: list[Topic], truths: list[str]) -> dict[str, float]:
         for each, truth in zip(answers, truths, strict=True)
     ]
     each_f1 = f1_score(truths, told, average=None, labels=sorted(set(truths)), zero_division=0.0)
-    right = np.array(told) == np.array(truths)
+    accuracy = float(accuracy_score(truths, told))
+    probability = float(np.mean([each.probability for each in answers]))
     return {
         "macro_f1": float(np.mean(each_f1)),
-        "accuracy": float(accuracy_score(truths, told)),
+        "accuracy": accuracy,
         "among_three": float(np.mean(among)),
         "worst_f1": float(np.min(each_f1)),
-        "mean_probability": float(np.mean([each.probability for each in answers])),
-        "probability_error": abs(
-            float(np.mean([each.probability for each in answers]) - right.mean())
-        ),
+        "mean_probability": probability,
+        "probability_error": abs(probability - accuracy),
     }
 
 
@@ -266,33 +241,26 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     by_group(left, truths, told, groups)
     ranges(right, evaluation.candidates)
     yield "groups_and_ngrams", figure
-    texts = [each.text for each in evaluation.train.records]
-    yield "words", speaking(evaluation.weights, writers(texts))
+    hidden = writers([each.text for each in evaluation.train.records])
+    yield "words", speaking(evaluation.weights, hidden)
 
 
 def by_group(axes: Axes, truths: list[str], told: list[str], groups: list[str]) -> None:
     values = f1_score(truths, told, average=None, labels=groups, zero_division=0.0)
     order = np.argsort(-values)
-    bars = axes.barh([groups[place] for place in order], values[order], color=plots.ACCENT)
-    axes.bar_label(bars, fmt=" %.2f", fontsize=7)
-    axes.invert_yaxis()
-    axes.set_title("F1 by newsgroup (test rows)")
+    names, title = [groups[place] for place in order], "F1 by newsgroup (test rows)"
+    plots.bars(axes, names, values[order].tolist(), title, lying=True, form="{:.2f}")
 
 
 def ranges(axes: Axes, tried: list[Candidate]) -> None:
     """Each classifier with single words and with pairs too."""
     figures = {each.name: each.metrics["macro_f1"] for each in tried}
-    kinds = sorted({name.removesuffix("_words") for name in figures if name.endswith("_words")})
-    kinds = [kind for kind in kinds if f"{kind}_pairs" in figures]
-    places = np.arange(len(kinds))
-    for shift, end, colour in ((-0.2, "words", plots.PALE), (0.2, "pairs", plots.ACCENT)):
-        values = [figures[f"{kind}_{end}"] for kind in kinds]
-        bars = axes.bar(places + shift, values, width=0.4, label=end, color=colour)
-        axes.bar_label(bars, fmt="%.3f", fontsize=7)
-    axes.set_xticks(places, kinds, rotation=20)
+    kinds = sorted(name.removesuffix("_pairs") for name in figures if name.endswith("_pairs"))
+    values = {end: [figures[f"{kind}_{end}"] for kind in kinds] for end in ("words", "pairs")}
+    title, colours = "Macro F1 by n-grams (validation)", (plots.PALE, plots.ACCENT)
+    plots.bars(axes, kinds, values, title, form="{:.3f}", colours=colours)
+    axes.tick_params(axis="x", rotation=20)
     axes.set_ylim(0.8, 1.0)
-    axes.legend(frameon=False, ncols=2, loc="upper left")
-    axes.set_title("Macro F1 by n-grams (validation)")
 
 
 def writers(texts: list[str]) -> set[str]:

@@ -43,60 +43,50 @@ class Outlook(Record):
     probability: float = Field(ge=0, le=1)
 
 
-NUMBERS = (
-    "is_up",
-    "above_day",
-    "price_moved",
-    "log_price",
-    "yesterday_above_day",
-    "yesterday_moved",
-    "demand",
-    "demand_moved",
-    "demand_yesterday",
-    "demand_ahead",
-    "log_vic_price",
-    "vic_demand",
-    "transfer",
-    "is_weekend",
-    *(f"{wave}_{turns}" for turns in (1, 2, 3) for wave in ("sine", "cosine")),
-)
 # Half the prices lie between 0.03 and 0.08: what lies below is told apart as well as what is above.
 LEAST = 0.005
 
 
-def features(markets: list[Market]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 20) float32. Prices count by their ratios."""
-    if not markets:
-        return {"numbers": np.empty((0, len(NUMBERS)), dtype=np.float32)}
-    columns = {
+def columns(markets: list[Market]) -> dict[str, np.ndarray]:
+    """What is told of them, by name (rows,). Prices count by their ratios."""
+    told = {
         name: np.array([getattr(each, name) for each in markets], dtype=np.float64)
         for name in Market.model_fields
     }
     now, before, yesterday, day, victoria = (
-        np.log(columns[name] + LEAST)
+        np.log(told[name] + LEAST)
         for name in ("price", "price_before", "price_yesterday", "price_day", "vic_price")
     )
-    demand, ahead = columns["demand"], columns["demand_yesterday"]
-    angle = 2 * np.pi * (columns["half_hour"] + 1) / DAY
-    told = [
-        columns["is_up"],
-        now - day,
-        now - before,
-        now,
-        yesterday - day,
-        yesterday - now,
-        demand,
-        demand - columns["demand_before"],
-        ahead,
-        ahead - demand,
-        victoria,
-        columns["vic_demand"],
-        columns["transfer"],
-        columns["weekday"] >= 5,
-    ]
+    demand, ahead = told["demand"], told["demand_yesterday"]
+    angle = 2 * np.pi * (told["half_hour"] + 1) / DAY
+    found = {
+        "is_up": told["is_up"],
+        "above_day": now - day,
+        "price_moved": now - before,
+        "log_price": now,
+        "yesterday_above_day": yesterday - day,
+        "yesterday_moved": yesterday - now,
+        "demand": demand,
+        "demand_moved": demand - told["demand_before"],
+        "demand_yesterday": ahead,
+        "demand_ahead": ahead - demand,
+        "log_vic_price": victoria,
+        "vic_demand": told["vic_demand"],
+        "transfer": told["transfer"],
+        "is_weekend": told["weekday"] >= 5,
+    }
     for turns in (1, 2, 3):
-        told += [np.sin(turns * angle), np.cos(turns * angle)]
-    return {"numbers": np.stack(told, axis=1).astype(np.float32)}
+        found[f"sine_{turns}"] = np.sin(turns * angle)
+        found[f"cosine_{turns}"] = np.cos(turns * angle)
+    return found
+
+
+NUMBERS = tuple(columns([]))
+
+
+def features(markets: list[Market]) -> dict[str, np.ndarray]:
+    """Numbers (rows, 20) float32, a column each of `NUMBERS`."""
+    return {"numbers": np.stack([*columns(markets).values()], axis=1).astype(np.float32)}
 
 
 def outlooks(probabilities: np.ndarray) -> list[Outlook]:

@@ -13,12 +13,11 @@ from river.forest import ARFClassifier
 from river.tree import HoeffdingAdaptiveTreeClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 
 from .export import export
 from .learner import Learner, named
@@ -55,14 +54,14 @@ def online(learner: Any) -> Told:
     return told
 
 
-def batch(made: Callable[[], Any], *, monthly: bool) -> Told:
+def batch(model: Any, *, monthly: bool) -> Told:
     """Learnt from all months before, each month anew or after the first one alone."""
 
     def told(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
-        found, model = numbers[:, IS_UP].astype(np.float64), None
+        found = no_change(numbers, up)
         for start in range(MONTH, len(up), MONTH):
-            if model is None or monthly:
-                model = made().fit(numbers[:start], up[:start])
+            if monthly or start == MONTH:
+                model.fit(numbers[:start], up[:start])
             rows = slice(start, start + MONTH)
             found[rows] = model.predict_proba(numbers[rows])[:, 1]
         return found
@@ -71,12 +70,8 @@ def batch(made: Callable[[], Any], *, monthly: bool) -> Told:
 
 
 def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
-    def linear() -> Any:
-        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-
-    def boosting() -> Any:
-        return HistGradientBoostingClassifier(max_iter=40, random_state=seed)
-
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    boosting = HistGradientBoostingClassifier(max_iter=40, random_state=seed)
     return {
         "baseline": no_change,
         **{f"logistic_{rate:g}": online(Learner(rate)) for rate in rates},
@@ -92,16 +87,10 @@ def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
 def judged(told: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dict[str, float]:
     """The area under the ROC curve; accuracy, and how much of what no-change gets wrong is won
     (kappa temporal: Bifet 2015)."""
-    accuracy, naive = float(((told >= 0.5) == up).mean()), float((is_up == up).mean())
-    return {
-        "roc_auc": float(roc_auc_score(up, told)),
-        "accuracy": accuracy,
-        "kappa_temporal": (accuracy - naive) / max(1 - naive, 1e-9),
-    }
-
-
-def by_month(right: np.ndarray) -> list[float]:
-    return [float(right[at : at + MONTH].mean()) for at in range(0, len(right), MONTH)]
+    found = measures.of_probabilities(up, told, "roc_auc")
+    found |= measures.of_decisions(up, told >= 0.5, "accuracy")
+    naive = float((is_up == up).mean())
+    return found | {"kappa_temporal": (found["accuracy"] - naive) / max(1 - naive, 1e-9)}
 
 
 def fit(
@@ -117,7 +106,8 @@ def fit(
         with threadpool_limits(limits=1):
             found = told(numbers, up)[judge]
         metrics = judged(found, up[judge], numbers[judge, IS_UP])
-        months = by_month((found >= 0.5) == up[judge])
+        right = (found >= 0.5) == up[judge]
+        months = [float(right[at : at + MONTH].mean()) for at in range(0, len(right), MONTH)]
         tried.append(Candidate(name, metrics, {}, {"accuracy": months}))
     able = [each for each in tried if each.name.startswith("logistic")]
     chosen = max(able, key=lambda each: each.metrics["roc_auc"]).name
@@ -148,10 +138,10 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     months(left, evaluation)
     learning_on(right, evaluation)
     yield "online_and_batch", figure
-    figure, axes = plots.panels(3)
-    up, told = np.array(evaluation.test.truths), [each.probability for each in evaluation.answers]
-    detectors(axes[0], axes[1], np.abs(up - np.array(told)))
-    stream(axes[2], evaluation)
+    figure, (left, middle, right) = plots.panels(3)
+    told = np.array([each.probability for each in evaluation.answers])
+    detectors(left, middle, np.abs(evaluation.test.truths - told))
+    stream(right, evaluation)
     yield "drift", figure
 
 
@@ -170,8 +160,14 @@ def months(axes: Axes, evaluation: Evaluation) -> None:
         axes.plot(range(2, len(gained) + 2), gained, style, color=colour, lw=width, label=name)
     axes.axhline(0, color=plots.INK, linewidth=0.6)
     axes.set(xlabel="month of the stream", ylabel="points of accuracy over no-change")
-    axes.legend(frameon=False, fontsize=8)
     axes.set_title("Online against batch")
+    axes.legend(fontsize=8)
+
+
+def rolling(axes: Axes, values: np.ndarray, width: int, colour: str, label: str) -> None:
+    """Means of the past `width` half hours (rows,), by the day."""
+    means = np.convolve(values, np.full(width, 1 / width), "valid")
+    axes.plot((np.arange(len(means)) + width) / DAY, means, color=colour, label=label)
 
 
 def learning_on(axes: Axes, evaluation: Evaluation) -> None:
@@ -185,12 +181,10 @@ def learning_on(axes: Axes, evaluation: Evaluation) -> None:
         ("no change", no_change(numbers, up), plots.PALE),
     ):
         right = (told >= 0.5) == up
-        rolled = np.convolve(right, np.full(width, 1 / width), "valid")
-        label = f"{name}: {100 * right.mean():.1f} %"
-        axes.plot((np.arange(len(rolled)) + width) / DAY, 100 * rolled, color=colour, label=label)
+        rolling(axes, 100 * right, width, colour, f"{name}: {100 * right.mean():.1f} %")
     axes.set(xlabel="day of the test stream", ylabel="accuracy of the past 30 days, %")
-    axes.legend(frameon=False)
     axes.set_title("Updated without training anew")
+    axes.legend()
 
 
 def alarms(detector: Any, values: np.ndarray) -> np.ndarray:
@@ -217,52 +211,51 @@ def planted(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) 
 def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
     """Rows from a planted drift to the first alarm, and alarms where nothing drifts."""
     rows, runs = min(3_000, len(errors)), 1 if len(errors) < MONTH else 5
-    rng = np.random.default_rng(0)
+    middle, rng = rows // 2, np.random.default_rng(0)
     streams = {
         kind: [planted(errors, kind, rows, rng) for _ in range(runs)]
         for kind in ("sudden", "gradual", "none")
     }
-    for place, (name, made) in enumerate(DETECTORS.items()):
-        for side, kind, colour in ((-0.2, "sudden", plots.ACCENT), (0.2, "gradual", plots.INK)):
+    late: dict[str, list[np.ndarray]] = {"sudden": [], "gradual": []}
+    false = []
+    for made in DETECTORS.values():
+        for kind, delays in late.items():
             found = [alarms(made(), each) for each in streams[kind]]
-            late = [each[each >= rows // 2].min(initial=rows) - rows // 2 for each in found]
-            seen = [each for each in late if each < rows - rows // 2]
-            bar = left.bar([place + side], [np.mean(late)], 0.38, color=colour)
-            bar.set_label(kind if place == 0 else None)
-            left.bar_label(bar, [f"{len(seen)}/{runs}"], fontsize=7)
-        false = sum(len(alarms(made(), each)) for each in streams["none"])
-        bar = right.bar([name], [1e4 * false / runs / rows], color=plots.ACCENT)
-        right.bar_label(bar, fmt="%.2g", fontsize=8)
-    left.set_xticks(range(len(DETECTORS)), list(DETECTORS))
-    left.set_ylabel(f"half hours to the alarm (mean; {rows - rows // 2:,} if none)")
-    left.margins(y=0.25)
-    left.legend(frameon=False, ncols=2, loc="upper right")
+            # To the stream's end where there was no alarm.
+            first = [each[each >= middle].min(initial=rows) for each in found]
+            delays.append(np.array(first) - middle)
+        spoken = sum(len(alarms(made(), each)) for each in streams["none"])
+        false.append(1e4 * spoken / runs / rows)
+    means = {kind: [float(each.mean()) for each in delays] for kind, delays in late.items()}
+    drawn = plots.bars(left, [*DETECTORS], means, colours=(plots.ACCENT, plots.INK))
+    for bars, delays in zip(drawn, late.values(), strict=True):
+        seen = [(each < rows - middle).sum() for each in delays]
+        left.bar_label(bars, [f"{count}/{runs}" for count in seen], fontsize=7)
+    left.set_ylabel(f"half hours to the alarm (mean; {rows - middle:,} if none)")
     left.set_title("Planted drifts: delay, and how many seen", fontsize=10)
+    plots.bars(right, [*DETECTORS], false, form="{:.2g}", size=8)
     right.set_ylabel("alarms in 10,000 half hours")
     right.set_title("False alarms where nothing drifts", fontsize=10)
 
 
 def stream(axes: Axes, evaluation: Evaluation) -> None:
     """Where ADWIN speaks on the real stream: of the prices, and of the online learner's errors."""
-    records, up = evaluation.train.records, np.array(evaluation.train.truths)
-    numbers = features(records)["numbers"]
+    numbers = features(evaluation.train.records)["numbers"]
+    up = np.array(evaluation.train.truths)
     rate = json.loads((evaluation.weights / "learner.json").read_text())["rate"]
     errors = np.abs(online(Learner(rate))(numbers, up) - up)
     prices = numbers[:, NUMBERS.index("log_price")].astype(np.float64)
-    width = min(DAY * 7, len(up))
-    rolled = np.convolve(prices, np.full(width, 1 / width), "valid")
-    axes.plot((np.arange(len(rolled)) + width) / DAY, rolled, color=plots.PALE, label="log price")
+    rolling(axes, prices, min(DAY * 7, len(up)), plots.PALE, "log price")
     for level, values, name, colour in (
         (0.03, prices, "price drifts", plots.INK),
         (0.09, errors, "the learner's error drifts", plots.ACCENT),
     ):
-        found = alarms(ADWIN(), values)
-        axes.plot(found / DAY, np.full(len(found), level), "|", color=colour, ms=9,
-                  transform=axes.get_xaxis_transform(), label=f"{name}: {len(found)}")  # fmt: skip
-    joined = next(
-        (row for row, each in enumerate(records) if each.transfer != records[0].transfer), 0
-    )
+        days = alarms(ADWIN(), values) / DAY
+        axes.plot(days, np.full(len(days), level), "|", color=colour, ms=9,
+                  transform=axes.get_xaxis_transform(), label=f"{name}: {len(days)}")  # fmt: skip
+    transfers = numbers[:, NUMBERS.index("transfer")]
+    joined = np.argmax(transfers != transfers[0])
     axes.axvline(joined / DAY, color=plots.INK, linestyle=":", label="Victoria joins")
     axes.set(xlabel="day of the training stream", ylabel="log price, mean of a week")
-    axes.legend(frameon=False, fontsize=7)
     axes.set_title("The real stream (ADWIN)")
+    axes.legend(fontsize=7)

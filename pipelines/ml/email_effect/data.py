@@ -62,20 +62,15 @@ def splits(dataset: Dataset, *, seed: int, test_share: float) -> dict[str, Rows]
 
 
 def customers(frame: pd.DataFrame) -> Rows:
-    for row in frame.to_dict("records"):
+    known = frame.assign(
+        area=frame["zip_code"].str.lower().replace("surburban", "suburban"),
+        channel=frame["channel"].str.lower(),
+        newcomer=frame["newbie"],
+    )
+    for row in known.to_dict("records"):
+        sent = {name: row[name] for name in Customer.model_fields if name in row}
         truth = {"mailed": ARMS[row["segment"]], "visited": row["visit"], "spent": row["spend"]}
-        yield (
-            Customer(
-                recency=row["recency"],
-                history=row["history"],
-                mens=row["mens"] == 1,
-                womens=row["womens"] == 1,
-                area=row["zip_code"].lower().replace("surburban", "suburban"),
-                newcomer=row["newbie"] == 1,
-                channel=row["channel"].lower(),
-            ),
-            truth,
-        )
+        yield Customer.model_validate(sent), truth
 
 
 def workers(seed: int) -> Rows:

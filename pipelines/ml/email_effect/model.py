@@ -108,25 +108,19 @@ def effects(customers: list[Customer], told: np.ndarray) -> list[Effect]:
     numbers = told.astype(np.float64)
     middle, reach = numbers[:, 1::2], NORMAL * numbers[:, 2::2]
     low, high = middle - reach, middle + reach
-    answers = []
-    for row, each in enumerate(customers):
-        worst, profit, best = (
-            each.margin * float(end[row, 1]) - each.cost for end in (low, middle, high)
-        )
-        answers.append(
-            Effect(
-                visit_without=min(max(float(numbers[row, 0]), 0.0), 1.0),
-                visit_effect=middle[row, 0],
-                visit_low=low[row, 0],
-                visit_high=high[row, 0],
-                spend_effect=middle[row, 1],
-                spend_low=low[row, 1],
-                spend_high=high[row, 1],
-                profit=profit,
-                pays="yes" if worst > 0 else "no" if best < 0 else "unsure",
-            )
-        )
-    return answers
+    margin, cost = np.array([(each.margin, each.cost) for each in customers]).reshape(-1, 2).T
+    worst, profit, best = (margin * end[:, 1] - cost for end in (low, middle, high))
+    return Effect.of_columns(
+        visit_without=numbers[:, 0].clip(0, 1),
+        visit_effect=middle[:, 0],
+        visit_low=low[:, 0],
+        visit_high=high[:, 0],
+        spend_effect=middle[:, 1],
+        spend_low=low[:, 1],
+        spend_high=high[:, 1],
+        profit=profit,
+        pays=np.where(worst > 0, "yes", np.where(best < 0, "no", "unsure")),
+    )
 
 
 class EmailEffect(OnnxModel):

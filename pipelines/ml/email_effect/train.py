@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.statistics import sample_size
-from slipway.training import Candidate, Evaluation, Examples, Fitted, examples, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, examples, measures, plots
 from slipway.training.tabular import export_onnx
 
 from . import causes
@@ -57,11 +57,10 @@ def boosted(columns: np.ndarray, target: np.ndarray, trees: int) -> Learner:
     return lambda rows: np.asarray(fitted.predict(rows))
 
 
-def arms(sample: Sample, trees: int) -> tuple[Learner, Learner]:
+def arms(sample: Sample, trees: int) -> list[Learner]:
     """What is expected without and with the e-mail."""
     parts = [sample.at(sample.treated == arm) for arm in (False, True)]
-    without, mailed = (boosted(each.before, each.outcome, trees) for each in parts)
-    return without, mailed
+    return [boosted(each.before, each.outcome, trees) for each in parts]
 
 
 def robust(sample: Sample, means: np.ndarray) -> np.ndarray:
@@ -131,10 +130,10 @@ def fit(
             areas = []
             for kept, held in KFold(folds, shuffle=True, random_state=seed).split(visits.before):
                 told = learned(name, visits.at(kept), trees, folds)(visits.before[held])
-                areas.append(qini(told, judge[held]).value)
-            metrics = {"qini": float(np.mean(areas)), "qini_std": float(np.std(areas))}
+                areas.append({"qini": qini(told, judge[held]).value})
+            metrics = measures.over_folds(areas, "qini")
             tried.append(Candidate(name, metrics, {"has_interval": name in SERVED}))
-    able = [each for each in tried if each.name in SERVED]
+    able = (each for each in tried if each.name in SERVED)
     chosen = max(able, key=lambda each: each.metrics["qini"]).name
     unmailed = visits.at(~visits.treated)
     without = np.linalg.lstsq(unmailed.before, unmailed.outcome)[0]
@@ -155,12 +154,8 @@ def judged(answers: list[Effect], truths: list[Truth]) -> tuple[np.ndarray, np.n
     """The effects told and the doubly robust scores (rows,), on visits."""
     told = np.array([each.visit_effect for each in answers])
     without = np.array([each.visit_without for each in answers])
-    sample = Sample(
-        told[:, None],
-        np.array([each["mailed"] for each in truths], dtype=bool),
-        np.array([each["visited"] for each in truths], dtype=np.float64),
-    )
-    return told, robust(sample, np.stack([without, without + told]))
+    # Of the rows only who was mailed and who came: what was known before is not judged by.
+    return told, robust(trial(Examples([], truths), "visited"), np.stack([without, without + told]))
 
 
 def score(*, answers: list[Effect], truths: list[Truth]) -> dict[str, float]:
@@ -196,37 +191,38 @@ def workers(weights: Path) -> tuple[Sample, Sample]:
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     visits, spend = (trial(evaluation.train, each) for each in ("visited", "spent"))
-    visits = Sample(visits.before[:, 1:], visits.treated, visits.outcome)
+    mailing = Sample(visits.before[:, 1:], visits.treated, 100 * visits.outcome)
     drawn, chosen = workers(evaluation.weights)
     known = causes.naive(drawn)
 
-    figure, axes = plots.panels(3)
-    intervals(axes[0], causes.estimates(visits, on_treated=False), 100)
-    axes[0].set(title="E-mail: drawn by chance", xlabel="visits brought, points (95 %)")
-    intervals(axes[1], causes.estimates(chosen, on_treated=True))
+    figure, axes = plots.panels(3, height=4.6)
+    intervals(axes[0], causes.estimates(mailing, on_treated=False), "E-mail: drawn by chance")
+    axes[0].set_xlabel("visits brought, points (95 %)")
+    found = causes.estimates(chosen, on_treated=True)
+    intervals(axes[1], found, "Course: trained men against a survey's", form="{:,.0f}")
     axes[1].axvspan(*known.ends, color=plots.PALE, alpha=0.35)
-    axes[1].set(title="Course: trained men against a survey's")
     axes[1].set_xlabel(f"dollars a year (95 %); shaded: the experiment, {known.value:,.0f}")
-    intervals(axes[2], groups(evaluation), 100)
-    axes[2].set(title="E-mail, test rows by cell", xlabel="visits brought, points (95 %)")
+    intervals(axes[2], groups(evaluation), "E-mail, test rows by cell")
+    axes[2].set_xlabel("visits brought, points (95 %)")
     yield "effects", figure
 
     figure, axes = plots.panels(3)
-    rng, course = np.random.default_rng(0), partial(causes.adjusted, on_treated=True)
-    income = list(Worker.model_fields).index("earnings_1975")
-    for panel, sample, estimator, past, name in (
-        (axes[0], visits, partial(causes.adjusted, on_treated=False), 1, "E-mail"),
-        (axes[1], chosen, course, income, "Course"),
+    rng, income = np.random.default_rng(0), list(Worker.model_fields).index("earnings_1975")
+    for panel, name, sample, on_treated, past in (
+        (axes[0], "E-mail", mailing, False, 1),
+        (axes[1], "Course", chosen, True, income),
     ):
+        estimator = partial(causes.adjusted, on_treated=on_treated)
         found = causes.refutations(sample, estimator, past, rng)
         # Outcomes of different units, so in standard errors.
-        intervals(panel, {k: Estimate(v.value / v.error, 1.0) for k, v in found.items()})
-        panel.set(title=f"{name}: attempts to refute", xlabel="estimate, in its standard errors")
+        found = {kind: Estimate(each.value / each.error, 1.0) for kind, each in found.items()}
+        intervals(panel, found, f"{name}: attempts to refute")
+        panel.set_xlabel("estimate, in its standard errors")
     balance(axes[2], chosen)
     yield "refutations", figure
 
     figure, (left, right) = plots.panels(2)
-    found, effect, some = {}, 0.5, visits.before[:4000]
+    found, effect, some = {}, 0.5, mailing.before[:4000]
     for strength in (0.4, 0.1, 0.02):
         # One simulation misses 1 time of 20: shown are medians of 60.
         made = [causes.encouraged(some, strength, effect, rng) for _ in range(60)]
@@ -238,39 +234,31 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         ):
             told = np.median([[each.value, each.error] for each in every], axis=0)
             found[name] = Estimate(*told.tolist())
-    intervals(left, found)
+    intervals(left, found, "Encouraged to open (simulated)")
     left.axvline(effect, color=plots.INK, linestyle=":")
     left.set_xlabel("effect of opening, medians of 60; dotted: planted")
-    left.set_title("Encouraged to open (simulated)")
     sizes(right, visits, spend)
     yield "instrument_and_design", figure
 
 
-def intervals(axes: Axes, found: dict[str, Estimate], scale: float = 1) -> None:
+def intervals(axes: Axes, found: dict[str, Estimate], title: str, form: str = "{:.2f}") -> None:
     """From the top down, the first one dark."""
-    for place, each in enumerate(found.values()):
-        value, reach = scale * each.value, scale * (each.ends[1] - each.value)
-        colour = plots.ACCENT if place else plots.INK
-        axes.errorbar([value], [place], xerr=[reach], fmt="o", capsize=3, color=colour)
-        text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
-        axes.annotate(text, (value, place - 0.12), size=8, ha="center", va="bottom")
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set_ylim(len(found) - 0.5, -0.7)
-    axes.axvline(0, color=plots.INK, linewidth=0.6)
-    axes.locator_params(axis="x", nbins=6)
+    points = {name: (each.value, *each.ends) for name, each in found.items()}
+    plots.intervals(axes, points, title, form=form, colours=(plots.INK, plots.ACCENT))
 
 
 def groups(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Effects seen in the six cells of test customers, each followed by what was told there."""
-    told, score = judged(evaluation.answers, evaluation.test.truths)
-    error = np.array([each.visit_high - each.visit_effect for each in evaluation.answers]) / NORMAL
+    """Effects seen in the six cells of test customers, each followed by what was told there: in
+    points."""
+    told, score = (100 * each for each in judged(evaluation.answers, evaluation.test.truths))
+    reach = 100 * np.array([each.visit_high - each.visit_effect for each in evaluation.answers])
     cells = [(each.mens, each.womens, each.newcomer) for each in evaluation.test.records]
     wares, found = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, {}
     for mens, womens, new in sorted(set(cells)):
         rows = np.array([each == (mens, womens, new) for each in cells])
         name = f"{wares[mens, womens]}, {'newcomer' if new else 'older'}"
         found[f"{name}: seen"] = Estimate.mean(score[rows])
-        found[f"{name}: told"] = Estimate(float(told[rows][0]), float(error[rows][0]))
+        found[f"{name}: told"] = Estimate(float(told[rows][0]), float(reach[rows][0]) / NORMAL)
     return found
 
 
@@ -288,8 +276,8 @@ def balance(axes: Axes, chosen: Sample) -> None:
     axes.set_yticks(range(len(Worker.model_fields)), list(Worker.model_fields))
     axes.invert_yaxis()
     axes.set_xlabel("standard deviations apart; below 0.1 is held fair")
-    axes.legend(frameon=False)
     axes.set_title("Balance: trained men and a survey's")
+    axes.legend()
 
 
 def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
@@ -302,12 +290,13 @@ def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
         "dollars": [sample_size.two_means(variances, part * mean, **by) for part in parts],
     }
     for (name, counts), colour in zip(needed.items(), (plots.ACCENT, plots.INK), strict=True):
-        axes.plot(100 * parts, np.array(counts, dtype=float), color=colour, label=name)
+        whole = np.array(counts, dtype=float)
+        axes.plot(100 * parts, whole, color=colour, label=name)
         # That an effect differs between two halves takes four times as many.
-        axes.plot(100 * parts, 4 * np.array(counts, dtype=float), ":", color=colour)
+        axes.plot(100 * parts, 4 * whole, ":", color=colour)
     axes.axhline(float(visits.treated.sum()), color=plots.PALE, linewidth=3, label="trained on")
     axes.set(xscale="log", yscale="log", ylabel="customers an arm")
     axes.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
     axes.set_xlabel("effect, % of the mean; dotted: between halves")
-    axes.legend(frameon=False)
     axes.set_title("Needed to see it 4 times of 5")
+    axes.legend()

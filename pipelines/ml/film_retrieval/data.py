@@ -31,14 +31,10 @@ PEOPLE = pa.DataFrameSchema(
     }
 )
 # Star Wars, The Empire Strikes Back, Alien; Sleepless in Seattle.
+EXAMPLE_STARS = {50: 5, 172: 5, 183: 4, 88: 2}
 EXAMPLES = [
     Viewer(
-        history=[
-            Rating(film=50, stars=5),
-            Rating(film=172, stars=5),
-            Rating(film=183, stars=4),
-            Rating(film=88, stars=2),
-        ],
+        history=[Rating(film=film, stars=stars) for film, stars in EXAMPLE_STARS.items()],
         age=31,
         new_films=[
             NewFilm(title="Starship Example", year=1998, genres=["Action", "Sci-Fi"]),
@@ -88,12 +84,9 @@ def asked(
 ) -> tuple[Viewer, Truth]:
     """Ratings of one moment are not torn apart: what happened next comes after all that is sent."""
     middle = late["time"].iloc[len(late) // 2]
-    sent, then = own[own["time"] < middle], own[own["time"] >= middle]
-    history = [
-        Rating(film=film, stars=stars)
-        for film, stars in zip(sent["film"], sent["stars"], strict=True)
-    ]
-    return Viewer(history=history, **known, retrieved=retrieved), happened(then, cold=False)
+    sent = own.loc[own["time"] < middle, ["film", "stars"]].to_dict("records")
+    viewer = Viewer.model_validate({"history": sent, **known, "retrieved": retrieved})
+    return viewer, happened(own[own["time"] >= middle], cold=False)
 
 
 def happened(then: pd.DataFrame, *, cold: bool) -> Truth:

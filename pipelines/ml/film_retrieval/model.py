@@ -13,7 +13,7 @@ film that nobody rated counts as not liked. A new film's direction is a guess fr
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from slipway.contract.graph import open_graph
 FILMS = 1682
 LIKED = 4
 CANDIDATES = 100
+GRAPHS = ("viewer_tower", "film_tower", "ranker")
 OCCUPATIONS = (
     "administrator artist doctor educator engineer entertainment executive healthcare homemaker "
     "lawyer librarian marketing none other programmer retired salesman scientist student "
@@ -125,21 +126,12 @@ class Catalogue:
     stars: np.ndarray
     known: np.ndarray
 
-    @classmethod
-    def new(cls, vectors: np.ndarray, content: np.ndarray) -> "Catalogue":
-        """Of films that nobody rated."""
-        nothing = np.zeros(len(content), dtype=np.float32)
-        return cls(vectors, content, nothing, nothing, nothing)
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
     def __add__(self, other: "Catalogue") -> "Catalogue":
-        names = [each.name for each in fields(self)]
-        return Catalogue(*(self._joined(other, name) for name in names))
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Catalogue(*map(np.concatenate, pairs))
 
-    def _joined(self, other: "Catalogue", name: str) -> np.ndarray:
-        return np.concatenate([getattr(self, name), getattr(other, name)])
+    def at(self, places: np.ndarray) -> "Catalogue":
+        return Catalogue(*(each[places] for each in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -207,31 +199,29 @@ def ranking_features(
     past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
 ) -> np.ndarray:
     """What the ranker knows of each candidate for this viewer (candidates, 10)."""
-    vectors, described = catalogue.vectors[candidates], catalogue.content[candidates]
-    alike = vectors @ catalogue.vectors[past.liked].T
+    films, taste = catalogue.at(candidates), mean(catalogue.content[past.liked])
+    alike = films.vectors @ catalogue.vectors[past.liked].T
     closest = np.sort(alike, axis=1)[:, -3:].sum(axis=1) / 3
-    taste = mean(catalogue.content[past.liked])
     columns = [
         similarity,
         closest,
-        vectors @ mean(catalogue.vectors[past.liked]),
-        vectors @ mean(catalogue.vectors[past.disliked]),
-        described[:, : len(GENRES)] @ taste[: len(GENRES)],
-        np.abs(described - taste)[:, len(GENRES) :].mean(axis=1),
-        catalogue.popularity[candidates] / 5,
-        catalogue.stars[candidates],
-        catalogue.known[candidates],
+        films.vectors @ mean(catalogue.vectors[past.liked]),
+        films.vectors @ mean(catalogue.vectors[past.disliked]),
+        films.content[:, : len(GENRES)] @ taste[: len(GENRES)],
+        np.abs(films.content - taste)[:, len(GENRES) :].mean(axis=1),
+        films.popularity / 5,
+        films.stars,
+        films.known,
         np.full(len(candidates), np.log1p(len(past.places)) / 5),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def nearest(taste: np.ndarray, vectors: np.ndarray, seen: np.ndarray, count: int) -> np.ndarray:
-    """Places of the highest cosines, the highest first, by looking at every film."""
-    similarity = vectors @ taste
-    similarity[seen] = -np.inf
-    count = min(count, len(vectors) - len(seen))
-    return np.argsort(-similarity, kind="stable")[:count]
+def highest(scores: np.ndarray, seen: np.ndarray, count: int = CANDIDATES) -> np.ndarray:
+    """Places of the highest scores, the highest first, by looking at every film not yet seen."""
+    left = scores.copy()
+    left[seen] = -np.inf
+    return np.argsort(-left, kind="stable")[: min(count, len(scores) - len(seen))]
 
 
 def kinds(described: np.ndarray) -> np.ndarray:
@@ -244,21 +234,17 @@ def reranked(scores: np.ndarray, vectors: np.ndarray, count: int, relevance: flo
     """Places (count,) chosen one by one, each for its score and against its likeness to those.
 
     Maximal marginal relevance (Carbonell and Goldstein 1998): `relevance` 1 is the ranker's order.
-    Scores are stretched to 0 to 1, likeness is the highest product of `vectors` with those of a
-    film already chosen.
+    Scores are stretched to 0 to 1, likeness is the highest product of `vectors`, which have no
+    negative numbers, with those of a film already chosen.
     """
-    spread = scores.max() - scores.min()
-    scaled = (scores - scores.min()) / (spread if spread > 0 else 1)
-    left = np.ones(len(scores), dtype=bool)
-    chosen: list[int] = []
+    scaled = (scores - scores.min()) / (np.ptp(scores) or 1)
     likeness = np.zeros(len(scores), dtype=np.float32)
+    chosen: list[int] = []
     while len(chosen) < min(count, len(scores)):
         worth = relevance * scaled - (1 - relevance) * likeness
-        best = int(np.argmax(np.where(left, worth, -np.inf)))
-        alike = vectors @ vectors[best]
-        likeness = np.maximum(likeness, alike) if chosen else alike
-        chosen.append(best)
-        left[best] = False
+        worth[chosen] = -np.inf
+        chosen.append(int(worth.argmax()))
+        likeness = np.maximum(likeness, vectors @ vectors[chosen[-1]])
     return np.array(chosen, dtype=np.int64)
 
 
@@ -278,12 +264,13 @@ class Stages:
     def retrieved(self, past: Past, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
         """Places of the candidates, the nearest first, and their cosines to the viewer."""
         taste = self.taste(past, catalogue)
-        candidates = nearest(taste, catalogue.vectors, past.places, CANDIDATES)
+        candidates = highest(catalogue.vectors @ taste, past.places)
         return candidates, catalogue.vectors[candidates] @ taste
 
     def described(self, films: np.ndarray) -> Catalogue:
-        """New films by their content (n, 26)."""
-        return Catalogue.new(self.film_tower({"content": films})["direction"], films)
+        """New films by their content (n, 26), which nobody rated."""
+        unrated = [np.zeros(len(films), dtype=np.float32)] * 3
+        return Catalogue(self.film_tower({"content": films})["direction"], films, *unrated)
 
     def ranked(
         self, past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
@@ -303,12 +290,8 @@ class FilmRetrieval(Model):
         relevance = float(known.pop("relevance"))
         self.catalogue = Catalogue(**known)
         self.films = json.loads((weights / "films.json").read_text())
-        self.stages = Stages(
-            open_graph(weights / "viewer_tower.onnx").run,
-            open_graph(weights / "film_tower.onnx").run,
-            open_graph(weights / "ranker.onnx").run,
-            relevance,
-        )
+        graphs = {name: open_graph(weights / f"{name}.onnx").run for name in GRAPHS}
+        self.stages = Stages(**graphs, relevance=relevance)
 
     def predict(self, model_input: list[Viewer]) -> list[Suggestions]:
         return [self.answer(viewer, self.stages) for viewer in model_input]
@@ -316,27 +299,27 @@ class FilmRetrieval(Model):
     def answer(self, viewer: Viewer, stages: Stages) -> Suggestions:
         past, catalogue = Past.of(viewer), self.catalogue
         if viewer.new_films:
-            genres = [list(each.genres) for each in viewer.new_films]
+            genres = [each.genres for each in viewer.new_films]
             described = content(genres, [each.year for each in viewer.new_films])
             catalogue = catalogue + stages.described(described)
         candidates, similarity = stages.retrieved(past, catalogue)
         scores = stages.ranked(past, catalogue, candidates, similarity)
         ranks = np.argsort(np.argsort(-scores, kind="stable"))
         own = kinds(catalogue.content[candidates])
-        chosen = reranked(scores, own, viewer.count, stages.relevance).tolist()
-        told = [int(place) + 1 if place < FILMS else 0 for place in candidates]
+        suggested = [
+            Suggestion(
+                **self._named(int(candidates[place]), viewer),
+                similarity=float(similarity[place]),
+                retrieved_at=place + 1,
+                score=float(scores[place]),
+                ranked_at=int(ranks[place]) + 1,
+            )
+            for place in reranked(scores, own, viewer.count, stages.relevance).tolist()
+        ]
+        numbers = np.where(candidates < FILMS, candidates + 1, 0)
         return Suggestions(
-            suggested=[
-                Suggestion(
-                    **self._named(int(candidates[place]), viewer),
-                    similarity=float(similarity[place]),
-                    retrieved_at=place + 1,
-                    score=float(scores[place]),
-                    ranked_at=int(ranks[place]) + 1,
-                )
-                for place in chosen
-            ],
-            retrieved=told[: viewer.retrieved],
+            suggested=suggested,
+            retrieved=numbers[: viewer.retrieved].tolist(),
             history_used=len(past.places),
         )
 
@@ -344,14 +327,8 @@ class FilmRetrieval(Model):
         if place >= FILMS:
             new = viewer.new_films[place - FILMS]
             return {"film": None, "title": new.title, "year": new.year, "source": "content"}
-        known = self.films[place]
-        source = "taste" if viewer.history else "profile"
-        return {
-            "film": place + 1,
-            "title": known["title"],
-            "year": known["year"],
-            "source": source,
-        }
+        known, source = self.films[place], "taste" if viewer.history else "profile"
+        return {"film": place + 1, "title": known["title"], "year": known["year"], "source": source}
 
 
 publish(FilmRetrieval())

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +62,18 @@ class World:
         alike = np.argsort(-films.vectors @ films.vectors.T, axis=1)[:, 1 : NEIGHBOURS + 1]
         others = alike[parents, rng.integers(NEIGHBOURS, size=items)]
         along = rng.random((items, 1), dtype=np.float32)
-        width = films.vectors.shape[1]
         vectors = films.vectors[parents] * (1 - along) + films.vectors[others] * along
-        vectors += rng.standard_normal(vectors.shape, dtype=np.float32) * NOISE / width**0.5
+        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * NOISE
+        vectors += noise / vectors.shape[1] ** 0.5
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        rest = (films.content, films.popularity, films.stars, films.known)
-        catalogue = Catalogue(vectors, *(each[parents] for each in rest))
         starts = np.searchsorted(np.sort(parents), np.arange(FILMS + 1))
+        catalogue = replace(films.at(parents), vectors=vectors)
         return cls(catalogue, np.argsort(parents, kind="stable"), starts)
 
     def like(self, films: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """An item drawn from each of these films."""
         counts = self.starts[films + 1] - self.starts[films]
-        drawn = rng.integers(counts)
-        return np.asarray(self.order[self.starts[films] + drawn])
+        return np.asarray(self.order[self.starts[films] + rng.integers(counts)])
 
 
 class Viewers:
@@ -91,14 +89,9 @@ class Viewers:
             for number in range(start, min(start + BATCH, count)):
                 past = pasts[number % len(pasts)]
                 kept = rng.permutation(len(past.places))[:RECENT]
-                items = dict(
-                    zip(
-                        world.like(past.places[kept], rng).tolist(),
-                        past.stars[kept].tolist(),
-                        strict=True,
-                    )
-                )
-                states[key(number)] = b"".join(map(RATING.pack, items.keys(), items.values()))
+                items = world.like(past.places[kept], rng).tolist()
+                rated = map(RATING.pack, items, past.stars[kept].tolist())
+                states[key(number)] = b"".join(rated)
             self.client.mset(states)
 
     def past(self, number: int) -> Past:
@@ -186,13 +179,13 @@ def searched(
             _, places = index.search(query[None], CANDIDATES)
             taken.append(time.perf_counter() - start)
             hits.append(len(np.intersect1d(places[0], wanted)) / CANDIDATES)
-        found.append({"width": width, "recall": float(np.mean(hits)), **milliseconds(taken)})
+        recall = float(np.mean(hits))
+        found.append({"width": width, "recall": recall, **milliseconds(taken, "_ms")})
     return found
 
 
-def milliseconds(seconds: list[float]) -> dict[str, float]:
-    p50, p99 = (1000 * np.percentile(seconds, [50, 99])).tolist()
-    return {"p50_ms": p50, "p99_ms": p99}
+def milliseconds(seconds: list[float], unit: str = "") -> dict[str, float]:
+    return {f"p{share}{unit}": float(1000 * np.percentile(seconds, share)) for share in (50, 99)}
 
 
 @dataclass
@@ -260,11 +253,10 @@ def measured(
         memory: Any = client.info("memory")
         told["redis_mib"] = memory["used_memory"] / 2**20
         log(f"state in Redis: {told['redis_mib']:,.0f} MiB, filled in {told['state_s']:.0f} s")
-        asking = rng.integers(viewers, size=requests)
-        queries = np.stack(
-            [model.stages.taste(state.past(int(each)), world.catalogue) for each in asking]
-        )
-        told["indexes"], serving = {}, None
+        asking = rng.integers(viewers, size=requests).tolist()
+        tastes = [model.stages.taste(state.past(each), world.catalogue) for each in asking]
+        queries = np.stack(tastes)
+        told["indexes"] = {}
         for name, index, seconds, widths in built(world.catalogue.vectors):
             if name == "flat":
                 exact = index.search(queries, CANDIDATES)[1]
@@ -279,17 +271,14 @@ def measured(
                 )
             if name == "hnsw":
                 enough = [each for each in points if each["recall"] >= RECALL] or points[-1:]
-                reach(index, name, int(enough[0]["width"]))
-                told["served_width"], serving = enough[0]["width"], index
-        steps = [
-            Requests(state, model.stages, world.catalogue, serving).one(int(each))[1]
-            for each in asking
-        ]
+                told["served_width"] = enough[0]["width"]
+                reach(index, name, told["served_width"])
+                served = Requests(state, model.stages, world.catalogue, index)
+        steps = [served.one(each)[1] for each in asking]
     told["request_ms"] = {}
     for step in steps[0]:
-        taken = milliseconds([each[step] for each in steps])
-        told["request_ms"][step] = {"p50": taken["p50_ms"], "p99": taken["p99_ms"]}
-        log(f"{step:14} p50 {taken['p50_ms']:.2f} ms  p99 {taken['p99_ms']:.2f} ms")
+        taken = told["request_ms"][step] = milliseconds([each[step] for each in steps])
+        log(f"{step:14} p50 {taken['p50']:.2f} ms  p99 {taken['p99']:.2f} ms")
     told["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     log(f"peak memory of this process {told['peak_mib']:,.0f} MiB")
     return told
@@ -297,18 +286,18 @@ def measured(
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    asked.add_argument("--items", type=int, default=1_000_000)
-    asked.add_argument("--viewers", type=int, default=1_000_000)
-    asked.add_argument("--requests", type=int, default=1_000)
+    for name, count in (("items", 1_000_000), ("viewers", 1_000_000), ("requests", 1_000)):
+        asked.add_argument(f"--{name}", type=int, default=count)
     asked.add_argument("--save", type=Path, help="write the figures as JSON")
-    given = asked.parse_args()
+    given = vars(asked.parse_args())
+    save = given.pop("save")
     work = Workspace.of(find("film_retrieval"))
     model = FilmRetrieval()
     model.load(work.weights)
     pasts = [Past.of(each) for each in split(work, "train").records if each.history]
-    told = measured(model, pasts, items=given.items, viewers=given.viewers, requests=given.requests)
-    if given.save:
-        write_json(given.save, told)
+    told = measured(model, pasts, **given)
+    if save:
+        write_json(save, told)
 
 
 if __name__ == "__main__":

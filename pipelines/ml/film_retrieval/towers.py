@@ -51,6 +51,12 @@ class Recipe:
     temperature: float = 0.15
 
 
+def network(inputs: int, hidden: int, outputs: int, *, bias: bool = True) -> nn.Sequential:
+    """One hidden layer; `bias` is that of the outputs."""
+    layers = nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=bias)
+    return nn.Sequential(*layers)
+
+
 class FilmTower(nn.Module):
     """Content (n, 26) to directions (n, width), of films without a number as they stand."""
 
@@ -59,9 +65,7 @@ class FilmTower(nn.Module):
         self.recipe = recipe
         self.numbers = nn.Embedding(films, recipe.width)
         nn.init.normal_(self.numbers.weight, 0, 0.1)
-        self.content = nn.Sequential(
-            nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, recipe.width)
-        )
+        self.content = network(features, 64, recipe.width)
 
     def forward(self, content: torch.Tensor) -> torch.Tensor:
         return functional.normalize(self.content(content), dim=1)
@@ -82,9 +86,7 @@ class ViewerTower(nn.Module):
     def __init__(self, about: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * width, width)
-        self.layers = nn.Sequential(
-            nn.Linear(2 * width + about, 128), nn.ReLU(), nn.Linear(128, width)
-        )
+        self.layers = network(2 * width + about, 128, width)
 
     def forward(self, pooled: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
         found = self.linear(pooled) + self.layers(torch.cat([pooled, about], dim=1))
@@ -126,7 +128,8 @@ def learnt(rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         targets = torch.multinomial(liked[rows], TARGETS, replacement=True)
         kept = torch.rand(len(rows), stars.shape[1]) < torch.rand(len(rows), 1)
-        kept &= (torch.rand(len(rows), 1) >= NO_HISTORY) & ~chosen(targets, stars.shape[1])
+        kept &= torch.rand(len(rows), 1) >= NO_HISTORY
+        kept.scatter_(1, targets, value=False)
         told = about[rows] * (torch.rand(len(rows), 1) >= NO_PROFILE)
         films = towers.films.numbered(
             towers.described, (torch.rand(stars.shape[1]) >= recipe.dropout).float()
@@ -136,11 +139,6 @@ def learnt(rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: 
 
     train(towers, len(stars), loss, plan, seed=seed)
     return towers
-
-
-def chosen(places: torch.Tensor, films: int) -> torch.Tensor:
-    """A mask (n, films) of places (n, some)."""
-    return torch.zeros(len(places), films, dtype=torch.bool).scatter_(1, places, True)
 
 
 def softmax(
@@ -178,9 +176,7 @@ def catalogue(towers: Towers, rated: Rated, hidden: np.ndarray | None = None) ->
         rated = rated.without(hidden)
     counts = (rated.stars > 0).sum(axis=0).astype(np.float32)
     known = (counts > 0).astype(np.float32)
-    towers.eval()
-    with torch.inference_mode():
-        vectors = towers.films.numbered(towers.described, torch.from_numpy(known)).numpy()
+    vectors = towers.films.numbered(towers.described, torch.from_numpy(known)).detach().numpy()
     surplus = (rated.stars - 3.5 * (rated.stars > 0)).sum(axis=0) / (counts + 5)
     described = towers.described.numpy()
     return Catalogue(vectors, described, np.log1p(counts), surplus.astype(np.float32), known)
@@ -192,16 +188,11 @@ class Ranker(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.linear = nn.Linear(FEATURES, 1)
-        self.layers = nn.Sequential(
-            nn.Linear(FEATURES, max(hidden, 1)),
-            nn.ReLU(),
-            nn.Linear(max(hidden, 1), 1, bias=False),
-        )
-        self.hidden = hidden
+        self.layers = network(FEATURES, hidden, 1, bias=False) if hidden else None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self.linear(features)
-        return found + self.layers(features) if self.hidden else found
+        return found if self.layers is None else found + self.layers(features)
 
 
 def ranker(features: np.ndarray, liked: np.ndarray, hidden: int, plan: Plan, seed: int) -> Ranker:

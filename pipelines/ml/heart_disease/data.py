@@ -13,8 +13,6 @@ from slipway.training.tabular import rows
 from .model import Patient
 
 FIELDS = {
-    "age": "age",
-    "sex": "sex",
     "cp": "chest_pain",
     "trestbps": "blood_pressure",
     "chol": "cholesterol",
@@ -91,8 +89,6 @@ def cleaned(frame: pd.DataFrame) -> pd.DataFrame:
 
 def patients(frame: pd.DataFrame) -> list[tuple[Patient, bool]]:
     coded = frame.assign(**{name: frame[name].map(codes) for name, codes in CODES.items()})
-    records = rows(coded.rename(columns=FIELDS)[list(FIELDS.values())])
-    return [
-        (Patient(**row), bool(narrowed > 0))
-        for row, narrowed in zip(records, frame["num"], strict=True)
-    ]
+    records = rows(coded.rename(columns=FIELDS)[list(Patient.model_fields)])
+    told = zip(records, frame["num"] > 0, strict=True)
+    return [(Patient(**row), bool(sick)) for row, sick in told]

@@ -65,42 +65,31 @@ class HeartRisk(Record):
     unmeasured: int = Field(ge=0, description="Findings left out, filled with typical values")
 
 
-PLAIN = (
-    "age",
-    "blood_pressure",
-    "cholesterol",
-    "high_sugar",
-    "top_heart_rate",
-    "exercise_angina",
-    "st_depression",
-    "vessels",
+# The record's numbers and flags, in its order.
+PLAIN = tuple(
+    name
+    for name, field in Patient.model_fields.items()
+    if field.annotation not in (str, str | None)
 )
 # A grade keeps its order; what has none becomes a flag a value, not a number where not measured.
-GRADES = {"st_slope": ("up", "flat", "down")}
+SLOPES: dict[str | None, int] = {"up": 0, "flat": 1, "down": 2}
 FLAGS = {
     "sex": ("male",),
     "chest_pain": ("typical", "atypical", "none"),
     "resting_ecg": ("st_abnormal", "hypertrophy"),
     "thallium": ("fixed", "reversible"),
 }
-NUMBERS = (
-    *PLAIN,
-    *GRADES,
-    *(f"{name}_{value}" for name, values in FLAGS.items() for value in values),
-)
+NUMBERS = (*PLAIN, "st_slope", *(f"{name}_{value}" for name in FLAGS for value in FLAGS[name]))
 MEASURED = tuple(name for name in Patient.model_fields if name != "hospital")
 
 
-def numbers(patient: Patient) -> list[float]:
-    """The columns `NUMBERS`, not-a-number where not measured."""
-    told = [getattr(patient, name) for name in PLAIN]
-    for name, grades in GRADES.items():
-        value = getattr(patient, name)
-        told.append(None if value is None else grades.index(value))
+def numbers(patient: Patient) -> list[float | None]:
+    """The columns `NUMBERS`, None where not measured."""
+    told = [*(getattr(patient, name) for name in PLAIN), SLOPES.get(patient.st_slope)]
     for name, values in FLAGS.items():
         value = getattr(patient, name)
         told += [None if value is None else value == each for each in values]
-    return [np.nan if each is None else float(each) for each in told]
+    return told
 
 
 def features(patients: list[Patient]) -> dict[str, np.ndarray]:
@@ -128,8 +117,7 @@ class HeartDisease(OnnxModel):
 
     def load(self, weights: Path) -> None:
         super().load(weights)
-        told = json.loads((weights / "threshold.json").read_text())
-        self._threshold = float(told["threshold"])
+        self._threshold = float(json.loads((weights / "threshold.json").read_text())["threshold"])
 
     def predict(self, model_input: list[Patient]) -> list[HeartRisk]:
         raw = self.run(features(model_input))["probabilities"][:, 1]

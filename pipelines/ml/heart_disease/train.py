@@ -11,25 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import RFE, SelectKBest, f_classif
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.candidates import BASELINE
 from slipway.training.tabular import export_onnx
 
-from .model import NUMBERS, HeartDisease, HeartRisk, Patient, features, risks
+from .model import MEASURED, NUMBERS, HeartDisease, HeartRisk, Patient, features, risks
 
 # Where gaps are features they name the hospital: shown, never served.
 LEAKING = "logistic_with_gaps"
@@ -48,51 +49,32 @@ def pipeline(
         steps.append(StandardScaler())
     if select is not None:
         steps.append(select)
-    return make_pipeline(*steps, estimator)
+    # A copy, so that fitting one pipeline leaves others of the same estimator as they are.
+    return clone(make_pipeline(*steps, estimator))
 
 
 def pipelines(seed: int, keep: int, trees: int) -> dict[str, Pipeline]:
-    def logistic() -> LogisticRegression:
-        return LogisticRegression(C=0.1, max_iter=2000)
-
-    def forest() -> RandomForestClassifier:
-        return RandomForestClassifier(
-            trees, min_samples_leaf=5, max_features="sqrt", random_state=seed
-        )
-
     def svm(kernel: str) -> ClassifierMixin:
         # Platt's scaling makes probabilities of distances from the boundary.
         return CalibratedClassifierCV(SVC(kernel=kernel, C=0.5), ensemble=False, cv=5)
 
-    def best() -> SelectKBest:
-        return SelectKBest(f_classif, k=keep)
-
-    def eliminated() -> RFE:
-        return RFE(logistic(), n_features_to_select=keep)
-
+    logistic, best = LogisticRegression(C=0.1, max_iter=2000), SelectKBest(f_classif, k=keep)
+    forest = RandomForestClassifier(
+        trees, min_samples_leaf=5, max_features="sqrt", random_state=seed
+    )
     return {
         # scikit-learn's name for a rule that looks at nobody: each gets the share of the sick.
         "baseline": pipeline(DummyClassifier(strategy="prior")),
-        "logistic": pipeline(logistic()),
-        "logistic_kbest": pipeline(logistic(), select=best()),
-        "logistic_rfe": pipeline(logistic(), select=eliminated()),
-        LEAKING: pipeline(logistic(), gaps=True),
+        "logistic": pipeline(logistic),
+        "logistic_kbest": pipeline(logistic, select=best),
+        "logistic_rfe": pipeline(logistic, select=RFE(logistic, n_features_to_select=keep)),
+        LEAKING: pipeline(logistic, gaps=True),
         "svm_linear": pipeline(svm("linear")),
         "svm_rbf": pipeline(svm("rbf")),
-        "svm_rbf_kbest": pipeline(svm("rbf"), select=best()),
-        "forest": pipeline(forest()),
-        "forest_kbest": pipeline(forest(), select=best()),
+        "svm_rbf_kbest": pipeline(svm("rbf"), select=best),
+        "forest": pipeline(forest),
+        "forest_kbest": pipeline(forest, select=best),
     }
-
-
-def by_hospital(
-    made: Pipeline, numbers: np.ndarray, sick: np.ndarray, hospitals: np.ndarray
-) -> np.ndarray:
-    """Probabilities (rows,), each by a model that saw nobody of the patient's hospital."""
-    told = cross_val_predict(
-        made, numbers, sick, groups=hospitals, cv=LeaveOneGroupOut(), method="predict_proba"
-    )
-    return np.asarray(told[:, 1])
 
 
 def within(probabilities: np.ndarray, sick: np.ndarray, groups: np.ndarray) -> float:
@@ -100,13 +82,10 @@ def within(probabilities: np.ndarray, sick: np.ndarray, groups: np.ndarray) -> f
 
     Across groups the order of hospitals would count, which is not the patient's illness.
     """
-    areas, sizes = [], []
-    for group in np.unique(groups):
-        rows = groups == group
-        if 0 < sick[rows].sum() < rows.sum():
-            areas.append(roc_auc_score(sick[rows], probabilities[rows]))
-            sizes.append(rows.sum())
-    return float(np.average(areas, weights=sizes))
+    every = [groups == group for group in np.unique(groups)]
+    known = [rows for rows in every if 0 < sick[rows].sum() < rows.sum()]
+    areas = [roc_auc_score(sick[rows], probabilities[rows]) for rows in known]
+    return float(np.average(areas, weights=[rows.sum() for rows in known]))
 
 
 def threshold_for(recall: float, probabilities: np.ndarray, sick: np.ndarray) -> float:
@@ -126,11 +105,11 @@ def threshold_for(recall: float, probabilities: np.ndarray, sick: np.ndarray) ->
 def figures(probabilities: np.ndarray, sick: np.ndarray, threshold: float) -> dict[str, float]:
     told = probabilities >= threshold
     return {
-        "roc_auc": float(roc_auc_score(sick, probabilities)),
-        "recall": float(recall_score(sick, told)),
-        "specificity": float(recall_score(~sick, ~told)),
-        "precision": float(precision_score(sick, told, zero_division=0.0)),
-        "brier": float(brier_score_loss(sick, probabilities)),
+        **measures.of_probabilities(sick, probabilities, "roc_auc"),
+        **measures.of_decisions(sick, told, "recall"),
+        "specificity": measures.of_decisions(~sick, ~told, "recall")["recall"],
+        **measures.of_decisions(sick, told, "precision"),
+        **measures.of_probabilities(sick, probabilities, "brier"),
     }
 
 
@@ -166,7 +145,10 @@ def fit(
     tried, thresholds = [], {}
     for name, made in pipelines(seed, keep, trees).items():
         told = cross_val_predict(made, numbers, sick, cv=splits, method="predict_proba")[:, 1]
-        abroad = by_hospital(made, numbers, sick, hospitals)
+        # Each by a model that saw nobody of the patient's hospital.
+        abroad = cross_val_predict(
+            made, numbers, sick, groups=hospitals, cv=LeaveOneGroupOut(), method="predict_proba"
+        )[:, 1]
         thresholds[name] = threshold_for(wanted_recall, told, sick)
         metrics = {
             "roc_auc_inside": within(told, sick, hospitals),
@@ -209,38 +191,28 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Figure:
+    """Candidates at known and new hospitals, and whom the chosen one refers at each."""
     figure, (left, right) = plots.panels(2, height=3.8)
-    shown = [each for each in evaluation.candidates if each.name != "baseline"]
-    rows = np.arange(len(shown))
-    for name, label, colour, shift in (
-        ("roc_auc", "known hospitals, all rows", plots.PALE, -0.27),
-        ("roc_auc_inside", "inside known ones", plots.INK, 0),
-        ("roc_auc_new_hospital", "inside one left out", plots.ACCENT, 0.27),
-    ):
-        values = [each.metrics[name] for each in shown]
-        left.barh(rows + shift, values, 0.27, color=colour, label=label)
-    left.set_yticks(rows, [each.name for each in shown])
+    shown = [each for each in evaluation.candidates if each.name != BASELINE]
+    areas = {
+        "known hospitals, all rows": [each.metrics["roc_auc"] for each in shown],
+        "inside known ones": [each.metrics["roc_auc_inside"] for each in shown],
+        "inside one left out": [each.metrics["roc_auc_new_hospital"] for each in shown],
+    }
+    title, colours = "Area under the ROC curve (validation)", (plots.PALE, plots.INK, plots.ACCENT)
+    plots.bars(left, [each.name for each in shown], areas, title, lying=True, colours=colours)
     left.set_xlim(0.6, 1)
-    left.set_ylim(len(shown) - 0.4, -1.5)
-    left.legend(
-        frameon=False, fontsize=7, loc="upper left", ncols=3, columnspacing=0.6, handlelength=1
-    )
-    left.set_title("Area under the ROC curve (validation)")
     groups = np.array([each.hospital for each in evaluation.test.records])
     referred = np.array([each.refer for each in evaluation.answers])
-    names = sorted(set(groups))
-    for place, name in enumerate(names):
-        members = groups == name
-        for shift, colour, of in ((-0.2, plots.ACCENT, sick), (0.2, plots.PALE, ~sick)):
-            among = members & of
-            bar = right.bar([place + shift], [referred[among].mean()], 0.4, color=colour)
-            right.bar_label(bar, [f"{among.sum()}"], fontsize=7)
-    right.bar([0], [0], color=plots.ACCENT, label="of the sick (recall)")
-    right.bar([0], [0], color=plots.PALE, label="of the healthy")
-    right.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
+    names = np.unique(groups)
+    kinds = {"of the sick (recall)": sick, "of the healthy": ~sick}
+    rows = {kind: [of & (groups == name) for name in names] for kind, of in kinds.items()}
+    shares = {kind: [referred[part].mean() for part in parts] for kind, parts in rows.items()}
+    labels = [name.replace("_", "\n") for name in names]
+    drawn = plots.bars(right, labels, shares, "Share referred, by hospital (test rows)")
+    for bars, parts in zip(drawn, rows.values(), strict=True):
+        right.bar_label(bars, [part.sum() for part in parts], fontsize=7)
     right.set_ylim(0, 1.3)
-    right.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
-    right.set_title("Share referred, by hospital (test rows)")
     return figure
 
 
@@ -248,19 +220,15 @@ def recall_first(told: np.ndarray, sick: np.ndarray, evaluation: Evaluation) -> 
     figure, (left, middle, right) = plots.panels(3)
     threshold = evaluation.answers[0].threshold
     cuts = np.linspace(0.01, 0.95, 95)
-    each = [figures(told, sick, cut) for cut in cuts]
-    for name, colour in (
-        ("recall", plots.ACCENT),
-        ("specificity", plots.INK),
-        ("precision", "#d1793b"),
-    ):
-        left.plot(cuts, [one[name] for one in each], color=colour, label=name)
+    found = pd.DataFrame([figures(told, sick, cut) for cut in cuts])
+    colours = {"recall": plots.ACCENT, "specificity": plots.INK, "precision": "#d1793b"}
+    for name, colour in colours.items():
+        left.plot(cuts, found[name], color=colour, label=name)
     for cut, label in ((threshold, "chosen"), (0.5, "a half")):
         left.axvline(cut, color=plots.PALE, linestyle=":")
         left.text(cut, 0.02, f" {label}", fontsize=7)
-    left.set(xlabel="threshold", ylim=(0, 1.02))
-    left.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.5, 0.05))
-    left.set_title("What a threshold costs (test rows)")
+    left.set(xlabel="threshold", ylim=(0, 1.02), title="What a threshold costs (test rows)")
+    left.legend(loc="lower left", bbox_to_anchor=(0.5, 0.05))
     referred = [answer.refer for answer in evaluation.answers]
     plots.confusion(middle, evaluation.test.truths, referred, [False, True])
     plots.roc(right, sick.tolist(), told.tolist())
@@ -274,20 +242,13 @@ def selection(evaluation: Evaluation) -> Figure:
     filled = make_pipeline(SimpleImputer(), StandardScaler()).fit_transform(numbers)
     scores, _ = f_classif(filled, sick)
     ranks = RFE(LogisticRegression(C=0.1, max_iter=2000), n_features_to_select=1)
-    order = ranks.fit(filled, sick).ranking_
+    survived = len(NUMBERS) + 1 - ranks.fit(filled, sick).ranking_
     figure, axes = plots.panels(2, height=4)
-    names = [name.replace("_", " ") for name in NUMBERS]
-    by_score = np.argsort(-scores)
-    plots.weights(
-        axes[0], [names[row] for row in by_score], scores[by_score], "SelectKBest: F statistic"
-    )
-    by_rank = np.argsort(order)
-    plots.weights(
-        axes[1],
-        [names[row] for row in by_rank],
-        [len(NUMBERS) + 1 - order[row] for row in by_rank],
-        "RFE: rounds survived",
-    )
+    told = {"SelectKBest: F statistic": scores, "RFE: rounds survived": survived}
+    for panel, (title, values) in zip(axes, told.items(), strict=True):
+        order = np.argsort(-values)
+        names = [NUMBERS[row].replace("_", " ") for row in order]
+        plots.weights(panel, names, values[order], title)
     return figure
 
 
@@ -300,20 +261,19 @@ def shapley(evaluation: Evaluation) -> Figure:
     explainer = Shapley(model, evaluation.train.records[:REFERENCES], max_rows=4000)
     records = evaluation.test.records[:EXPLAINED]
     told = [explainer.explain(each) for each in records]
-    fields = [name for name in Patient.model_fields if name != "hospital"]
-    values = np.array([[each.contributions[name] for name in fields] for each in told])
+    values = np.array([[each.contributions[name] for name in MEASURED] for each in told])
     order = np.argsort(-np.abs(values).mean(axis=0))
     figure, (left, right) = plots.panels(2, height=4)
     rng = np.random.default_rng(0)
     numbers = features(records)["numbers"]
     for place, column in enumerate(order):
-        own = [row for row, name in enumerate(NUMBERS) if name.startswith(fields[column])]
+        own = [row for row, name in enumerate(NUMBERS) if name.startswith(MEASURED[column])]
         # Of a field of several flags the last that is set; the colour runs from low to high.
         level = (numbers[:, own] * np.arange(1, len(own) + 1)).max(axis=1)
         known, height = ~np.isnan(level), place + rng.uniform(-0.25, 0.25, len(values))
         left.scatter(values[~known, column], height[~known], color=plots.PALE, s=9)
         left.scatter(values[known, column], height[known], c=level[known], cmap="viridis", s=9)
-    left.set_yticks(range(len(fields)), [fields[column].replace("_", " ") for column in order])
+    left.set_yticks(range(len(order)), [MEASURED[column].replace("_", " ") for column in order])
     left.invert_yaxis()
     left.axvline(0, color=plots.INK, linewidth=0.8)
     left.set_xlabel(
@@ -322,12 +282,9 @@ def shapley(evaluation: Evaluation) -> Figure:
     )
     left.set_title(f"Shapley values of {len(records)} test patients")
     surest = int(np.argmax([each.value for each in told]))
-    one, first = told[surest], list(told[surest].contributions)[:9]
-    labels = [f"{name.replace('_', ' ')} = {getattr(records[surest], name)}" for name in first]
-    plots.weights(
-        right,
-        labels,
-        [one.contributions[name] for name in first],
-        f"From {one.base:.2f} to the surest: {one.value:.2f}",
-    )
+    one, patient = told[surest], records[surest]
+    first = dict(list(one.contributions.items())[:9])
+    labels = [f"{name.replace('_', ' ')} = {getattr(patient, name)}" for name in first]
+    title = f"From {one.base:.2f} to the surest: {one.value:.2f}"
+    plots.weights(right, labels, list(first.values()), title)
     return figure

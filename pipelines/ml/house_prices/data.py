@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 import pandera.pandas as pa
+from pydantic.alias_generators import to_snake
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
@@ -14,22 +15,17 @@ from .model import GRADES, House
 # NA means "has none" in text columns, where pandas would lose it; a gap in these numbers.
 UNKNOWN = ("LotFrontage", "MasVnrArea", "GarageYrBlt")
 GRADE_CODES = dict(zip(("Po", "Fa", "TA", "Gd", "Ex"), GRADES, strict=True))
+# The other columns differ in spelling alone: LotArea is lot_area.
 FIELDS = {
-    "Neighborhood": "neighborhood",
     "MSZoning": "zoning",
     "Condition1": "surroundings",
     "BldgType": "building_type",
-    "HouseStyle": "house_style",
-    "LotFrontage": "lot_frontage",
-    "LotArea": "lot_area",
     "OverallQual": "overall_quality",
     "OverallCond": "overall_condition",
-    "YearBuilt": "year_built",
     "YearRemodAdd": "year_remodelled",
     "Exterior1st": "exterior_material",
     "ExterQual": "exterior_quality",
     "MasVnrArea": "masonry_veneer_area",
-    "Foundation": "foundation",
     "BsmtQual": "basement_quality",
     "BsmtExposure": "basement_exposure",
     "TotalBsmtSF": "basement_area",
@@ -45,19 +41,13 @@ FIELDS = {
     "BsmtFullBath": "basement_full_baths",
     "BsmtHalfBath": "basement_half_baths",
     "Functional": "functionality",
-    "Fireplaces": "fireplaces",
     "FireplaceQu": "fireplace_quality",
-    "GarageType": "garage_type",
-    "GarageFinish": "garage_finish",
     "GarageYrBlt": "garage_year",
-    "GarageCars": "garage_cars",
-    "GarageArea": "garage_area",
     "WoodDeckSF": "wood_deck_area",
     "OpenPorchSF": "open_porch_area",
     "EnclosedPorch": "enclosed_porch_area",
     "ScreenPorch": "screen_porch_area",
     "YrSold": "year_sold",
-    "SaleCondition": "sale_condition",
 }
 GRADED = ("ExterQual", "BsmtQual", "HeatingQC", "KitchenQual", "FireplaceQu")
 # What the record's own constraints do not check.
@@ -98,8 +88,11 @@ def is_outlier(table: pd.DataFrame) -> pd.Series:
 def houses(table: pd.DataFrame) -> list[tuple[House, float]]:
     """Rows as records; both kinds of NA become None."""
     grades = {name: table[name].map(GRADE_CODES) for name in GRADED}
-    frame = table.assign(**grades).rename(columns=FIELDS)[list(FIELDS.values())]
-    frame["central_air"] = table["CentralAir"] == "Y"
-    frame["basement_finished_area"] = table["TotalBsmtSF"] - table["BsmtUnfSF"]
+    made = {
+        "CentralAir": table["CentralAir"] == "Y",
+        "BasementFinishedArea": table["TotalBsmtSF"] - table["BsmtUnfSF"],
+    }
+    frame = table.assign(**grades, **made).rename(columns=FIELDS).rename(columns=to_snake)
+    frame = frame[list(House.model_fields)]
     sold = zip(rows(frame.where(frame != "NA")), table["SalePrice"], strict=True)
     return [(House(**row), float(price)) for row, price in sold]

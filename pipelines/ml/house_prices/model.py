@@ -98,57 +98,11 @@ class Valuation(Record):
     high: float = Field(gt=0, description="One sale in twenty is expected above")
 
 
-PLAIN = (
-    "lot_frontage",
-    "lot_area",
-    "overall_quality",
-    "overall_condition",
-    "year_built",
-    "year_remodelled",
-    "masonry_veneer_area",
-    "basement_area",
-    "basement_finished_area",
-    "central_air",
-    "first_floor_area",
-    "living_area",
-    "bedrooms",
-    "rooms",
-    "kitchens",
-    "full_baths",
-    "half_baths",
-    "basement_full_baths",
-    "basement_half_baths",
-    "fireplaces",
-    "garage_year",
-    "garage_cars",
-    "garage_area",
-    "wood_deck_area",
-    "open_porch_area",
-    "enclosed_porch_area",
-    "screen_porch_area",
-    "year_sold",
-)
-GRADED = (
-    "exterior_quality",
-    "basement_quality",
-    "heating_quality",
-    "kitchen_quality",
-    "fireplace_quality",
-)
-CATEGORIES = (
-    "neighborhood",
-    "zoning",
-    "surroundings",
-    "building_type",
-    "house_style",
-    "exterior_material",
-    "foundation",
-    "basement_exposure",
-    "functionality",
-    "garage_type",
-    "garage_finish",
-    "sale_condition",
-)
+# Columns by the kind of their fields, in the record's order.
+TEXT = [name for name, field in House.model_fields.items() if field.annotation in (str, str | None)]
+PLAIN = tuple(name for name in House.model_fields if name not in TEXT)
+GRADED = tuple(name for name in TEXT if name.endswith("_quality"))
+CATEGORIES = tuple(name for name in TEXT if name not in GRADED)
 
 
 def age(house: House) -> int:
@@ -194,12 +148,8 @@ ENGINEERED: dict[str, Callable[[House], float]] = {
     "has_basement": lambda house: house.basement_area > 0,
 }
 # Whether a number is missing may itself tell something: no garage has no garage year.
-INDICATORS: dict[str, Callable[[House], float]] = {
-    "lot_frontage_missing": lambda house: house.lot_frontage is None,
-    "masonry_veneer_area_missing": lambda house: house.masonry_veneer_area is None,
-    "garage_year_missing": lambda house: house.garage_year is None,
-}
-NUMBERS = (*PLAIN, *GRADED, *ENGINEERED, *INDICATORS)
+GAPS = ("lot_frontage", "masonry_veneer_area", "garage_year")
+NUMBERS = (*PLAIN, *GRADED, *ENGINEERED, *(f"{name}_missing" for name in GAPS))
 
 
 def grade(word: str | None) -> int:
@@ -207,14 +157,13 @@ def grade(word: str | None) -> int:
     return 0 if word is None else GRADES.index(word) + 1
 
 
-def numbers(house: House) -> list[float]:
+def numbers(house: House) -> list[float | None]:
     known = {**dict(house), "year_remodelled": year_remodelled(house)}
-    plain = [known[name] for name in PLAIN]
     return [
-        *(np.nan if value is None else float(value) for value in plain),
-        *(grade(getattr(house, name)) for name in GRADED),
+        *(known[name] for name in PLAIN),
+        *(grade(known[name]) for name in GRADED),
         *(work_out(house) for work_out in ENGINEERED.values()),
-        *(is_missing(house) for is_missing in INDICATORS.values()),
+        *(known[name] is None for name in GAPS),
     ]
 
 
@@ -230,9 +179,8 @@ def features(houses: list[House]) -> dict[str, np.ndarray]:
 def valuations(logs: np.ndarray, spread: float) -> list[Valuation]:
     """From logarithms of price over `TYPICAL` (rows,), `spread` to either side."""
     centre = np.clip(logs.astype(np.float64), -FARTHEST, FARTHEST)
-    prices = [TYPICAL * np.exp(centre + step) for step in (0.0, -spread, spread)]
-    rows = zip(*(each.tolist() for each in prices), strict=True)
-    return [Valuation(price=price, low=low, high=high) for price, low, high in rows]
+    price, low, high = (TYPICAL * np.exp(centre + step) for step in (0.0, -spread, spread))
+    return Valuation.of_columns(price=price, low=low, high=high)
 
 
 class HousePrices(OnnxModel):

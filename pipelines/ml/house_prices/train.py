@@ -1,15 +1,15 @@
 """L2 against L1 regularization and boosted trees; ways to fill gaps; with and without features."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 from sklearn.base import RegressorMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
@@ -21,7 +21,7 @@ from sklearn.model_selection import KFold, cross_val_predict, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, conformal, plots
 from slipway.training.tabular import export_onnx, together
 
 from .model import (
@@ -45,8 +45,10 @@ STRATEGIES = {
     "nearest": "ridge_nearest",
     "indicator": "ridge_indicator",
 }
-# The share of sales that the interval is to hold.
-COVERAGE = 0.9
+# The share of sales that the interval is to miss.
+MISSED = 0.1
+# Thousands of dollars on the axes.
+PRICES = (50, 100, 200, 400, 800)
 # Those whose correlations and coefficients are drawn.
 SHOWN = (
     "overall_quality",
@@ -62,9 +64,12 @@ SHOWN = (
     "log_lot_area",
     "overall_condition",
 )
-DOTS = {"markersize": 3, "markeredgecolor": plots.PALE}
-# From barely any effect to a model that says the mean to every house.
-GRIDS = {"ridge": (-1.0, 5.0), "lasso": (-4.0, 0.0), "elastic_net": (-4.0, 0.0)}
+# From barely any effect to a model that says the mean to every house: powers of ten.
+PENALTIES = {
+    "ridge": (Ridge(), (-1.0, 5.0)),
+    "lasso": (Lasso(max_iter=20_000, tol=1e-3), (-4.0, 0.0)),
+    "elastic_net": (ElasticNet(l1_ratio=0.5, max_iter=20_000, tol=1e-3), (-4.0, 0.0)),
+}
 GIVEN = (*PLAIN, *GRADED)
 CRAFTED = (*GIVEN, *ENGINEERED)
 
@@ -82,16 +87,14 @@ class Recipe:
     numbers: tuple[str, ...] = CRAFTED
 
 
-def regularized(kind: str, alpha: float) -> RegressorMixin:
-    if kind == "ridge":
-        return Ridge(alpha=alpha)
-    if kind == "lasso":
-        return Lasso(alpha=alpha, max_iter=20_000, tol=1e-3)
-    return ElasticNet(alpha=alpha, l1_ratio=0.5, max_iter=20_000, tol=1e-3)
+def regularized(kind: str, steps: int) -> list[RegressorMixin]:
+    """One penalty from weak to strong."""
+    estimator, powers = PENALTIES[kind]
+    return [clone(estimator).set_params(alpha=float(each)) for each in np.logspace(*powers, steps)]
 
 
-def grid(kind: str, alphas: int) -> np.ndarray:
-    return np.logspace(*GRIDS[kind], alphas)
+def imputer(strategy: str) -> SimpleImputer | KNNImputer:
+    return KNNImputer() if strategy == "nearest" else SimpleImputer(strategy=strategy)
 
 
 def recipes(ridge: RegressorMixin, trees: int, seed: int) -> dict[str, Recipe]:
@@ -121,16 +124,14 @@ def pipeline(recipe: Recipe) -> Pipeline:
     Scaled before imputed, lest the lot area (thousands) alone decide which rows are nearest.
     Trees get their numbers unscaled: float32 and float64 scaling differ at a threshold.
     """
-    nearest = recipe.imputer == "nearest"
-    imputer = KNNImputer() if nearest else SimpleImputer(strategy=recipe.imputer)
     trees = isinstance(recipe.estimator, GradientBoostingRegressor)
-    numbers = imputer if trees else make_pipeline(StandardScaler(), imputer)
+    filled = imputer(recipe.imputer)
+    numbers = filled if trees else make_pipeline(StandardScaler(), filled)
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    last = len(NUMBERS)
     prepared = ColumnTransformer(
         [
             ("numbers", numbers, [NUMBERS.index(name) for name in recipe.numbers]),
-            ("categories", categories, list(range(last, last + len(CATEGORIES)))),
+            ("categories", categories, slice(len(NUMBERS), len(NUMBERS) + len(CATEGORIES))),
         ]
     )
     return Pipeline([("prepared", prepared), ("estimator", clone(recipe.estimator))])
@@ -155,18 +156,16 @@ def validated(
 
 
 def swept(
-    kind: str, alphas: int, columns: np.ndarray, logs: np.ndarray, folds: KFold
+    kind: str, steps: int, columns: np.ndarray, logs: np.ndarray, folds: KFold
 ) -> tuple[Candidate, Recipe]:
     """The best strength of one penalty, and how scores and coefficients go as it grows."""
-    tried = [Recipe(regularized(kind, float(alpha))) for alpha in grid(kind, alphas)]
+    tried = [Recipe(each) for each in regularized(kind, steps)]
     scores = [validated(recipe, columns, logs, folds) for recipe in tried]
-    best = max(range(alphas), key=lambda place: scores[place]["r2_log"])
-    curves = {
-        "alpha": grid(kind, alphas).tolist(),
-        **{name: [each[name] for each in scores] for name in ("r2_log", "coefficients")},
-    }
-    alpha = tried[best].estimator.alpha
-    return Candidate(kind, scores[best], {"alpha": alpha}, curves), tried[best]
+    best = max(range(steps), key=lambda place: scores[place]["r2_log"])
+    alphas = [recipe.estimator.alpha for recipe in tried]
+    curves = {name: [each[name] for each in scores] for name in ("r2_log", "coefficients")}
+    parameters = {"alpha": alphas[best], **described(tried[best])}
+    return Candidate(kind, scores[best], parameters, {"alpha": alphas, **curves}), tried[best]
 
 
 def described(recipe: Recipe) -> dict[str, object]:
@@ -191,9 +190,8 @@ def fit(
     logs = np.log(np.array(train.truths) / TYPICAL)
     splits = KFold(n_splits=folds, shuffle=True, random_state=seed)
     tried, made = [], {}
-    for kind in GRIDS:
+    for kind in PENALTIES:
         candidate, made[kind] = swept(kind, alphas, columns, logs, splits)
-        candidate.parameters.update(described(made[kind]))
         tried.append(candidate)
     for name, recipe in recipes(made["ridge"].estimator, trees, seed).items():
         made[name] = recipe
@@ -204,7 +202,8 @@ def fit(
         key=lambda each: each.metrics["r2_log"],
     ).name
     best = pipeline(made[chosen])
-    spread = half_width(best, columns, logs, splits)
+    held_out = cross_val_predict(best, columns, logs, cv=splits)
+    spread = conformal.limit(np.abs(logs - held_out), MISSED)
     best.fit(columns, logs)
     export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
     (weights / "interval.json").write_text(json.dumps({"spread": spread}) + "\n")
@@ -213,12 +212,6 @@ def fit(
         return valuations(best.predict(together(features(houses))), spread)
 
     return Fitted(tried, chosen, native)
-
-
-def half_width(best: Pipeline, columns: np.ndarray, logs: np.ndarray, folds: KFold) -> float:
-    """What nine in ten errors on rows held out stay below, on the log scale."""
-    errors = np.abs(logs - cross_val_predict(best, columns, logs, cv=folds))
-    return float(np.quantile(errors, COVERAGE, method="higher"))
 
 
 def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
@@ -232,6 +225,17 @@ def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
         "mae": float(mean_absolute_error(truths, prices)),
         "coverage": float(np.mean(within)),
     }
+
+
+def number(shown: np.ndarray, name: str) -> np.ndarray:
+    """One column (rows,) of the numbers (rows, columns)."""
+    return shown[:, NUMBERS.index(name)]
+
+
+def ticks(axis: Axis, places: Sequence[int]) -> None:
+    """Plain numbers on a logarithmic axis."""
+    axis.set_ticks(places, [f"{place:,}" for place in places])
+    axis.set_ticks([], minor=True)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -256,16 +260,15 @@ def errors(evaluation: Evaluation) -> Figure:
     left.plot(ends, ends, color=plots.INK, linewidth=0.8)
     left.scatter(truths, prices, s=9, color=plots.ACCENT, alpha=0.6)
     left.set(xscale="log", yscale="log", xlabel="price, $1,000", ylabel="valuation, $1,000")
-    for axis in (left.xaxis, left.yaxis):
-        axis.set_major_locator(FixedLocator([50, 100, 200, 400, 800]))
-        axis.set_major_formatter("{x:.0f}")
-        axis.set_minor_locator(NullLocator())
+    ticks(left.xaxis, PRICES)
+    ticks(left.yaxis, PRICES)
     left.set_title("Valuation against price (test rows)")
     order = np.array_split(np.argsort(truths, kind="stable"), 5)
     off = [100 * (prices[rows] / truths[rows] - 1) for rows in order]
     names = [f"{truths[rows].min():.0f} to {truths[rows].max():.0f}" for rows in order]
     right.axhline(0, color=plots.PALE)
-    right.boxplot(off, tick_labels=names, medianprops={"color": plots.ACCENT}, flierprops=DOTS)
+    dots = {"markersize": 3, "markeredgecolor": plots.PALE}
+    right.boxplot(off, tick_labels=names, medianprops={"color": plots.ACCENT}, flierprops=dots)
     right.tick_params(axis="x", labelsize=8)
     right.set(xlabel="price, $1,000 (fifths of the test rows)", ylabel="valuation too high by, %")
     right.set_title("Error by price (test rows)")
@@ -275,21 +278,14 @@ def errors(evaluation: Evaluation) -> Figure:
 def correlation(shown: np.ndarray, logs: np.ndarray) -> Figure:
     """Pairwise over the rows where both are known: not-a-number must not spread."""
     names = ["log_price", *SHOWN]
-    known = [shown[:, NUMBERS.index(name)] for name in SHOWN]
+    known = [number(shown, name) for name in SHOWN]
     table = np.ma.corrcoef(np.ma.masked_invalid(np.stack([logs, *known]))).filled(np.nan)
     figure, axes = plt.subplots(figsize=(7.2, 6.2))
     picture = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(table):
         colour = "white" if abs(value) > 0.65 else plots.INK
-        axes.text(
-            column,
-            row,
-            f"{round(value, 2) + 0:.2f}",
-            ha="center",
-            va="center",
-            color=colour,
-            fontsize=7,
-        )
+        told = f"{round(value, 2) + 0:.2f}"
+        axes.text(column, row, told, ha="center", va="center", color=colour, fontsize=7)
     axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
@@ -301,61 +297,39 @@ def correlation(shown: np.ndarray, logs: np.ndarray) -> Figure:
 def crafted(shown: np.ndarray, prices: np.ndarray) -> Figure:
     """Four features made from several columns, each against the price."""
     figure, axes = plt.subplots(2, 2, figsize=(9.2, 6.4), sharey=True)
-    area = np.exp(shown[:, NUMBERS.index("log_total_area")])
-    titles = {
-        "age": "Age at sale, years",
-        "years_since_remodelled": "Years since remodelling or building",
-        "total_baths": "Baths, half ones as a half",
+    values = {
+        "Area with basement, square feet (log scale)": np.exp(number(shown, "log_total_area")),
+        "Age at sale, years": number(shown, "age"),
+        "Years since remodelling or building": number(shown, "years_since_remodelled"),
+        "Baths, half ones as a half": number(shown, "total_baths"),
     }
-    values = {name: shown[:, NUMBERS.index(name)] for name in titles}
-    _against(axes[0, 0], area, prices, "Area with basement, square feet (log scale)")
+    for panel, (title, told) in zip(axes.flat, values.items(), strict=True):
+        panel.scatter(told, prices / 1000, s=6, color=plots.ACCENT, alpha=0.3)
+        panel.set(yscale="log", ylabel="price, $1,000", title=title)
+        ticks(panel.yaxis, PRICES)
     axes[0, 0].set(xscale="log")
-    axes[0, 0].xaxis.set_major_locator(FixedLocator([500, 1000, 2000, 4000, 8000]))
-    axes[0, 0].xaxis.set_minor_locator(NullLocator())
-    axes[0, 0].xaxis.set_major_formatter("{x:,.0f}")
-    for panel, name in zip(axes.flat[1:], titles, strict=True):
-        _against(panel, values[name], prices, titles[name])
+    ticks(axes[0, 0].xaxis, (500, 1000, 2000, 4000, 8000))
     return figure
-
-
-def _against(axes: Axes, values: np.ndarray, prices: np.ndarray, title: str) -> None:
-    axes.scatter(values, prices / 1000, s=6, color=plots.ACCENT, alpha=0.3)
-    axes.set(yscale="log", ylabel="price, $1,000")
-    axes.yaxis.set_major_locator(FixedLocator([50, 100, 200, 400, 800]))
-    axes.yaxis.set_major_formatter("{x:.0f}")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_title(title)
 
 
 def missing(houses: list[House], shown: np.ndarray, tried: dict[str, Candidate]) -> Figure:
     """What is missing, how well lot frontages are filled in, and what that does to prices."""
     figure, (left, middle, right) = plots.panels(3)
-    rows = [each.model_dump() for each in houses]
-    shares = {name: float(np.mean([row[name] is None for row in rows])) for name in rows[0]}
-    gaps = sorted((name for name in shares if shares[name] > 0), key=shares.__getitem__)
-    bars = left.barh(gaps, [100 * shares[name] for name in gaps], color=plots.ACCENT)
-    left.bar_label(bars, fmt=" %.1f")
-    left.margins(x=0.15)
-    left.set_title("Missing or not there, % of rows")
+    shares = pd.DataFrame([each.model_dump() for each in houses]).isna().mean()
+    gaps = 100 * shares[shares > 0].sort_values(ascending=False)
+    title = "Missing or not there, % of rows"
+    plots.bars(left, list(gaps.index), gaps.tolist(), title, lying=True, form="{:.1f}", size=9)
     known = imputation_errors(shown)
-    bars = middle.bar(list(known), list(known.values()), color=plots.ACCENT)
-    middle.bar_label(bars, fmt="%.1f")
-    middle.set_title("Error of filled lot frontages, feet")
+    title = "Error of filled lot frontages, feet"
+    plots.bars(middle, list(known), list(known.values()), title, form="{:.1f}", size=9)
     metrics = [tried[name].metrics for name in STRATEGIES.values()]
-    places = range(len(STRATEGIES))
-    right.errorbar(
-        places,
-        [each["r2_log"] for each in metrics],
-        yerr=[each["r2_log_std"] for each in metrics],
-        fmt="o",
-        color=plots.ACCENT,
-        capsize=4,
-    )
-    for place, each in zip(places, metrics, strict=True):
-        right.annotate(f"  {each['r2_log']:.4f}", (place, each["r2_log"]), va="center")
+    scores, places = [each["r2_log"] for each in metrics], range(len(metrics))
+    reach = [each["r2_log_std"] for each in metrics]
+    right.errorbar(places, scores, yerr=reach, fmt="o", color=plots.ACCENT, capsize=4)
+    for place, score in enumerate(scores):
+        right.annotate(f"  {score:.4f}", (place, score), va="center")
     right.set_xticks(places, list(STRATEGIES))
-    right.set_xlim(-0.5, len(STRATEGIES) - 0.2)
-    right.set_title("R2 on log price with ridge, by folds")
+    right.set(xlim=(-0.5, len(places) - 0.2), title="R2 on log price with ridge, by folds")
     return figure
 
 
@@ -367,37 +341,28 @@ def imputation_errors(shown: np.ndarray) -> dict[str, float]:
     hidden = np.arange(len(known)) % 5 == 0
     gapped = known.copy()
     gapped[hidden, place] = np.nan
-    imputers = {
-        "median": SimpleImputer(strategy="median"),
-        "mean": SimpleImputer(strategy="mean"),
-        "nearest": KNNImputer(),
+    filled = {
+        strategy: imputer(strategy).fit_transform(gapped)[hidden, place]
+        for strategy in ("median", "mean", "nearest")
     }
-    return {
-        name: feet
-        * root_mean_squared_error(
-            known[hidden, place], imputer.fit_transform(gapped)[hidden, place]
-        )
-        for name, imputer in imputers.items()
-    }
+    wanted = known[hidden, place]
+    return {name: feet * root_mean_squared_error(wanted, told) for name, told in filled.items()}
 
 
 def regularization(tried: dict[str, Candidate]) -> Figure:
     """How scores and coefficients left go as each penalty grows."""
     figure, (left, right) = plots.panels(2)
-    colours = dict(zip(GRIDS, (plots.INK, plots.ACCENT, "#d1793b"), strict=True))
-    for kind, colour in colours.items():
+    for kind, colour in zip(PENALTIES, (plots.INK, plots.ACCENT, "#d1793b"), strict=True):
         curves = tried[kind].curves
-        left.plot(curves["alpha"], curves["r2_log"], "o-", markersize=3, color=colour, label=kind)
-        right.plot(curves["alpha"], curves["coefficients"], "o-", markersize=3, color=colour)
-    left.axhline(
-        tried["linear"].metrics["r2_log"], color=plots.PALE, linestyle=":", label="no penalty"
-    )
-    best = max(tried[kind].metrics["r2_log"] for kind in GRIDS)
+        for panel, name in ((left, "r2_log"), (right, "coefficients")):
+            panel.plot(curves["alpha"], curves[name], "o-", markersize=3, color=colour, label=kind)
+            panel.set(xscale="log", xlabel="alpha", ylabel=name)
+    plain = tried["linear"].metrics["r2_log"]
+    left.axhline(plain, color=plots.PALE, linestyle=":", label="no penalty")
+    best = max(tried[kind].metrics["r2_log"] for kind in PENALTIES)
     # Cut where the penalty wins: all fall to 0, and the small gain at the top would be lost.
-    left.set(xscale="log", xlabel="alpha", ylabel="r2_log", ylim=(best - 0.06, best + 0.01))
-    left.legend(frameon=False, loc=(0.42, 0.03))
-    left.set_title("R2 on log price, by folds (top part)")
-    right.set(xscale="log", xlabel="alpha", ylabel="coefficients")
+    left.set(ylim=(best - 0.06, best + 0.01), title="R2 on log price, by folds (top part)")
+    left.legend(loc=(0.42, 0.03))
     right.set_title("Coefficients that are not zero")
     return figure
 
@@ -405,18 +370,16 @@ def regularization(tried: dict[str, Candidate]) -> Figure:
 def paths(columns: np.ndarray, logs: np.ndarray) -> Figure:
     """Coefficients of scaled numbers as L2 (left) and L1 (right) grow."""
     figure, axes = plots.panels(2, height=4.2)
-    names = SHOWN[:8]
-    places = [CRAFTED.index(name) for name in names]
     prepared = pipeline(Recipe(Ridge())).named_steps["prepared"].fit_transform(columns)
-    for panel, kind, title in zip(
-        axes, ("ridge", "lasso"), ("L2 (ridge)", "L1 (lasso)"), strict=True
-    ):
-        steps = grid(kind, 19)
-        fitted = [regularized(kind, float(alpha)).fit(prepared, logs) for alpha in steps]
-        for name, place in zip(names, places, strict=True):
-            panel.plot(steps, [each.coef_[place] for each in fitted], label=name)
+    kinds = {"ridge": "L2 (ridge)", "lasso": "L1 (lasso)"}
+    for panel, (kind, title) in zip(axes, kinds.items(), strict=True):
+        fitted = [each.fit(prepared, logs) for each in regularized(kind, 19)]
+        alphas = [each.alpha for each in fitted]
+        for name in SHOWN[:8]:
+            place = CRAFTED.index(name)
+            panel.plot(alphas, [each.coef_[place] for each in fitted], label=name)
         panel.axhline(0, color=plots.INK, linewidth=0.8)
         panel.set(xscale="log", xlabel="alpha", ylabel="coefficient, log price per deviation")
         panel.set_title(f"{title}: coefficients as alpha grows")
-    axes[0].legend(frameon=False, fontsize=7)
+    axes[0].legend(fontsize=7)
     return figure

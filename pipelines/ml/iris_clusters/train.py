@@ -6,11 +6,13 @@ does not presume that clusters are round.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
@@ -24,12 +26,12 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training.graph import write_graph
 
 from .model import LENGTHS, Flower, Membership, features, memberships
 
 LINKAGES = ("ward", "complete", "average", "single")
-COLOURS = np.array(["#0b7189", "#d1793b", "#24323f", "#7a9e7e", "#a44a8b", "#c9a227", "#5b6fb5"])
+COLOURS = ("#0b7189", "#d1793b", "#24323f", "#7a9e7e", "#a44a8b", "#c9a227", "#5b6fb5")
 # A point with as many others within reach is inside of a cluster (Ester et al. 1996: 4).
 NEIGHBOURS = 4
 # As many flowers of the pooled spread are added to each cluster's own: a cluster of two or three,
@@ -90,29 +92,31 @@ def implied(lengths: np.ndarray, labels: np.ndarray) -> GaussianMixture:
     """One Gaussian a cluster, in order of their petals; noise (-1) belongs to none."""
     kept = [lengths[labels == each] for each in np.unique(labels[labels >= 0])] or [lengths]
     kept.sort(key=lambda each: each[:, LENGTHS.index("petal_length")].mean())
-    inside = np.concatenate([each - each.mean(axis=0) for each in kept])
-    pooled = inside.T @ inside / len(inside)
-    spreads = [
-        ((each - each.mean(axis=0)).T @ (each - each.mean(axis=0)) + BORROWED * pooled)
-        / (len(each) + BORROWED)
-        for each in kept
-    ]
+    inside = [each - each.mean(axis=0) for each in kept]
+    every, sizes = np.concatenate(inside), np.array([len(each) for each in kept])
+    borrowed = BORROWED * (every.T @ every / len(every))
     made = GaussianMixture(len(kept))
     made.means_ = np.array([each.mean(axis=0) for each in kept])
-    made.weights_ = np.array([len(each) for each in kept]) / sum(len(each) for each in kept)
-    made.covariances_ = np.array(spreads)
+    made.weights_ = sizes / sizes.sum()
+    made.covariances_ = np.array(
+        [(each.T @ each + borrowed) / (len(each) + BORROWED) for each in inside]
+    )
     made.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(made.covariances_))
     return made
 
 
+def learnt(
+    cluster: Clusterer, lengths: np.ndarray, splits: RepeatedKFold | ShuffleSplit
+) -> Iterator[tuple[GaussianMixture, np.ndarray]]:
+    """What a clustering of the flowers kept implies, with the places of those left out."""
+    for kept, left in splits.split(lengths):
+        yield implied(lengths[kept], cluster(lengths[kept])), left
+
+
 def held_out(cluster: Clusterer, lengths: np.ndarray, folds: RepeatedKFold) -> np.ndarray:
     """Log densities (repeats times rows,) of flowers that a clustering of the others gives."""
-    return np.concatenate(
-        [
-            implied(lengths[kept], cluster(lengths[kept])).score_samples(lengths[left])
-            for kept, left in folds.split(lengths)
-        ]
-    )
+    told = [made.score_samples(lengths[left]) for made, left in learnt(cluster, lengths, folds)]
+    return np.concatenate(told)
 
 
 def agreements(
@@ -121,11 +125,8 @@ def agreements(
     """Adjusted Rand index (splits,) of flowers left out, placed by a clustering of the others."""
     return np.array(
         [
-            adjusted_rand_score(
-                species[left],
-                implied(lengths[kept], cluster(lengths[kept])).predict(lengths[left]),
-            )
-            for kept, left in resplits.split(lengths)
+            adjusted_rand_score(species[left], made.predict(lengths[left]))
+            for made, left in learnt(cluster, lengths, resplits)
         ]
     )
 
@@ -225,19 +226,16 @@ def export(found: GaussianMixture, file: Path) -> None:
 
     With a factor L of each inverse spread, the squared distance is the length of (x - mean) L.
     """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
     count, width = found.means_.shape
-    factors = np.concatenate(list(found.precisions_cholesky_), axis=1)
     shift = -np.einsum("ki,kij->kj", found.means_, found.precisions_cholesky_).reshape(-1)
     halves = np.log(np.diagonal(found.precisions_cholesky_, axis1=1, axis2=2)).sum(axis=1)
-    constant = np.log(found.weights_) + halves - width / 2 * np.log(2 * np.pi)
     constants = {
-        "factors": factors.astype(np.float32),
-        "shift": shift.astype(np.float32),
-        "constant": constant.astype(np.float32),
-        "half": np.array(-0.5, dtype=np.float32),
+        "factors": np.concatenate(list(found.precisions_cholesky_), axis=1),
+        "shift": shift,
+        "constant": np.log(found.weights_) + halves - width / 2 * np.log(2 * np.pi),
+        "half": np.array(-0.5),
         "shape": np.array([-1, count, width]),
         "last": np.array([2]),
     }
@@ -249,20 +247,8 @@ def export(found: GaussianMixture, file: Path) -> None:
         helper.make_node("Mul", ["squares", "half"], ["powers"]),
         helper.make_node("Add", ["powers", "constant"], ["logs"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "iris_clusters",
-        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, width])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, count])
-            for name in ("logs", "distances")
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    opsets = [helper.make_opsetid(*each) for each in sorted(OPSET.items())]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(model)
-    file.write_bytes(model.SerializeToString(deterministic=True))
+    outputs = {"logs": count, "distances": count}
+    write_graph(file, nodes, inputs={"numbers": width}, outputs=outputs, constants=constants)
 
 
 def score(*, answers: list[Membership], truths: list[str]) -> dict[str, float]:
@@ -286,14 +272,9 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "choosing_k", choosing(found.curves, count)
     yield "clusters", clusters(lengths, evaluation, count, seed)
     figure, axes = plots.panels(2, height=3.4)
+    one_colour = {"color_threshold": 0, "above_threshold_color": plots.INK}
     for panel, name in zip(axes, ("average", "single"), strict=True):
-        dendrogram(
-            linkage(lengths, name),
-            ax=panel,
-            no_labels=True,
-            color_threshold=0,
-            above_threshold_color=plots.INK,
-        )
+        dendrogram(linkage(lengths, name), ax=panel, no_labels=True, **one_colour)
         panel.set_ylabel("distance at which two clusters join, cm")
         panel.set_title(f"Dendrogram, {name} linkage")
     yield "dendrogram", figure
@@ -314,8 +295,7 @@ def choosing(curves: dict[str, list[float]], count: int) -> Figure:
     for panel, (title, values) in zip(axes, shown.items(), strict=True):
         panel.plot(range(most + 1 - len(values), most + 1), values, "o-", color=plots.ACCENT)
         panel.axvline(count, color=plots.PALE, linestyle=":")
-        panel.set_xlim(0.7, most + 0.3)
-        panel.set_xlabel("clusters (dotted: chosen, by the density)")
+        panel.set(xlim=(0.7, most + 0.3), xlabel="clusters (dotted: chosen, by the density)")
         panel.set_title(title, fontsize=10)
     axes[0].set_yscale("log")
     return figure
@@ -327,32 +307,30 @@ def clusters(lengths: np.ndarray, evaluation: Evaluation, count: int, seed: int)
     points, share = pca.transform(lengths), pca.explained_variance_ratio_.sum()
     found = clusterers(count, seed)
     species = evaluation.train.truths
-    shown = {
-        f"Species (set aside); {100 * share:.0f} % of variance": np.unique(
-            species, return_inverse=True
-        )[1],
-        **{
-            name: found[name](lengths)
-            for name in ("kmeans", "average", "single", "dbscan", "mixture_tied")
-        },
-    }
+    names = ("kmeans", "average", "single", "dbscan", "mixture_tied")
     figure, grid = plt.subplots(2, 3, figsize=(11.4, 6), sharex=True, sharey=True)
-    axes = list(grid.flat)
+    first, *others = grid.flat
+    scatter(first, points, np.unique(species, return_inverse=True)[1])
+    first.set_title(f"Species (set aside); {100 * share:.0f} % of variance")
+    compared(others, points, species, {name: found[name](lengths) for name in names})
+    return figure
+
+
+def compared(
+    axes: Sequence[Axes], points: np.ndarray, truth: Sequence[object], shown: dict[str, np.ndarray]
+) -> None:
     for panel, (name, labels) in zip(axes, shown.items(), strict=True):
         scatter(panel, points, labels)
-        rand = adjusted_rand_score(species, labels)
-        panel.set_title(name if name.startswith("Species") else f"{name}: adjusted Rand {rand:.2f}")
-    return figure
+        panel.set_title(f"{name}: adjusted Rand {adjusted_rand_score(truth, labels):.2f}")
 
 
 def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """A colour a cluster, the clusters from left to right; noise is a pale cross."""
-    noise = labels < 0
-    kinds = sorted(set(labels[~noise]), key=lambda each: points[labels == each, 0].mean())
-    for place, kind in enumerate(kinds):
-        colour = COLOURS[place % len(COLOURS)]
-        axes.scatter(points[labels == kind, 0], points[labels == kind, 1], s=12, color=colour)
-    axes.scatter(points[noise, 0], points[noise, 1], s=16, marker="x", color=plots.PALE)
+    (x, y), noise = points.T, labels < 0
+    kinds = sorted(set(labels[~noise]), key=lambda each: x[labels == each].mean())
+    for kind, colour in zip(kinds, cycle(COLOURS), strict=False):
+        axes.scatter(x[labels == kind], y[labels == kind], s=12, color=colour)
+    axes.scatter(x[noise], y[noise], s=16, marker="x", color=plots.PALE)
 
 
 def shapes(seed: int) -> Figure:
@@ -362,47 +340,27 @@ def shapes(seed: int) -> Figure:
     shown = {name: found[name](points) for name in ("kmeans", "average", "mixture")}
     shown["dbscan"] = dbscan(points, share=1.0)
     figure, axes = plots.panels(4, height=3)
-    for panel, (name, labels) in zip(axes, shown.items(), strict=True):
-        scatter(panel, points, labels)
-        panel.set_title(f"{name}: adjusted Rand {adjusted_rand_score(truth, labels):.2f}")
+    compared(axes, points, truth, shown)
     figure.suptitle("Synthetic crescents, not flowers")
     return figure
 
 
 def placed(evaluation: Evaluation) -> Figure:
     """Where test flowers of each species fall, and how sure that is."""
-    kinds = sorted(set(evaluation.test.truths))
+    told = pd.DataFrame([dict(each) for each in evaluation.answers])
+    told["species"] = evaluation.test.truths
     figure, (left, right) = plots.panels(2)
-    bottom = np.zeros(len(kinds))
-    for cluster in sorted({each.cluster for each in evaluation.answers}):
-        heights = np.array(
-            [
-                sum(
-                    truth == kind and answer.cluster == cluster
-                    for truth, answer in zip(
-                        evaluation.test.truths, evaluation.answers, strict=True
-                    )
-                )
-                for kind in kinds
-            ]
-        )
-        bars = left.bar(kinds, heights, bottom=bottom, color=COLOURS[(cluster - 1) % len(COLOURS)])
-        bars.set_label(f"cluster {cluster}")
-        bottom += heights
-    left.set_ylim(0, 1.45 * bottom.max())
-    left.legend(frameon=False, loc="upper left", ncols=3)
-    left.set_title("Clusters of the test flowers, by species")
-    for kind, colour in zip(kinds, COLOURS, strict=False):
-        rows = [row for row, truth in enumerate(evaluation.test.truths) if truth == kind]
-        told = [evaluation.answers[row] for row in rows]
-        right.scatter(
-            [each.distance for each in told],
-            [each.typicality for each in told],
-            s=14,
-            color=colour,
-            label=kind,
-        )
+    counts = pd.crosstab(told["species"], told["cluster"])
+    bottom = np.zeros(len(counts))
+    for each in sorted(set(told["cluster"])):
+        colour = COLOURS[(each - 1) % len(COLOURS)]
+        left.bar(counts.index, counts[each], bottom=bottom, color=colour, label=f"cluster {each}")
+        bottom += counts[each]
+    left.set(ylim=(0, 1.45 * bottom.max()), title="Clusters of the test flowers, by species")
+    left.legend(loc="upper left", ncols=3)
+    for colour, (kind, rows) in zip(COLOURS, told.groupby("species"), strict=False):
+        right.scatter(rows["distance"], rows["typicality"], s=14, color=colour, label=kind)
     right.set(xlabel="distance from the centre, in spreads", ylabel="typicality")
-    right.legend(frameon=False)
     right.set_title("How typical they are of all known flowers")
+    right.legend()
     return figure

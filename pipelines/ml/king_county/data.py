@@ -10,6 +10,7 @@ from slipway.training.tabular import rows
 
 from .model import House
 
+# Columns whose field of `House` has another name.
 FIELDS = {
     "sale_date": "sold_on",
     "zipcode": "zip_code",
@@ -20,13 +21,6 @@ FIELDS = {
     "sqft_lot": "lot_area",
     "sqft_living15": "neighbours_living_area",
     "sqft_lot15": "neighbours_lot_area",
-    "bedrooms": "bedrooms",
-    "bathrooms": "bathrooms",
-    "floors": "floors",
-    "waterfront": "waterfront",
-    "view": "view",
-    "condition": "condition",
-    "grade": "grade",
     "yr_built": "year_built",
     "yr_renovated": "year_renovated",
 }
@@ -62,11 +56,9 @@ def splits(
 
 
 def houses(table: pd.DataFrame) -> Iterator[tuple[House, float]]:
-    frame = table.rename(columns=FIELDS)[list(FIELDS.values())]
+    frame = table.rename(columns=FIELDS)[list(House.model_fields)]
     frame["waterfront"] = frame["waterfront"] == 1
     # 0 stands for never.
     frame["year_renovated"] = frame["year_renovated"].where(frame["year_renovated"] > 0)
-    for start in range(0, len(frame), 1000):
-        part = slice(start, start + 1000)
-        for row, price in zip(rows(frame[part]), table["price"][part], strict=True):
-            yield House(**row), float(price)
+    for row, price in zip(rows(frame), table["price"].tolist(), strict=True):
+        yield House(**row), price

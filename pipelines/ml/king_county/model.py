@@ -98,19 +98,19 @@ class Valuation(Record):
     neighbours_within: float = Field(ge=0, description="Kilometres to the farthest of them")
 
 
+# What is typical: of areas the logarithm over it is told, of the others how far they are from it.
+AREAS = {
+    "living_area": 2000,
+    "area_above_ground": 2000,
+    "lot_area": 8000,
+    "neighbours_living_area": 2000,
+    "neighbours_lot_area": 8000,
+}
+COUNTS = {"bedrooms": 3, "bathrooms": 2, "floors": 1, "view": 0, "condition": 3, "grade": 7}
 # All near 1 in size, so that one penalty weighs alike on the coefficients of a linear model.
 HOUSE = (
-    "log_living_area",
-    "log_above_ground",
-    "log_lot_area",
-    "log_neighbours_living_area",
-    "log_neighbours_lot_area",
-    "bedrooms",
-    "bathrooms",
-    "floors",
-    "view",
-    "condition",
-    "grade",
+    *(f"log_{name}" for name in AREAS),
+    *COUNTS,
     "age",
     "years_since_renovated",
     "waterfront",
@@ -142,9 +142,8 @@ def days(houses: list[House]) -> np.ndarray:
 
 def located(houses: list[House]) -> np.ndarray:
     """`position` of houses (rows, 2)."""
-    return position(
-        np.array([each.latitude for each in houses]), np.array([each.longitude for each in houses])
-    )
+    degrees = [(each.latitude, each.longitude) for each in houses]
+    return position(*np.reshape(degrees, (-1, 2)).T)
 
 
 class Sales:
@@ -159,8 +158,7 @@ class Sales:
 
     @classmethod
     def of(cls, houses: list[House], prices: np.ndarray) -> "Sales":
-        areas = np.array([each.living_area for each in houses])
-        logs = np.log(prices / areas / TYPICAL_PER_FOOT)
+        logs = np.log(prices / [each.living_area for each in houses] / TYPICAL_PER_FOOT)
         at = located(houses)
         told = np.column_stack([at, days(houses), logs])
         return cls(told, at[[each.waterfront for each in houses]])
@@ -202,21 +200,13 @@ def distances(at: np.ndarray, others: np.ndarray) -> np.ndarray:
 def of_house(each: House, day: int) -> list[float]:
     sold = date.fromisoformat(each.sold_on).year
     age = max(sold - each.year_built, 0)
+    renovated = age if each.year_renovated is None else max(sold - each.year_renovated, 0)
     quarters = day / 90
     return [
-        np.log(each.living_area / 2000),
-        np.log(each.area_above_ground / 2000),
-        np.log(each.lot_area / 8000),
-        np.log(each.neighbours_living_area / 2000),
-        np.log(each.neighbours_lot_area / 8000),
-        each.bedrooms - 3,
-        each.bathrooms - 2,
-        each.floors - 1,
-        each.view,
-        each.condition - 3,
-        each.grade - 7,
+        *(np.log(getattr(each, name) / typical) for name, typical in AREAS.items()),
+        *(getattr(each, name) - typical for name, typical in COUNTS.items()),
         age / 40,
-        (age if each.year_renovated is None else max(sold - each.year_renovated, 0)) / 40,
+        renovated / 40,
         each.waterfront,
         quarters,
         quarters**2 / 4,
@@ -225,17 +215,11 @@ def of_house(each: House, day: int) -> list[float]:
 
 def of_place(at: np.ndarray) -> np.ndarray:
     """Coordinates, turned too so that a tree can cut along the shores, and distances; in 10 km."""
-    turns = np.radians([30, 60])
-    turned = [
-        column
-        for turn in turns
-        for column in (
-            np.cos(turn) * at[:, 0] - np.sin(turn) * at[:, 1],
-            np.sin(turn) * at[:, 0] + np.cos(turn) * at[:, 1],
-        )
-    ]
-    spots = np.array(list(PLACES.values()))
-    away = distances(at, position(spots[:, 0], spots[:, 1]))
+    (north, east), turned = at.T, []
+    for turn in np.radians([30, 60]):
+        turned.append(np.cos(turn) * north - np.sin(turn) * east)
+        turned.append(np.sin(turn) * north + np.cos(turn) * east)
+    away = distances(at, position(*np.array(list(PLACES.values())).T))
     return np.column_stack([at, *turned, away]) / 10
 
 
@@ -261,15 +245,14 @@ def valuations(numbers: np.ndarray, logs: np.ndarray) -> list[Valuation]:
     told = np.clip(logs.astype(np.float64), -FARTHEST, FARTHEST)
     # Models fitted apart can cross: the interval always holds the price.
     price, low, high = told[:, 0], told[:, :2].min(axis=1), told[:, [0, 2]].max(axis=1)
-    dollars = TYPICAL * np.exp(np.column_stack([price, low, high]))
-    per_foot = TYPICAL_PER_FOOT * np.exp(numbers[:, NUMBERS.index("neighbours_per_foot")])
-    within = np.expm1(numbers[:, NUMBERS.index("neighbours_distance")])
-    return [
-        Valuation(
-            price=row[0], low=row[1], high=row[2], neighbours_per_foot=foot, neighbours_within=far
-        )
-        for row, foot, far in zip(dollars.tolist(), per_foot.tolist(), within.tolist(), strict=True)
-    ]
+    per_foot = numbers[:, NUMBERS.index("neighbours_per_foot")]
+    return Valuation.of_columns(
+        price=TYPICAL * np.exp(price),
+        low=TYPICAL * np.exp(low),
+        high=TYPICAL * np.exp(high),
+        neighbours_per_foot=TYPICAL_PER_FOOT * np.exp(per_foot),
+        neighbours_within=np.expm1(numbers[:, NUMBERS.index("neighbours_distance")]),
+    )
 
 
 class KingCounty(OnnxModel):

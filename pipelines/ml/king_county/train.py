@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import optuna
 from lightgbm import LGBMRegressor
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
@@ -22,7 +21,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from xgboost import XGBRegressor
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, conformal, plots
+from slipway.training.graph import write_graph
 from slipway.training.tabular import export_boosting, export_onnx
 
 from .model import (
@@ -92,24 +92,15 @@ def forward(
 
 def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
     """Deterministic: LightGBM by its flag, XGBoost on one thread."""
-    library, _, is_tuned = kind.partition("_")
-    found = tuned[library] if is_tuned and library in tuned else {}
+    library, tail, _ = kind.partition("_tuned")
+    found = tuned.get(library, {}) if tail else {}
     if library == "lightgbm":
-        fixed: dict[str, Any] = {
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbose": -1,
-            "n_jobs": 1,
-        }
-        return LGBMRegressor(random_state=seed, **fixed, **found)
+        settings = {"deterministic": True, "force_row_wise": True, "verbose": -1, **found}
+        return LGBMRegressor(random_state=seed, n_jobs=1, **settings)
     if library == "xgboost":
         return XGBRegressor(random_state=seed, n_jobs=1, **found)
     if library == "stack":
-        names = [
-            "ridge",
-            f"lightgbm{'_tuned' * bool(is_tuned)}",
-            f"xgboost{'_tuned' * bool(is_tuned)}",
-        ]
+        names = ("ridge", f"lightgbm{tail}", f"xgboost{tail}")
         return StackingRegressor(
             [(name, estimator(name, tuned, seed)) for name in names],
             final_estimator=LinearRegression(positive=True),
@@ -122,10 +113,9 @@ def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
 
 def pipeline(model: Any, numbers: tuple[str, ...], zip_code: str, seed: int) -> Pipeline:
     """The zip code's target encoding is fitted out of fold: no row's own price is in its own."""
+    folds = KFold(5, shuffle=True, random_state=seed)
     coders = {
-        "encoded": TargetEncoder(
-            target_type="continuous", cv=KFold(5, shuffle=True, random_state=seed)
-        ),
+        "encoded": TargetEncoder(target_type="continuous", cv=folds),
         "one_hot": OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "": "drop",
     }
@@ -155,23 +145,22 @@ def suggested(library: str, trial: optuna.Trial, trees: int) -> dict[str, Any]:
 
 def study(
     library: str, past: Sold, later: Sold, *, trials: int, trees: int, seed: int
-) -> tuple[dict[str, Any], list[float]]:
-    """The best settings by the error on later sales, and the error of every trial."""
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """The best settings by the error on later sales, and as a curve the error of every trial."""
 
     def error(trial: optuna.Trial) -> float:
         found = suggested(library, trial, trees)
         trial.set_user_attr("settings", found)
-        made = pipeline(
-            estimator(f"{library}_tuned", {library: found}, seed), EVERYTHING, "encoded", seed
-        )
-        made.fit(past.columns, past.logs)
+        model = estimator(f"{library}_tuned", {library: found}, seed)
+        made = pipeline(model, EVERYTHING, "encoded", seed).fit(past.columns, past.logs)
         return float(root_mean_squared_error(later.logs, made.predict(later.columns)))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     made = optuna.create_study(sampler=sampler)
     made.optimize(error, n_trials=trials)
-    return made.best_trial.user_attrs["settings"], [each.values[0] for each in made.trials]
+    errors = [each.values[0] for each in made.trials]
+    return made.best_trial.user_attrs["settings"], {"rmse_log": errors}
 
 
 def figures(told: np.ndarray, logs: np.ndarray) -> dict[str, float]:
@@ -188,20 +177,10 @@ def figures(told: np.ndarray, logs: np.ndarray) -> dict[str, float]:
 
 def quantiles(seed: int, trees: int) -> list[Pipeline]:
     """Boosted lower and upper ends of the logarithm."""
-    settings = {"n_estimators": trees, "learning_rate": 0.05, "num_leaves": 24}
-    return [
-        pipeline(
-            estimator(
-                "lightgbm_tuned",
-                {"lightgbm": {"objective": "quantile", "alpha": alpha, **settings}},
-                seed,
-            ),
-            EVERYTHING,
-            "encoded",
-            seed,
-        )
-        for alpha in (MISSED, 1 - MISSED)
-    ]
+    settings = {"objective": "quantile", "n_estimators": trees, "learning_rate": 0.05}
+    found = [{**settings, "num_leaves": 24, "alpha": alpha} for alpha in (MISSED, 1 - MISSED)]
+    models = [estimator("lightgbm_tuned", {"lightgbm": each}, seed) for each in found]
+    return [pipeline(model, EVERYTHING, "encoded", seed) for model in models]
 
 
 def widening(low: np.ndarray, high: np.ndarray, logs: np.ndarray) -> float:
@@ -209,9 +188,7 @@ def widening(low: np.ndarray, high: np.ndarray, logs: np.ndarray) -> float:
 
     Romano, Patterson and Candes (2019), "Conformalized quantile regression".
     """
-    outside = np.maximum(low - logs, logs - high)
-    level = min(1.0, np.ceil((len(logs) + 1) * (1 - 2 * MISSED)) / len(logs))
-    return float(np.quantile(outside, level, method="higher"))
+    return conformal.limit(np.maximum(low - logs, logs - high), 2 * MISSED)
 
 
 def fit(
@@ -231,23 +208,17 @@ def fit(
     before = days(houses) < choice
     known = [each for each, kept in zip(houses, before, strict=True) if kept]
     past, later, _ = forward(known, prices[before], cut, first)
-    searched = {
-        library: study(library, past, later, trials=trials, trees=trees, seed=seed)
+    studies = {
+        f"{library}_tuned": study(library, past, later, trials=trials, trees=trees, seed=seed)
         for library in ("lightgbm", "xgboost")
     }
-    tuned = {library: found for library, (found, _) in searched.items()}
+    tuned = {kind.removesuffix("_tuned"): found for kind, (found, _) in studies.items()}
     learn, valid, _ = forward(houses, prices, choice, first)
     tried, recipes = [], {}
     for name, (kind, numbers, zip_code) in CANDIDATES.items():
         recipes[name] = pipeline(estimator(kind, tuned, seed), numbers, zip_code, seed)
         told = recipes[name].fit(learn.columns, learn.logs).predict(valid.columns)
-        library = kind.removesuffix("_tuned")
-        curves = (
-            {"rmse_log": searched[library][1]}
-            if kind in ("lightgbm_tuned", "xgboost_tuned")
-            else {}
-        )
-        settings = tuned.get(library, {}) if curves else {"estimator": kind}
+        settings, curves = studies.get(kind, ({"estimator": kind}, {}))
         tried.append(Candidate(name, figures(told, valid.logs), settings, curves))
     chosen = min(tried, key=lambda each: each.metrics["rmse_log"]).name
     ends = quantiles(seed, trees)
@@ -270,32 +241,25 @@ def fit(
 def export(served: list[Pipeline], wider: float, weights: Path) -> None:
     """One graph of three: `numbers` (rows, 32) to `price`, `low` and `high` (rows, 1)."""
     import onnx
-    from onnx import compose, helper
+    from onnx import compose, helper, numpy_helper
 
     export_boosting()
-    whole: Any = None
-    for name, each, moved in zip(("price", "low", "high"), served, (0, -wider, wider), strict=True):
-        export_onnx(each, {"numbers": len(NUMBERS)}, weights)
-        part = onnx.load(weights / "model.onnx")
-        part = compose.add_prefix(part, f"{name}_", rename_inputs=False)
-        shift = helper.make_tensor(f"{name}_shift", onnx.TensorProto.FLOAT, [1], [moved])
-        part.graph.initializer.append(shift)
-        ends = [part.graph.output[0].name, f"{name}_shift"]
-        part.graph.node.append(helper.make_node("Add", ends, [name]))
-        part.graph.output[0].name = name
-        if whole is None:
-            whole = part
-            continue
-        for field in ("node", "initializer", "output"):
-            getattr(whole.graph, field).extend(getattr(part.graph, field))
-    onnx.checker.check_model(whole)
-    (weights / "model.onnx").write_bytes(whole.SerializeToString(deterministic=True))
+    file, inputs = weights / "model.onnx", {"numbers": len(NUMBERS)}
+    nodes: list[Any] = []
+    constants: dict[str, np.ndarray] = {}
+    moves = {"price": 0.0, "low": -wider, "high": wider}
+    for each, (name, moved) in zip(served, moves.items(), strict=True):
+        export_onnx(each, inputs, weights)
+        part = compose.add_prefix(onnx.load(file), f"{name}_", rename_inputs=False).graph
+        constants |= {held.name: numpy_helper.to_array(held) for held in part.initializer}
+        constants[f"{name}_shift"] = np.array([moved])
+        added = [part.output[0].name, f"{name}_shift"]
+        nodes += [*part.node, helper.make_node("Add", added, [name])]
+    write_graph(file, nodes, inputs=inputs, outputs=dict.fromkeys(moves, 1), constants=constants)
 
 
 def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
-    price, low, high = (
-        np.array([getattr(each, name) for each in answers]) for name in ("price", "low", "high")
-    )
+    price, low, high = dollars(answers)
     happened = np.array(truths)
     return {
         **figures(np.log(price / TYPICAL), np.log(happened / TYPICAL)),
@@ -304,18 +268,19 @@ def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
     }
 
 
+def dollars(answers: list[Valuation]) -> np.ndarray:
+    """Price, low and high (3, rows)."""
+    return np.array([(each.price, each.low, each.high) for each in answers]).T
+
+
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    answers, truths = evaluation.answers, np.array(evaluation.test.truths)
-    price, low, high = (
-        np.array([getattr(each, name) for each in answers]) for name in ("price", "low", "high")
-    )
+    houses, truths = evaluation.test.records, np.array(evaluation.test.truths)
+    price, *_ = dollars(evaluation.answers)
     figure, (left, right) = plots.panels(2, height=4.2)
-    houses = evaluation.test.records
-    off = np.log2(price / truths)
     shown = left.hexbin(
         [each.longitude for each in houses],
         [each.latitude for each in houses],
-        C=off,
+        C=np.log2(price / truths),
         gridsize=32,
         cmap="RdBu",
         vmin=-0.5,
@@ -333,56 +298,48 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     right.plot([1e5, 4e6], [1e5, 4e6], color=plots.INK, linestyle=":")
     right.set(xlabel="price, dollars", ylabel="answer, dollars", title="Prices (test sales)")
     yield "errors", figure
-    yield "coverage", coverage(evaluation, truths, low, high)
+    yield "coverage", coverage(evaluation)
     figure, (left, right) = plots.panels(2)
     studies = [each for each in evaluation.candidates if "rmse_log" in each.curves]
     for each, colour in zip(studies, (plots.ACCENT, plots.INK), strict=True):
-        values, count = each.curves["rmse_log"], np.arange(1, len(each.curves["rmse_log"]) + 1)
+        values = each.curves["rmse_log"]
+        count = np.arange(len(values)) + 1
         left.plot(count, np.minimum.accumulate(values), color=colour, label=each.name)
         left.scatter(count, values, s=9, color=colour)
     left.set(xlabel="trial", ylabel="rmse_log on later sales", title="Studies")
-    left.legend(frameon=False)
-    geography(right, evaluation)
+    left.margins(y=0.25)
+    left.legend()
+    found = {each.name: each.metrics["median_relative_error"] for each in evaluation.candidates}
+    models = ("house_alone", "house_and_zip", "house_and_place", "lightgbm")
+    known = ["house", "house and\nzip code", "house and\ncoordinates", "everything"]
+    errors = [100 * found[name] for name in models]
+    title = "What geography buys (validation, LightGBM)"
+    plots.bars(right, known, errors, title, form="{:.1f}", size=9, chosen="everything")
+    right.set(ylabel="median error, %")
     yield "study_and_geography", figure
 
 
-def geography(axes: Axes, evaluation: Evaluation) -> None:
-    found = {each.name: each.metrics["median_relative_error"] for each in evaluation.candidates}
-    names = ["house_alone", "house_and_zip", "house_and_place", "lightgbm"]
-    bars = axes.bar(
-        ["house", "house and\nzip code", "house and\ncoordinates", "everything"],
-        [100 * found[name] for name in names],
-        color=[plots.PALE] * 3 + [plots.ACCENT],
-    )
-    axes.bar_label(bars, fmt="%.1f")
-    axes.set(ylabel="median error, %", title="What geography buys (validation, LightGBM)")
-
-
-def coverage(
-    evaluation: Evaluation, truths: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> Figure:
+def coverage(evaluation: Evaluation) -> Figure:
     """Share of test prices within the interval, as served and as boosted, by month and by price."""
+    truths, (price, low, high) = np.array(evaluation.test.truths), dollars(evaluation.answers)
     wider = json.loads((evaluation.weights / INTERVAL).read_text())["widening"]
     kinds = {
         "as served": (low <= truths) & (truths <= high),
         "before widening": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
     }
-    months = np.array([each.sold_on[:7] for each in evaluation.test.records])
-    answered = np.array([each.price for each in evaluation.answers])
-    fifths = np.digitize(answered, np.quantile(answered, [0.2, 0.4, 0.6, 0.8])) + 1
+    fifths = np.digitize(price, np.quantile(price, [0.2, 0.4, 0.6, 0.8])) + 1
+    groups = {
+        "month": np.array([each.sold_on[:7] for each in evaluation.test.records]),
+        "fifth of the answered price": fifths,
+    }
     figure, axes = plots.panels(2)
-    for panel, groups, title in zip(
-        axes, (months, fifths), ("month", "fifth of the answered price"), strict=True
-    ):
-        names = np.unique(groups)
-        for shift, (kind, within), colour in zip(
-            (-0.2, 0.2), kinds.items(), (plots.ACCENT, plots.PALE), strict=True
-        ):
-            shares = [100 * within[groups == name].mean() for name in names]
-            bars = panel.bar(np.arange(len(names)) + shift, shares, 0.4, label=kind, color=colour)
-            panel.bar_label(bars, fmt="%.0f", fontsize=7)
+    for panel, (title, group) in zip(axes, groups.items(), strict=True):
+        names = np.unique(group).tolist()
+        shares = {
+            kind: [100 * within[group == name].mean() for name in names]
+            for kind, within in kinds.items()
+        }
+        plots.bars(panel, names, shares, f"Coverage by {title}", form="{:.0f}")
         panel.axhline(90, color=plots.INK, linestyle=":")
-        panel.set_xticks(range(len(names)), [str(name) for name in names])
-        panel.set(ylim=(60, 104), ylabel="within the interval, %", title=f"Coverage by {title}")
-    axes[0].legend(frameon=False, ncols=2, loc="upper left")
+        panel.set(ylim=(60, 104), ylabel="within the interval, %")
     return figure

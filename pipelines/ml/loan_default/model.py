@@ -72,56 +72,42 @@ class LoanRisk(Record):
     cost_if_refused: float = Field(ge=0, description="Dollars expected")
 
 
-NUMBERS = (
-    "log_utilization",
-    "age",
-    "late_30_days",
-    "late_60_days",
-    "late_90_days",
-    "late_in_all",
-    "coded",
-    "log_debt",
-    "log_income",
-    "income_unknown",
-    "debt_ratio",
-    "open_lines",
-    "real_estate_loans",
-    "dependents",
-    "income_a_head",
-)
-
-
-def numbers(borrower: Borrower) -> list[float]:
-    """The columns `NUMBERS`, not-a-number where unknown.
-
-    Of four digits: in float32 and float64 they fall on the same side of a tree's threshold.
-    """
+def numbers(borrower: Borrower) -> dict[str, float]:
+    """What is told of a borrower, by name, not-a-number where unknown."""
     coded = any(each in CODES for each in borrower.late)
-    counts = [np.nan] * 3 if coded else [float(each) for each in borrower.late]
-    income = borrower.monthly_income
+    counts = [np.nan] * 3 if coded else borrower.late
+    debt, income = borrower.monthly_debt, borrower.monthly_income
     heads = 1 + (borrower.dependents or 0)
-    told = [
-        np.log1p(borrower.utilization),
-        borrower.age,
-        *counts,
-        sum(counts),
-        coded,
-        np.log1p(borrower.monthly_debt),
-        np.nan if income is None else np.log1p(income),
-        income is None,
+    return {
+        "log_utilization": np.log1p(borrower.utilization),
+        "age": borrower.age,
+        "late_30_days": counts[0],
+        "late_60_days": counts[1],
+        "late_90_days": counts[2],
+        "late_in_all": sum(counts),
+        "coded": coded,
+        "log_debt": np.log1p(debt),
+        "log_income": np.nan if income is None else np.log1p(income),
+        "income_unknown": income is None,
         # Above 5 no more is told: income is then nearly nought, or wrong.
-        np.nan if income is None else min(borrower.monthly_debt / max(income, 1.0), 5.0),
-        borrower.open_lines,
-        borrower.real_estate_loans,
-        np.nan if borrower.dependents is None else borrower.dependents,
-        np.nan if income is None else np.log1p(income / heads),
-    ]
-    return [round(float(each), 4) for each in told]
+        "debt_ratio": np.nan if income is None else min(debt / max(income, 1.0), 5.0),
+        "open_lines": borrower.open_lines,
+        "real_estate_loans": borrower.real_estate_loans,
+        "dependents": np.nan if borrower.dependents is None else borrower.dependents,
+        "income_a_head": np.nan if income is None else np.log1p(income / heads),
+    }
+
+
+# The names are the same whatever is told.
+NUMBERS = tuple(numbers(Borrower(**dict.fromkeys(Borrower.model_fields, 18))))
 
 
 def features(borrowers: list[Borrower]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 15) float32."""
-    rows = [numbers(each) for each in borrowers]
+    """Numbers (rows, 15) float32, a column each of `NUMBERS`.
+
+    Of four digits: in float32 and float64 they fall on the same side of a tree's threshold.
+    """
+    rows = [[round(float(told), 4) for told in numbers(each).values()] for each in borrowers]
     return {"numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS))}
 
 

@@ -5,7 +5,7 @@ threshold on the second, and compared on the third. Made-up defaults go into the
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -25,7 +24,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.contract.calibration import calibrated, log_odds
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.calibration import Reliability
 from slipway.training.tabular import export_onnx, platt
 
 from .model import (
@@ -43,7 +43,6 @@ from .model import (
 TREATMENTS = ("", "_balanced", "_smote")
 COLOURS = (plots.ACCENT, plots.INK, "#d1793b")
 CUTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
-BINS = 10
 LATE = [place for place, name in enumerate(NUMBERS) if name.startswith("late_")]
 # Above every count of the table, which reach 17, and 19 in all.
 MANY = 20.0
@@ -75,35 +74,22 @@ def smote(
     return np.concatenate([numbers, made]), np.concatenate([defaulted, np.ones(wanted, bool)])
 
 
-def estimators(seed: int, trees: int, rounds: int) -> dict[str, Callable[..., ClassifierMixin]]:
-    """By name; called with `class_weight`."""
-
-    def forest(class_weight: str | None = None) -> ClassifierMixin:
-        return RandomForestClassifier(
-            trees,
-            min_samples_leaf=30,
-            max_features=4,
-            max_samples=0.5,
-            class_weight=class_weight,
-            random_state=seed,
-        )
-
-    def boosting(class_weight: str | None = None) -> ClassifierMixin:
-        return HistGradientBoostingClassifier(
+def estimators(seed: int, trees: int, rounds: int) -> dict[str, ClassifierMixin]:
+    return {
+        "logistic": LogisticRegression(C=1.0, max_iter=500),
+        "forest": RandomForestClassifier(
+            trees, min_samples_leaf=30, max_features=4, max_samples=0.5, random_state=seed
+        ),
+        "boosting": HistGradientBoostingClassifier(
             max_iter=rounds,
             learning_rate=0.06,
             max_leaf_nodes=16,
             min_samples_leaf=80,
             l2_regularization=5.0,
             early_stopping=False,
-            class_weight=class_weight,
             random_state=seed,
-        )
-
-    def logistic(class_weight: str | None = None) -> ClassifierMixin:
-        return LogisticRegression(C=1.0, max_iter=500, class_weight=class_weight)
-
-    return {"logistic": logistic, "forest": forest, "boosting": boosting}
+        ),
+    }
 
 
 def filled(learner: str) -> TransformerMixin:
@@ -133,8 +119,9 @@ def fitted(
     if name == "baseline":
         # scikit-learn's name for a rule that looks at nobody: each gets the share of defaults.
         return make_pipeline(prepared, DummyClassifier().fit(columns, defaulted))
-    made = estimators(seed, trees, rounds)[learner]
-    estimator = made(class_weight="balanced" if treatment == "balanced" else None)
+    estimator = estimators(seed, trees, rounds)[learner]
+    if treatment == "balanced":
+        estimator.set_params(class_weight="balanced")
     if treatment == "smote":
         columns, defaulted = smote(columns, defaulted, seed=seed)
     return make_pipeline(prepared, estimator.fit(columns, defaulted))
@@ -152,25 +139,14 @@ def cheapest(probabilities: np.ndarray, defaulted: np.ndarray) -> float:
     return float(CUTS[int(np.argmin(costs))])
 
 
-def bins(probabilities: np.ndarray) -> list[np.ndarray]:
-    """Places of the rows in bins of equal size, from the least probable to the most."""
-    return np.array_split(np.argsort(probabilities, kind="stable"), BINS)
-
-
 def figures(
     probabilities: np.ndarray, defaulted: np.ndarray, refused: np.ndarray
 ) -> dict[str, float]:
-    gaps = [
-        abs(float(probabilities[rows].mean() - defaulted[rows].mean())) * len(rows)
-        for rows in bins(probabilities)
-    ]
+    told = ("roc_auc", "average_precision", "brier", "calibration_error")
     return {
         "cost": cost(refused, defaulted),
-        "recall": float(refused[defaulted].mean()),
-        "roc_auc": float(roc_auc_score(defaulted, probabilities)),
-        "average_precision": float(average_precision_score(defaulted, probabilities)),
-        "brier": float(brier_score_loss(defaulted, probabilities)),
-        "calibration_error": sum(gaps) / len(probabilities),
+        **measures.of_decisions(defaulted, refused, "recall"),
+        **measures.of_probabilities(defaulted, probabilities, *told),
     }
 
 
@@ -185,19 +161,16 @@ def fit(
     second, third = train_test_split(
         rest, test_size=0.5, random_state=seed, stratify=defaulted[rest]
     )
-    learners = [*estimators(seed, trees, rounds)]
-    names = ["baseline", *(name + how for name in learners for how in TREATMENTS)]
-    tried, made = [], {}
-    for name in names:
+    learners = estimators(seed, trees, rounds)
+    tried, made, raw = [], {}, np.zeros(len(defaulted))
+    for name in ["baseline", *(learner + how for learner in learners for how in TREATMENTS)]:
         # Boosting's threads wait for each other by spinning: on busy cores 30 times slower.
         with threadpool_limits(limits=1):
             one = fitted(
                 name, numbers[first], defaulted[first], seed=seed, trees=trees, rounds=rounds
             )
-        raw = one.predict_proba(numbers[rest])[:, 1]
-        told = dict(zip(rest.tolist(), raw.tolist(), strict=True))
-        tuned, judged = (np.array([told[row] for row in part]) for part in (second, third))
-        tried.append(decided(name, tuned, judged, defaulted[second], defaulted[third]))
+        raw[rest] = one.predict_proba(numbers[rest])[:, 1]
+        tried.append(decided(name, raw, defaulted, second, third))
         made[name] = one
     chosen = min(tried[1:], key=lambda each: each.metrics["cost"])
     best, decision = made[chosen.name], chosen.parameters
@@ -213,84 +186,80 @@ def fit(
 
 
 def decided(
-    name: str,
-    tuned: np.ndarray,
-    judged: np.ndarray,
-    tuned_truth: np.ndarray,
-    judged_truth: np.ndarray,
+    name: str, raw: np.ndarray, defaulted: np.ndarray, tuned: np.ndarray, judged: np.ndarray
 ) -> Candidate:
-    """Calibrate and set the threshold on one part's raw probabilities, and judge on the other's."""
-    slope, intercept = (1.0, 0.0) if name == "baseline" else platt(log_odds(tuned), tuned_truth)
-    sure = calibrated(judged, slope, intercept)
-    threshold = cheapest(calibrated(tuned, slope, intercept), tuned_truth)
-    found = figures(sure, judged_truth, sure >= threshold)
+    """Calibrate raw probabilities and set the threshold on the rows `tuned`, judge on others."""
+    line = (1.0, 0.0) if name == "baseline" else platt(log_odds(raw[tuned]), defaulted[tuned])
+    threshold = cheapest(calibrated(raw[tuned], *line), defaulted[tuned])
+    told, truth = raw[judged], defaulted[judged]
+    sure = calibrated(told, *line)
+    found = figures(sure, truth, sure >= threshold)
     metrics = {
         "cost": found["cost"],
-        "cost_at_a_half": cost(judged >= 0.5, judged_truth),
-        "brier_raw": float(brier_score_loss(judged_truth, judged)),
+        "cost_at_a_half": cost(told >= 0.5, truth),
+        "brier_raw": measures.of_probabilities(truth, told, "brier")["brier"],
         **found,
     }
+    reliability = Reliability.of(told, truth)
     curves = {
-        "cost": [cost(judged >= cut, judged_truth) for cut in CUTS],
-        "told": [float(judged[rows].mean()) for rows in bins(judged)],
-        "happened": [float(judged_truth[rows].mean()) for rows in bins(judged)],
+        "cost": [cost(told >= cut, truth) for cut in CUTS],
+        "told": reliability.told.tolist(),
+        "happened": reliability.happened.tolist(),
     }
-    decision = {"slope": slope, "intercept": intercept, "threshold": threshold}
+    decision = {"slope": line[0], "intercept": line[1], "threshold": threshold}
     return Candidate(name, metrics, decision, curves)
 
 
 def score(*, answers: list[LoanRisk], truths: list[bool]) -> dict[str, float]:
     defaulted, refused = np.array(truths), np.array([each.refuse for each in answers])
-    told = figures(np.array([each.probability for each in answers]), defaulted, refused)
+    found = figures(np.array([each.probability for each in answers]), defaulted, refused)
+    found |= measures.of_decisions(defaulted, refused, "precision")
     nobody = cost(np.zeros(len(defaulted), bool), defaulted)
-    return told | {
-        "precision": float(defaulted[refused].mean()) if refused.any() else 0.0,
+    return found | {
         "refused": float(refused.mean()),
         "cost_if_all_granted": nobody,
         "cost_of_missed_defaults": float(np.mean(defaulted & ~refused) * LOSS_OF_DEFAULT),
-        "saved": 1 - told["cost"] / nobody if nobody else 0.0,
+        "saved": 1 - found["cost"] / nobody if nobody else 0.0,
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     told = [each.probability for each in evaluation.answers]
-    yield "imbalance", imbalance(evaluation)
+    curves = {each.name: each.curves for each in evaluation.candidates}
+    yield "imbalance", imbalance(curves)
     yield "threshold", threshold(evaluation, np.array(told))
     figure, (left, middle, right) = plots.panels(3, height=3.2)
     plots.roc(left, evaluation.test.truths, told)
     plots.precision_recall(middle, evaluation.test.truths, told)
-    uncalibrated(right, {each.name: each for each in evaluation.candidates})
+    uncalibrated(right, curves)
     yield "curves", figure
     yield "importance", importance(evaluation)
 
 
-def imbalance(evaluation: Evaluation) -> Figure:
+def imbalance(curves: dict[str, dict[str, list[float]]]) -> Figure:
     """What weights and made-up defaults do to the threshold of the lowest cost."""
-    named = {each.name: each for each in evaluation.candidates}
     figure, axes = plots.panels(3, height=3.2)
     for panel, learner in zip(axes, ("logistic", "forest", "boosting"), strict=True):
         for how, colour in zip(TREATMENTS, COLOURS, strict=True):
-            costs = named[learner + how].curves["cost"]
+            costs = curves[learner + how]["cost"]
             low = int(np.argmin(costs))
             label = f"{how.strip('_') or 'as it is'}: {costs[low]:.0f} at {CUTS[low]:.2f}"
             panel.plot(CUTS, costs, color=colour, label=label)
             panel.plot(CUTS[low], costs[low], "o", color=colour)
         panel.set(xlabel="threshold on the raw probability", ylabel="dollars a borrower")
-        panel.set_ylim(300, 950)
-        panel.legend(frameon=False, fontsize=7, loc="upper center")
-        panel.set_title(f"Cost, {learner} (validation)")
+        panel.set(title=f"Cost, {learner} (validation)", ylim=(300, 950))
+        panel.legend(fontsize=7, loc="upper center")
     return figure
 
 
-def uncalibrated(axes: Axes, named: dict[str, Candidate]) -> None:
+def uncalibrated(axes: Axes, curves: dict[str, dict[str, list[float]]]) -> None:
     for how, colour in zip(TREATMENTS, COLOURS, strict=True):
-        curves = named["boosting" + how].curves
-        label = how.strip("_") or "as it is"
-        axes.plot(curves["told"], curves["happened"], "o-", markersize=3, color=colour, label=label)
+        found, label = curves["boosting" + how], how.strip("_") or "as it is"
+        axes.plot(found["told"], found["happened"], "o-", markersize=3, color=colour, label=label)
     axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
     axes.set(xlabel="raw probability", ylabel="share that defaulted")
-    axes.legend(frameon=False)
     axes.set_title("Boosting before calibration")
+    axes.legend()
 
 
 def threshold(evaluation: Evaluation, told: np.ndarray) -> Figure:
@@ -299,25 +268,21 @@ def threshold(evaluation: Evaluation, told: np.ndarray) -> Figure:
     figure, (left, middle, right) = plots.panels(3)
     low = CUTS[CUTS <= 0.6]
     left.plot(low, [cost(told >= cut, defaulted) for cut in low], color=plots.ACCENT)
-    left.axhline(
-        evaluation.metrics["cost_if_all_granted"], color=plots.PALE, label="everyone granted"
-    )
+    nobody = evaluation.metrics["cost_if_all_granted"]
+    left.axhline(nobody, color=plots.PALE, label="everyone granted")
     left.axvline(chosen, color=plots.INK, linestyle=":", label=f"tuned: {chosen:.2f}")
     left.axvline(ELKAN, color="#d1793b", linestyle=":", label=f"by the costs alone: {ELKAN:.3f}")
     left.set(xlabel="threshold", ylabel="dollars a borrower")
-    left.legend(frameon=False, fontsize=7)
     left.set_title("Cost by threshold (test rows)")
-    ratios = np.array([2, 5, 10, 20, 40])
-    recalls = [(told >= 1 / (1 + ratio))[defaulted].mean() for ratio in ratios]
-    refused = [(told >= 1 / (1 + ratio)).mean() for ratio in ratios]
-    places = np.arange(len(ratios))
-    middle.bar(places - 0.2, recalls, 0.4, color=plots.ACCENT, label="defaults refused (recall)")
-    middle.bar(places + 0.2, refused, 0.4, color=plots.PALE, label="of all refused")
-    middle.set_xticks(places, [str(each) for each in ratios])
-    middle.set_xlabel("cost of a missed default, in lost margins")
-    middle.set_ylim(0, 1.15)
-    middle.legend(frameon=False, fontsize=7, loc="upper left")
-    middle.set_title("Who is refused at other costs")
+    left.legend(fontsize=7)
+    ratios = [2, 5, 10, 20, 40]
+    refused = [told >= 1 / (1 + ratio) for ratio in ratios]
+    shares = {
+        "defaults refused (recall)": [each[defaulted].mean() for each in refused],
+        "of all refused": [each.mean() for each in refused],
+    }
+    plots.bars(middle, ratios, shares, "Who is refused at other costs")
+    middle.set(xlabel="cost of a missed default, in lost margins", ylim=(0, 1.15))
     answers = [each.refuse for each in evaluation.answers]
     plots.confusion(right, evaluation.test.truths, answers, [False, True])
     right.set(xlabel="refused", ylabel="defaulted")
@@ -333,9 +298,8 @@ def importance(evaluation: Evaluation, rows: int = 10_000) -> Figure:
     rng = np.random.default_rng(0)
 
     def area(columns: np.ndarray) -> float:
-        return float(
-            roc_auc_score(defaulted, model.run({"numbers": columns})["probabilities"][:, 1])
-        )
+        told = model.run({"numbers": columns})["probabilities"][:, 1]
+        return measures.of_probabilities(defaulted, told, "roc_auc")["roc_auc"]
 
     whole, lost = area(numbers), []
     for column in range(len(NUMBERS)):

@@ -28,7 +28,8 @@ VIEWERS = pa.DataFrameSchema(
         "age": pa.Column(int, pa.Check.in_range(5, 110)),
         "gender": pa.Column(str, pa.Check.isin(["F", "M"])),
         "occupation": pa.Column(str, pa.Check.isin(OCCUPATIONS)),
-    }
+    },
+    strict="filter",
 )
 EXAMPLES = [
     Viewer(
@@ -61,7 +62,8 @@ def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[V
     """
     ratings = RATINGS.validate(table(dataset, "ratings.tsv"), inplace=True)
     ratings = ratings.sort_values(["timestamp", "user_id", "item_id"], ignore_index=True)
-    people = VIEWERS.validate(table(dataset, "viewers.tsv")).set_index("user_id")
+    known = VIEWERS.validate(table(dataset, "viewers.tsv"))
+    people = {row.pop("user_id"): row for row in rows(known)}
     moment = ratings["timestamp"].iloc[int(len(ratings) * (1 - test_share))]
     before = ratings["timestamp"] < moment
     return {
@@ -71,7 +73,7 @@ def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[V
 
 
 def viewers(
-    ratings: pd.DataFrame, people: pd.DataFrame, *, asked_from: int
+    ratings: pd.DataFrame, people: dict[Any, dict[str, Any]], *, asked_from: int
 ) -> list[tuple[Viewer, Truth]]:
     """Those with ratings at or after `asked_from`."""
     found = []
@@ -82,14 +84,8 @@ def viewers(
             continue
         # Ratings of one moment are not torn apart: what is asked comes after all that is sent.
         sent = times < late[len(late) // 2]
-        known = people.loc[user].to_dict()
-        viewer = Viewer(
-            ratings=[Rating(film=row["item_id"], stars=row["rating"]) for row in rows(own[sent])],
-            age=known["age"],
-            gender=known["gender"],
-            occupation=known["occupation"],
-            films=own.loc[~sent, "item_id"].tolist(),
-        )
-        stars = own.loc[~sent, "rating"].tolist()
+        told = [Rating(film=row["item_id"], stars=row["rating"]) for row in rows(own[sent])]
+        films, stars = own.loc[~sent, "item_id"].tolist(), own.loc[~sent, "rating"].tolist()
+        viewer = Viewer(ratings=told, films=films, **people[user])
         found.append((viewer, {"stars": stars, "mean_stars": float(np.mean(stars))}))
     return found

@@ -31,7 +31,6 @@ GENRES = (
     "Musical Mystery Romance Sci-Fi Thriller War Western"
 ).split()
 AGES = (18, 25, 35, 45, 56)
-Attributes = tuple[int | None, str | None, str | None]
 
 
 def plain(title: str | None) -> str:
@@ -102,16 +101,16 @@ class Suggestions(Record):
     unknown_titles: list[str] = Field(description="Titles sent that no film has; left out")
 
 
-def attributes(told: list[Attributes]) -> np.ndarray:
+def attributes(viewers: list[Viewer]) -> np.ndarray:
     """Age, gender and occupation one-hot (viewers, 29); all zero for what is not told."""
-    columns = np.zeros((len(told), len(AGES) + 3 + len(OCCUPATIONS)))
-    for row, (age, gender, occupation) in enumerate(told):
-        if age is not None:
-            columns[row, sum(age >= border for border in AGES)] = 1
-        if gender is not None:
-            columns[row, len(AGES) + 1 + "FM".index(gender)] = 1
-        if occupation is not None:
-            columns[row, len(AGES) + 3 + OCCUPATIONS.index(occupation)] = 1
+    columns = np.zeros((len(viewers), len(AGES) + 3 + len(OCCUPATIONS)))
+    for row, told in enumerate(viewers):
+        if told.age is not None:
+            columns[row, sum(told.age >= border for border in AGES)] = 1
+        if told.gender is not None:
+            columns[row, len(AGES) + 1 + "FM".index(told.gender)] = 1
+        if told.occupation is not None:
+            columns[row, len(AGES) + 3 + OCCUPATIONS.index(told.occupation)] = 1
     return columns
 
 
@@ -122,10 +121,8 @@ def posterior(
 
     The ridge regression of one row of a factorization; with no rows in `design` the prior itself.
     """
-    surprise = target - design @ prior
-    return np.asarray(
-        prior + np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ surprise)
-    )
+    surprise = design.T @ (target - design @ prior)
+    return np.asarray(prior + np.linalg.solve(design.T @ design + np.diag(penalty), surprise))
 
 
 class Movies(Model):
@@ -138,11 +135,10 @@ class Movies(Model):
         # Titles are shared by remakes, and by films that stand twice in the data.
         ranked = np.argsort(self._arrays["popularity"], kind="stable").tolist()
         self._places = {plain(self._films[place]["title"]): place for place in ranked}
-        first: dict[tuple[str, int | None], int] = {}
-        for place, each in enumerate(self._films):
-            first.setdefault((each["title"], each["year"]), place)
+        names = [(each["title"], each["year"]) for each in self._films]
+        first = {name: place for place, name in reversed([*enumerate(names)])}
         # The first place of the same film.
-        self._same = np.array([first[each["title"], each["year"]] for each in self._films])
+        self._same = np.array([first[name] for name in names])
         self._genres = {
             genre: np.array([genre in each["genres"] for each in self._films]) for genre in GENRES
         }
@@ -157,25 +153,19 @@ class Movies(Model):
         """
         given: dict[int, list[int]] = defaultdict(list)
         for each in viewer.ratings:
-            place = self.place(each.title) if each.film is None else each.film - 1
+            place = self._places.get(plain(each.title)) if each.film is None else each.film - 1
             if place is not None:
                 given[place].append(each.stars)
         return {place: sum(stars) / len(stars) for place, stars in given.items()}
-
-    def place(self, title: str | None) -> int | None:
-        return self._places.get(plain(title))
 
     def judged(self, viewer: Viewer) -> tuple[np.ndarray, np.ndarray]:
         """Stars expected of each film, not cut off at 1 and 5, and what orders them (1682,)."""
         arrays, sent = self._arrays, self.sent(viewer)
         films, places, given = arrays["films"], list(sent), np.array(list(sent.values()))
-        told = attributes([(viewer.age, viewer.gender, viewer.occupation)])[0]
-        taste = posterior(
-            np.concatenate([np.ones((len(places), 1)), films[places, 1:]], axis=1),
-            given - arrays["mean"] - films[places, 0],
-            told @ arrays["attributes"],
-            arrays["viewer_penalty"],
-        )
+        prior = attributes([viewer])[0] @ arrays["attributes"]
+        rest = given - arrays["mean"] - films[places, 0]
+        design = np.insert(films[places, 1:], 0, 1, axis=1)
+        taste = posterior(design, rest, prior, arrays["viewer_penalty"])
         stars = arrays["mean"] + films[:, 0] + taste[0] + films[:, 1:] @ taste[1:]
         seen_by_alike = arrays["axes"] @ (given @ arrays["axes"][places])
         stars_weight, popularity_weight = arrays["order_weights"]
@@ -185,12 +175,9 @@ class Movies(Model):
     def answer(self, viewer: Viewer, stars: np.ndarray, order: np.ndarray) -> Suggestions:
         """The films of the highest `order` that were not rated, each once, and those asked for."""
         sent = self.sent(viewer)
-        may = (
-            np.ones(FILMS, dtype=bool)
-            if viewer.genre is None
-            else self._genres[viewer.genre].copy()
-        )
-        may &= ~np.isin(self._same, self._same[list(sent)])
+        may = ~np.isin(self._same, self._same[list(sent)])
+        if viewer.genre is not None:
+            may &= self._genres[viewer.genre]
         ranked = np.argsort(-order, kind="stable")
         ranked = ranked[may[ranked]]
         once = np.sort(np.unique(self._same[ranked], return_index=True)[1])
@@ -203,7 +190,7 @@ class Movies(Model):
             asked=[self._film(place, stars) for place in asked],
             mean_stars=float(stars[asked].mean()) if asked else None,
             ratings_used=len(sent),
-            unknown_titles=[title for title in titles if self.place(title) is None],
+            unknown_titles=[title for title in titles if plain(title) not in self._places],
         )
 
     def _film(self, place: int, stars: np.ndarray) -> Film:

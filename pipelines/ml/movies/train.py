@@ -5,13 +5,14 @@ whom it is sent the earlier half of their ratings: so it is used, and so the tes
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.sparse.linalg import svds
 from sklearn.linear_model import Ridge
@@ -27,8 +28,14 @@ AT = 10
 LIKED = 4
 # How many ratings are sent, where cold start is measured.
 SENT = (0, 1, 2, 5, 10, 20, 50)
-STARS_WEIGHTS, POPULARITY_WEIGHTS = (0.1, 0.2, 0.4, 0.8), (0.05, 0.1, 0.2, 0.4)
+# Of stars, and of popularity, beside what viewers alike saw.
+ORDER_WEIGHTS = (0.1, 0.2, 0.4, 0.8), (0.05, 0.1, 0.2, 0.4)
 FILM_COUNTS = (1, 5, 20, 100)
+# By curve: the title, what is counted, and the counts.
+COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
+    "rmse_by_ratings_sent": ("A new viewer", "ratings sent", SENT),
+    "rmse_by_film": ("A new film", "its ratings so far", ("0", "1-4", "5-19", "20-99", "100+")),
+}
 DECADES = (1950, 1960, 1970, 1980, 1990)
 
 
@@ -45,8 +52,13 @@ class Rated:
         for row, told in enumerate(ratings):
             for film, given in told.items():
                 stars[row, film - 1] = given
-        people = attributes([(each.age, each.gender, each.occupation) for each in viewers])
-        return cls(stars, people)
+        return cls(stars, attributes(viewers))
+
+    @classmethod
+    def of_all(cls, given: Examples[Viewer, Truth]) -> "Rated":
+        """What viewers sent, and what they were asked for."""
+        ratings = [sent(viewer) | asked(viewer, truth) for viewer, truth in given]
+        return cls.of(given.records, ratings)
 
     @property
     def known(self) -> np.ndarray:
@@ -169,9 +181,8 @@ class Factors:
 
     def tastes(self, rated: Rated) -> np.ndarray:
         """Bias and factors (viewers, 1 + k) of viewers."""
-        design = np.concatenate([np.ones((FILMS, 1)), self.films[:, 1:]], axis=1)
-        rest = rated.stars - self.mean - self.films[:, 0]
-        return solved(design, rest, rated.people @ self.attributes, self.viewer_penalty)
+        priors = rated.people @ self.attributes
+        return solved(rated.stars, self.mean, self.films, priors, self.viewer_penalty)
 
     def __call__(self, rated: Rated) -> np.ndarray:
         tastes = self.tastes(rated)
@@ -180,15 +191,16 @@ class Factors:
 
 
 def solved(
-    design: np.ndarray, targets: np.ndarray, priors: np.ndarray, penalty: np.ndarray
+    stars: np.ndarray, mean: float, others: np.ndarray, priors: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
-    """A `posterior` for each row of `targets`, over what it has (not nan)."""
-    known = ~np.isnan(targets)
+    """Bias and factors (rows, 1 + k) of the rows of `stars` (nan where unrated).
+
+    Each is a `posterior` over what it has, from the bias and factors of `others` (columns, 1 + k).
+    """
+    design, rest = np.insert(others[:, 1:], 0, 1, axis=1), stars - mean - others[:, 0]
+    rows = zip(~np.isnan(stars), rest, priors, strict=True)
     return np.stack(
-        [
-            posterior(design[here], target[here], prior, penalty)
-            for here, target, prior in zip(known, targets, priors, strict=True)
-        ]
+        [posterior(design[known], row[known], prior, penalty) for known, row, prior in rows]
     )
 
 
@@ -200,23 +212,19 @@ def factorized(
     The side information sets where a row starts (Agarwal and Chen 2009): its effect is learnt
     anew in each round, by a ridge regression of the factors on it.
     """
-    rng = np.random.default_rng(seed)
-    mean = float(np.nanmean(rated.stars))
-    viewer_penalty = np.array([8.0] + [penalty] * factors)
-    film_penalty = np.array([6.0] + [penalty] * factors)
-    films = np.concatenate(
-        [Biases.learnt(rated).films[:, None], rng.normal(0, 0.1, (FILMS, factors))], axis=1
-    )
+    viewer_penalty, film_penalty = (np.array([own] + [penalty] * factors) for own in (8.0, 6.0))
+    biases = Biases.learnt(rated)
+    start = np.random.default_rng(seed).normal(0, 0.1, (FILMS, factors))
+    films = np.column_stack([biases.films, start])
     effects = np.zeros((rated.people.shape[1], 1 + factors))
     seen = rated.known.any(axis=0)
-    found = Factors(mean, films, effects, viewer_penalty)
+    found = Factors(biases.mean, films, effects, viewer_penalty)
     for _ in range(rounds):
         tastes = found.tastes(rated)
         effects = ridge(rated.people, tastes)
         priors = descriptions @ ridge(descriptions[seen], found.films[seen])
-        design = np.concatenate([np.ones((len(tastes), 1)), tastes[:, 1:]], axis=1)
-        films = solved(design, (rated.stars - mean - tastes[:, :1]).T, priors, film_penalty)
-        found = Factors(mean, films, effects, viewer_penalty)
+        films = solved(rated.stars.T, biases.mean, tastes, priors, film_penalty)
+        found = replace(found, films=films, attributes=effects)
     return found
 
 
@@ -224,45 +232,39 @@ def ridge(given: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.asarray(Ridge(alpha=20.0, fit_intercept=False).fit(given, wanted).coef_.T)
 
 
-def axes_of(rated: Rated, factors: int) -> np.ndarray:
-    """Right singular vectors (1682, k) of the matrix with 0 for unrated. Cremonesi et al. (2010).
-
-    A viewer's stars projected on them rank the films: it tells who sees what, and no stars.
-    """
-    return np.asarray(svds(np.nan_to_num(rated.stars), k=factors, random_state=0)[2].T)
-
-
 @dataclass(frozen=True)
 class Order:
-    """What is suggested first: films that go with those rated, of many stars, and popular."""
+    """What is suggested first: films that go with those rated, of many stars, and popular.
+
+    `axes` are the right singular vectors (1682, k) of the matrix with 0 for unrated. Cremonesi et
+    al. (2010). A viewer's stars projected on them tell who sees what, and no stars.
+    """
 
     axes: np.ndarray
     popularity: np.ndarray
-    weights: tuple[float, float] = (0.0, 0.0)
+    order_weights: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def learnt(cls, rated: Rated, factors: int) -> "Order":
-        return cls(axes_of(rated, factors), np.log1p(rated.known.sum(axis=0)))
+        axes = svds(np.nan_to_num(rated.stars), k=factors, random_state=0)[2].T
+        return cls(axes, np.log1p(rated.known.sum(axis=0)))
 
     def __call__(self, sent: Rated, stars: np.ndarray) -> np.ndarray:
+        of_stars, of_popularity = self.order_weights
         alike = np.nan_to_num(sent.stars) @ self.axes @ self.axes.T
-        return np.asarray(alike + self.weights[0] * stars + self.weights[1] * self.popularity)
+        return np.asarray(alike + of_stars * stars + of_popularity * self.popularity)
 
     def tuned(self, sent: Rated, stars: np.ndarray, then: Rated) -> "Order":
         """With the weights of the highest precision."""
-        grid = [replace(self, weights=(a, b)) for a in STARS_WEIGHTS for b in POPULARITY_WEIGHTS]
+        grid = [replace(self, order_weights=both) for both in product(*ORDER_WEIGHTS)]
         return max(grid, key=lambda each: precision(each(sent, stars), sent, then))
 
 
 def descriptions(films: list[dict[str, Any]]) -> np.ndarray:
     """Genres and decade of the films, and 1 (films, 24)."""
-    rows = [
-        [genre in film["genres"] for genre in GENRES]
-        + [(film["year"] or 1996) >= border for border in DECADES]
-        + [True]
-        for film in films
-    ]
-    return np.array(rows, dtype=np.float64)
+    genres = [[genre in film["genres"] for genre in GENRES] for film in films]
+    years = np.array([film["year"] or 1996 for film in films])[:, None]
+    return np.column_stack([genres, years >= DECADES, np.ones(len(films))])
 
 
 def catalogue() -> list[dict[str, Any]]:
@@ -292,20 +294,16 @@ def precision(order: np.ndarray, sent: Rated, then: Rated) -> float:
     return float(np.take_along_axis(then.stars >= LIKED, best, axis=1).mean())
 
 
-Learn = Callable[[Rated], Answer]
-
-
-def learners(films: np.ndarray, factors: list[int], rounds: int, seed: int) -> dict[str, Learn]:
-    found: dict[str, Learn] = {
+def learners(
+    films: np.ndarray, factors: list[int], rounds: int, seed: int
+) -> dict[str, Callable[[Rated], Answer]]:
+    svd = partial(factorized, descriptions=films, penalty=10.0, rounds=rounds, seed=seed)
+    return {
         "baseline": Biases.learnt,
-        "user_based": lambda rated: user_based(rated, 40),
-        "item_based": lambda rated: item_based(rated, 40),
+        "user_based": partial(user_based, neighbours=40),
+        "item_based": partial(item_based, neighbours=40),
+        **{f"svd_{count}": partial(svd, factors=count) for count in factors},
     }
-    for count in factors:
-        found[f"svd_{count}"] = lambda rated, count=count: factorized(  # type: ignore[misc]
-            rated, films, count, 10.0, rounds, seed
-        )
-    return found
 
 
 def scattered(rated: Rated, share: float, seed: int) -> tuple[Rated, Rated]:
@@ -313,12 +311,9 @@ def scattered(rated: Rated, share: float, seed: int) -> tuple[Rated, Rated]:
 
     It is not how the model is used; most published figures for this data are of such splits.
     """
-    held = rated.known & (np.random.default_rng(seed).random(rated.stars.shape) < share)
-    stars = rated.stars
-    return (
-        Rated(np.where(held, np.nan, stars), rated.people),
-        Rated(np.where(held, stars, np.nan), rated.people),
-    )
+    held = np.random.default_rng(seed).random(rated.stars.shape) < share
+    kept, out = np.where(held, np.nan, rated.stars), np.where(held, rated.stars, np.nan)
+    return Rated(kept, rated.people), Rated(out, rated.people)
 
 
 # Thousands of small systems: a second thread costs more than it brings.
@@ -338,57 +333,51 @@ def fit(
     Neighbours are compared and not served: a server of theirs would hold who rated what.
     """
     cut = int(len(train) * (1 - validation_share))
-    known = [{**sent(viewer), **asked(viewer, truth)} for viewer, truth in train]
-    past = Rated.of(train.records[:cut], known[:cut])
-    later = train.records[cut:]
-    asking = Rated.of(later, [sent(viewer) for viewer in later])
-    then = Rated.of(later, [asked(*each) for each in list(train)[cut:]])
-    everything = Rated.of(train.records, known)
+    later = Examples(train.records[cut:], train.truths[cut:])
+    past, everything = Rated.of_all(train.head(cut)), Rated.of_all(train)
+    asking = Rated.of(later.records, [sent(viewer) for viewer in later.records])
+    then = Rated.of(later.records, [asked(*each) for each in later])
     kept, held = scattered(everything, 0.1, seed)
     films = catalogue()
     taught = learners(descriptions(films), factors, rounds, seed)
     tried, answers = [], {}
     for name, learn in taught.items():
         answer = learn(past)
-        answers[name] = answer(asking)
+        stars = answers[name] = answer(asking)
         figures = {
-            "rmse": rmse(answers[name], then),
-            "precision_at_10": precision(answers[name], asking, then),
+            "rmse": rmse(stars, then),
+            "precision_at_10": precision(stars, asking, then),
             "rmse_random_split": rmse(learn(kept)(kept), held),
         }
-        by_sent = [rmse(answer(asking.only(count)), then) for count in SENT]
         curves = {
-            "rmse_by_ratings_sent": by_sent,
-            "rmse_by_film": by_film(answers[name], past, then),
+            "rmse_by_ratings_sent": [rmse(answer(asking.only(count)), then) for count in SENT],
+            "rmse_by_film": by_film(stars, past, then),
         }
         tried.append(Candidate(name, figures, {"order": "stars"}, curves))
-    order = Order.learnt(past, order_factors)
-    rankings = {"popularity": np.tile(order.popularity, (len(later), 1))}
-    rankings["pure_svd"] = order(asking, answers["baseline"])
-    for name, ranking in rankings.items():
-        found = {"precision_at_10": precision(ranking, asking, then)}
-        tried.append(Candidate(name, found, {"order": name}))
     servable = [each for each in tried if each.name.startswith("svd_")]
     best = min(servable, key=lambda each: each.metrics["rmse"])
-    tuned = order.tuned(asking, answers[best.name], then)
-    told = {
-        **best.metrics,
-        "precision_at_10": precision(tuned(asking, answers[best.name]), asking, then),
-    }
-    chosen = f"{best.name}_ordered"
-    tried.append(Candidate(chosen, told, {"order": list(tuned.weights)}, best.curves))
+    order = Order.learnt(past, order_factors)
+    rankings = {"popularity": order.popularity, "pure_svd": order(asking, answers["baseline"])}
+    for name, ranking in rankings.items():
+        figures = {"precision_at_10": precision(ranking, asking, then)}
+        tried.append(Candidate(name, figures, {"order": name}))
+    chosen, stars = f"{best.name}_ordered", answers[best.name]
+    tuned = order.tuned(asking, stars, then)
+    figures = best.metrics | {"precision_at_10": precision(tuned(asking, stars), asking, then)}
+    tried.append(Candidate(chosen, figures, {"order": list(tuned.order_weights)}, best.curves))
     model = taught[best.name](everything)
     assert isinstance(model, Factors)
-    served = replace(Order.learnt(everything, order_factors), weights=tuned.weights)
-    write(model, served, films, weights)
+    served = replace(Order.learnt(everything, order_factors), order_weights=tuned.order_weights)
+    # As model.py names them.
+    np.savez(weights / "factors.npz", **vars(model), **vars(served))
+    (weights / "films.json").write_text(json.dumps(films, ensure_ascii=False) + "\n")
 
     def native(viewers: list[Viewer]) -> list[Suggestions]:
         writer = Movies()
         writer.load(weights)
         matrix = Rated.of(viewers, [sent(viewer) for viewer in viewers])
         stars = model(matrix)
-        orders = served(matrix, stars)
-        rows = zip(viewers, stars, orders, strict=True)
+        rows = zip(viewers, stars, served(matrix, stars), strict=True)
         return [writer.answer(*row) for row in rows]
 
     return Fitted(tried, chosen, native)
@@ -400,28 +389,10 @@ def by_film(stars: np.ndarray, past: Rated, then: Rated) -> list[float]:
     None at all where few viewers leave one of these without a film to be judged by.
     """
     group = np.digitize(past.known.sum(axis=0), FILM_COUNTS)
-    found = []
-    for place in range(len(FILM_COUNTS) + 1):
-        columns = group == place
-        there = Rated(then.stars[:, columns], then.people)
-        if not there.known.any():
-            return []
-        found.append(rmse(stars[:, columns], there))
-    return found
-
-
-def write(model: Factors, order: Order, films: list[dict[str, Any]], weights: Path) -> None:
-    np.savez(
-        weights / "factors.npz",
-        mean=model.mean,
-        films=model.films,
-        attributes=model.attributes,
-        viewer_penalty=model.viewer_penalty,
-        axes=order.axes,
-        popularity=order.popularity,
-        order_weights=order.weights,
-    )
-    (weights / "films.json").write_text(json.dumps(films, ensure_ascii=False) + "\n")
+    kinds = [group == place for place in range(len(FILM_COUNTS) + 1)]
+    if not all(then.known[:, kind].any() for kind in kinds):
+        return []
+    return [rmse(stars[:, kind], Rated(then.stars[:, kind], then.people)) for kind in kinds]
 
 
 def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float]:
@@ -443,55 +414,32 @@ def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    tried, chosen = evaluation.candidates, evaluation.chosen
     figure, (left, right) = plots.panels(2)
-    ranked(left, evaluation)
-    by_split(right, evaluation)
+    names, title = [each.name for each in tried], "Precision among the first ten (validation)"
+    precise = [each.metrics["precision_at_10"] for each in tried]
+    plots.bars(left, names, precise, title, lying=True, form="{:.3f}", size=9, chosen=chosen)
+    told = [each for each in tried if "rmse" in each.metrics]
+    errors = {
+        "later viewers (what counts here)": [each.metrics["rmse"] for each in told],
+        "ratings held out at random": [each.metrics["rmse_random_split"] for each in told],
+    }
+    plots.bars(right, [each.name for each in told], errors, "RMSE by how one holds out", lying=True)
+    right.margins(x=0.05)
+    right.set_xlim(left=0.85)
     yield "precision", figure
-    figure, (left, right) = plots.panels(2)
-    labels = [str(count) for count in SENT]
-    curve(left, evaluation.candidates, "rmse_by_ratings_sent", labels)
-    left.set(xlabel="ratings sent", title="A new viewer (validation)")
-    labels = ["0", "1-4", "5-19", "20-99", "100+"]
-    curve(right, evaluation.candidates, "rmse_by_film", labels)
-    right.set(xlabel="ratings of the film so far", title="A new film (validation)")
+    figure, axes = plots.panels(2)
+    for panel, (name, (title, label, counts)) in zip(axes, COLD_STARTS.items(), strict=True):
+        for each in tried:
+            if each.curves.get(name) and not each.name.endswith("_ordered"):
+                at = [str(count) for count in counts]
+                panel.plot(at, each.curves[name], marker="o", markersize=3, label=each.name)
+        panel.set(xlabel=label, ylabel="RMSE", title=f"{title} (validation)")
+        panel.legend()
     yield "cold_start", figure
-    known = [{**sent(viewer), **asked(viewer, truth)} for viewer, truth in evaluation.train]
-    rated = Rated.of(evaluation.train.records, known)
+    rated = Rated.of_all(evaluation.train)
     yield "matrix", matrix(rated)
     yield "similarity", similarity(rated, evaluation.weights)
-
-
-def ranked(axes: Axes, evaluation: Evaluation) -> None:
-    told = {each.name: each.metrics["precision_at_10"] for each in evaluation.candidates}
-    colours = [plots.ACCENT if name == evaluation.chosen else plots.PALE for name in told]
-    axes.bar_label(axes.barh(list(told), list(told.values()), color=colours), fmt=" %.3f")
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set_title("Precision among the first ten (validation)")
-
-
-def by_split(axes: Axes, evaluation: Evaluation) -> None:
-    told = [each for each in evaluation.candidates if "rmse" in each.metrics]
-    places = np.arange(len(told))
-    for shift, metric, label, colour in (
-        (-0.2, "rmse", "later viewers (what counts here)", plots.ACCENT),
-        (0.2, "rmse_random_split", "ratings held out at random", plots.PALE),
-    ):
-        values = [each.metrics[metric] for each in told]
-        axes.barh(places + shift, values, height=0.4, label=label, color=colour)
-    axes.set_yticks(places, [each.name for each in told])
-    axes.invert_yaxis()
-    axes.set_xlim(left=0.85)
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=2)
-    axes.set_title("RMSE by how one holds out")
-
-
-def curve(axes: Axes, tried: list[Candidate], name: str, labels: list[str]) -> None:
-    for each in tried:
-        if each.curves.get(name) and not each.name.endswith("_ordered"):
-            axes.plot(labels, each.curves[name], marker="o", markersize=3, label=each.name)
-    axes.set_ylabel("RMSE")
-    axes.legend(frameon=False)
 
 
 def matrix(rated: Rated) -> Figure:
@@ -504,7 +452,7 @@ def matrix(rated: Rated) -> Figure:
     right.plot(np.sort(known.sum(axis=0))[::-1], color=plots.ACCENT, label="of a film")
     right.plot(np.sort(known.sum(axis=1))[::-1], color=plots.INK, label="of a viewer")
     right.set(yscale="log", xlabel="rank", title="Ratings")
-    right.legend(frameon=False)
+    right.legend()
     return figure
 
 

@@ -45,9 +45,7 @@ def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Story, list[str]]]]:
     for name in ("train", "test"):
         chosen = frame[(frame["lewissplit"] == name.upper()) & (frame["has_topics"] == "YES")]
         kept = []
-        for title, body, topics in zip(
-            chosen["title"], chosen["body"], chosen["topics"], strict=True
-        ):
+        for title, body, topics in chosen[["title", "body", "topics"]].itertuples(index=False):
             text = f"{title or ''}\n{body or ''}"
             key = " ".join(words(text))
             if key not in seen:

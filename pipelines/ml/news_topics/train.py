@@ -6,6 +6,7 @@ Folds are spans of time: what is told of a story again on the same day stays on 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.sparse import csr_matrix, hstack, issparse
+from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
@@ -38,6 +40,9 @@ METHODS: dict[str, tuple[str | None, str | None]] = {
 CHAINS = ("chain_frequent_first", "chain_rare_first", "chain_random")
 
 
+f1 = partial(f1_score, zero_division=0.0)
+
+
 @dataclass(frozen=True)
 class Linear:
     """A linear classifier a label, and what each earlier answer in `order` adds to its score."""
@@ -53,10 +58,10 @@ class Linear:
 
 
 def ordered(truths: np.ndarray, how: str | None, seed: int) -> list[int]:
+    order = np.argsort(-truths.sum(axis=0), kind="stable")
     if how == "random":
-        return [int(each) for each in np.random.default_rng(seed).permutation(truths.shape[1])]
-    frequent = [int(each) for each in np.argsort(-truths.sum(axis=0), kind="stable")]
-    return frequent[::-1] if how == "rare" else frequent
+        order = np.random.default_rng(seed).permutation(truths.shape[1])
+    return [int(each) for each in (order[::-1] if how == "rare" else order)]
 
 
 def learnt(rows: Any, truths: np.ndarray, method: str, strength: float, seed: int) -> Linear:
@@ -91,17 +96,17 @@ def thresholds(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
     """Of the best F1 a label (labels,). Yang, A Study of Thresholding Strategies (2001)."""
     found = []
     for told, truth in zip(probabilities.T, truths.T, strict=True):
-        right = np.array([(truth & (told >= cut)).sum() for cut in CUTS])
-        said = np.array([(told >= cut).sum() for cut in CUTS])
-        found.append(CUTS[np.argmax(2 * right / np.maximum(said + truth.sum(), 1))])
+        said = told >= CUTS[:, None]
+        right, either = (said & truth).sum(axis=1), said.sum(axis=1) + truth.sum()
+        found.append(CUTS[np.argmax(2 * right / np.maximum(either, 1))])
     return np.array(found)
 
 
 def figures(truths: np.ndarray, told: np.ndarray) -> dict[str, float]:
     """Of yes and no (rows, labels)."""
     return {
-        "macro_f1": float(f1_score(truths, told, average="macro", zero_division=0.0)),
-        "micro_f1": float(f1_score(truths, told, average="micro", zero_division=0.0)),
+        "macro_f1": float(f1(truths, told, average="macro")),
+        "micro_f1": float(f1(truths, told, average="micro")),
         "hamming_loss": float(hamming_loss(truths, told)),
         "all_right": float(accuracy_score(truths, told)),
     }
@@ -109,38 +114,34 @@ def figures(truths: np.ndarray, told: np.ndarray) -> dict[str, float]:
 
 def compared(
     parts: list[tuple[np.ndarray, Any, Any]], truths: np.ndarray, strength: float, seed: int
-) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Each candidate's name, thresholds for all rows, and held-out probabilities and answers.
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each candidate's name, thresholds for all rows, and held-out answers.
 
     `parts` are the folds: places of its rows, vectors of the others, vectors of its own.
     """
-    fold = np.empty(len(truths), dtype=int)
     told = {name: np.empty(truths.shape) for name in ("baseline", *METHODS)}
-    for number, (places, others, own) in enumerate(parts):
-        fold[places] = number
+    for places, others, own in parts:
         rest = np.delete(truths, places, axis=0)
         told["baseline"][places] = rest.mean(axis=0)
         for name in METHODS:
-            made = learnt(others, rest, name, strength, seed)
-            told[name][places] = 1 / (1 + np.exp(-made.log_odds(own)))
+            told[name][places] = expit(learnt(others, rest, name, strength, seed).log_odds(own))
     told["chain_ensemble"] = np.mean([told[name] for name in CHAINS], axis=0)
     for name, probabilities in told.items():
-        yield name, np.full(truths.shape[1], 0.5), probabilities, probabilities >= 0.5
+        yield name, np.full(truths.shape[1], 0.5), probabilities >= 0.5
         answers = np.empty(truths.shape, dtype=bool)
-        for number in range(len(parts)):
+        for own, _, _ in parts:
             # A fold's answers are judged with thresholds from the other folds.
-            own = fold == number
-            answers[own] = probabilities[own] >= thresholds(probabilities[~own], truths[~own])
-        yield f"{name}_thresholds", thresholds(probabilities, truths), probabilities, answers
+            others, rest = (np.delete(each, own, axis=0) for each in (probabilities, truths))
+            answers[own] = probabilities[own] >= thresholds(others, rest)
+        yield f"{name}_thresholds", thresholds(probabilities, truths), answers
 
 
-def scaled(numbers: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Parts to compare on, each scaled by the rows that are learnt from."""
-    parts = []
-    for rest, own in KFold(folds).split(numbers):
-        scaler = StandardScaler().fit(numbers[rest])
-        parts.append((own, scaler.transform(numbers[rest]), scaler.transform(numbers[own])))
-    return parts
+def parted(rows: np.ndarray, folds: int, scale: Any) -> list[tuple[np.ndarray, Any, Any]]:
+    """Parts to compare on, each made vectors by a scale of the rows that are learnt from."""
+    return [
+        (own, scale.fit_transform(rows[rest]), scale.transform(rows[own]))
+        for rest, own in KFold(folds).split(rows)
+    ]
 
 
 def vectorizer(terms: int) -> TfidfVectorizer:
@@ -163,24 +164,18 @@ def fit(
 ) -> Fitted:
     """Choose by cross-validated macro F1 among single models, and fit that on all rows."""
     texts, truths = [each.text for each in train.records], indicator(train.truths)
-    parts = []
-    for rest, own in KFold(folds).split(texts):
-        counted = vectorizer(terms)
-        others = counted.fit_transform([texts[place] for place in rest])
-        parts.append((own, others, counted.transform([texts[place] for place in own])))
     numbers, groups = genes(fetch("yeast_multilabel"), genes_rows)
-    elsewhere = {
-        name: figures(groups, answers)
-        for name, _, _, answers in compared(scaled(numbers, folds), groups, 1.0, seed)
-    }
+    elsewhere = compared(parted(numbers, folds, StandardScaler()), groups, 1.0, seed)
+    yeast = {name: f1(groups, answers, average="macro") for name, _, answers in elsewhere}
+    counted = vectorizer(terms)
+    parts = parted(np.array(texts, dtype=object), folds, counted)
     tried, cuts = [], {}
-    for name, cuts[name], _, answers in compared(parts, truths, strength, seed):
-        metrics = figures(truths, answers) | {"macro_f1_yeast": elsewhere[name]["macro_f1"]}
-        by_topic = f1_score(truths, answers, average=None, zero_division=0.0)
-        tried.append(Candidate(name, metrics, curves={"f1": by_topic.tolist()}))
+    for name, cuts[name], answers in compared(parts, truths, strength, seed):
+        metrics = figures(truths, answers) | {"macro_f1_yeast": float(yeast[name])}
+        by_topic = f1(truths, answers, average=None).tolist()
+        tried.append(Candidate(name, metrics, curves={"f1": by_topic}))
     allowed = [each for each in tried if each.name.removesuffix("_thresholds") in METHODS]
     chosen = max(allowed, key=lambda each: each.metrics["macro_f1"]).name
-    counted = vectorizer(terms)
     method = chosen.removesuffix("_thresholds")
     best = learnt(counted.fit_transform(texts), truths, method, strength, seed)
     export(best, counted, cuts[chosen], weights)
@@ -223,9 +218,10 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "correlations", figure
     figure, (left, right) = plots.panels(2, height=5)
     told = indicator([each.topics for each in evaluation.answers])
-    f1 = f1_score(indicator(evaluation.test.truths), told, average=None, zero_division=0.0)
+    by_topic = f1(indicator(evaluation.test.truths), told, average=None)
     names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
-    plots.weights(left, names, f1.tolist(), "F1 by topic and its training\nstories (test rows)")
+    title = "F1 by topic and its training\nstories (test rows)"
+    plots.weights(left, names, by_topic.tolist(), title)
     left.tick_params("y", labelsize=7)
     by_rarity(right, evaluation.candidates)
     yield "imbalance", figure
@@ -248,19 +244,19 @@ def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:
     share = both / np.maximum(both.diagonal()[:, None], 1)
     np.fill_diagonal(share, 0)
     order = np.argsort(-share, axis=None)[:shown]
-    pairs = [(place // len(TOPICS), place % len(TOPICS)) for place in order]
+    pairs = [divmod(place, len(TOPICS)) for place in order.tolist()]
     names = [f"{TOPICS[one]} → {TOPICS[other]}" for one, other in pairs]
     title = "Share of the first topic's stories\nthat are of the second too"
     plots.weights(axes, names, [share[pair] for pair in pairs], title)
 
 
 def by_rarity(axes: Axes, tried: list[Candidate]) -> None:
-    thirds = np.array_split(np.arange(len(TOPICS)), 3)
-    names = [each for each in tried if each.name.startswith(("binary", "chain_frequent_first"))]
-    for step, each in enumerate(names):
-        values = [np.mean(np.array(each.curves["f1"])[third]) for third in thirds]
-        axes.bar(np.arange(3) + step * 0.1 - 0.35, values, 0.1, label=each.name)
-    axes.set_xticks(range(3), ["most frequent", "between", "rarest third"])
+    shown = {
+        each.name: [np.mean(third) for third in np.array_split(each.curves["f1"], 3)]
+        for each in tried
+        if each.name.startswith(("binary", "chain_frequent_first"))
+    }
+    thirds, colours = ("most frequent", "between", "rarest third"), [f"C{n}" for n in range(8)]
+    plots.bars(axes, thirds, shown, "Mean F1 by frequency (validation)", colours=colours)
     axes.set_ylim(0.4, 1.25)
-    axes.legend(frameon=False, fontsize=6, ncols=2, loc="upper center")
-    axes.set_title("Mean F1 by frequency (validation)")
+    axes.legend(fontsize=6, ncols=2, loc="upper center")

@@ -145,14 +145,7 @@ def forecasts(
     told = np.exp(logs)
     low = np.exp(logs + np.array(bounds["low"])[hour])
     high = np.exp(logs + np.array(bounds["high"])[hour])
-    return [
-        Forecast(
-            kilowatts=told[row].tolist(),
-            low=low[row].tolist(),
-            high=high[row].tolist(),
-        )
-        for row in range(len(histories))
-    ]
+    return Forecast.of_columns(kilowatts=told, low=low, high=high)
 
 
 class PowerForecast(OnnxModel):

@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.dates import MO, WeekdayLocator
@@ -24,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training.conformal import limit
 from slipway.training.tabular import export_onnx
 
 from .model import (
@@ -234,17 +236,14 @@ def folds(at: np.ndarray, count: int, days: int) -> list[tuple[np.ndarray, np.nd
 def bounds(hour: np.ndarray, errors: np.ndarray) -> dict[str, list[float]]:
     """How far below and above a forecast its interval ends, by the hour of the day (24).
 
-    `hour` and `errors` (true less told, in logarithms) are (rows, 24). The ranks are those of split
-    conformal prediction, exact where rows are exchangeable; neighbouring hours are not quite.
+    `hour` and `errors` (true less told, in logarithms) are (rows, 24). The limits are exact where
+    rows are exchangeable; neighbouring hours are not quite.
     """
-    low, high = [], []
-    for each in range(24):
-        mine = np.sort(errors[hour == each])
-        # With fewer than nine errors no rank is far enough out: the farthest stands for it.
-        rank = min(int(np.ceil((len(mine) + 1) * (1 - MISSED))), len(mine))
-        low.append(float(mine[len(mine) - rank]))
-        high.append(float(mine[rank - 1]))
-    return {"low": low, "high": high}
+    by_hour = [errors[hour == each] for each in range(24)]
+    return {
+        "low": [-limit(-each, MISSED) for each in by_hour],
+        "high": [limit(each, MISSED) for each in by_hour],
+    }
 
 
 def fit(
@@ -307,13 +306,17 @@ def rolled(
     return np.concatenate(errors), Candidate("", metrics, taught.found, {"mae by hour": by_hour})
 
 
+def answered(
+    answers: list[Forecast], truths: list[list[float]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What happened and was told, and the ends of the interval, in kilowatts: each (rows, 24)."""
+    told = np.array([[each.kilowatts, each.low, each.high] for each in answers])
+    return np.array([list(each) for each in truths]), told[:, 0], told[:, 1], told[:, 2]
+
+
 def score(*, answers: list[Forecast], truths: list[list[float]]) -> dict[str, float]:
     """Kilowatts, and the share of hours that fell into their interval."""
-    true = np.array([list(each) for each in truths])
-    told, low, high = (
-        np.array([getattr(each, field) for each in answers])
-        for field in ("kilowatts", "low", "high")
-    )
+    true, told, low, high = answered(answers, truths)
     error = told - true
     return {
         "mae": float(np.abs(error).mean()),
@@ -342,10 +345,7 @@ def decomposition(evaluation: Evaluation, weeks: int = 26) -> Figure:
     line = line.interpolate()[-BACK * weeks :]
     parts = MSTL(line, periods=(24, 168)).fit()
     shown = slice(-BACK * 2, None)
-    figure, _ = plots.panels(1)
-    figure.clear()
-    figure.set_size_inches(7, 5)
-    panels = figure.subplots(5, 1, sharex=True)
+    figure, panels = plt.subplots(5, 1, sharex=True, figsize=(7, 5))
     lines = {
         "Power, in kilowatts": line,
         "Trend": parts.trend,
@@ -363,32 +363,25 @@ def decomposition(evaluation: Evaluation, weeks: int = 26) -> Figure:
 
 def horizon(evaluation: Evaluation) -> Figure:
     """Errors of all by hours ahead, of the served one on test rows, and coverage by hour of day."""
-    true = np.array([list(each) for each in evaluation.test.truths])
+    true, told, low, high = answered(evaluation.answers, evaluation.test.truths)
     past = np.array([each.kilowatts for each in evaluation.test.records])
-    told, low, high = (
-        np.array([getattr(each, field) for each in evaluation.answers])
-        for field in ("kilowatts", "low", "high")
-    )
     figure, (first, left, right) = plots.panels(3)
     ahead = np.arange(1, AHEAD + 1)
     for each in evaluation.candidates:
         order = ", ".join(map(str, each.parameters.get("order", [])))
         label = f"{each.name} ({order})" if order else each.name
         first.plot(ahead, each.curves["mae by hour"], label=label)
-    first.set_ylim(bottom=0)
-    first.set_xlabel("hours ahead")
     first.set_title("Mean absolute error, kilowatts (validation)")
-    first.legend(frameon=False, loc="lower right", ncols=2)
     for label, answer, colour in (
         ("same hour a week before", past[:, :AHEAD], plots.INK),
         ("same hour yesterday", past[:, -AHEAD:], plots.PALE),
         ("served", told, plots.ACCENT),
     ):
         left.plot(ahead, np.abs(answer - true).mean(axis=0), color=colour, label=label)
-    left.set_ylim(bottom=0)
-    left.set_xlabel("hours ahead")
     left.set_title("Mean absolute error, kilowatts (test rows)")
-    left.legend(frameon=False, loc="lower right")
+    for panel, columns in ((first, 2), (left, 1)):
+        panel.set(xlabel="hours ahead", ylim=(0, None))
+        panel.legend(loc="lower right", ncols=columns)
     hour = hours_asked(evaluation.test.records)[:, :, 0]
     inside = (true >= low) & (true <= high)
     # A few test rows do not meet every hour of the day.
@@ -397,8 +390,7 @@ def horizon(evaluation: Evaluation) -> Figure:
     ]
     right.bar(range(24), shares, color=plots.ACCENT)
     right.axhline(1 - 2 * MISSED, color=plots.INK, linestyle=":")
-    right.set_ylim(0, 1)
-    right.set_xlabel("hour of the day (dotted: what was promised)")
+    right.set(xlabel="hour of the day (dotted: what was promised)", ylim=(0, 1))
     right.set_title("Share inside the interval (test rows)")
     return figure
 
@@ -415,9 +407,8 @@ def examples(evaluation: Evaluation) -> Figure:
         panel.plot(ahead, true, color=plots.INK, lw=1, label="happened")
         panel.plot(ahead, told.kilowatts, color=plots.ACCENT, label="forecast")
         panel.fill_between(ahead, told.low, told.high, color=plots.ACCENT, alpha=0.2, lw=0)
-        panel.set_title(f"From {record.first_hour.replace('T', ' ')}")
-        panel.set_xlabel("hours ahead")
+        panel.set(title=f"From {record.first_hour.replace('T', ' ')}", xlabel="hours ahead")
         panel.margins(y=0.2)
-        panel.legend(frameon=False, loc="upper left", ncols=2)
+        panel.legend(loc="upper left", ncols=2)
     axes[0].set_ylabel("kilowatts")
     return figure

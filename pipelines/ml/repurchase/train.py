@@ -8,7 +8,6 @@ the moments whose season was among those fitted on, a year before, as that of th
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,14 @@ from matplotlib.figure import Figure
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.contract.calibration import calibrated, log_odds
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.calibration import Reliability
 from slipway.training.tabular import export_onnx, platt
 
 from .model import (
@@ -38,22 +37,8 @@ from .model import (
     repurchases,
 )
 
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Line:
-    """Platt's calibration; as it stands it changes nothing."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    def apply(self, raw: np.ndarray) -> np.ndarray:
-        return calibrated(raw, self.slope, self.intercept)
-
-    @classmethod
-    def fitted(cls, raw: np.ndarray, bought: np.ndarray) -> "Line":
-        return cls(*platt(log_odds(raw), bought))
+# A slope and an intercept for Platt's calibration that change nothing.
+AS_TOLD = (1.0, 0.0)
 
 
 def estimators(seed: int) -> dict[str, Pipeline]:
@@ -90,47 +75,39 @@ def moments(shoppers: list[Shopper]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(days[1:] != days[:-1])])
 
 
+# Boosting's threads wait for each other by spinning: on two busy cores 30 times slower.
+@threadpool_limits.wrap(limits=1)
 def fit(*, train: Examples[Shopper, bool], weights: Path, seed: int, first_moments: int) -> Fitted:
     """Choose by the Brier skill on later moments, and fit the chosen on all of them."""
-    # Boosting's threads wait for each other by spinning: on two busy cores 30 times slower.
-    with threadpool_limits(limits=1):
-        return _fit(train, weights, seed, first_moments)
-
-
-def _fit(train: Examples[Shopper, bool], weights: Path, seed: int, first_moments: int) -> Fitted:
     from slipway.features import lineage  # not needed to score, nor to register
 
     numbers, bought = features(train.records)["numbers"], np.array(train.truths)
     at = moments(train.records)
-    answers = {
-        name: forward(pipeline, numbers, bought, at, first_moments)
-        for name, pipeline in estimators(seed).items()
-    }
     # The first answered moment has none before it to learn a calibration from.
-    scored = at > first_moments
-    tried, lines = [], {}
-    for name, raw in answers.items():
-        tried.append(Candidate(name, measured(raw[scored], bought[scored]), {"calibrated": False}))
-        lines[name] = Line()
+    answered, scored = at >= first_moments, at > first_moments
+    answers, lines = {}, {}
+    for name, pipeline in estimators(seed).items():
+        raw = forward(pipeline, numbers, bought, at, first_moments)
+        answers[name], lines[name] = raw, AS_TOLD
         if name != "baseline":
-            adjusted = recalibrated(raw, bought, at, first_moments)
-            label = f"{name}_platt"
-            found = measured(adjusted[scored], bought[scored])
-            tried.append(Candidate(label, found, {"calibrated": True}))
-            answered = at >= first_moments
-            lines[label] = Line.fitted(raw[answered], bought[answered])
+            answers[f"{name}_platt"] = recalibrated(raw, bought, at, first_moments)
+            lines[f"{name}_platt"] = platt(log_odds(raw[answered]), bought[answered])
+    tried = [
+        Candidate(name, measured(told[scored], bought[scored]), {"calibrated": "_platt" in name})
+        for name, told in answers.items()
+    ]
     chosen = max(tried, key=lambda each: each.metrics["brier_skill"]).name
     best = estimators(seed)[chosen.removesuffix("_platt")].fit(numbers, bought)
-    line = lines[chosen]
+    slope, intercept = lines[chosen]
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
-    told = {"slope": line.slope, "intercept": line.intercept}
-    (weights / CALIBRATION).write_text(json.dumps(told, indent=1) + "\n")
+    line = {"slope": slope, "intercept": intercept}
+    (weights / CALIBRATION).write_text(json.dumps(line, indent=1) + "\n")
     assert RepurchaseModel.looked_up is not None
     lineage.write(RepurchaseModel.looked_up.service, weights)
 
     def native(shoppers: list[Shopper]) -> list[Repurchase]:
         raw = best.predict_proba(features(shoppers)["numbers"])[:, 1]
-        return repurchases(line.apply(raw))
+        return repurchases(calibrated(raw, slope, intercept))
 
     return Fitted(tried, chosen, native)
 
@@ -151,37 +128,18 @@ def recalibrated(raw: np.ndarray, bought: np.ndarray, at: np.ndarray, first: int
     adjusted = np.full(len(raw), np.nan)
     for moment in range(first + 1, int(at.max()) + 1):
         before = (at >= first) & (at < moment)
-        line = Line.fitted(raw[before], bought[before])
-        adjusted[at == moment] = line.apply(raw[at == moment])
+        line = platt(log_odds(raw[before]), bought[before])
+        adjusted[at == moment] = calibrated(raw[at == moment], *line)
     return adjusted
 
 
 def measured(probabilities: np.ndarray, bought: np.ndarray) -> dict[str, float]:
     """`brier_skill` is the share of the Brier score that is taken off what the mere share of buyers
     would get, so that moments with more and fewer buyers compare."""
-    brier, share = float(brier_score_loss(bought, probabilities)), float(bought.mean())
-    return {
-        "brier_skill": 1 - brier / (share * (1 - share)),
-        "brier": brier,
-        "roc_auc": float(roc_auc_score(bought, probabilities)),
-        "average_precision": float(average_precision_score(bought, probabilities)),
-        "log_loss": float(log_loss(bought, probabilities)),
-        "calibration_error": calibration_error(probabilities, bought),
-    }
-
-
-def binned(probabilities: np.ndarray, bought: np.ndarray) -> Iterator[tuple[float, float, int]]:
-    """Tenths of the rows by probability: what was told on average, what happened, how many."""
-    order = np.argsort(probabilities, kind="stable")
-    for part in np.array_split(order, BINS):
-        if len(part):
-            yield float(probabilities[part].mean()), float(bought[part].mean()), len(part)
-
-
-def calibration_error(probabilities: np.ndarray, bought: np.ndarray) -> float:
-    """The mean distance of what was told from what happened, over tenths of the rows."""
-    parts = list(binned(probabilities, bought))
-    return sum(abs(told - true) * rows for told, true, rows in parts) / len(bought)
+    names = ("brier", "roc_auc", "average_precision", "log_loss", "calibration_error")
+    found = measures.of_probabilities(bought, probabilities, *names)
+    share = float(bought.mean())
+    return {"brier_skill": 1 - found["brier"] / (share * (1 - share)), **found}
 
 
 def score(*, answers: list[Repurchase], truths: list[bool]) -> dict[str, float]:
@@ -200,7 +158,10 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     told = np.array([each.probability for each in evaluation.answers])
     bought = np.array(evaluation.test.truths)
     figure, (left, right) = plots.panels(2)
-    reliability(left, told, bought)
+    tenths = Reliability.of(told, bought)
+    plots.reliability(left, tenths, "Calibration (test rows)", label="a tenth of the customers")
+    left.set(ylabel="bought again")
+    left.legend()
     gains(right, told, bought)
     yield "calibration", figure
     figure, (left, right) = plots.panels(2)
@@ -230,18 +191,6 @@ def span(value: float, borders: tuple[float, ...]) -> str:
     return f"{place + 1}: {told}"
 
 
-def reliability(axes: Axes, told: np.ndarray, bought: np.ndarray) -> None:
-    """What happened against what was told, a point a tenth of the rows."""
-    parts = list(binned(told, bought))
-    axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":", label="true probabilities")
-    xs, ys = [part[0] for part in parts], [part[1] for part in parts]
-    axes.plot(xs, ys, color=plots.ACCENT, marker="o", label="a tenth of the customers")
-    axes.set_xlabel("told")
-    axes.set_ylabel("bought again")
-    axes.legend(frameon=False)
-    axes.set_title("Calibration (test rows)")
-
-
 def gains(axes: Axes, told: np.ndarray, bought: np.ndarray) -> None:
     """The share of all later buyers among the first customers by probability."""
     order = np.argsort(-told, kind="stable")
@@ -249,7 +198,6 @@ def gains(axes: Axes, told: np.ndarray, bought: np.ndarray) -> None:
     asked = np.linspace(0, 1, len(reached))
     axes.plot(asked, reached, color=plots.ACCENT, label="by probability")
     axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":", label="at random")
-    axes.set_xlabel("share of customers written to")
-    axes.set_ylabel("share of buyers reached")
-    axes.legend(loc="lower right", frameon=False)
+    axes.set(xlabel="share of customers written to", ylabel="share of buyers reached")
+    axes.legend(loc="lower right")
     axes.set_title("Gains (test rows)")

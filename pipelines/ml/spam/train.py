@@ -12,18 +12,11 @@ from scipy.sparse import csr_matrix
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    f1_score,
-    precision_score,
-    recall_score,
-)
 from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.tabular import export_onnx
 
 from .model import Email, Verdict, features, verdicts, words
@@ -103,16 +96,11 @@ def word_weights(pipeline: Pipeline) -> list[float]:
 
 
 def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
-    told = np.array([each.spam for each in answers])
-    happened = np.array(truths)
+    happened, told = np.array(truths), np.array([each.spam for each in answers])
+    probabilities = [each.probability for each in answers]
     return {
-        "f1": float(f1_score(happened, told, zero_division=0.0)),
-        "precision": float(precision_score(happened, told, zero_division=0.0)),
-        "recall": float(recall_score(happened, told, zero_division=0.0)),
-        "accuracy": float(accuracy_score(happened, told)),
-        "average_precision": float(
-            average_precision_score(happened, [each.probability for each in answers])
-        ),
+        **measures.of_decisions(happened, told, "f1", "precision", "recall", "accuracy"),
+        **measures.of_probabilities(happened, probabilities, "average_precision"),
         "false_positive_rate": float(told[~happened].mean()),
     }
 

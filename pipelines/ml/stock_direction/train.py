@@ -173,53 +173,41 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (left, middle, right) = plots.panels(3)
     tried = {each.name: each.metrics for each in evaluation.candidates}
     served = f"{evaluation.chosen}, test rows"
-    for row, (name, metrics) in enumerate({**tried, served: evaluation.metrics}.items()):
-        low, high = metrics["hit_rate_low"], metrics["hit_rate_high"]
-        colour = plots.ACCENT if name == served else plots.INK
-        left.plot([100 * low, 100 * high], [row, row], color=colour)
-        left.plot([100 * metrics["hit_rate"]], [row], "o", color=colour)
-    left.set_yticks(range(len(tried) + 1), [*tried, served])
-    left.invert_yaxis()
-    left.axvline(50, color=plots.PALE, linestyle=":")
+    rates = {
+        name: (100 * each["hit_rate"], 100 * each["hit_rate_low"], 100 * each["hit_rate_high"])
+        for name, each in {**tried, served: evaluation.metrics}.items()
+    }
+    colours = [plots.INK] * len(tried) + [plots.ACCENT]
+    plots.intervals(left, rates, "Hit rates, walking forward", colours=colours, nothing=50)
     left.set_xlabel(
         f"days told rightly, percent (95 %; candidates widened for {len(tried) - 1} looks)"
     )
-    left.set_title("Hit rates, walking forward")
     plots.curves(middle, evaluation.candidates, "hit rate", "Hit rate by span of time")
     middle.axhline(0.5, color=plots.PALE, linestyle=":")
     middle.set_xlabel("span")
     low, high = middle.get_ylim()
     middle.set_ylim(low - 0.3 * (high - low), high)
-    middle.legend(frameon=False, fontsize=7, loc="lower left", ncols=2)
-    width = 0.4
-    for shift, key, label in (
-        (0, "roc_auc", "walking forward"),
-        (1, "shuffled_roc_auc", "shuffled"),
-    ):
-        places = np.arange(len(tried)) + width * shift
-        colour = (plots.ACCENT, plots.PALE)[shift]
-        values = [metrics[key] - 0.5 for metrics in tried.values()]
-        right.barh(places, values, width, left=0.5, color=colour, label=label)
-    right.set_yticks(np.arange(len(tried)) + width / 2, list(tried))
-    right.invert_yaxis()
-    right.set_title("Area under ROC: a shuffled split flatters")
-    right.legend(frameon=False)
+    middle.legend(fontsize=7, loc="lower left", ncols=2)
+    kinds = {"roc_auc": "walking forward", "shuffled_roc_auc": "shuffled"}
+    areas = {kind: [each[key] - 0.5 for each in tried.values()] for key, kind in kinds.items()}
+    title = "Area under ROC, above one half"
+    plots.bars(right, list(tried), areas, title, lying=True, form="{:.3f}")
     yield "how_little", figure
     figure, (left, right) = plots.panels(2)
     plots.roc(left, up.tolist(), told.tolist())
     order = np.argsort(told, kind="stable")
     fifths = [part for part in np.array_split(order, 5) if len(part)]
-    means = [float(up[part].mean()) for part in fifths]
+    means = [float(told[part].mean()) for part in fifths]
     # Of five rows in order one is in a fifth: a month of it is a fifth as long.
     ends = np.array(
         [interval(up[np.sort(each)].astype(float), block=BLOCK // 5) for each in fifths]
     )
-    right.vlines([float(told[part].mean()) for part in fifths], ends[:, 0], ends[:, 1], plots.INK)
-    right.plot([float(told[part].mean()) for part in fifths], means, "o", color=plots.ACCENT)
+    right.vlines(means, ends[:, 0], ends[:, 1], plots.INK)
+    right.plot(means, [float(up[part].mean()) for part in fifths], "o", color=plots.ACCENT)
     right.axhline(float(up.mean()), color=plots.PALE, linestyle=":", label="all days")
-    right.set_xlabel("probability told, by fifths of the days")
-    right.set_title("Closed higher (test rows, 95 % interval)")
-    right.legend(frameon=False)
+    title = "Closed higher (test rows, 95 % interval)"
+    right.set(xlabel="probability told, by fifths of the days", title=title)
+    right.legend()
     yield "test", figure
     yield "indicators", indicators(evaluation.test.records[0])
 
@@ -234,13 +222,12 @@ def indicators(record: History) -> Figure:
         average = np.convolve(closes, np.ones(span) / span, "valid")
         left.plot(days[span - 1 :], average, color=colour, label=f"SMA {span}")
     left.set_title("The first test history")
-    left.legend(frameon=False)
     macd = (ema(closes[None], 12) - ema(closes[None], 26))[0] / closes
     right.plot(days, 100 * macd, color=plots.INK, label="MACD, percent of the price")
     right.plot(days, 100 * ema(macd[None], 9)[0], color=plots.ACCENT, label="its signal")
     numbers = features([record])["numbers"][0]
     right.set_title(f"MACD; RSI of the last day {numbers[NUMBERS.index('rsi_14')]:.2f}")
-    right.legend(frameon=False)
     for panel in (left, right):
         panel.set_xlabel("trading days before the question")
+        panel.legend()
     return figure

@@ -30,7 +30,8 @@ from statsmodels.tsa.stattools import adfuller  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from xgboost import XGBRegressor
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.conformal import limit
 from slipway.training.tabular import export_boosting, export_onnx
 
 from .model import (
@@ -172,13 +173,8 @@ def boosted(make: Callable[[], Any], learn: Days, asked: Days) -> np.ndarray:
 
 
 def regressors(seed: int, trees: int, leaves: int) -> dict[str, Callable[[], Any]]:
-    same: dict[str, Any] = {
-        "n_estimators": trees,
-        "learning_rate": 0.1,
-        "random_state": seed,
-        "n_jobs": 1,
-    }
-    drawn: dict[str, Any] = {"subsample": 0.7, "colsample_bytree": 0.7}
+    same: dict[str, Any] = {"n_estimators": trees, "learning_rate": 0.1, "random_state": seed}
+    same |= {"n_jobs": 1, "subsample": 0.7, "colsample_bytree": 0.7}
     return {
         "lightgbm": lambda: LGBMRegressor(
             num_leaves=leaves,
@@ -188,10 +184,9 @@ def regressors(seed: int, trees: int, leaves: int) -> dict[str, Callable[[], Any
             force_row_wise=True,
             verbose=-1,
             **same,
-            **drawn,
         ),
         "xgboost": lambda: XGBRegressor(
-            max_leaves=leaves, grow_policy="lossguide", min_child_weight=50, **same, **drawn
+            max_leaves=leaves, grow_policy="lossguide", min_child_weight=50, **same
         ),
     }
 
@@ -211,13 +206,11 @@ def bounds(days: Days, told: np.ndarray) -> dict[str, list[float]]:
     Split conformal prediction with normalized errors (Papadopoulos and others 2002).
     """
     errors = (days.logs - told) / days.numbers[:, SPREAD]
-    sides: dict[str, list[float]] = {"low": [], "high": []}
-    for week in range(WEEKS):
-        mine = np.sort(errors[days.week == week])
-        rank = min(int(np.ceil((len(mine) + 1) * (1 - MISSED))), len(mine))
-        sides["low"].append(float(mine[-rank]))
-        sides["high"].append(float(mine[rank - 1]))
-    return sides
+    by_week = [errors[days.week == week] for week in range(WEEKS)]
+    return {
+        "low": [-limit(-each, MISSED) for each in by_week],
+        "high": [limit(each, MISSED) for each in by_week],
+    }
 
 
 def covered(days: Days, told: np.ndarray, limits: dict[str, list[float]]) -> float:
@@ -261,10 +254,7 @@ def fit(
         before = bounds(joined(held[:-1]), np.concatenate(told[:-1]))
         limits[name] = bounds(joined(held), np.concatenate(told))
         by_fold = [figures(*pair) for pair in zip((each.logs for each in held), told, strict=True)]
-        metrics = {
-            "rmspe": float(np.mean([each["rmspe"] for each in by_fold])),
-            "mae": float(np.mean([each["mae"] for each in by_fold])),
-            "rmspe_std": float(np.std([each["rmspe"] for each in by_fold])),
+        metrics = measures.over_folds(by_fold, "rmspe") | {
             "rmspe_sample": figures(last.logs[few], told[-1][few])["rmspe"],
             "coverage": covered(last, told[-1], before),
         }
@@ -394,7 +384,7 @@ def by_week(axes: list[Axes], evaluation: Evaluation) -> None:
     right.set_title("RMSPE of the test days")
     for panel in axes:
         panel.set(xlabel="week ahead", ylim=(0, None))
-        panel.legend(frameon=False, loc="lower right")
+        panel.legend(loc="lower right")
 
 
 def coverage(axes: list[Axes], evaluation: Evaluation) -> None:
@@ -422,6 +412,6 @@ def one_store(axes: Axes, evaluation: Evaluation, place: int) -> None:
     axes.vlines(day, low, high, color=plots.ACCENT, alpha=0.3, linewidth=3)
     axes.plot(day, forecast, ".", color=plots.ACCENT, label="forecast")
     axes.plot(day, sold[opened], "x", color=plots.INK, markersize=4, label="sold")
-    axes.set(xlabel="days ahead", ylim=(0, None))
-    axes.set_title(f"Store {plan.store}, from {plan.first_day}")
-    axes.legend(frameon=False, loc="lower left", ncols=2)
+    title = f"Store {plan.store}, from {plan.first_day}"
+    axes.set(xlabel="days ahead", ylim=(0, None), title=title)
+    axes.legend(loc="lower left", ncols=2)

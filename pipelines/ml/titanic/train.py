@@ -10,19 +10,12 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    f1_score,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
 from slipway.training.tabular import export_onnx, together
 
 from .model import CATEGORIES, NUMBERS, Passenger, Survival, features, survivals
@@ -89,12 +82,10 @@ def fit(
 
 def score(*, answers: list[Survival], truths: list[bool]) -> dict[str, float]:
     told = [each.survived for each in answers]
+    probabilities = [each.probability for each in answers]
     return {
-        "accuracy": float(accuracy_score(truths, told)),
-        "precision": float(precision_score(truths, told, zero_division=0.0)),
-        "recall": float(recall_score(truths, told, zero_division=0.0)),
-        "f1": float(f1_score(truths, told, zero_division=0.0)),
-        "roc_auc": float(roc_auc_score(truths, [each.probability for each in answers])),
+        **measures.of_decisions(truths, told, "accuracy", "precision", "recall", "f1"),
+        **measures.of_probabilities(truths, probabilities, "roc_auc"),
     }
 
 

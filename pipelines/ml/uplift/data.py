@@ -1,6 +1,7 @@
 """Customers of the experiment, split at random within the arms, whose balance is checked."""
 
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -74,11 +75,8 @@ def differences(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str], float]]
     """Standardized differences of the means, column by column and pair of arms by pair."""
     before = pd.get_dummies(frame[list(BEFORE)]).astype(float)
     groups = {arm: before[frame["segment"] == arm] for arm in EMAILS}
-    pairs = [
-        (one, other) for place, one in enumerate(groups) for other in list(groups)[place + 1 :]
-    ]
     found = []
-    for one, other in pairs:
+    for one, other in combinations(groups, 2):
         spread = np.sqrt((groups[one].var() + groups[other].var()) / 2)
         apart = (groups[other].mean() - groups[one].mean()) / spread
         found += [(str(name), (one, other), float(value)) for name, value in apart.items()]
@@ -86,18 +84,15 @@ def differences(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str], float]]
 
 
 def shoppers(frame: pd.DataFrame) -> list[tuple[Shopper, dict[str, Any]]]:
+    known = frame.assign(
+        area=frame["zip_code"].map(AREAS),
+        channel=frame["channel"].map(CHANNELS),
+        newcomer=frame["newbie"],
+    )
     return [
         (
-            Shopper(
-                recency=row["recency"],
-                history=row["history"],
-                mens=row["mens"] == 1,
-                womens=row["womens"] == 1,
-                area=AREAS[row["zip_code"]],
-                newcomer=row["newbie"] == 1,
-                channel=CHANNELS[row["channel"]],
-            ),
+            Shopper.model_validate({name: row[name] for name in Shopper.model_fields}),
             {"email": EMAILS[row["segment"]], "visited": row["visit"] == 1},
         )
-        for row in frame.to_dict("records")
+        for row in known.to_dict("records")
     ]

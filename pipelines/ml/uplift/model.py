@@ -93,19 +93,14 @@ def campaigns(visits: np.ndarray, least: float) -> list[Campaign]:
     sure = np.clip(visits.astype(np.float64), 0.0, 1.0)
     without = sure[:, 0]
     mens, womens = sure[:, 1] - without, sure[:, 2] - without
-    best = np.maximum(mens, womens)
-    names = np.where(best < least, "none", np.where(mens >= womens, "mens", "womens"))
-    columns = (each.tolist() for each in (without, mens, womens, best, names))
-    return [
-        Campaign(
-            visit_without=base,
-            uplift_mens=first,
-            uplift_womens=second,
-            uplift=most,
-            recommendation=name,
-        )
-        for base, first, second, most, name in zip(*columns, strict=True)
-    ]
+    best, better = np.maximum(mens, womens), np.where(mens >= womens, "mens", "womens")
+    return Campaign.of_columns(
+        visit_without=without,
+        uplift_mens=mens,
+        uplift_womens=womens,
+        uplift=best,
+        recommendation=np.where(best < least, "none", better),
+    )
 
 
 class Uplift(OnnxModel):

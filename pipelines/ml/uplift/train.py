@@ -23,8 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
-from slipway.training.tabular import OPSET
+from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training.graph import write_graph
+from slipway.training.tabular import export_onnx
 
 from .model import NUMBERS, Campaign, Shopper, campaigns, features
 
@@ -40,14 +41,12 @@ class Part:
     """One estimator; `email` holds values of two more columns, the same for every row."""
 
     estimator: BaseEstimator
-    email: tuple[float, float] | None = None
+    email: tuple[float, ...] = ()
 
     def column(self, numbers: np.ndarray) -> np.ndarray:
         """What it says of each row (rows,): a probability or a number."""
-        inputs = numbers
-        if self.email is not None:
-            more = np.tile(np.array(self.email, dtype=np.float32), (len(numbers), 1))
-            inputs = np.concatenate([numbers, more], axis=1)
+        more = np.tile(np.array(self.email, dtype=np.float32), (len(numbers), 1))
+        inputs = np.concatenate([numbers, more], axis=1)
         if hasattr(self.estimator, "predict_proba"):
             return np.asarray(self.estimator.predict_proba(inputs)[:, 1])
         return np.asarray(self.estimator.predict(inputs)).ravel()
@@ -84,8 +83,12 @@ class Drawn:
     def at(self, rows: np.ndarray) -> "Drawn":
         return Drawn(self.numbers[rows], self.email[rows], self.visited[rows])
 
-    def arm(self, email: int) -> "Drawn":
-        return self.at(self.email == email)
+    def places(self, *emails: int) -> np.ndarray:
+        """Rows of the arms."""
+        return np.flatnonzero(np.isin(self.email, emails))
+
+    def arms(self, *emails: int) -> "Drawn":
+        return self.at(self.places(*emails))
 
 
 @dataclass(frozen=True)
@@ -94,29 +97,6 @@ class Estimators:
 
     classifier: Callable[[], BaseEstimator]
     regressor: Callable[[], BaseEstimator]
-
-
-def boosting(seed: int, trees: int) -> Estimators:
-    options = {
-        "max_iter": trees,
-        "learning_rate": 0.05,
-        "max_leaf_nodes": 6,
-        "min_samples_leaf": 300,  # effects of some points drown in smaller groups
-        "l2_regularization": 10.0,
-        "early_stopping": False,
-        "random_state": seed,
-    }
-    return Estimators(
-        lambda: HistGradientBoostingClassifier(**options),
-        lambda: HistGradientBoostingRegressor(**options),
-    )
-
-
-def linear() -> Estimators:
-    return Estimators(
-        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
-        lambda: make_pipeline(StandardScaler(), Ridge(alpha=100.0)),
-    )
 
 
 def constant(drawn: Drawn, made: Estimators) -> Learner:
@@ -128,9 +108,9 @@ def constant(drawn: Drawn, made: Estimators) -> Learner:
 
 def response(drawn: Drawn, made: Estimators) -> Learner:
     """Who comes when mailed, as if those were the ones whom the mail brings."""
-    mailed = drawn.at(drawn.email != NONE)
+    mailed = drawn.arms(MENS, WOMENS)
     model = made.classifier().fit(mailed.numbers, mailed.visited)
-    rates = [drawn.arm(email).visited.mean() for email in range(3)]
+    rates = [drawn.arms(email).visited.mean() for email in range(3)]
     return Learner([Part(model)], np.array([rates]) / mailed.visited.mean())
 
 
@@ -144,25 +124,21 @@ def s_learner(drawn: Drawn, made: Estimators) -> Learner:
 
 def t_learner(drawn: Drawn, made: Estimators) -> Learner:
     """Two models, or here three: one an arm. Künzel et al. (2019)."""
-    return Learner([Part(model) for model in by_arm(drawn, made)], np.eye(3))
-
-
-def by_arm(drawn: Drawn, made: Estimators) -> list[BaseEstimator]:
-    arms = [drawn.arm(email) for email in range(3)]
-    return [made.classifier().fit(arm.numbers, arm.visited) for arm in arms]
+    arms = [drawn.arms(email) for email in range(3)]
+    models = [made.classifier().fit(arm.numbers, arm.visited) for arm in arms]
+    return Learner([Part(model) for model in models], np.eye(3))
 
 
 def x_learner(drawn: Drawn, made: Estimators) -> Learner:
     """Effects imputed across the arms, learnt in each and averaged. Künzel et al. (2019)."""
-    outcome = [Part(model) for model in by_arm(drawn, made)]
-    without = drawn.arm(NONE)
+    outcome, without = t_learner(drawn, made).parts, drawn.arms(NONE)
     parts = [outcome[NONE]]
     for email in (MENS, WOMENS):
-        mailed = drawn.arm(email)
+        mailed = drawn.arms(email)
         gained = mailed.visited - outcome[NONE].column(mailed.numbers)
         missed = outcome[email].column(without.numbers) - without.visited
-        parts.append(Part(made.regressor().fit(without.numbers, missed)))
-        parts.append(Part(made.regressor().fit(mailed.numbers, gained)))
+        for arm, imputed in ((without, missed), (mailed, gained)):
+            parts.append(Part(made.regressor().fit(arm.numbers, imputed)))
     half = [PROPENSITY, 1 - PROPENSITY]
     mix = np.array([[1.0, 1.0, 1.0], *([0, w, 0] for w in half), *([0, 0, w] for w in half)])
     return Learner(parts, mix)
@@ -173,10 +149,10 @@ def transformed_outcome(drawn: Drawn, made: Estimators) -> Learner:
 
     2 for a mailed customer who came, -2 for one who came unmailed, 0 for who did not.
     """
-    without = drawn.arm(NONE)
+    without = drawn.arms(NONE)
     parts = [Part(made.classifier().fit(without.numbers, without.visited))]
     for email in (MENS, WOMENS):
-        pair = drawn.at((drawn.email == NONE) | (drawn.email == email))
+        pair = drawn.arms(NONE, email)
         sign = np.where(pair.email == email, 1 / PROPENSITY, -1 / (1 - PROPENSITY))
         parts.append(Part(made.regressor().fit(pair.numbers, sign * pair.visited)))
     return Learner(parts, np.array([[1.0, 1.0, 1.0], [0, 1, 0], [0, 0, 1]]))
@@ -186,17 +162,33 @@ Teach = Callable[[Drawn, Estimators], Learner]
 
 
 def learners(seed: int, trees: int) -> dict[str, tuple[Teach, Estimators]]:
-    trees_made, lines = boosting(seed, trees), linear()
+    options = {
+        "max_iter": trees,
+        "learning_rate": 0.05,
+        "max_leaf_nodes": 6,
+        "min_samples_leaf": 300,  # effects of some points drown in smaller groups
+        "l2_regularization": 10.0,
+        "early_stopping": False,
+        "random_state": seed,
+    }
+    boosting = Estimators(
+        partial(HistGradientBoostingClassifier, **options),
+        partial(HistGradientBoostingRegressor, **options),
+    )
+    linear = Estimators(
+        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
+        lambda: make_pipeline(StandardScaler(), Ridge(alpha=100.0)),
+    )
     return {
-        "baseline": (constant, lines),
-        "response": (response, trees_made),
-        "s_learner": (s_learner, trees_made),
-        "t_learner": (t_learner, trees_made),
-        "t_learner_linear": (t_learner, lines),
-        "x_learner": (x_learner, trees_made),
-        "x_learner_linear": (x_learner, lines),
-        "transformed_outcome": (transformed_outcome, trees_made),
-        "transformed_outcome_linear": (transformed_outcome, lines),
+        "baseline": (constant, linear),
+        "response": (response, boosting),
+        "s_learner": (s_learner, boosting),
+        "t_learner": (t_learner, boosting),
+        "t_learner_linear": (t_learner, linear),
+        "x_learner": (x_learner, boosting),
+        "x_learner_linear": (x_learner, linear),
+        "transformed_outcome": (transformed_outcome, boosting),
+        "transformed_outcome_linear": (transformed_outcome, linear),
     }
 
 
@@ -213,7 +205,7 @@ class Ranked:
 
     @classmethod
     def of(cls, uplift: np.ndarray, drawn: Drawn, email: int) -> "Ranked":
-        rows = np.flatnonzero((drawn.email == NONE) | (drawn.email == email))
+        rows = drawn.places(NONE, email)
         order = rows[np.argsort(-uplift[rows], kind="stable")]
         last = np.append(np.diff(uplift[order]) != 0, True)
         return cls(order, drawn.email[order] == email, drawn.visited[order], last)
@@ -225,14 +217,19 @@ class Ranked:
         `counts` (all rows,) says how often each customer counts.
         """
         weights = np.ones(len(self.order)) if counts is None else counts[self.order].astype(float)
-        mailed = np.cumsum(weights * self.mailed)[self.last]
-        others = np.cumsum(weights * ~self.mailed)[self.last]
-        came = np.cumsum(weights * self.mailed * self.visited)[self.last]
-        came_anyway = np.cumsum(weights * ~self.mailed * self.visited)[self.last]
+        arms = (self.mailed, ~self.mailed)
+        mailed, others, came, came_anyway = (
+            np.cumsum(weights * counted)[self.last]
+            for counted in (*arms, *(arm & self.visited for arm in arms))
+        )
         scale = np.divide(mailed, others, out=np.zeros_like(mailed), where=others > 0)
         gained = (came - came_anyway * scale) / max(mailed[-1], 1.0)
         shares = (mailed + others) / (mailed[-1] + others[-1])
         return np.append(0.0, shares), np.append(0.0, gained)
+
+    def gained(self, shares: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+        """The curve at some shares."""
+        return np.asarray(np.interp(shares, *self.curve(counts)))
 
     def area(self, counts: np.ndarray | None = None) -> float:
         """Under the curve: the AUUC."""
@@ -264,18 +261,20 @@ def figures(effects: np.ndarray, drawn: Drawn) -> dict[str, float]:
     }
 
 
-def validated(teach: Teach, made: Estimators, drawn: Drawn, splits: StratifiedKFold) -> Candidate:
+def validated(
+    name: str, teach: Teach, made: Estimators, drawn: Drawn, splits: StratifiedKFold
+) -> Candidate:
     """Figures over folds, and the Qini curves of women's e-mail and of men's, averaged."""
     scores, curves = [], []
-    grid = np.linspace(0, 1, 21)
     for kept, held in splits.split(drawn.numbers, 2 * drawn.email + drawn.visited):
         effects = uplifts(teach(drawn.at(kept), made).visits(drawn.numbers[held]))
         scores.append(figures(effects, drawn.at(held)))
-        curves.append([np.interp(grid, *each.curve()) for each in ranked(effects, drawn.at(held))])
-    metrics = {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
-    metrics["qini_std"] = float(np.std([each["qini"] for each in scores]))
-    mean = np.mean(curves, axis=0)
-    return Candidate("", metrics, {}, {"mens": mean[0].tolist(), "womens": mean[1].tolist()})
+        both = ranked(effects, drawn.at(held))
+        curves.append([each.gained(np.linspace(0, 1, 21)) for each in both])
+    kinds = {"method": teach.__name__, "parts": "linear" if "linear" in name else "trees"}
+    mens, womens = np.mean(curves, axis=0).tolist()
+    metrics = measures.over_folds(scores, "qini")
+    return Candidate(name, metrics, kinds, {"mens": mens, "womens": womens})
 
 
 def fit(
@@ -291,13 +290,9 @@ def fit(
     drawn = Drawn.of(train)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     taught = learners(seed, trees)
-    tried = []
     # Trees this small are done before a second thread has started: 13 times faster with one.
     with threadpool_limits(limits=1):
-        for name, (teach, made) in taught.items():
-            found = validated(teach, made, drawn, splits)
-            kinds = {"method": teach.__name__, "parts": "linear" if "linear" in name else "trees"}
-            tried.append(Candidate(name, found.metrics, kinds, found.curves))
+        tried = [validated(name, *each, drawn, splits) for name, each in taught.items()]
         chosen = max(tried, key=lambda each: each.metrics["qini"]).name
         teach, made = taught[chosen]
         best = teach(drawn, made)
@@ -313,79 +308,28 @@ def fit(
 def export(learner: Learner, file: Path) -> None:
     """One graph: `numbers` (rows, 11) to `visits` (rows, 3)."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import compose, helper
 
-    nodes, constants, columns = [], [], []
+    width, node = len(NUMBERS), helper.make_node
+    constants, nodes, columns = {"last": np.array([-1]), "mix": learner.mix}, [], []
     for place, part in enumerate(learner.parts):
-        name = f"part_{place}"
-        source = "numbers"
-        if part.email is not None:
-            source = f"{name}_numbers"
-            widen = np.eye(len(NUMBERS), len(NUMBERS) + 2, dtype=np.float32)
-            more = np.array([0.0] * len(NUMBERS) + list(part.email), dtype=np.float32)
-            constants += [
-                numpy_helper.from_array(widen, f"{name}_widen"),
-                numpy_helper.from_array(more, f"{name}_email"),
-            ]
-            nodes.append(
-                helper.make_node(
-                    "Gemm", ["numbers", f"{name}_widen", f"{name}_email"], [source], name=source
-                )
-            )
-        graph = converted(part, name, source)
+        prefix = f"part_{place}_"
+        export_onnx(part.estimator, {"numbers": width + len(part.email)}, file.parent)
+        # A part that is told the e-mail reads wider numbers, the others those of the whole graph.
+        graph = compose.add_prefix(onnx.load(file), prefix, rename_inputs=bool(part.email)).graph
+        if part.email:
+            constants["widen"] = np.eye(width, width + len(part.email))
+            constants[f"{prefix}email"] = np.array([0.0] * width + [*part.email])
+            widened = ["numbers", "widen", f"{prefix}email"]
+            nodes.append(node("Gemm", widened, [graph.input[0].name]))
+        nodes += [node("Constant", [], [each.name], value=each) for each in graph.initializer]
         nodes += graph.node
-        constants += graph.initializer
-        columns.append(f"{name}_column")
-    constants += [
-        numpy_helper.from_array(np.array([1], dtype=np.int64), "second"),
-        numpy_helper.from_array(learner.mix.astype(np.float32), "mix"),
-    ]
-    nodes.append(helper.make_node("Concat", columns, ["columns"], name="columns", axis=1))
-    nodes.append(helper.make_node("MatMul", ["columns", "mix"], ["visits"], name="visits"))
-    joined = helper.make_graph(
-        nodes,
-        "uplift",
-        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, len(NUMBERS)])],
-        [helper.make_tensor_value_info("visits", TensorProto.FLOAT, [None, 3])],
-        constants,
-    )
-    opsets = [helper.make_opsetid(*each) for each in sorted(OPSET.items())]
-    model = helper.make_model(joined, opset_imports=opsets, ir_version=10)
-    onnx.checker.check_model(model)
-    file.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def converted(part: Part, name: str, source: str) -> Any:
-    """The part's graph, all its names its own; it reads `source` and writes `<name>_column`."""
-    from onnx import helper
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-
-    classifies = hasattr(part.estimator, "predict_proba")
-    width = len(NUMBERS) + (0 if part.email is None else 2)
-    options = {id(part.estimator): {"zipmap": False}} if classifies else None
-    graph = to_onnx(
-        part.estimator,
-        initial_types=[("numbers", FloatTensorType([None, width]))],
-        options=options,
-        target_opset=OPSET,
-        name=name,
-    ).graph
-    renamed = {"": "", "numbers": source}
-    for node in graph.node:
-        for places in (node.input, node.output):
-            places[:] = [renamed.setdefault(each, f"{name}_{each}") for each in places]
-        node.name = f"{name}_{node.name}"
-    for constant_ in graph.initializer:
-        constant_.name = renamed.setdefault(constant_.name, f"{name}_{constant_.name}")
-    told = renamed["probabilities" if classifies else "variable"]
-    column = f"{name}_column"
-    if classifies:
-        last = helper.make_node("Gather", [told, "second"], [column], name=column, axis=1)
-    else:
-        last = helper.make_node("Identity", [told], [column], name=column)
-    graph.node.append(last)
-    return graph
+        # Of a classifier's two columns the last is that of a visit; a regressor has but one.
+        columns.append(f"{prefix}column")
+        nodes.append(node("Gather", [graph.output[-1].name, "last"], columns[-1:], axis=1))
+    nodes.append(node("Concat", columns, ["columns"], axis=1))
+    nodes.append(node("MatMul", ["columns", "mix"], ["visits"]))
+    write_graph(file, nodes, inputs={"numbers": width}, outputs={"visits": 3}, constants=constants)
 
 
 def told_effects(answers: list[Campaign]) -> np.ndarray:
@@ -393,24 +337,22 @@ def told_effects(answers: list[Campaign]) -> np.ndarray:
     return np.array([[each.uplift_mens, each.uplift_womens] for each in answers])
 
 
-def truths_drawn(truths: list[Truth]) -> Drawn:
-    email = np.array([EMAILS.index(truth["email"]) for truth in truths])
-    visited = np.array([truth["visited"] for truth in truths], dtype=bool)
-    return Drawn(np.empty((len(truths), 0)), email, visited)
-
-
-RESAMPLES = 300
+def recommended(answers: list[Campaign]) -> np.ndarray:
+    return np.array([EMAILS.index(each.recommendation) for each in answers])
 
 
 def bootstrapped(
-    figure: Callable[[np.ndarray], float], rows: int, *, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """A 95 % interval of a figure of how often each row counts. Efron (1979), percentiles."""
+    figure: Callable[[np.ndarray], Any], rows: int, *, resamples: int = 300
+) -> tuple[Any, Any]:
+    """A 95 % interval of a figure of how often each row counts. Efron (1979), percentiles.
+
+    Of many figures at once it is an interval each.
+    """
     rng = np.random.default_rng(0)
     even = np.full(rows, 1 / rows)
     drawn = [figure(rng.multinomial(rows, even)) for _ in range(resamples)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    return low, high
 
 
 def mean_visits(follows: np.ndarray, visited: np.ndarray, counts: np.ndarray) -> float:
@@ -423,47 +365,46 @@ def mean_visits(follows: np.ndarray, visited: np.ndarray, counts: np.ndarray) ->
 
 
 def score(*, answers: list[Campaign], truths: list[Truth]) -> dict[str, float]:
-    drawn, effects = truths_drawn(truths), told_effects(answers)
+    drawn, effects = Drawn.of(Examples([], truths)), told_effects(answers)
     mens, womens = ranked(effects, drawn)
-
-    def both(counts: np.ndarray) -> float:
-        return (mens.qini(counts) + womens.qini(counts)) / 2
-
-    low, high = bootstrapped(both, len(truths))
-    told = np.array([EMAILS.index(each.recommendation) for each in answers])
+    told, rows = recommended(answers), len(truths)
     follows = {
         "by_policy": drawn.email == told,
         "all_mens": drawn.email == MENS,
         "unmailed": drawn.email == NONE,
     }
-    ones = np.ones(len(truths))
-    visits = {name: mean_visits(rows, drawn.visited, ones) for name, rows in follows.items()}
+
+    def both(counts: np.ndarray) -> float:
+        return (mens.qini(counts) + womens.qini(counts)) / 2
+
+    def visits(name: str, counts: np.ndarray) -> float:
+        return mean_visits(follows[name], drawn.visited, counts)
 
     def gain(counts: np.ndarray) -> float:
-        ours, theirs = (
-            mean_visits(follows[name], drawn.visited, counts) for name in ("by_policy", "all_mens")
-        )
-        return ours - theirs
+        return visits("by_policy", counts) - visits("all_mens", counts)
 
-    gain_low, gain_high = bootstrapped(gain, len(truths))
+    low, high = bootstrapped(both, rows)
+    gain_low, gain_high = bootstrapped(gain, rows)
     return figures(effects, drawn) | {
-        "qini_low": low,
-        "qini_high": high,
-        **{f"visits_{name}": value for name, value in visits.items()},
-        "policy_gain": gain(ones),
-        "policy_gain_low": gain_low,
-        "policy_gain_high": gain_high,
+        "qini_low": float(low),
+        "qini_high": float(high),
+        **{f"visits_{name}": visits(name, np.ones(rows)) for name in follows},
+        "policy_gain": gain(np.ones(rows)),
+        "policy_gain_low": float(gain_low),
+        "policy_gain_high": float(gain_high),
         "mailed": float((told != NONE).mean()),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    drawn, effects = truths_drawn(evaluation.test.truths), told_effects(evaluation.answers)
+    train, test = evaluation.train, evaluation.test
+    drawn, effects = Drawn.of(test), told_effects(evaluation.answers)
+    everyone = Drawn.of(Examples(train.records + test.records, train.truths + test.truths))
     yield "qini", qini(evaluation, drawn, effects)
     yield "deciles", deciles(drawn, effects)
     yield "policy", policies(evaluation, drawn)
-    yield "groups", groups(evaluation)
-    yield "balance", balance(evaluation)
+    yield "groups", groups(everyone)
+    yield "balance", balance(everyone)
 
 
 NAMES = {MENS: "men's e-mail", WOMENS: "women's e-mail"}
@@ -472,7 +413,6 @@ COLOURS = {
     "s_learner": "#7a8f3c",
     "t_learner": plots.INK,
     "x_learner": "#8a5fa8",
-    "transformed_outcome": plots.PALE,
 }
 
 
@@ -482,18 +422,13 @@ def qini(evaluation: Evaluation, drawn: Drawn, effects: np.ndarray) -> Figure:
     for panel, name, each in zip(axes, NAMES.values(), ranked(effects, drawn), strict=False):
         shares, gained = each.curve()
         grid = np.linspace(0, 1, 101)
-        rng = np.random.default_rng(0)
-        even = np.full(len(drawn.email), 1 / len(drawn.email))
-        curves = [
-            np.interp(grid, *each.curve(rng.multinomial(len(even), even))) for _ in range(RESAMPLES)
-        ]
-        low, high = np.quantile(curves, [0.025, 0.975], axis=0)
+        low, high = bootstrapped(partial(each.gained, grid), len(drawn.email))
         panel.fill_between(100 * grid, 100 * low, 100 * high, color=plots.ACCENT, alpha=0.2)
         panel.plot(100 * shares, 100 * gained, color=plots.ACCENT, label=evaluation.chosen)
         panel.plot([0, 100], [0, 100 * gained[-1]], color=plots.INK, linestyle=":", label="random")
         panel.set(xlabel=f"sent the {name}, %", ylabel="visits gained, per 100 customers")
-        panel.legend(frameon=False, fontsize=7, loc="upper left")
         panel.set_title(f"Qini {each.qini():.4f}, {name} (test rows)")
+        panel.legend(fontsize=7, loc="upper left")
     compared(axes[2], evaluation.candidates, evaluation.chosen)
     return figure
 
@@ -504,79 +439,62 @@ def compared(axes: Axes, tried: list[Candidate], chosen: str) -> None:
         gained = np.array(each.curves["womens"])
         shares = np.linspace(0, 1, len(gained))
         over = 100 * (gained - shares * gained[-1])
-        kind = COLOURS.get(each.name.removesuffix("_linear"), plots.PALE)
-        colour = plots.ACCENT if each.name == chosen else kind
-        style = "--" if each.name.endswith("linear") and each.name != chosen else "-"
-        width = 2.2 if each.name == chosen else 1.0
+        style = "--" if each.name.endswith("linear") else "-"
+        colour, width = COLOURS.get(each.name.removesuffix("_linear"), plots.PALE), 1.0
+        if each.name == chosen:
+            style, colour, width = "-", plots.ACCENT, 2.2
         axes.plot(100 * shares, over, style, color=colour, linewidth=width, label=each.name)
     axes.set(xlabel="sent the women's e-mail, %", ylabel="gained over random, per 100")
-    axes.legend(frameon=False, fontsize=6, loc="upper left")
-    axes.set_xlim(-45, 102)
+    axes.set(title="Candidates (validation, women's e-mail)", xlim=(-45, 102))
     axes.set_xticks(range(0, 101, 20))
-    axes.set_title("Candidates (validation, women's e-mail)")
+    axes.legend(fontsize=6, loc="upper left")
 
 
 def deciles(drawn: Drawn, effects: np.ndarray) -> Figure:
     """Uplift told and seen, a tenth of the customers at a time."""
     figure, axes = plots.panels(2)
     for panel, (email, name) in zip(axes, NAMES.items(), strict=True):
-        rows = np.flatnonzero((drawn.email == NONE) | (drawn.email == email))
-        told = effects[:, email - 1]
+        rows = drawn.places(NONE, email)
+        told = 100 * effects[:, email - 1]
         tenths = np.array_split(rows[np.argsort(-told[rows], kind="stable")], 10)
-        seen = [effect(drawn.at(tenth), email) for tenth in tenths]
-        places = np.arange(1, 11)
-        panel.bar(
-            places,
-            [100 * mean for mean, _ in seen],
-            yerr=[196 * error for _, error in seen],
-            color=plots.PALE,
-            ecolor=plots.INK,
-            capsize=2,
-            label="seen (95 %)",
-        )
-        means = [100 * told[tenth].mean() for tenth in tenths]
-        panel.plot(places, means, "o", color=plots.ACCENT, label="told")
+        seen, _, high = np.array([effect(drawn.at(tenth), email) for tenth in tenths]).T
+        kinds, reach = {"seen (95 %)": seen.tolist()}, (high - seen).tolist()
+        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], reach=reach)
+        means = [told[tenth].mean() for tenth in tenths]
+        panel.plot(range(10), means, "o", color=plots.ACCENT, label="told")
         panel.axhline(0, color=plots.INK, linewidth=0.6)
-        panel.set_xticks(places)
         panel.set(xlabel="tenth of customers, by uplift told", ylabel="uplift, points")
-        panel.set_ylim(top=20)
-        panel.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-        panel.set_title(f"Uplift by {name} (test rows)")
+        panel.set(title=f"Uplift by {name} (test rows)", ylim=(None, 20))
+        panel.legend(fontsize=8, loc="upper right", ncols=2)
     return figure
 
 
-def effect(drawn: Drawn, email: int) -> tuple[float, float]:
-    """The difference of visits to the arm without an e-mail, and its standard error."""
+def effect(drawn: Drawn, email: int) -> tuple[float, float, float]:
+    """The difference of visits to the arm without an e-mail, with its 95 % interval, in points."""
     arms = [drawn.visited[drawn.email == arm] for arm in (email, NONE)]
-    rates = [arm.mean() if len(arm) else float("nan") for arm in arms]
-    variance = sum(
-        rate * (1 - rate) / max(len(arm), 1) for rate, arm in zip(rates, arms, strict=True)
+    (mailed, spread), (without, other) = (
+        (arm.mean(), arm.var() / len(arm)) if len(arm) else (np.nan, np.nan) for arm in arms
     )
-    return float(rates[0] - rates[1]), float(np.sqrt(variance))
+    value, reach = 100 * float(mailed - without), 196 * float(np.sqrt(spread + other))
+    return value, value - reach, value + reach
 
 
 def policies(evaluation: Evaluation, drawn: Drawn) -> Figure:
     """Visits under each policy, and whom the served one sends what."""
-    told = np.array([EMAILS.index(each.recommendation) for each in evaluation.answers])
-    rows = len(told)
+    told = recommended(evaluation.answers)
     kinds = {
-        "no e-mail": np.full(rows, NONE),
-        "women's to all": np.full(rows, WOMENS),
-        "men's to all": np.full(rows, MENS),
-        "as recommended": told,
+        "no e-mail": drawn.email == NONE,
+        "women's to all": drawn.email == WOMENS,
+        "men's to all": drawn.email == MENS,
+        "as recommended": drawn.email == told,
     }
+    found = {}
+    for name, follows in kinds.items():
+        visits = partial(mean_visits, follows, drawn.visited)
+        found[name] = (visits(np.ones(len(told))), *bootstrapped(visits, len(told)))
     figure, (left, right) = plots.panels(2)
-    for place, (name, policy) in enumerate(kinds.items()):
-        follows = drawn.email == policy
-        visits = mean_visits(follows, drawn.visited, np.ones(rows))
-        low, high = bootstrapped(partial(mean_visits, follows, drawn.visited), rows)
-        colour = plots.ACCENT if name == "as recommended" else plots.PALE
-        reach = [[100 * (visits - low)], [100 * (high - visits)]]
-        left.barh([name], [100 * visits], xerr=reach, color=colour, ecolor=plots.INK)
-        left.annotate(f"  {100 * visits:.1f}", (100 * high, place), va="center")
-    left.margins(x=0.15)
-    left.invert_yaxis()
-    left.set_title("Customers who visit, % (test rows, 95 %)")
+    title, dark = "Customers who visit (test rows, 95 %)", [plots.INK] * 3
+    plots.intervals(left, found, title, form="{:.1%}", colours=[*dark, plots.ACCENT])
     best = np.array([each.uplift for each in evaluation.answers])
     colours = {"mens": plots.INK, "womens": plots.ACCENT, "none": plots.PALE}
     for name, colour in colours.items():
@@ -584,60 +502,44 @@ def policies(evaluation: Evaluation, drawn: Drawn) -> Figure:
         label = f"{name}: {chosen.sum():,}"
         right.hist(100 * best[chosen], bins=40, color=colour, alpha=0.7, label=label)
     right.set(xlabel="uplift of the better e-mail, points", ylabel="customers")
-    right.legend(frameon=False, title="recommended")
     right.set_title("What is recommended (test rows)")
+    right.legend(title="recommended")
     return figure
 
 
-def groups(evaluation: Evaluation) -> Figure:
+def groups(everyone: Drawn) -> Figure:
     """What each e-mail did to customers by what they had bought: all rows, no model."""
-    records = evaluation.train.records + evaluation.test.records
-    drawn = truths_drawn(list(evaluation.train.truths) + list(evaluation.test.truths))
-    members: dict[str, list[bool]] = {
-        "men's only": [each.mens and not each.womens for each in records],
-        "women's only": [each.womens and not each.mens for each in records],
-        "both": [each.mens and each.womens for each in records],
-        "newcomer": [each.newcomer for each in records],
-        "older customer": [not each.newcomer for each in records],
+    bought = ("mens", "womens", "newcomer")
+    mens, womens, new = (everyone.numbers[:, NUMBERS.index(name)] == 1 for name in bought)
+    members = {
+        "men's only": mens & ~womens,
+        "women's only": womens & ~mens,
+        "both": mens & womens,
+        "newcomer": new,
+        "older customer": ~new,
     }
-    figure, (axes,) = plots.panels(1)
-    for email, colour, shift in ((MENS, plots.INK, -0.12), (WOMENS, plots.ACCENT, 0.12)):
-        seen = [effect(drawn.at(np.array(rows, dtype=bool)), email) for rows in members.values()]
-        axes.errorbar(
-            [100 * mean for mean, _ in seen],
-            np.arange(len(members)) + shift,
-            xerr=[196 * error for _, error in seen],
-            fmt="o",
-            color=colour,
-            capsize=3,
-            label=NAMES[email],
-        )
-    axes.set_yticks(range(len(members)), list(members))
-    axes.invert_yaxis()
-    axes.axvline(0, color=plots.INK, linewidth=0.6)
-    axes.set(xlabel="visits gained, per 100 customers (95 %)")
-    axes.legend(frameon=False, loc="lower right")
-    axes.set_title("Effect by past purchases (all rows)")
+    figure, axes = plots.panels(2)
+    axes[1].sharex(axes[0])
+    for panel, (email, name) in zip(axes, NAMES.items(), strict=True):
+        found = {group: effect(everyone.at(rows), email) for group, rows in members.items()}
+        plots.intervals(panel, found, f"Effect of the {name} (all rows)", form="{:.1f}")
+        panel.set_xlabel("visits gained, per 100 customers (95 %)")
     return figure
 
 
-def balance(evaluation: Evaluation) -> Figure:
+def balance(everyone: Drawn) -> Figure:
     """Standardized differences between the arms in what was known before the draw."""
-    records = evaluation.train.records + evaluation.test.records
-    numbers = features(records)["numbers"].astype(float)
-    email = truths_drawn(list(evaluation.train.truths) + list(evaluation.test.truths)).email
     figure, (axes,) = plots.panels(1, height=4.2)
+    without = everyone.arms(NONE).numbers.astype(float)
     for arm, colour in ((MENS, plots.INK), (WOMENS, plots.ACCENT)):
-        sent, without = numbers[email == arm], numbers[email == NONE]
+        sent = everyone.arms(arm).numbers.astype(float)
         spread = np.sqrt((sent.var(axis=0) + without.var(axis=0)) / 2)
         apart = (sent.mean(axis=0) - without.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         axes.plot(apart, range(len(NUMBERS)), "o", color=colour, label=f"{NAMES[arm]} less none")
     axes.axvline(0, color=plots.INK, linewidth=0.6)
     axes.axvspan(-0.05, 0.05, color=plots.PALE, alpha=0.3)
-    axes.set_xlim(-0.1, 0.1)
     axes.set_yticks(range(len(NUMBERS)), NUMBERS)
     axes.invert_yaxis()
-    axes.set_xlabel("standard deviations")
-    axes.legend(frameon=False, fontsize=7, loc="upper right")
-    axes.set_title("Balance of the draw (all rows)")
+    axes.set(xlabel="standard deviations", title="Balance of the draw (all rows)", xlim=(-0.1, 0.1))
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return figure
