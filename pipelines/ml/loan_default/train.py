@@ -17,6 +17,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -197,7 +198,7 @@ def decided(
     metrics = {
         "cost": found["cost"],
         "cost_at_a_half": cost(told >= 0.5, truth),
-        "brier_raw": measures.of_probabilities(truth, told, "brier")["brier"],
+        "brier_raw": float(brier_score_loss(truth, told)),
         **found,
     }
     reliability = Reliability.of(told, truth)
@@ -299,7 +300,7 @@ def importance(evaluation: Evaluation, rows: int = 10_000) -> Figure:
 
     def area(columns: np.ndarray) -> float:
         told = model.run({"numbers": columns})["probabilities"][:, 1]
-        return measures.of_probabilities(defaulted, told, "roc_auc")["roc_auc"]
+        return float(roc_auc_score(defaulted, told))
 
     whole, lost = area(numbers), []
     for column in range(len(NUMBERS)):
