@@ -12,10 +12,10 @@ are assumed: 20 dollars beside the amount of a fraud let pass, 4 a review, 40 a 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, create_model
+from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
 from slipway.contract.calibration import log_odds
@@ -28,13 +28,39 @@ SHOWN = 3
 Factor = Annotated[
     float, Field(ge=-1000, le=1000, description="Anonymous factor of the bank, no unit")
 ]
-FACTORS: dict[str, Any] = {f"v{place}": (Factor, ...) for place in range(1, 29)}
-Anonymous: Any = create_model("Anonymous", __base__=Record, **FACTORS)
 
 
-class Payment(Anonymous):
+class Payment(Record):
     """A payment as the bank's own anonymous factors tell it."""
 
+    v1: Factor
+    v2: Factor
+    v3: Factor
+    v4: Factor
+    v5: Factor
+    v6: Factor
+    v7: Factor
+    v8: Factor
+    v9: Factor
+    v10: Factor
+    v11: Factor
+    v12: Factor
+    v13: Factor
+    v14: Factor
+    v15: Factor
+    v16: Factor
+    v17: Factor
+    v18: Factor
+    v19: Factor
+    v20: Factor
+    v21: Factor
+    v22: Factor
+    v23: Factor
+    v24: Factor
+    v25: Factor
+    v26: Factor
+    v27: Factor
+    v28: Factor
     amount: float = Field(ge=0, le=100_000, description="Dollars")
     hour: float = Field(ge=0, lt=24, description="Of the day, with its fraction")
 
