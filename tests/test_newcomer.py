@@ -165,6 +165,8 @@ def test_a_killed_make_up_starts_again_and_ends_well(
     assert done.returncode == 0, done.stdout + done.stderr
     names = ", ".join(sorted(each.name for each in discover(clone) if each.params.starter))
     assert f"served: {names}" in done.stdout
+    # The starters are some of what the leaderboard's stage depends on; its lock tells of all.
+    assert (clone / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
     curl = next(line for line in done.stdout.splitlines() if line.startswith("curl"))
     answer = shell(curl, clone, environment)
     assert '"predictions":[{' in answer.stdout, answer.stdout + answer.stderr
