@@ -1,6 +1,7 @@
 """Figures of yes-or-no forecasts, by the names that they have in metrics.json."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,37 +10,26 @@ from sklearn import metrics
 from slipway.training.calibration import Reliability
 
 
-def of_probabilities(happened: Any, told: Any, *names: str) -> dict[str, float]:
-    """Of probabilities (rows,) and whether it happened (rows,).
+def of_forecasts(
+    happened: Any, *names: str, told: Any = None, decided: Any = None
+) -> dict[str, float]:
+    """The figures asked for, in that order, of forecasts and whether it happened (rows,).
 
-    Names are `roc_auc`, `average_precision`, `brier`, `log_loss` and `calibration_error`; ranks
-    alone, or any scores, do for the first two.
+    `told` are probabilities (rows,): `roc_auc`, `average_precision` (ranks alone, or any scores, do
+    for these two), `brier`, `log_loss` and `calibration_error`. `decided` is yes or no (rows,):
+    `accuracy`, `precision`, `recall` and `f1`, 0 where nothing was decided or happened.
+
+    Raises:
+        KeyError: a figure that is not known.
+        ValueError: a figure of `told`, or of `decided`, and that is not given.
     """
-    truths, values = np.asarray(happened, dtype=bool), np.asarray(told, dtype=np.float64)
-    known = {
-        "roc_auc": metrics.roc_auc_score,
-        "average_precision": metrics.average_precision_score,
-        "brier": metrics.brier_score_loss,
-        "log_loss": _log_loss,
-        "calibration_error": _calibration_error,
-    }
-    return {name: float(known[name](truths, values)) for name in names}
-
-
-def of_decisions(happened: Any, decided: Any, *names: str) -> dict[str, float]:
-    """Of decisions (rows,) and whether it happened (rows,).
-
-    Names are `accuracy`, `precision`, `recall` and `f1`; 0 where nothing was decided or happened.
-    """
-    truths, values = np.asarray(happened, dtype=bool), np.asarray(decided, dtype=bool)
-    known = {
-        "precision": metrics.precision_score,
-        "recall": metrics.recall_score,
-        "f1": metrics.f1_score,
-    }
-    found = {"accuracy": float(metrics.accuracy_score(truths, values))}
-    found |= {name: float(each(truths, values, zero_division=0.0)) for name, each in known.items()}
-    return {name: found[name] for name in names}
+    truths, given, found = np.asarray(happened, dtype=bool), {"told": told, "decided": decided}, {}
+    for name in names:
+        kind, measure = KNOWN[name]
+        if given[kind] is None:
+            raise ValueError(f"{name} is a figure of `{kind}`, which is not given")
+        found[name] = float(measure(truths, np.asarray(given[kind], dtype=KINDS[kind])))
+    return found
 
 
 def over_folds(found: Sequence[dict[str, float]], *spread: str) -> dict[str, float]:
@@ -56,3 +46,17 @@ def _log_loss(truths: np.ndarray, told: np.ndarray) -> float:
 
 def _calibration_error(truths: np.ndarray, told: np.ndarray) -> float:
     return Reliability.of(told, truths).error
+
+
+KINDS = {"told": np.float64, "decided": np.bool_}
+KNOWN: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
+    "roc_auc": ("told", metrics.roc_auc_score),
+    "average_precision": ("told", metrics.average_precision_score),
+    "brier": ("told", metrics.brier_score_loss),
+    "log_loss": ("told", _log_loss),
+    "calibration_error": ("told", _calibration_error),
+    "accuracy": ("decided", metrics.accuracy_score),
+    "precision": ("decided", partial(metrics.precision_score, zero_division=0.0)),
+    "recall": ("decided", partial(metrics.recall_score, zero_division=0.0)),
+    "f1": ("decided", partial(metrics.f1_score, zero_division=0.0)),
+}

@@ -15,6 +15,8 @@ from slipway.training.candidates import BASELINE, Candidate
 from slipway.training.figure import figure as written
 
 INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
+Numbers = Sequence[float] | np.ndarray
+Truths = Sequence[bool] | np.ndarray
 
 plt.rcParams.update(
     {
@@ -75,14 +77,14 @@ def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
 def bars(
     axes: Axes,
     names: Sequence[object],
-    values: Mapping[str, Sequence[float] | np.ndarray] | Sequence[float] | np.ndarray,
+    values: Mapping[str, Numbers] | Numbers,
     title: str = "",
     *,
     lying: bool = False,
     form: str = "",
     chosen: object = None,
     colours: Sequence[str] = (ACCENT, PALE, INK),
-    reach: Sequence[float] | np.ndarray | None = None,
+    reach: Numbers | None = None,
     size: float = 7,
 ) -> list[BarContainer]:
     """A bar a name, or side by side one of each kind that `values` names.
@@ -172,6 +174,45 @@ def reliability(
     axes.set(xlabel="told", ylabel="happened", title=title)
 
 
+def heat(
+    axes: Axes,
+    table: np.ndarray,
+    rows: Sequence[object],
+    columns: Sequence[object],
+    title: str = "",
+    *,
+    form: str = "",
+    reach: float | None = None,
+    size: float = 7,
+    wide: bool = False,
+) -> None:
+    """Values (rows, columns) from pale to dark; with a `reach`, from -reach in blue to it in red.
+
+    `form` writes each value in its cell, as "{:.2f}"; names and values are of `size`. Cells are
+    square, or as `wide` as there is room for.
+    """
+    aspect: Any = "auto" if wide else "equal"
+    if reach is None:
+        axes.imshow(table, cmap="GnBu", aspect=aspect)
+        dark = table > table.max() / 2
+    else:
+        shown = axes.imshow(table, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect=aspect)
+        axes.figure.colorbar(shown, ax=axes, shrink=0.6)
+        dark = np.abs(table) > 0.65 * reach
+    for (row, column), value in np.ndenumerate(table) if form else ():
+        colour = "white" if dark[row, column] else INK
+        told = form.format(value)
+        axes.text(column, row, told, ha="center", va="center", color=colour, size=size)
+    names = [str(name) for name in columns]
+    if len(names) <= 5:
+        axes.set_xticks(range(len(names)), names, size=size)
+    else:  # a tilted name ends under its column
+        tilt: dict[str, Any] = {"rotation": 60, "rotation_mode": "anchor", "ha": "right"}
+        axes.set_xticks(range(len(names)), names, size=size, **tilt)
+    axes.set_yticks(range(len(rows)), [str(name) for name in rows], size=size)
+    axes.set_title(title)
+
+
 def confusion(
     axes: Axes, truths: Sequence[object], told: Sequence[object], labels: Sequence[object]
 ) -> None:
@@ -180,33 +221,12 @@ def confusion(
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     for truth, answer in zip(truths, told, strict=True):
         counts[position[truth], position[answer]] += 1
-    axes.imshow(counts, cmap="GnBu")
     size = 9 if len(labels) <= 4 else 7
-    for row in range(len(labels)):
-        for column in range(len(labels)):
-            dark = counts[row, column] > counts.max() / 2
-            colour = "white" if dark else INK
-            axes.text(
-                column,
-                row,
-                str(counts[row, column]),
-                ha="center",
-                va="center",
-                color=colour,
-                size=size,
-            )
-    names = [str(label) for label in labels]
-    if len(labels) <= 4:
-        axes.set_xticks(range(len(labels)), names)
-    else:  # a tilted name ends under its column
-        axes.set_xticks(range(len(labels)), names, rotation=60, rotation_mode="anchor", ha="right")
-    axes.set_yticks(range(len(labels)), names)
-    axes.set_xlabel("answered")
-    axes.set_ylabel("happened")
-    axes.set_title("Confusion matrix (test rows)")
+    heat(axes, counts, labels, labels, "Confusion matrix (test rows)", form="{:d}", size=size)
+    axes.set(xlabel="answered", ylabel="happened")
 
 
-def roc(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
+def roc(axes: Axes, truths: Truths, scores: Numbers) -> None:
     """The ROC curve with its area."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -220,7 +240,7 @@ def roc(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
     axes.set_title("ROC curve (test rows)")
 
 
-def precision_recall(axes: Axes, truths: Sequence[bool], scores: Sequence[float]) -> None:
+def precision_recall(axes: Axes, truths: Truths, scores: Numbers) -> None:
     """Precision against recall with the average precision."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
@@ -235,7 +255,7 @@ def precision_recall(axes: Axes, truths: Sequence[bool], scores: Sequence[float]
     axes.set_title("Precision and recall (test rows)")
 
 
-def weights(axes: Axes, names: Sequence[str], values: Sequence[float], title: str) -> None:
+def weights(axes: Axes, names: Sequence[str], values: Numbers, title: str) -> None:
     """Horizontal bars around zero, the first name on top."""
     colours = [ACCENT if value >= 0 else INK for value in values]
     axes.barh(list(names), list(values), color=colours)

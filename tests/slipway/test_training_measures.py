@@ -11,35 +11,41 @@ HAPPENED = [True, True, False, False]
 
 
 def test_figures_have_the_names_asked_for_in_that_order() -> None:
-    told = measures.of_probabilities(HAPPENED, [0.9, 0.4, 0.6, 0.1], "roc_auc", "brier")
-    assert list(told) == ["roc_auc", "brier"]
-    assert told["roc_auc"] == 0.75
-    assert told["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
+    told, decided = [0.9, 0.4, 0.6, 0.1], [True, False, True, False]
+    names = ("roc_auc", "accuracy", "brier")
+    found = measures.of_forecasts(HAPPENED, *names, told=told, decided=decided)
+    assert list(found) == list(names)
+    assert found["roc_auc"] == 0.75
+    assert found["accuracy"] == 0.5
+    assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
 
 
 def test_a_figure_that_is_not_known_is_an_error() -> None:
-    with pytest.raises(KeyError, match="auc"):
-        measures.of_probabilities(HAPPENED, [0.9, 0.4, 0.6, 0.1], "auc")
     with pytest.raises(KeyError, match="hits"):
-        measures.of_decisions(HAPPENED, HAPPENED, "hits")
+        measures.of_forecasts(HAPPENED, "hits", decided=HAPPENED)
+
+
+def test_a_figure_of_what_is_not_given_is_an_error() -> None:
+    with pytest.raises(ValueError, match="brier is a figure of `told`, which is not given"):
+        measures.of_forecasts(HAPPENED, "brier", decided=HAPPENED)
+    with pytest.raises(ValueError, match="recall is a figure of `decided`, which is not given"):
+        measures.of_forecasts(HAPPENED, "recall", told=[0.5] * 4)
 
 
 def test_what_was_called_impossible_and_happened_costs_much_but_not_all() -> None:
-    told = measures.of_probabilities([True, False], [0.0, 0.0], "log_loss")
-    assert told["log_loss"] == pytest.approx(-np.log(1e-7) / 2, rel=1e-6)
+    found = measures.of_forecasts([True, False], "log_loss", told=[0.0, 0.0])
+    assert found["log_loss"] == pytest.approx(-np.log(1e-7) / 2, rel=1e-6)
 
 
 def test_decisions() -> None:
     names = ("accuracy", "precision", "recall", "f1")
-    found = measures.of_decisions(HAPPENED, [True, False, False, False], *names)
+    found = measures.of_forecasts(HAPPENED, *names, decided=[True, False, False, False])
     assert found == {"accuracy": 0.75, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
 
 
 def test_where_nothing_was_decided_precision_is_0() -> None:
-    assert measures.of_decisions(HAPPENED, [False] * 4, "precision", "f1") == {
-        "precision": 0.0,
-        "f1": 0.0,
-    }
+    found = measures.of_forecasts(HAPPENED, "precision", "f1", decided=[False] * 4)
+    assert found == {"precision": 0.0, "f1": 0.0}
 
 
 def test_folds_are_averaged_and_their_spread_told_where_asked() -> None:

@@ -55,3 +55,26 @@ def test_reliability_is_what_happened_against_what_was_told() -> None:
     assert np.array_equal(dotted.get_xdata(), dotted.get_ydata())
     assert line.get_xdata() == pytest.approx([0.2, 0.8])
     assert line.get_ydata() == pytest.approx([0.0, 0.5])
+
+
+def test_a_heat_map_writes_each_value_in_its_cell_white_where_it_is_dark() -> None:
+    _, [axes] = plots.panels(1)
+    table = np.array([[1.0, -0.001], [-0.9, 0.1]])
+    plots.heat(axes, table, ["up", "down"], ["left", "right"], form="{:z.2f}", reach=1)
+    told = {each.get_position(): (each.get_text(), each.get_color()) for each in axes.texts}
+    assert told == {
+        (0, 0): ("1.00", "white"),
+        (1, 0): ("0.00", plots.INK),
+        (0, 1): ("-0.90", "white"),
+        (1, 1): ("0.10", plots.INK),
+    }
+    assert axes.images[0].get_clim() == (-1, 1)
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["up", "down"]
+
+
+def test_confusion_counts_truths_in_rows_and_answers_in_columns() -> None:
+    _, [axes] = plots.panels(1)
+    plots.confusion(axes, ["ham", "ham", "spam"], ["ham", "spam", "spam"], ["ham", "spam"])
+    told = {each.get_position(): each.get_text() for each in axes.texts}
+    assert told == {(0, 0): "1", (1, 0): "1", (0, 1): "0", (1, 1): "1"}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("answered", "happened")

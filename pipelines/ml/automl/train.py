@@ -107,7 +107,7 @@ def judged(
     """Fitted on the first part, scored on the second; with what the search used."""
     made = pipeline(settings, seed).fit(first.numbers, first.defaulted)
     told = made.predict_proba(second.numbers)[:, 1]
-    metrics, curves = measures.of_probabilities(second.defaulted, told, *FIGURES), {}
+    metrics, curves = measures.of_forecasts(second.defaulted, *FIGURES, told=told), {}
     if found is not None and found.best is not None:
         ends = [each.ended for each in found.trials]
         metrics = {
@@ -186,8 +186,7 @@ def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
     told = np.array([each.probability for each in answers])
     flagged = np.array([each.defaults for each in answers])
     return {
-        **measures.of_probabilities(defaulted, told, *FIGURES),
-        **measures.of_decisions(defaulted, flagged, "f1", "recall"),
+        **measures.of_forecasts(defaulted, *FIGURES, "f1", "recall", told=told, decided=flagged),
         "flagged": float(flagged.mean()),
         "mean_told_less_happened": float(told.mean() - defaulted.mean()),
     }
@@ -231,13 +230,9 @@ def selected(evaluation: Evaluation) -> Figure:
     shown = [each for each in evaluation.candidates if "relied_on" in each.curves]
     lost = np.array([each.curves["relied_on"] for each in shown])
     figure, (left, right) = plots.panels(2, height=1.2 + 0.42 * len(shown))
-    left.imshow(lost, cmap="GnBu", aspect="auto", vmin=0)
-    for (row, column), value in np.ndenumerate(lost):
-        colour = "white" if value > lost.max() / 2 else plots.INK
-        left.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, size=7)
-    left.set_xticks(range(len(GROUPS)), [each.replace("_", " ") for each in GROUPS])
-    left.set_yticks(range(len(shown)), [each.name for each in shown])
-    left.set_title("Area lost when shuffled (validation)")
+    rows, columns = [each.name for each in shown], [each.replace("_", " ") for each in GROUPS]
+    title = "Area lost when shuffled (validation)"
+    plots.heat(left, lost, rows, columns, title, form="{:.3f}", wide=True)
     for row, each in enumerate(shown):
         right.text(0, row, summary(each.parameters), va="center", size=7)
     right.set(ylim=(len(shown) - 0.5, -0.5), xlim=(0, 1), title="Selected")

@@ -115,10 +115,9 @@ def figures(scores: np.ndarray, frauds: np.ndarray) -> dict[str, float]:
     precision, recall, _ = precision_recall_curve(frauds, scores)
     looked_at = np.argsort(-scores, kind="stable")[: max(1, round(BUDGET * len(scores)))]
     return {
-        **measures.of_probabilities(frauds, scores, "average_precision"),
+        **measures.of_forecasts(frauds, "average_precision", "roc_auc", told=scores),
         "recall_at_precision_90": float(recall[precision >= 0.9].max()),
         "precision_at_budget": float(frauds[looked_at].mean()),
-        **measures.of_probabilities(frauds, scores, "roc_auc"),
     }
 
 

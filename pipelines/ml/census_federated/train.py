@@ -69,11 +69,8 @@ class Table:
 
     def measured(self, weights: np.ndarray) -> dict[str, float]:
         told = sigmoid(self.columns @ weights)
-        return {
-            **measures.of_probabilities(self.truths, told, "roc_auc"),
-            **measures.of_decisions(self.truths, told >= 0.5, "accuracy"),
-            **measures.of_probabilities(self.truths, told, "log_loss"),
-        }
+        names = ("roc_auc", "accuracy", "log_loss")
+        return measures.of_forecasts(self.truths, *names, told=told, decided=told >= 0.5)
 
 
 def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
@@ -255,11 +252,10 @@ def export(best: np.ndarray, file: Path) -> None:
 
 
 def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
-    told = [each.probability for each in answers]
+    told, decided = [each.probability for each in answers], [each.over_50k for each in answers]
+    names = ("roc_auc", "accuracy", "log_loss", "brier")
     return {
-        **measures.of_probabilities(truths, told, "roc_auc"),
-        **measures.of_decisions(truths, [each.over_50k for each in answers], "accuracy"),
-        **measures.of_probabilities(truths, told, "log_loss", "brier"),
+        **measures.of_forecasts(truths, *names, told=told, decided=decided),
         "told": float(np.mean(told)),
         "happened": float(np.mean(truths)),
     }

@@ -127,9 +127,8 @@ def validated(
 
 
 def figures(told: np.ndarray, left: np.ndarray) -> dict[str, float]:
-    return measures.of_probabilities(
-        left, told, "brier", "log_loss", "calibration_error", "roc_auc", "average_precision"
-    )
+    names = ("brier", "log_loss", "calibration_error", "roc_auc", "average_precision")
+    return measures.of_forecasts(left, *names, told=told)
 
 
 def profits(gains: np.ndarray, left: np.ndarray, revenue: np.ndarray, offer: Offer) -> np.ndarray:
@@ -215,7 +214,7 @@ def score(*, answers: list[ChurnRisk], truths: list[bool]) -> dict[str, float]:
     all_lost = max(float(lost.sum()), 1.0)
     return {
         **figures(table["probability"].to_numpy(), left),
-        **measures.of_decisions(left, table["leaves"], "recall"),
+        **measures.of_forecasts(left, "recall", decided=table["leaves"]),
         # Of the dollars that left: how many were foretold, and how many belonged to the called.
         "lost_revenue_told": float(table["revenue_at_stake"].sum()) / all_lost,
         "lost_revenue_called": float(lost[called].sum()) / all_lost,
@@ -229,8 +228,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "calibration", calibrations(evaluation, told, left)
     yield "profit", profit(evaluation, told, left)
     figure, (first, second) = plots.panels(2)
-    plots.roc(first, evaluation.test.truths, told.tolist())
-    plots.precision_recall(second, evaluation.test.truths, told.tolist())
+    plots.roc(first, evaluation.test.truths, told)
+    plots.precision_recall(second, evaluation.test.truths, told)
     yield "errors", figure
     yield "groups", groups(evaluation, told, left)
     yield "behaviour", behaviour(evaluation.train)
@@ -343,9 +342,9 @@ def groups(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure
     found = Reliability(*np.array(parts).T)
     names = [f"{name}\n{rows.sum()}" for name, rows in members.items()]
     figure, (first, second) = plots.panels(2)
-    shares = {"told": found.told.tolist(), "happened (95 %)": found.happened.tolist()}
-    title, reach = "Share that leaves, by group (test rows)", found.reach.tolist()
-    plots.bars(first, names, shares, title, reach=reach)
+    shares = {"told": found.told, "happened (95 %)": found.happened}
+    title = "Share that leaves, by group (test rows)"
+    plots.bars(first, names, shares, title, reach=found.reach)
     areas = [roc_auc_score(left[rows], told[rows]) for rows in members.values()]
     plots.bars(second, names, areas, "Area under the ROC curve, by group", form="{:.3f}", size=9)
     second.set_ylim(0.5, 1)

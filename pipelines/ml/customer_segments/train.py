@@ -246,7 +246,7 @@ def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: lis
     left.set_ylabel(f"second component ({pca.explained_variance_ratio_[1]:.0%})")
     left.set_title("Customers by segment (test rows)")
     names = [f"{field}, {part}" for part in ("first", "second") for field in ("R", "F", "M")]
-    plots.weights(right, names, pca.components_.ravel().tolist(), "What the components weigh")
+    plots.weights(right, names, pca.components_.ravel(), "What the components weigh")
     return figure
 
 

@@ -249,7 +249,7 @@ def by_group(axes: Axes, truths: list[str], told: list[str], groups: list[str]) 
     values = f1_score(truths, told, average=None, labels=groups, zero_division=0.0)
     order = np.argsort(-values)
     names, title = [groups[place] for place in order], "F1 by newsgroup (test rows)"
-    plots.bars(axes, names, values[order].tolist(), title, lying=True, form="{:.2f}")
+    plots.bars(axes, names, values[order], title, lying=True, form="{:.2f}")
 
 
 def ranges(axes: Axes, tried: list[Candidate]) -> None:

@@ -87,8 +87,7 @@ def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
 def judged(told: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dict[str, float]:
     """The area under the ROC curve; accuracy, and how much of what no-change gets wrong is won
     (kappa temporal: Bifet 2015)."""
-    found = measures.of_probabilities(up, told, "roc_auc")
-    found |= measures.of_decisions(up, told >= 0.5, "accuracy")
+    found = measures.of_forecasts(up, "roc_auc", "accuracy", told=told, decided=told >= 0.5)
     naive = float((is_up == up).mean())
     return found | {"kappa_temporal": (found["accuracy"] - naive) / max(1 - naive, 1e-9)}
 

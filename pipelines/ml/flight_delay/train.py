@@ -53,7 +53,7 @@ def probabilities(model: Any, rows: DataFrame) -> np.ndarray:
 
 def figures(truths: Any, told: np.ndarray) -> dict[str, float]:
     names = ("roc_auc", "average_precision", "log_loss", "brier")
-    return measures.of_probabilities(truths, told, *names)
+    return measures.of_forecasts(truths, *names, told=told)
 
 
 def late_from(told: np.ndarray, truths: np.ndarray) -> float:
@@ -176,9 +176,8 @@ def score(*, answers: list[Delay], truths: list[bool]) -> dict[str, float]:
         "late_told": float(np.mean(late)),
         "late_true": float(np.mean(truths)),
     }
-    return (
-        figures(truths, told) | measures.of_decisions(truths, late, "precision", "recall") | shares
-    )
+    decisions = measures.of_forecasts(truths, "precision", "recall", decided=late)
+    return figures(truths, told) | decisions | shares
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:

@@ -103,14 +103,9 @@ def threshold_for(recall: float, probabilities: np.ndarray, sick: np.ndarray) ->
 
 
 def figures(probabilities: np.ndarray, sick: np.ndarray, threshold: float) -> dict[str, float]:
-    told = probabilities >= threshold
-    return {
-        **measures.of_probabilities(sick, probabilities, "roc_auc"),
-        **measures.of_decisions(sick, told, "recall"),
-        "specificity": float(recall_score(~sick, ~told)),
-        **measures.of_decisions(sick, told, "precision"),
-        **measures.of_probabilities(sick, probabilities, "brier"),
-    }
+    names, referred = ("roc_auc", "recall", "precision", "brier"), probabilities >= threshold
+    found = measures.of_forecasts(sick, *names, told=probabilities, decided=referred)
+    return {**found, "specificity": float(recall_score(~sick, ~referred))}
 
 
 def at_new_hospitals(
@@ -231,7 +226,7 @@ def recall_first(told: np.ndarray, sick: np.ndarray, evaluation: Evaluation) -> 
     left.legend(loc="lower left", bbox_to_anchor=(0.5, 0.05))
     referred = [answer.refer for answer in evaluation.answers]
     plots.confusion(middle, evaluation.test.truths, referred, [False, True])
-    plots.roc(right, sick.tolist(), told.tolist())
+    plots.roc(right, sick, told)
     return figure
 
 

@@ -281,16 +281,8 @@ def correlation(shown: np.ndarray, logs: np.ndarray) -> Figure:
     known = [number(shown, name) for name in SHOWN]
     table = np.ma.corrcoef(np.ma.masked_invalid(np.stack([logs, *known]))).filled(np.nan)
     figure, axes = plt.subplots(figsize=(7.2, 6.2))
-    picture = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
-    for (row, column), value in np.ndenumerate(table):
-        colour = "white" if abs(value) > 0.65 else plots.INK
-        told = f"{round(value, 2) + 0:.2f}"
-        axes.text(column, row, told, ha="center", va="center", color=colour, fontsize=7)
-    axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
-    axes.spines[:].set_visible(False)
-    figure.colorbar(picture, ax=axes, shrink=0.6)
-    axes.set_title("Correlation (training rows)")
+    title = "Correlation (training rows)"
+    plots.heat(axes, table, names, names, title, form="{:z.2f}", reach=1)
     return figure
 
 

@@ -143,11 +143,10 @@ def cheapest(probabilities: np.ndarray, defaulted: np.ndarray) -> float:
 def figures(
     probabilities: np.ndarray, defaulted: np.ndarray, refused: np.ndarray
 ) -> dict[str, float]:
-    told = ("roc_auc", "average_precision", "brier", "calibration_error")
+    names = ("recall", "roc_auc", "average_precision", "brier", "calibration_error")
     return {
         "cost": cost(refused, defaulted),
-        **measures.of_decisions(defaulted, refused, "recall"),
-        **measures.of_probabilities(defaulted, probabilities, *told),
+        **measures.of_forecasts(defaulted, *names, told=probabilities, decided=refused),
     }
 
 
@@ -214,7 +213,7 @@ def decided(
 def score(*, answers: list[LoanRisk], truths: list[bool]) -> dict[str, float]:
     defaulted, refused = np.array(truths), np.array([each.refuse for each in answers])
     found = figures(np.array([each.probability for each in answers]), defaulted, refused)
-    found |= measures.of_decisions(defaulted, refused, "precision")
+    found |= measures.of_forecasts(defaulted, "precision", decided=refused)
     nobody = cost(np.zeros(len(defaulted), bool), defaulted)
     return found | {
         "refused": float(refused.mean()),

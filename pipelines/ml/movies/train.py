@@ -466,10 +466,7 @@ def similarity(rated: Rated, weights: Path, count: int = 16) -> Figure:
     order = np.argsort(np.linalg.eigh(np.nan_to_num(alike))[1][:, -1], kind="stable")
     figure, (axes,) = plots.panels(1, height=4.6)
     figure.set_figwidth(6.4)
-    shown = axes.imshow(alike[order][:, order], cmap="RdBu", vmin=-0.4, vmax=0.4)
     names = [films[place]["title"] for place in best[order]]
-    axes.set_xticks(range(len(best)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(best)), names)
-    figure.colorbar(shown, ax=axes, shrink=0.8)
-    axes.set_title("Cosine similarity of the most rated films")
+    title = "Cosine similarity of the most rated films"
+    plots.heat(axes, alike[order][:, order], names, names, title, reach=0.4, size=8)
     return figure

@@ -221,7 +221,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     by_topic = f1(indicator(evaluation.test.truths), told, average=None)
     names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
     title = "F1 by topic and its training\nstories (test rows)"
-    plots.weights(left, names, by_topic.tolist(), title)
+    plots.weights(left, names, by_topic, title)
     left.tick_params("y", labelsize=7)
     by_rarity(right, evaluation.candidates)
     yield "imbalance", figure
@@ -231,11 +231,7 @@ def correlations(axes: Axes, truths: np.ndarray) -> None:
     """Pearson's correlation of yes and no, which for two such columns is called phi."""
     with np.errstate(invalid="ignore"):  # of a topic that no story has
         told = np.nan_to_num(np.corrcoef(truths.T.astype(float)))
-    shown = axes.imshow(told, cmap="RdBu_r", vmin=-1, vmax=1)
-    axes.figure.colorbar(shown, ax=axes, shrink=0.6)
-    axes.set_xticks(range(len(TOPICS)), TOPICS, rotation=90, fontsize=6)
-    axes.set_yticks(range(len(TOPICS)), TOPICS, fontsize=6)
-    axes.set_title("Correlation of topics (training)")
+    plots.heat(axes, told, TOPICS, TOPICS, "Correlation of topics (training)", reach=1, size=6)
 
 
 def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:

@@ -137,7 +137,7 @@ def measured(probabilities: np.ndarray, bought: np.ndarray) -> dict[str, float]:
     """`brier_skill` is the share of the Brier score that is taken off what the mere share of buyers
     would get, so that moments with more and fewer buyers compare."""
     names = ("brier", "roc_auc", "average_precision", "log_loss", "calibration_error")
-    found = measures.of_probabilities(bought, probabilities, *names)
+    found = measures.of_forecasts(bought, *names, told=probabilities)
     share = float(bought.mean())
     return {"brier_skill": 1 - found["brier"] / (share * (1 - share)), **found}
 
@@ -165,8 +165,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     gains(right, told, bought)
     yield "calibration", figure
     figure, (left, right) = plots.panels(2)
-    plots.roc(left, evaluation.test.truths, told.tolist())
-    plots.precision_recall(right, evaluation.test.truths, told.tolist())
+    plots.roc(left, evaluation.test.truths, told)
+    plots.precision_recall(right, evaluation.test.truths, told)
     yield "ranking", figure
     figure, axes = plots.panels(3)
     records, truths = evaluation.train.records, evaluation.train.truths

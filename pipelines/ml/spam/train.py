@@ -96,12 +96,12 @@ def word_weights(pipeline: Pipeline) -> list[float]:
 
 
 def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
-    happened, told = np.array(truths), np.array([each.spam for each in answers])
-    probabilities = [each.probability for each in answers]
+    happened, decided = np.array(truths), np.array([each.spam for each in answers])
+    names = ("f1", "precision", "recall", "accuracy", "average_precision")
+    told = [each.probability for each in answers]
     return {
-        **measures.of_decisions(happened, told, "f1", "precision", "recall", "accuracy"),
-        **measures.of_probabilities(happened, probabilities, "average_precision"),
-        "false_positive_rate": float(told[~happened].mean()),
+        **measures.of_forecasts(happened, *names, told=told, decided=decided),
+        "false_positive_rate": float(decided[~happened].mean()),
     }
 
 

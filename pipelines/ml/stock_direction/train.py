@@ -194,7 +194,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     plots.bars(right, list(tried), areas, title, lying=True, form="{:.3f}")
     yield "how_little", figure
     figure, (left, right) = plots.panels(2)
-    plots.roc(left, up.tolist(), told.tolist())
+    plots.roc(left, up, told)
     order = np.argsort(told, kind="stable")
     fifths = [part for part in np.array_split(order, 5) if len(part)]
     means = [float(told[part].mean()) for part in fifths]

@@ -81,12 +81,9 @@ def fit(
 
 
 def score(*, answers: list[Survival], truths: list[bool]) -> dict[str, float]:
-    told = [each.survived for each in answers]
-    probabilities = [each.probability for each in answers]
-    return {
-        **measures.of_decisions(truths, told, "accuracy", "precision", "recall", "f1"),
-        **measures.of_probabilities(truths, probabilities, "roc_auc"),
-    }
+    told, decided = [each.probability for each in answers], [each.survived for each in answers]
+    names = ("accuracy", "precision", "recall", "f1", "roc_auc")
+    return measures.of_forecasts(truths, *names, told=told, decided=decided)
 
 
 def family_size(passenger: Passenger) -> str:

@@ -458,8 +458,8 @@ def deciles(drawn: Drawn, effects: np.ndarray) -> Figure:
         told = 100 * effects[:, email - 1]
         tenths = np.array_split(rows[np.argsort(-told[rows], kind="stable")], 10)
         seen, _, high = np.array([effect(drawn.at(tenth), email) for tenth in tenths]).T
-        kinds, reach = {"seen (95 %)": seen.tolist()}, (high - seen).tolist()
-        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], reach=reach)
+        kinds = {"seen (95 %)": seen}
+        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], reach=high - seen)
         means = [told[tenth].mean() for tenth in tenths]
         panel.plot(range(10), means, "o", color=plots.ACCENT, label="told")
         panel.axhline(0, color=plots.INK, linewidth=0.6)
