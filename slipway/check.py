@@ -1,8 +1,10 @@
 """What a project folder must be: `slipway check` says what falls short, a line each."""
 
 import ast
+import io
 import json
 import re
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,13 +111,24 @@ def _feedback(project: Project) -> Iterator[str]:
         yield str(error)
 
 
-def _dvc(project: Project) -> Iterator[str]:
-    if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment):
-        yield "dvc.yaml differs from what `slipway new` writes"
-
-
 # By stage, the file whose imports it runs.
 RUN = {"prepare": "data.py", "fit": "train.py", "evaluate": "train.py"}
+
+
+def _dvc(project: Project) -> Iterator[str]:
+    """The stages are those of every project, but for the files that this one divides its code into.
+
+    That those are dependencies is the next check's.
+    """
+    own, same = (project.folder / "dvc.yaml").read_text(), dvc_yaml(project.params.environment)
+    found, wanted = (yaml.safe_load(text)["stages"] for text in (own, same))
+    for stages in (found, wanted):
+        for stage, file in RUN.items():
+            if deps := stages.get(stage, {}).get("deps"):
+                imported = _imported(project.folder, file)
+                stages[stage]["deps"] = [name for name in deps if name not in imported]
+    if found != wanted:
+        yield "dvc.yaml differs from what `slipway new` writes"
 
 
 def _dependencies(project: Project) -> Iterator[str]:
@@ -190,6 +203,34 @@ def _size(project: Project) -> Iterator[str]:
             yield f"{file.relative_to(project.folder)} is over 200 kB"
 
 
+# More than one sits through at once.
+MOST_LINES = 300
+LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+def _lines(project: Project) -> Iterator[str]:
+    for file in sorted(project.folder.glob("*.py")):
+        if (count := _code(file.read_text())) > MOST_LINES:
+            yield f"{file.name} has {count} lines of code, over {MOST_LINES}: divide it"
+
+
+def _code(text: str) -> int:
+    """Lines of code: neither imports nor docstrings, comments or blank ones."""
+    tokens = [*tokenize.generate_tokens(io.StringIO(text).readline)][:-1]
+    code = {
+        line
+        for token in tokens
+        if token.type not in LAYOUT
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            code -= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    return len(code)
+
+
 CHECKS: dict[str, Check] = {
     "names": _names,
     "card": _card,
@@ -203,4 +244,5 @@ CHECKS: dict[str, Check] = {
     "metrics": _metrics,
     "readme": _readme,
     "size": _size,
+    "lines": _lines,
 }

@@ -10,6 +10,7 @@ from scipy import stats
 
 from pipelines.ml.ab_test import data, train
 from pipelines.ml.ab_test.model import Analysis, Experiment, Findings, Rule, analyse
+from pipelines.ml.ab_test.reference import reference
 from slipway.datasets import fetch
 from slipway.statistics import always_valid
 
@@ -108,7 +109,7 @@ def test_every_number_for_rates_is_scipys(
     a: tuple[int, int], b: tuple[int, int], alpha: float, rule: Rule
 ) -> None:
     experiment = rates(a, b, alpha=alpha, smallest_effect=0.02, watched=True)
-    same(analyse(experiment, rule), train.reference(experiment, rule))
+    same(analyse(experiment, rule), reference(experiment, rule))
 
 
 @pytest.mark.parametrize("rule", [SERVED, MIXTURE])
@@ -124,7 +125,7 @@ def test_every_number_for_means_is_scipys(sizes: tuple[int, int], rule: Rule) ->
         b_variance=9.0,
         smallest_effect=0.3,
     )
-    same(analyse(experiment, rule), train.reference(experiment, rule))
+    same(analyse(experiment, rule), reference(experiment, rule))
 
 
 def same(one: Analysis, other: Analysis) -> None:

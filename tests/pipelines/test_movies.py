@@ -8,6 +8,10 @@ from pydantic import ValidationError
 
 from pipelines.ml.movies import data, train
 from pipelines.ml.movies.model import FILMS, Movies, Rating, Suggestions, Viewer, posterior
+from pipelines.ml.movies.order import precision
+from pipelines.ml.movies.rated import Rated, asked
+from pipelines.ml.movies.rated import sent as ratings_sent
+from pipelines.ml.movies.stars import cosine, factorized, item_based, user_based
 from slipway.datasets import Dataset, fetch
 from slipway.training import Examples
 
@@ -72,7 +76,7 @@ def test_nothing_of_the_future_is_sent_or_learnt_from(
     assert asked_in_all > 10_000
     learnt = {}
     for viewer, truth in splits["train"]:
-        ratings = train.sent(viewer) | train.asked(viewer, truth)
+        ratings = ratings_sent(viewer) | asked(viewer, truth)
         learnt[frozenset(ratings)] = ratings
     for films in history.values():
         before = frozenset(film for film, (_, time) in films.items() if time < moment)
@@ -165,7 +169,7 @@ def test_without_ratings_the_prior_answers_and_many_override_it() -> None:
 def test_cosines_are_those_of_the_shared_entries() -> None:
     left, right = np.array([[1.0, 2.0, 0.0, -1.0]]), np.array([[2.0, 0.0, 3.0, 1.0]])
     wanted = (1 * 2 - 1 * 1) / np.sqrt((1 + 1) * (4 + 1)) * 2 / (2 + 20)
-    assert train.cosine(left, right)[0, 0] == pytest.approx(wanted)
+    assert cosine(left, right)[0, 0] == pytest.approx(wanted)
 
 
 def test_neighbours_find_what_viewers_alike_liked() -> None:
@@ -173,14 +177,14 @@ def test_neighbours_find_what_viewers_alike_liked() -> None:
     rng = np.random.default_rng(0)
     taste = np.tile([1.0, -1.0], 100)[:, None] * np.where(np.arange(FILMS) % 2, 1, -1)
     stars = np.where(rng.random((200, FILMS)) < 0.1, 3 + taste, np.nan)
-    rated = train.Rated(stars, np.zeros((200, 29)))
-    shown = train.Rated(np.where(np.arange(FILMS) < FILMS // 2, stars, np.nan), rated.people)
-    rest = train.Rated(np.where(np.arange(FILMS) < FILMS // 2, np.nan, stars), rated.people)
+    rated = Rated(stars, np.zeros((200, 29)))
+    shown = Rated(np.where(np.arange(FILMS) < FILMS // 2, stars, np.nan), rated.people)
+    rest = Rated(np.where(np.arange(FILMS) < FILMS // 2, np.nan, stars), rated.people)
     films = np.ones((FILMS, 1))
     for answer in (
-        train.user_based(rated, 10),
-        train.item_based(rated, 10),
-        train.factorized(rated, films, 2, 1.0, 8, 0),
+        user_based(rated, 10),
+        item_based(rated, 10),
+        factorized(rated, films, 2, 1.0, 8, 0),
     ):
         assert train.rmse(answer(shown), rest) < 0.5 < train.rmse(np.full_like(stars, 3.0), rest)
 
@@ -190,7 +194,7 @@ def test_precision_counts_liked_films_among_ten_not_sent() -> None:
     sent[0, 0], then[0, 1:4] = 5.0, [5.0, 4.0, 3.0]
     order[0] = -np.arange(FILMS)
     people = np.zeros((1, 29))
-    found = train.precision(order, train.Rated(sent, people), train.Rated(then, people))
+    found = precision(order, Rated(sent, people), Rated(then, people))
     assert found == pytest.approx(0.2)
 
 

@@ -10,7 +10,7 @@ from pandera.errors import SchemaError
 from pydantic import ValidationError
 from statsmodels.tsa.arima.model import ARIMA
 
-from pipelines.ml.power_forecast import data, train
+from pipelines.ml.power_forecast import data, forecasters, train
 from pipelines.ml.power_forecast.model import (
     AHEAD,
     BACK,
@@ -21,7 +21,7 @@ from pipelines.ml.power_forecast.model import (
     forecasts,
     logged,
 )
-from pipelines.ml.power_forecast.train import Windows
+from pipelines.ml.power_forecast.windows import Windows
 from slipway.datasets import fetch
 from slipway.project import find
 
@@ -97,7 +97,7 @@ def test_what_follows_changes_no_forecast() -> None:
     late = values.copy()
     late[int(begin - known.at.min()) + BACK :] = 9.0
     changed = windows(late)
-    for teach in (train.prophet_style, train.lags("ridge_lags", 0, 5)):
+    for teach in (forecasters.prophet_style, forecasters.lags("ridge_lags", 0, 5)):
         first = known.at[asked].min() == known.at
         one, other = (
             teach(each.where(learnt)).answer(each.where(first)) for each in (known, changed)
@@ -125,10 +125,10 @@ def test_a_planted_season_is_found() -> None:
     clean = 1 + 0.5 * np.sin(2 * np.pi * hour / 24) + 0.3 * (hour // 24 % 7 >= 5)
     known = windows(clean * np.exp(np.random.default_rng(1).normal(0, 0.02, len(hour))))
     learnt, asked = train.folds(known.at, 1, 14)[0]
-    for teach in (train.prophet_style, train.lags("boosted_lags", 0, 80)):
+    for teach in (forecasters.prophet_style, forecasters.lags("boosted_lags", 0, 80)):
         told = teach(known.where(learnt)).answer(known.where(asked))
         assert np.abs(np.exp(told) - np.exp(known.future[asked])).mean() < 0.08
-    naive = train.yesterday(known).answer(known.where(asked))
+    naive = forecasters.yesterday(known).answer(known.where(asked))
     assert np.abs(np.exp(naive) - np.exp(known.future[asked])).mean() > 0.1
 
 
@@ -138,9 +138,9 @@ def test_arima_forecasts_as_its_library_does(monkeypatch: pytest.MonkeyPatch) ->
     rest, shocks = np.zeros(24 * 60), rng.normal(0, 0.2, 24 * 60)
     for place in range(2, len(rest)):
         rest[place] = 0.7 * rest[place - 1] + shocks[place] + 0.4 * shocks[place - 1]
-    monkeypatch.setattr(train, "season_model", lambda _: lambda asked: np.zeros(asked.shape))
+    monkeypatch.setattr(forecasters, "season_model", lambda _: lambda asked: np.zeros(asked.shape))
     known = windows(np.exp(rest), every=1)
-    taught = train.arima(known)
+    taught = forecasters.arima(known)
     p, d, q = taught.found["order"]
     assert d == 0
     _, logs = known.series()
@@ -153,7 +153,7 @@ def test_arima_forecasts_as_its_library_does(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_walk_is_differenced_once() -> None:
     steps = np.random.default_rng(3).normal(size=600)
-    assert train.arima_order(np.cumsum(steps))[1] == 1
+    assert forecasters.arima_order(np.cumsum(steps))[1] == 1
 
 
 def test_intervals_hold_what_they_promise_hour_by_hour() -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.ml.store_sales import data, train
+from pipelines.ml.store_sales import data, forecasters, train
+from pipelines.ml.store_sales.days import Days
 from pipelines.ml.store_sales.model import (
     AHEAD,
     ALIKE,
@@ -173,14 +174,14 @@ def test_what_is_no_plan_is_refused(plan: Plan, field: str, value: object, said:
     assert told.value.errors()[0]["loc"] == (field,)
 
 
-def days(count: int, *, seed: int = 0) -> train.Days:
+def days(count: int, *, seed: int = 0) -> Days:
     """Random ones, of stores more and less restless."""
     rng = np.random.default_rng(seed)
     numbers = np.zeros((count, len(NUMBERS)))
     numbers[:, 0] = rng.integers(0, AHEAD, count)
     numbers[:, SPREAD] = rng.uniform(0.05, 0.3, count)
     logs = rng.standard_normal(count) * numbers[:, SPREAD]
-    return train.Days(numbers, logs, np.ones(count, dtype=int), np.zeros(count, dtype=int))
+    return Days(numbers, logs, np.ones(count, dtype=int), np.zeros(count, dtype=int))
 
 
 def test_intervals_hold_what_they_promise() -> None:
@@ -193,22 +194,24 @@ def test_intervals_hold_what_they_promise() -> None:
 def test_a_fold_is_forecast_from_what_was_sold_before_it(split: Split, table: pd.DataFrame) -> None:
     """ARIMA and the seasons learn days before the origin, and follow the store they see."""
     plans, truths = zip(*split(table)["train"], strict=True)
-    known = train.Days.of(list(plans), list(truths))
+    known = Days.of(list(plans), list(truths))
     origin = known.origin.max()
     known = known.where(known.store == 1)
     learnt, asked = known.where(known.date < origin), known.where(known.origin == origin)
     assert learnt.date.max() < origin <= asked.date.min()
-    told, orders = train.arima(learnt, asked)
+    told, orders = forecasters.arima(learnt, asked)
     assert train.figures(asked.logs, told)["rmspe"] < 0.3
     assert orders["store_1"] in {
         f"{p},{d},{q}" for p, q in ((1, 0), (2, 0), (1, 1)) for d in (0, 1)
     }
-    doubled = train.Days(learnt.numbers, learnt.logs + np.log(2), learnt.store, learnt.origin)
-    assert np.median(train.arima(doubled, asked)[0] - told) == pytest.approx(np.log(2), abs=0.1)
+    doubled = Days(learnt.numbers, learnt.logs + np.log(2), learnt.store, learnt.origin)
+    assert np.median(forecasters.arima(doubled, asked)[0] - told) == pytest.approx(
+        np.log(2), abs=0.1
+    )
 
 
 def test_the_calendar_is_that_of_prophet() -> None:
-    table = train.calendar(date(2013, 7, 2).toordinal(), date(2015, 6, 13).toordinal())
+    table = forecasters.calendar(date(2013, 7, 2).toordinal(), date(2015, 6, 13).toordinal())
     assert table["trend"].iloc[-1] == pytest.approx(712 / 365.25)
     assert (table.filter(like="weekday").sum(axis=1) == 1).all()
     bend = table["bend_0.5"]
@@ -229,7 +232,9 @@ def test_figures_are_those_of_the_competition() -> None:
 def test_thresholds_in_float32_part_the_same_numbers() -> None:
     rng = np.random.default_rng(2)
     numbers = rng.normal(size=(3000, len(NUMBERS))).round(1).astype(np.float32)
-    best = train.regressors(0, 20, 15)["lightgbm"]().fit(numbers, numbers[:, 0] + numbers[:, 1])
+    best = forecasters.regressors(0, 20, 15)["lightgbm"]().fit(
+        numbers, numbers[:, 0] + numbers[:, 1]
+    )
     before = best.predict(numbers)
     train.in_float32(best)
     assert (best.predict(numbers) == before).all()

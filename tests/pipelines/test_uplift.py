@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from pipelines.ml.uplift import data, train
+from pipelines.ml.uplift import data, learners, train
+from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, Drawn
 from pipelines.ml.uplift.model import NUMBERS, Campaign, Shopper, Uplift, campaigns, features
-from pipelines.ml.uplift.train import MENS, NONE, WOMENS, Drawn, Ranked
+from pipelines.ml.uplift.ranked import Ranked, figures, uplifts
 from slipway.datasets import fetch
 
-LEARNERS = train.learners(seed=0, trees=60)
+LEARNERS = learners.learners(seed=0, trees=60)
 
 
 def drawn_with_effect(rows: int, *, seed: int = 0) -> Drawn:
@@ -113,8 +114,8 @@ def test_the_true_order_beats_chance_and_its_reverse_loses_as_much(planted: Draw
 def test_learners_find_a_planted_effect(name: str, planted: Drawn) -> None:
     teach, made = LEARNERS[name]
     held = drawn_with_effect(12_000, seed=1)
-    effects = train.uplifts(teach(planted, made).visits(held.numbers))
-    told = train.figures(effects, held)
+    effects = uplifts(teach(planted, made).visits(held.numbers))
+    told = figures(effects, held)
     # Of 0.025 for whoever knows who was planted.
     assert told["qini_mens"] > 0.015
     assert told["qini_womens"] > 0.015
@@ -130,9 +131,7 @@ def test_who_comes_anyway_is_not_whom_to_mail(planted: Drawn) -> None:
     scores = {}
     for name in ("response", "t_learner"):
         teach, made = LEARNERS[name]
-        scores[name] = train.figures(
-            train.uplifts(teach(planted, made).visits(held.numbers)), held
-        )["qini"]
+        scores[name] = figures(uplifts(teach(planted, made).visits(held.numbers)), held)["qini"]
     assert scores["response"] < 0.7 * scores["t_learner"]
 
 
@@ -140,7 +139,7 @@ def test_who_comes_anyway_is_not_whom_to_mail(planted: Drawn) -> None:
 def test_any_learner_is_served_as_it_was_trained(name: str, planted: Drawn, tmp_path: Path) -> None:
     teach, made = LEARNERS[name]
     learner = teach(planted, made)
-    train.export(learner, tmp_path / "model.onnx")
+    learners.export(learner, tmp_path / "model.onnx")
     (tmp_path / "least.json").write_text('{"least_uplift": 0.02}')
     model = Uplift()
     model.load(tmp_path)
@@ -170,7 +169,7 @@ def test_the_policy_learnt_brings_what_was_planted(planted: Drawn) -> None:
     teach, made = LEARNERS["t_learner"]
     held = drawn_with_effect(9_000, seed=2)
     told = campaigns(teach(planted, made).visits(held.numbers), 0.02)
-    policy = np.array([train.EMAILS.index(each.recommendation) for each in told])
+    policy = np.array([EMAILS.index(each.recommendation) for each in told])
     ones = np.ones(len(policy))
     by_policy = train.mean_visits(held.email == policy, held.visited, ones)
     unmailed = train.mean_visits(held.email == NONE, held.visited, ones)
@@ -193,7 +192,7 @@ def answers(recommended: str, rows: int) -> list[Campaign]:
 def test_what_a_policy_gains_is_over_mens_to_all() -> None:
     """Paired: where it is men's to all there is nothing to gain, and no doubt about that."""
     rng = np.random.default_rng(4)
-    emails, came = rng.choice(train.EMAILS, 900), rng.random(900) < 0.2
+    emails, came = rng.choice(EMAILS, 900), rng.random(900) < 0.2
     came |= emails == "womens"
     truths = [{"email": str(e), "visited": bool(c)} for e, c in zip(emails, came, strict=True)]
     same = train.score(answers=answers("mens", 900), truths=truths)

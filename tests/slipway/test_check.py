@@ -60,6 +60,12 @@ def test_the_copy_is_whole(project: Project) -> None:
         (replace("README.md", "<!-- results -->", ""), "no place for results"),
         (lambda folder: (folder / "big.bin").write_bytes(b"x" * 200_001), "over 200 kB"),
         (lambda folder: (folder / "metrics.json").unlink(), "metrics: no metrics.json"),
+        (
+            lambda folder: (folder / "long.py").write_text(
+                '"""Says."""\n\n# So.\n' + "a = 1\n" * 301
+            ),
+            "lines: long.py has 301 lines of code, over 300: divide it",
+        ),
     ],
 )
 def test_each_shortfall_is_found(
@@ -67,6 +73,19 @@ def test_each_shortfall_is_found(
 ) -> None:
     damage(project.folder)
     assert any(told in line for line in shortfalls(project)), shortfalls(project)
+
+
+def test_code_is_divided_among_files_that_are_dependencies(project: Project) -> None:
+    train, dvc = project.folder / "train.py", project.folder / "dvc.yaml"
+    (project.folder / "families.py").write_text("")
+    train.write_text(f"from . import families\n{train.read_text()}")
+    divided = dvc.read_text().replace("- train.py\n", "- train.py\n      - families.py\n")
+    dvc.write_text(divided)
+    assert shortfalls(project) == []
+    dvc.write_text(divided.replace("- families.py\n", "- families.py\n      - notes.txt\n", 1))
+    assert shortfalls(project) == [
+        "ml/titanic: dvc: dvc.yaml differs from what `slipway new` writes"
+    ]
 
 
 def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project: Project) -> None:

@@ -6,30 +6,26 @@ whom it is sent the earlier half of their ratings: so it is used, and so the tes
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.sparse.linalg import svds
-from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.datasets import fetch
 from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
 
 from .data import Truth, table
-from .model import FILMS, GENRES, Movies, Suggestions, Viewer, attributes, posterior
+from .model import FILMS, GENRES, Movies, Suggestions, Viewer
+from .order import AT, LIKED, Order, precision
+from .rated import Rated, asked, sent
+from .stars import Answer, Biases, Factors, cosine, factorized, item_based, user_based
 
-AT = 10
-LIKED = 4
 # How many ratings are sent, where cold start is measured.
 SENT = (0, 1, 2, 5, 10, 20, 50)
-# Of stars, and of popularity, beside what viewers alike saw.
-ORDER_WEIGHTS = (0.1, 0.2, 0.4, 0.8), (0.05, 0.1, 0.2, 0.4)
 FILM_COUNTS = (1, 5, 20, 100)
 # By curve: the title, what is counted, and the counts.
 COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
@@ -37,227 +33,6 @@ COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
     "rmse_by_film": ("A new film", "its ratings so far", ("0", "1-4", "5-19", "20-99", "100+")),
 }
 DECADES = (1950, 1960, 1970, 1980, 1990)
-
-
-@dataclass(frozen=True)
-class Rated:
-    """The viewer-film matrix: stars (viewers, 1682), nan where unrated, and who they are."""
-
-    stars: np.ndarray
-    people: np.ndarray
-
-    @classmethod
-    def of(cls, viewers: list[Viewer], ratings: list[dict[int, int]]) -> "Rated":
-        stars = np.full((len(viewers), FILMS), np.nan)
-        for row, told in enumerate(ratings):
-            for film, given in told.items():
-                stars[row, film - 1] = given
-        return cls(stars, attributes(viewers))
-
-    @classmethod
-    def of_all(cls, given: Examples[Viewer, Truth]) -> "Rated":
-        """What viewers sent, and what they were asked for."""
-        ratings = [sent(viewer) | asked(viewer, truth) for viewer, truth in given]
-        return cls.of(given.records, ratings)
-
-    @property
-    def known(self) -> np.ndarray:
-        return np.asarray(~np.isnan(self.stars))
-
-    def only(self, count: int) -> "Rated":
-        """With `count` ratings a viewer, spread evenly over the films they rated."""
-        stars = np.full_like(self.stars, np.nan)
-        for row, known in enumerate(self.known):
-            places = np.flatnonzero(known)
-            kept = places[np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)]
-            stars[row, kept] = self.stars[row, kept]
-        return Rated(stars, self.people)
-
-
-def sent(viewer: Viewer) -> dict[int, int]:
-    return {int(each.film or 0): each.stars for each in viewer.ratings}
-
-
-def asked(viewer: Viewer, truth: Truth) -> dict[int, int]:
-    return dict(zip(viewer.films, truth["stars"], strict=True))
-
-
-Answer = Callable[[Rated], np.ndarray]
-"""Stars (viewers, 1682) from the ratings sent; not cut off at 1 and 5, so that they can rank."""
-
-
-@dataclass(frozen=True)
-class Biases:
-    """mean + film + viewer, both drawn to zero. Koren (2010)."""
-
-    mean: float
-    films: np.ndarray
-    viewer_penalty: float = 8.0
-
-    @classmethod
-    def learnt(cls, rated: Rated, film_penalty: float = 10.0, rounds: int = 10) -> "Biases":
-        mean = float(np.nanmean(rated.stars))
-        found = cls(mean, np.zeros(FILMS))
-        for _ in range(rounds):
-            rest = rated.stars - mean - found.viewers(rated)[:, None]
-            count = rated.known.sum(axis=0)
-            found = cls(mean, np.nansum(rest, axis=0) / (count + film_penalty))
-        return found
-
-    def viewers(self, rated: Rated) -> np.ndarray:
-        rest = np.nansum(rated.stars - self.mean - self.films, axis=1)
-        return np.asarray(rest / (rated.known.sum(axis=1) + self.viewer_penalty))
-
-    def __call__(self, rated: Rated) -> np.ndarray:
-        return np.asarray(self.mean + self.films + self.viewers(rated)[:, None])
-
-    def rest(self, rated: Rated) -> np.ndarray:
-        """What the biases leave of the stars, 0 where unrated: the mean-centred matrix."""
-        return np.asarray(np.nan_to_num(rated.stars - self(rated)))
-
-
-def cosine(left: np.ndarray, right: np.ndarray, shrink: float = 20.0) -> np.ndarray:
-    """Cosines of the rows (left rows, right rows) over what both rated.
-
-    Shrunk by n / (n + shrink) where n entries are shared: two films that three people saw are
-    alike by chance. Bell and Koren (2007).
-    """
-    shared = (left != 0).astype(float) @ (right != 0).astype(float).T
-    lengths = np.sqrt((left**2) @ (right != 0).T * ((left != 0) @ (right**2).T))
-    return np.asarray((left @ right.T) / np.maximum(lengths, 1e-9) * shared / (shared + shrink))
-
-
-def mean_of(weights: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Weighted mean (columns,) of `rest` (rows, columns), drawn to 0 where weights are small."""
-    return np.asarray((weights * rest).sum(axis=0) / (weights.sum(axis=0) + 0.5))
-
-
-def user_based(rated: Rated, neighbours: int) -> Answer:
-    """What viewers alike left over from their biases. Herlocker et al. (1999)."""
-    biases = Biases.learnt(rated)
-    theirs = biases.rest(rated)
-
-    def answer(sent: Rated) -> np.ndarray:
-        found = biases(sent)
-        for row, similar in enumerate(cosine(biases.rest(sent), theirs)):
-            order = np.argsort(-similar)
-            counted = theirs[order] != 0
-            # The first `neighbours` of those who rated the film.
-            weights = np.maximum(similar[order, None], 0) * counted
-            weights *= np.cumsum(counted, axis=0) <= neighbours
-            found[row] += mean_of(weights, theirs[order])
-        return found
-
-    return answer
-
-
-def item_based(rated: Rated, neighbours: int) -> Answer:
-    """What the viewer left over at films alike. Sarwar et al. (2001)."""
-    biases = Biases.learnt(rated)
-    similar = cosine(biases.rest(rated).T, biases.rest(rated).T)
-
-    def answer(sent: Rated) -> np.ndarray:
-        found = biases(sent)
-        for row, own in enumerate(biases.rest(sent)):
-            seen = np.flatnonzero(own)
-            weights = np.maximum(similar[seen], 0)
-            if len(seen) > neighbours:
-                least = np.partition(weights, -neighbours, axis=0)[-neighbours]
-                weights = np.where(weights >= least, weights, 0)
-            found[row] += mean_of(weights, own[seen, None])
-        return found
-
-    return answer
-
-
-@dataclass(frozen=True)
-class Factors:
-    """Stars are mean + film bias + viewer bias + film factors times viewer factors."""
-
-    mean: float
-    films: np.ndarray
-    attributes: np.ndarray
-    viewer_penalty: np.ndarray
-
-    def tastes(self, rated: Rated) -> np.ndarray:
-        """Bias and factors (viewers, 1 + k) of viewers."""
-        priors = rated.people @ self.attributes
-        return solved(rated.stars, self.mean, self.films, priors, self.viewer_penalty)
-
-    def __call__(self, rated: Rated) -> np.ndarray:
-        tastes = self.tastes(rated)
-        stars = self.mean + self.films[:, 0] + tastes[:, :1] + tastes[:, 1:] @ self.films[:, 1:].T
-        return np.asarray(stars)
-
-
-def solved(
-    stars: np.ndarray, mean: float, others: np.ndarray, priors: np.ndarray, penalty: np.ndarray
-) -> np.ndarray:
-    """Bias and factors (rows, 1 + k) of the rows of `stars` (nan where unrated).
-
-    Each is a `posterior` over what it has, from the bias and factors of `others` (columns, 1 + k).
-    """
-    design, rest = np.insert(others[:, 1:], 0, 1, axis=1), stars - mean - others[:, 0]
-    rows = zip(~np.isnan(stars), rest, priors, strict=True)
-    return np.stack(
-        [posterior(design[known], row[known], prior, penalty) for known, row, prior in rows]
-    )
-
-
-def factorized(
-    rated: Rated, descriptions: np.ndarray, factors: int, penalty: float, rounds: int, seed: int
-) -> Factors:
-    """Alternating least squares, each side drawn to what is known of it. Koren et al. (2009).
-
-    The side information sets where a row starts (Agarwal and Chen 2009): its effect is learnt
-    anew in each round, by a ridge regression of the factors on it.
-    """
-    viewer_penalty, film_penalty = (np.array([own] + [penalty] * factors) for own in (8.0, 6.0))
-    biases = Biases.learnt(rated)
-    start = np.random.default_rng(seed).normal(0, 0.1, (FILMS, factors))
-    films = np.column_stack([biases.films, start])
-    effects = np.zeros((rated.people.shape[1], 1 + factors))
-    seen = rated.known.any(axis=0)
-    found = Factors(biases.mean, films, effects, viewer_penalty)
-    for _ in range(rounds):
-        tastes = found.tastes(rated)
-        effects = ridge(rated.people, tastes)
-        priors = descriptions @ ridge(descriptions[seen], found.films[seen])
-        films = solved(rated.stars.T, biases.mean, tastes, priors, film_penalty)
-        found = replace(found, films=films, attributes=effects)
-    return found
-
-
-def ridge(given: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return np.asarray(Ridge(alpha=20.0, fit_intercept=False).fit(given, wanted).coef_.T)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is suggested first: films that go with those rated, of many stars, and popular.
-
-    `axes` are the right singular vectors (1682, k) of the matrix with 0 for unrated. Cremonesi et
-    al. (2010). A viewer's stars projected on them tell who sees what, and no stars.
-    """
-
-    axes: np.ndarray
-    popularity: np.ndarray
-    order_weights: tuple[float, float] = (0.0, 0.0)
-
-    @classmethod
-    def learnt(cls, rated: Rated, factors: int) -> "Order":
-        axes = svds(np.nan_to_num(rated.stars), k=factors, random_state=0)[2].T
-        return cls(axes, np.log1p(rated.known.sum(axis=0)))
-
-    def __call__(self, sent: Rated, stars: np.ndarray) -> np.ndarray:
-        of_stars, of_popularity = self.order_weights
-        alike = np.nan_to_num(sent.stars) @ self.axes @ self.axes.T
-        return np.asarray(alike + of_stars * stars + of_popularity * self.popularity)
-
-    def tuned(self, sent: Rated, stars: np.ndarray, then: Rated) -> "Order":
-        """With the weights of the highest precision."""
-        grid = [replace(self, order_weights=both) for both in product(*ORDER_WEIGHTS)]
-        return max(grid, key=lambda each: precision(each(sent, stars), sent, then))
 
 
 def descriptions(films: list[dict[str, Any]]) -> np.ndarray:
@@ -283,15 +58,6 @@ def catalogue() -> list[dict[str, Any]]:
 def rmse(stars: np.ndarray, then: Rated) -> float:
     told = np.clip(stars, 1, 5)[then.known]
     return float(np.sqrt(np.mean((told - then.stars[then.known]) ** 2)))
-
-
-def precision(order: np.ndarray, sent: Rated, then: Rated) -> float:
-    """Of the ten films first in order that were not rated before, how many were liked later.
-
-    A film that was never rated counts as not liked, so the figure is a lower bound.
-    """
-    best = np.argsort(-np.where(sent.known, -np.inf, order), axis=1, kind="stable")[:, :AT]
-    return float(np.take_along_axis(then.stars >= LIKED, best, axis=1).mean())
 
 
 def learners(
