@@ -12,9 +12,7 @@ from pathlib import Path
 import yaml
 
 from slipway import home
-from slipway.overview import leaderboard
 from slipway.project import Project, discover
-from slipway.training.workspace import Workspace
 
 _printing = threading.Lock()
 # Advice of DVC's that holds for a person at the keyboard, not here.
@@ -45,13 +43,15 @@ def _leaderboard() -> None:
     """Its stage alone: the projects not asked for stay as they are.
 
     Where some were never trained it is written without its stage, whose lock would else name half
-    of what it depends on.
+    of what it depends on; in an image there is no such page.
     """
-    if all(Workspace.of(project).receipt.is_file() for project in discover()):
-        dvc("repro", "--quiet", "--single-item", "leaderboard", tell=_labelled("leaderboard"))
-    else:
-        values = yaml.safe_load((home.root() / "params.yaml").read_text())
-        (home.root() / values["leaderboard"]["file"]).write_text(leaderboard())
+    root, tell = home.root(), _labelled("leaderboard")
+    page = yaml.safe_load((root / "params.yaml").read_text())["leaderboard"]["file"]
+    if all((each.folder / "work" / "receipt.json").is_file() for each in discover()):
+        dvc("repro", "--quiet", "--single-item", "leaderboard", tell=tell)
+    elif (root / page).is_file():
+        words = ("-m", "slipway", "leaderboard", page)
+        python(*words, tell=tell, folder=root, environment=dvc_environment())
 
 
 def _one(project: Project) -> int:
