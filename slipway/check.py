@@ -111,24 +111,14 @@ def _feedback(project: Project) -> Iterator[str]:
         yield str(error)
 
 
+def _dvc(project: Project) -> Iterator[str]:
+    beside = _imported(project.folder, "train.py") - {"train.py", "model.py", "data.py"}
+    if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment, beside):
+        yield "dvc.yaml differs from what `slipway new` writes"
+
+
 # By stage, the file whose imports it runs.
 RUN = {"prepare": "data.py", "fit": "train.py", "evaluate": "train.py"}
-
-
-def _dvc(project: Project) -> Iterator[str]:
-    """The stages are those of every project, but for the files that this one divides its code into.
-
-    That those are dependencies is the next check's.
-    """
-    own, same = (project.folder / "dvc.yaml").read_text(), dvc_yaml(project.params.environment)
-    found, wanted = (yaml.safe_load(text)["stages"] for text in (own, same))
-    for stages in (found, wanted):
-        for stage, file in RUN.items():
-            if deps := stages.get(stage, {}).get("deps"):
-                imported = _imported(project.folder, file)
-                stages[stage]["deps"] = [name for name in deps if name not in imported]
-    if found != wanted:
-        yield "dvc.yaml differs from what `slipway new` writes"
 
 
 def _dependencies(project: Project) -> Iterator[str]:
@@ -205,7 +195,10 @@ def _size(project: Project) -> Iterator[str]:
 
 # More than one sits through at once.
 MOST_LINES = 300
-LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+LAYOUT = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+    *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+}
 
 
 def _lines(project: Project) -> Iterator[str]:
@@ -216,10 +209,9 @@ def _lines(project: Project) -> Iterator[str]:
 
 def _code(text: str) -> int:
     """Lines of code: neither imports nor docstrings, comments or blank ones."""
-    tokens = [*tokenize.generate_tokens(io.StringIO(text).readline)][:-1]
     code = {
         line
-        for token in tokens
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type not in LAYOUT
         for line in range(token.start[0], token.end[0] + 1)
     }

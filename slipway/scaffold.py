@@ -1,6 +1,7 @@
 """`slipway new`: the skeleton of a project, which runs as it stands and then is rewritten."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from slipway.project import NAME
@@ -61,8 +62,13 @@ stages:
 """
 
 
-def dvc_yaml(environment: str) -> str:
-    """The stages of every project that trains in `environment`, to the byte."""
+def dvc_yaml(environment: str, beside: Iterable[str] = ()) -> str:
+    """The stages of every project that trains in `environment`, to the byte.
+
+    `beside`: the files of its folder among which a project divides the code of its train.py.
+    """
+    divided = "".join(f"      - {name}\n" for name in ("train.py", *sorted(beside)))
+    stages = _STAGES.replace("      - train.py\n", divided)
 
     def shared(match: re.Match[str]) -> str:
         parts = ["contract", *match[1].replace("@deep", " deep").split()]
@@ -72,7 +78,7 @@ def dvc_yaml(environment: str) -> str:
         lines.append("      - ../../../infra/environment/locks/${environment}.txt")
         return "\n".join(lines)
 
-    return re.sub(r"^@shared (.+)$", shared, _STAGES, flags=re.MULTILINE)
+    return re.sub(r"^@shared (.+)$", shared, stages, flags=re.MULTILINE)
 
 
 _MODEL = '''\
