@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.ml.uplift import data, learners, train
 from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, Drawn
 from pipelines.ml.uplift.model import NUMBERS, Campaign, Shopper, Uplift, campaigns, features
-from pipelines.ml.uplift.ranked import Ranked, figures, uplifts
+from pipelines.ml.uplift.ranked import Ranked, figures, ranked, uplifts
 from slipway.datasets import fetch
 
 LEARNERS = learners.learners(seed=0, trees=60)
@@ -115,7 +115,7 @@ def test_learners_find_a_planted_effect(name: str, planted: Drawn) -> None:
     teach, made = LEARNERS[name]
     held = drawn_with_effect(12_000, seed=1)
     effects = uplifts(teach(planted, made).visits(held.numbers))
-    told = figures(effects, held)
+    told = figures(*ranked(effects, held))
     # Of 0.025 for whoever knows who was planted.
     assert told["qini_mens"] > 0.015
     assert told["qini_womens"] > 0.015
@@ -131,7 +131,8 @@ def test_who_comes_anyway_is_not_whom_to_mail(planted: Drawn) -> None:
     scores = {}
     for name in ("response", "t_learner"):
         teach, made = LEARNERS[name]
-        scores[name] = figures(uplifts(teach(planted, made).visits(held.numbers)), held)["qini"]
+        effects = uplifts(teach(planted, made).visits(held.numbers))
+        scores[name] = figures(*ranked(effects, held))["qini"]
     assert scores["response"] < 0.7 * scores["t_learner"]
 
 

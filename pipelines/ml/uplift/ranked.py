@@ -66,8 +66,7 @@ def ranked(effects: np.ndarray, drawn: Drawn) -> list[Ranked]:
     return [Ranked.of(effects[:, email - 1], drawn, email) for email in (MENS, WOMENS)]
 
 
-def figures(effects: np.ndarray, drawn: Drawn) -> dict[str, float]:
-    mens, womens = ranked(effects, drawn)
+def figures(mens: Ranked, womens: Ranked) -> dict[str, float]:
     return {
         "qini": (mens.qini() + womens.qini()) / 2,
         "qini_mens": mens.qini(),

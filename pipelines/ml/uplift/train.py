@@ -27,8 +27,8 @@ def validated(
     scores, curves = [], []
     for kept, held in splits.split(drawn.numbers, 2 * drawn.email + drawn.visited):
         effects = uplifts(teach(drawn.at(kept), made).visits(drawn.numbers[held]))
-        scores.append(figures(effects, drawn.at(held)))
         both = ranked(effects, drawn.at(held))
+        scores.append(figures(*both))
         curves.append([each.gained(np.linspace(0, 1, 21)) for each in both])
     kinds = {"method": teach.__name__, "parts": "linear" if "linear" in name else "trees"}
     mens, womens = np.mean(curves, axis=0).tolist()
@@ -117,7 +117,7 @@ def score(*, answers: list[Campaign], truths: list[Truth]) -> dict[str, float]:
 
     low, high = bootstrapped(both, rows)
     gain_low, gain_high = bootstrapped(gain, rows)
-    return figures(effects, drawn) | {
+    return figures(mens, womens) | {
         "qini_low": float(low),
         "qini_high": float(high),
         **{f"visits_{name}": visits(name, np.ones(rows)) for name in follows},
