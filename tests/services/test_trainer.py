@@ -421,7 +421,7 @@ def test_its_own_schedule_and_the_limits_of_a_run(yard: Yard) -> None:
             # Of the older run its log goes, and what is known of it stays.
             assert trainer.log(run["id"]).endswith(f"{run['outcome']}\n")
             trainer.http.delete(f"/v1/runs/{trainer.start('petals')}")
-            assert trainer.log(run["id"]) == ""
+            until(lambda: trainer.log(run["id"]) == "")
             assert trainer.run(run["id"])["outcome"] == run["outcome"]
             assert run["id"] not in yard.git("for-each-ref", "refs/slipway/runs")
     failures = "slipway_trainer_monitor_failures_total"
