@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from slipway.features import definitions, places
+from slipway.features.without_torch import without_torch
 
 
 def apply() -> list[str]:
@@ -16,8 +17,9 @@ def apply() -> list[str]:
 
     What the repository does not define any more is taken out of it.
     """
-    from feast import FeatureStore
-    from feast.feature_view import DUMMY_ENTITY_NAME
+    with without_torch():
+        from feast import FeatureStore
+        from feast.feature_view import DUMMY_ENTITY_NAME
 
     known = definitions.load()
     places.store().mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from slipway.features import places, tables
 from slipway.features.tables import Table
+from slipway.features.without_torch import without_torch
 
 if TYPE_CHECKING:
     from feast import (
@@ -142,7 +143,8 @@ def load(folder: Path | None = None) -> Definitions:
 
 @cache
 def _load(folder: Path, store: Path) -> Definitions:
-    from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
+    with without_torch():
+        from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
 
     entities: dict[str, Entity] = {}
     views: dict[str, FeatureView] = {}

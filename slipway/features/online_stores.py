@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import redis
-from feast.infra.online_stores.redis import RedisOnlineStore
-from feast.infra.online_stores.sqlite import SqliteOnlineStore
-from feast.type_map import feast_value_type_to_python_type
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from slipway.features import definitions, places
 from slipway.features.definitions import Read
 from slipway.features.marks import Marks, RedisMarks, SqliteMarks
+from slipway.features.without_torch import without_torch
+
+with without_torch():
+    from feast.infra.online_stores.redis import RedisOnlineStore
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+    from feast.type_map import feast_value_type_to_python_type
 
 if TYPE_CHECKING:
     from feast import RepoConfig

@@ -18,7 +18,7 @@ from slipway.features.history import training_set
 from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
 from slipway.features.tables import TIME, customer_days
-from tests.conftest import PROJECTS, by_name
+from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.zoo import Zoo, echo
 from tests.slipway.shop import (
     KEY,
@@ -42,6 +42,20 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     made.write(made_up())
     made.enter(monkeypatch)
     return made
+
+
+def test_looking_up_loads_no_torch_and_leaves_it_to_others() -> None:
+    code = (
+        "import sys\n"
+        "import slipway.features.online_stores\n"
+        "from slipway.features import definitions\n"
+        "definitions.load()\n"
+        "assert 'feast' in sys.modules and 'torch' not in sys.modules\n"
+        "import torch\n"
+        "print(torch.ones(2).sum().item())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "2.0\n", done.stderr
 
 
 def test_a_row_holds_what_happened_before_its_stamp(shop: Shop) -> None:
