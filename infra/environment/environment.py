@@ -198,9 +198,12 @@ def install(group: str, venv: Path) -> None:
     uv, env = make_venv(venv)
     stamp.unlink(missing_ok=True)
     lock = LOCKS / f"{group}.txt"
+    # A checkout imports a fifth of its 44,000 files, and Python keeps what it compiles of them:
+    # 17 s instead of 72. An image is compiled whole, since whom it runs as may not write there.
+    ahead: list[str | Path] = [] if group == "development" else ["--compile-bytecode"]
     run(
         *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
-        *("--compile-bytecode", "-r", lock),
+        *(*ahead, "-r", lock),
         env=env,
         quiet=True,
     )

@@ -93,6 +93,15 @@ def test_pips_settings_are_passed_on(
     assert env["SSL_CERT_FILE"] == "/c.pem"
 
 
+def test_what_an_image_installs_is_compiled_ahead(serving_python: Path) -> None:
+    """Whom it runs as may not write there: else each process compiles again."""
+    [site] = serving_python.parents[1].glob("lib/*/site-packages")
+    for package in ("pydantic", "fastapi"):
+        sources = {file.stem for file in (site / package).glob("*.py")}
+        kept = {file.name.split(".")[0] for file in (site / package).glob("__pycache__/*.pyc")}
+        assert sources <= kept
+
+
 def test_a_full_disk_is_named(
     environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
