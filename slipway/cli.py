@@ -179,7 +179,9 @@ def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Projects; all if none")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Projects; those trained here if none")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Of a model server; that of make up")] = None,
 ) -> None:
     """Send every test row to a running model server, and recompute the metrics from its answers."""
@@ -188,12 +190,16 @@ def verify(
     from slipway.training.figure import figure
     from slipway.training.workspace import Workspace
 
-    projects = [find(name) for name in names] if names else discover()
+    works = [Workspace.of(each) for each in (map(find, names) if names else discover())]
+    left = [] if names else [each for each in works if not verify.trained(each)]
+    asked = [each for each in works if each not in left]
+    if not asked:
+        raise Fault("no project was trained in this checkout: slipway repro")
     said = []
     with verify.connect(address) as client:
-        for project in projects:
-            found = verify.verify(Workspace.of(project), client)
-            primary = project.params.primary
+        for work in asked:
+            found = verify.verify(work, client)
+            project, primary = work.project, work.project.params.primary
             typer.echo(
                 f"{project.name:24} version {found.version:4} {found.rows:7,} rows  "
                 f"{primary} {figure(found.served[primary])}"
@@ -203,7 +209,9 @@ def verify(
         typer.echo(line)
     if said:
         raise Fault(f"{len(said)} metrics differ from what metrics.json says")
-    typer.echo(f"{len(projects)} projects answer as their metrics.json says")
+    if left:
+        typer.echo(f"not trained here: {', '.join(each.project.name for each in left)}")
+    typer.echo(f"{len(asked)} projects answer as their metrics.json says")
 
 
 @app.command()

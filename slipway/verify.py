@@ -59,6 +59,11 @@ class Verified:
         return lines
 
 
+def trained(work: Workspace) -> bool:
+    """Whether the project was trained in this checkout."""
+    return (work.data / "test.parquet").is_file() and work.metrics.is_file()
+
+
 def verify(work: Workspace, client: "httpx.Client") -> Verified:
     """Ask the server for an answer to every test row, and score the answers as `evaluate` did.
 
@@ -66,7 +71,7 @@ def verify(work: Workspace, client: "httpx.Client") -> Verified:
         NotVerifiable: the project was not trained here, or the server refused a row.
     """
     project = work.project
-    if not (work.data / "test.parquet").is_file() or not work.metrics.is_file():
+    if not trained(work):
         raise NotVerifiable(
             f"{project.name} has no test rows in this checkout: slipway repro {project.name}"
         )

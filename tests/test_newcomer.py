@@ -170,6 +170,11 @@ def test_a_killed_make_up_starts_again_and_ends_well(
     curl = next(line for line in done.stdout.splitlines() if line.startswith("curl"))
     answer = shell(curl, clone, environment)
     assert '"predictions":[{' in answer.stdout, answer.stdout + answer.stderr
+    verified = shell("slipway verify", clone, activated(environment, clone))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    *_, left, last = verified.stdout.splitlines()
+    assert left.startswith("not trained here: ab_test, ")
+    assert last == "4 projects answer as their metrics.json says"
 
 
 # It trains every project, and asks each page's questions.
