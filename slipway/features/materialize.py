@@ -8,7 +8,7 @@ of a key follow each other in time, so what is written last is newest.
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 BATCH_ROWS = 5_000
 # Filling waits longer than a look-up may.
 TIMEOUT_SECONDS = 30.0
-# No reading ahead: by default sixteen batches and the file's whole columns lie in memory.
-IN_STEP: dict[str, Any] = {
-    "batch_readahead": 0,
-    "fragment_readahead": 0,
-    "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
-}
 
 
 def materialize(
@@ -127,11 +121,24 @@ def _one(
 
 def _newest(rows: ds.Dataset) -> datetime:
     """The last stamp in the table, read a batch at a time."""
-    batches = rows.to_batches(columns=[TIME], **IN_STEP)
-    newest: datetime = max(
-        pc.max(batch.column(TIME)).as_py() for batch in batches if batch.num_rows
-    )
+    batches = _in_step(rows, [TIME], None, BATCH_ROWS)
+    newest: datetime = max(pc.max(batch.column(TIME)).as_py() for batch in batches)
     return newest
+
+
+def _in_step(
+    rows: ds.Dataset, columns: list[str], wanted: pc.Expression | None, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Row groups one by one, each read when it is asked for.
+
+    A scan of the whole runs ahead of whoever writes its batches, whatever it is told of reading
+    ahead: with 10 ms a batch 66 of 104 MB lay in memory.
+    """
+    for file in rows.get_fragments(filter=wanted):
+        for group in file.split_by_row_group(filter=wanted):
+            found = group.to_table(rows.schema, columns=columns, filter=wanted)
+            if found.num_rows:
+                yield from found.to_batches(max_chunksize=batch_rows)
 
 
 def _empty(view: "FeatureView", opened: Opened) -> None:
@@ -154,18 +161,11 @@ def _batches(
     if since is not None:
         wanted &= pc.field(TIME) > pa.scalar(since)
     key = view.entity_columns[0].name
-    found = rows.to_batches(
-        columns=[*columns, TIME],
-        filter=wanted,
-        batch_size=batch_rows,
-        **IN_STEP,
-    )
-    for batch in found:
-        if batch.num_rows:
-            keys = batch.column(key)
-            is_last = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
-            last = pa.concat_arrays([is_last, pa.array([True])])
-            yield pa.Table.from_batches([batch.filter(last)])
+    for batch in _in_step(rows, [*columns, TIME], wanted, batch_rows):
+        keys = batch.column(key)
+        is_last = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
+        last = pa.concat_arrays([is_last, pa.array([True])])
+        yield pa.Table.from_batches([batch.filter(last)])
 
 
 def _write(view: "FeatureView", table: pa.Table, opened: Opened) -> datetime:

@@ -237,6 +237,7 @@ def test_a_changed_definition_empties_its_view(shop: Shop) -> None:
 # In a process of its own: the highest mark of Arrow's memory is that of the whole process.
 READ = """
 import sys
+import time
 from datetime import datetime
 
 import pyarrow as pa
@@ -248,12 +249,17 @@ from slipway.features.materialize import _batches
 file, moment, size = sys.argv[1:]
 view = definitions.load().view("customer_purchases")
 read = _batches(view, ds.dataset(file), None, datetime.fromisoformat(moment), int(size))
-print(sum(batch.num_rows for batch in read), pa.default_memory_pool().max_memory())
+rows = 0
+for batch in read:
+    rows += batch.num_rows
+    # A store takes its time, and nothing may pile up meanwhile.
+    time.sleep(0.003)
+print(rows, pa.default_memory_pool().max_memory())
 """
 
 
 def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
-    """A table of 1,000 batches is read with less than a fifth of it in memory."""
+    """A table of 1,000 batches is read with less than a tenth of it in memory."""
     count = 1_000_000
     schema = customer_days.SCHEMA
     stamps = pa.array([MOMENT] * count, schema.field(TIME).type)
@@ -272,7 +278,7 @@ def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
     told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     rows, highest = map(int, told.split())
     assert rows == count
-    assert 0 < highest < table.nbytes / 5
+    assert 0 < highest < table.nbytes / 10
 
 
 def test_keys_of_any_kind_are_answered(shop: Shop) -> None:
