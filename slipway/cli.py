@@ -191,8 +191,8 @@ def verify(
     from slipway.training.workspace import Workspace
 
     works = [Workspace.of(each) for each in (map(find, names) if names else discover())]
-    left = [] if names else [each for each in works if not verify.trained(each)]
-    asked = [each for each in works if each not in left]
+    asked = [each for each in works if names or verify.trained(each)]
+    left = [each.project.name for each in works if each not in asked]
     if not asked:
         raise Fault("no project was trained in this checkout: slipway repro")
     said = []
@@ -210,7 +210,7 @@ def verify(
     if said:
         raise Fault(f"{len(said)} metrics differ from what metrics.json says")
     if left:
-        typer.echo(f"not trained here: {', '.join(each.project.name for each in left)}")
+        typer.echo(f"not trained here: {', '.join(left)}")
     typer.echo(f"{len(asked)} projects answer as their metrics.json says")
 
 

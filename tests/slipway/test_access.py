@@ -313,11 +313,13 @@ def executed(asked: Callable[[], object]) -> tuple[int, set[str]]:
 
 def test_what_every_request_pays_is_a_little_arithmetic(tmp_path: Path) -> None:
     # Its microseconds are measured by benchmarks/admission.py.
-    for name, asked in admission.steps(tmp_path).items():
+    steps = admission.steps(tmp_path)
+    for name, asked in steps.items():
         asked()
         bytecodes, called = executed(asked)
         assert 5 < bytecodes < 150, name
         assert called <= {"get", "isinstance", "monotonic", "sum", "time"}, name
+    assert steps["a request admitted within its key's limit"]() == 0.0
 
 
 def test_a_key_never_seen_pays_more_once(own_keys: Path) -> None:
