@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from slipway import home
 from slipway.project import Project, discover
+from tests.waiting import PATIENCE, until
 
 home.silence_telemetry()
 home.rest_threads()
@@ -139,7 +140,7 @@ def running(
             stdin=subprocess.DEVNULL,
         )
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{command} did not come up:\n{log.read_text()[-3000:]}")
@@ -151,7 +152,7 @@ def running(
     finally:
         if process.poll() is None:
             stop(psutil.Process(process.pid))
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -186,10 +187,7 @@ def server(
         ),
         httpx.Client(base_url=predict, timeout=30) as client,
     ):
-        deadline = time.monotonic() + 60
-        while not _all_ready(predict):
-            assert time.monotonic() < deadline, client.get("/v1/models").text
-            time.sleep(0.2)
+        until(lambda: _all_ready(predict), lambda: client.get("/v1/models").text)
         yield client
 
 

@@ -76,8 +76,16 @@ def _of(project: str, path: str, records: list[Any], rows: int) -> Iterator[Ask]
 
 
 def shuffled(mix: dict[str, list[Ask]], seed: int) -> Sequence[Ask]:
-    """All of them in an order that is the seed's alone, each project as often as any other."""
+    """All of them in an order that is the seed's alone, in rounds: each asks every project once.
+
+    So a run that ends soon has asked them all too.
+    """
+    chance = Random(seed)
     longest = max(len(each) for each in mix.values())
-    even = [ask for each in mix.values() for ask in islice(cycle(each), longest)]
-    Random(seed).shuffle(even)
-    return even
+    packs = [list(islice(cycle(each), longest)) for each in mix.values()]
+    for pack in packs:
+        chance.shuffle(pack)
+    rounds = [list(each) for each in zip(*packs, strict=True)]
+    for each in rounds:
+        chance.shuffle(each)
+    return [ask for each in rounds for ask in each]

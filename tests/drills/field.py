@@ -22,6 +22,7 @@ from slipway import home
 from slipway.registry import promotions
 from tests.conftest import ROOT
 from tests.services.zoo import Server, Zoo, code
+from tests.waiting import PATIENCE, until
 
 CALLERS = 8
 # Eight callers at 20 ms make up to 400 requests a second: bounded, and enough for a minute.
@@ -86,7 +87,7 @@ class Callers:
             yield self
         finally:
             stopping.set()
-            thread.join(60)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     async def _call(self, stopping: threading.Event) -> None:
@@ -120,15 +121,14 @@ class Callers:
         """Requests that were not answered 200."""
         return sum(count for status, count in self.statuses.items() if status != 200)
 
-    def settled(self, version: str, seconds: float = 15) -> None:
+    def settled(self, version: str) -> None:
         """Until callers have met nobody else for a while: servers follow within a second."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def alone() -> bool:
             others = [when for name, when in self.last.items() if name != version]
-            if others and time.time() - max(others) > 2:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"others than v{version} still answer: {self.versions}")
+            return bool(others) and time.time() - max(others) > 2
+
+        until(alone, lambda: f"others than v{version} still answer: {self.versions}")
 
 
 class Field:
@@ -141,10 +141,7 @@ class Field:
         """Both registered, the first one champion and answering."""
         self.zoo.add(name, champion)
         self.zoo.add(name, challenger, alias=None)
-        deadline = time.monotonic() + 30
-        while self.server.ask(name).status_code != 200:
-            assert time.monotonic() < deadline, self.server.ask(name).text
-            time.sleep(0.1)
+        until(lambda: self.server.ask(name).is_success, lambda: self.server.ask(name).text)
 
     def plan(self, name: str, **more: object) -> Path:
         file = self.zoo.folder / f"{name}.yaml"
@@ -201,7 +198,7 @@ class Field:
 
 def kill(process: "subprocess.Popen[str]") -> None:
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(60)
+    process.wait(PATIENCE)
 
 
 def row(drill: str, callers: Callers, story: list[dict], failed: float) -> str:

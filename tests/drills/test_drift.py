@@ -25,7 +25,7 @@ from slipway.home import free_port
 from slipway.registry import promotions
 from tests.conftest import running
 from tests.services.yard import PARAMS, Client, Yard
-from tests.services.zoo import until
+from tests.waiting import until
 
 # From the first grown flower to the last champion; 60 s on a machine that does nothing else.
 WITHIN_SECONDS = 300.0
@@ -196,19 +196,19 @@ def test_planted_drift_is_cured_by_itself(
         stack.enter_context(garden.calling())
 
         # The flowers that it was trained on are no news.
-        until(lambda: garden.versions["1"] > 300, 60)
+        until(lambda: garden.versions["1"] > 300)
         time.sleep(3 * MONITOR["interval_seconds"])
         assert trainer.http.get("/v1/decisions").json()["found"] == 0
         assert garden.accuracy("1", grown=False) > 0.85
 
         grown = time.monotonic()
         garden.grown = True
-        until(lambda: trainer.http.get("/v1/runs?project=flowers").json()["found"] > 1, 120)
+        until(lambda: trainer.http.get("/v1/runs?project=flowers").json()["found"] > 1)
         alarmed = time.monotonic()
         if killed:
             trainer = killed_half_way(loop, stack, trainer)
         until(lambda: loop.story()[-1]["promoted"] and len(loop.story()) > 1, WITHIN_SECONDS)
-        until(lambda: garden.versions["2"] > 200, 60)
+        until(lambda: garden.versions["2"] > 200)
         cured = time.monotonic()
         [run] = [
             each
@@ -245,6 +245,6 @@ def killed_half_way(loop: Loop, stack: ExitStack, trainer: Client) -> Client:
         for each in trainer.http.get("/v1/runs?project=flowers").json()["runs"]
         if not each["ended"]
     ]
-    until(lambda: trainer.run(run["id"])["stage"] == "fit", 120)
+    until(lambda: trainer.run(run["id"])["stage"] == "fit")
     trainer.kill(runs=True)
     return stack.enter_context(loop.trainer())

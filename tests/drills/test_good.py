@@ -1,7 +1,7 @@
 """A version that is better is promoted by itself, through shadow and canary, under load."""
 
 from tests.drills.field import Callers, Field, right, row
-from tests.services.zoo import until
+from tests.waiting import until
 
 
 def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:

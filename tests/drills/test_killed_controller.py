@@ -1,7 +1,7 @@
 """kill -9 of the controller as the canary of a bad version begins: another one goes on."""
 
 from tests.drills.field import RAISES, Callers, Field, kill, right, rolled_back, row
-from tests.services.zoo import until
+from tests.waiting import until
 
 
 def test_another_controller_goes_on(field: Field, table: list[str]) -> None:
@@ -12,7 +12,7 @@ def test_another_controller_goes_on(field: Field, table: list[str]) -> None:
         plan = field.plan("killed")
         first = field.slipway("promote", "killed", "2", "--plan", plan)
         # The log has the line, the registry may not have the change yet.
-        until(lambda: field.story("killed"), 60)
+        until(lambda: field.story("killed"))
         kill(first)
         status, said = field.ended(field.slipway("rollout", "watch", "killed"))
         assert status == 1, said

@@ -1,7 +1,7 @@
 """(a) A version that raises, published under load. The champion answers whom it fails."""
 
 from tests.drills.field import RAISES, Callers, Field, right, rolled_back, row
-from tests.services.zoo import until
+from tests.waiting import until
 
 
 def test_a_version_that_raises_is_rolled_back(field: Field, table: list[str]) -> None:

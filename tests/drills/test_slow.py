@@ -1,7 +1,7 @@
 """(b) A version that is 20 times slower than the champion, published under load."""
 
 from tests.drills.field import Callers, Field, right, rolled_back, row
-from tests.services.zoo import until
+from tests.waiting import until
 
 
 def test_a_version_that_is_slow_is_rolled_back(field: Field, table: list[str]) -> None:

@@ -1,7 +1,7 @@
 """(c) A version that is quietly worse: callers tell what was right, by POST /v1/feedback."""
 
 from tests.drills.field import Callers, Field, right, rolled_back, row
-from tests.services.zoo import until
+from tests.waiting import until
 
 
 def test_a_version_that_is_worse_is_rolled_back(field: Field, table: list[str]) -> None:

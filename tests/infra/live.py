@@ -30,8 +30,9 @@ from tests.infra.unlucky import UNLUCKY
 from tests.services import shop
 from tests.services.tansu import Broker, Stream
 from tests.services.yard import Yard
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
 from tests.slipway.shop import Shop, made_up
+from tests.waiting import until
 
 # One call costs the same for one record or many, so requests wait and are answered together.
 SLOW = """
@@ -127,10 +128,10 @@ def predicting(stack: ExitStack, zoo: Zoo) -> Server:
     def served() -> set[str]:
         return {each["name"] for each in server.client.get("/v1/models").json()["models"]}
 
-    until(lambda: wanted <= served(), 120)
-    until(lambda: server.metric('slipway_model_faults project="broken"') == 1, 120)
-    until(lambda: {"champion", "challenger"} == variants(server, asked=20), 60)
-    until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0, 60)
+    until(lambda: wanted <= served())
+    until(lambda: server.metric('slipway_model_faults project="broken"') == 1)
+    until(lambda: {"champion", "challenger"} == variants(server, asked=20))
+    until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0)
     for _ in range(FAILED):
         assert server.ask("ill", 13).status_code == 500
     for _ in range(3):
@@ -166,7 +167,7 @@ def look_up(server: Server, zoo: Zoo) -> None:
     assert (small.root / "home" / "features" / "online.db").is_file(), done.stdout + done.stderr
     shutil.copytree(small.root / "home" / "features", zoo.home / "features", dirs_exist_ok=True)
     # What is found is more than the model takes (422), but found.
-    until(lambda: asked().status_code != 503, 30)
+    until(lambda: asked().status_code != 503)
 
 
 def fill_online_store(folder: Path) -> None:
@@ -249,7 +250,7 @@ def monitored(stack: ExitStack, zoo: Zoo) -> str:
         found = [each.json().get("outcome") for each in told if each.is_success]
         return found == list(outcomes.values())
 
-    until(checked, 120)
+    until(checked)
     return address
 
 

@@ -22,7 +22,8 @@ from slipway.slo.objectives import read
 from tests.conftest import ROOT, running
 from tests.infra.rule_mutants import CaseLoader, Rule, name_of, survivors
 from tests.infra.unlucky import UNLUCKY
-from tests.services.zoo import Zoo, echo, until
+from tests.services.zoo import Zoo, echo
+from tests.waiting import until
 from tests.webhook import Receiver
 
 INFRA = ROOT / "infra"
@@ -293,7 +294,7 @@ def test_a_failing_model_is_told_of_by_prometheus_through_alertmanager(
                 ]
                 return bool(burnt) and bool(receiver.alerts("/v1/alerts"))
 
-            until(come, 90)
+            until(come)
             found = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
     health = {(rule["name"], rule["health"]) for group in found for rule in group["rules"]}
     assert {state for _, state in health} == {"ok"}, health
@@ -393,7 +394,7 @@ def test_make_up_starts_both_on_their_ports_and_has_them_read_again(
         config = configuration.files()["prometheus"]
         config.write_text(config.read_text().replace("scrape_interval: 15s", "scrape_interval: 7s"))
         platform.start(started["prometheus"])
-        until(lambda: "7s" in httpx.get(f"{address}/api/v1/status/config").text, 20)
+        until(lambda: "7s" in httpx.get(f"{address}/api/v1/status/config").text)
         assert started["prometheus"].process() == process
     finally:
         for service in started.values():

@@ -28,7 +28,8 @@ from tests.conftest import ROOT, running
 from tests.infra import live
 from tests.infra.grafana import ALL, Prometheus, filled, several
 from tests.infra.unlucky import UNLUCKY
-from tests.services.zoo import echo, until
+from tests.services.zoo import echo
+from tests.waiting import PATIENCE, until
 
 GRAFANA = ROOT / "infra" / "grafana"
 DASHBOARDS = generated.dashboards()
@@ -267,7 +268,7 @@ def prometheus(
         with closing(found.client):
             until(lambda: len(found.values("label_values(up, job)")) == len(services.addresses))
             services.zoo.add("later", echo("later"))
-            until(lambda: services.predict.ask("later").is_success, 60)
+            until(lambda: services.predict.ask("later").is_success)
             for _ in range(5):
                 services.asked()
                 time.sleep(1)
@@ -294,7 +295,7 @@ def test_every_query_brings_data(
     board: Dashboard, panel: Panel, prometheus: Prometheus, services: live.Services
 ) -> None:
     [drawn] = [each for each in asking(board) if each["title"] == panel.title]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while empty := answered(prometheus, board, drawn):
         assert time.monotonic() < deadline, empty
         services.asked()
@@ -351,9 +352,9 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
 def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: live.Services) -> None:
     """A counter that is born with it would rise by nothing."""
     services.zoo.add("unlucky", UNLUCKY)
-    until(lambda: services.predict.ask("unlucky").is_success, 60)
+    until(lambda: services.predict.ask("unlucky").is_success)
     seen = 'slipway_requests_total{project="unlucky",status="500"}'
-    until(lambda: prometheus.series(seen, now=time.time(), instant=True), 30)
+    until(lambda: prometheus.series(seen, now=time.time(), instant=True))
     assert services.predict.ask("unlucky", 13).status_code == 500
     [rare] = [panel for _, panel in PANELS if panel.title == "Failed share by project"]
     shown = filled(rare.queries[0].expr, {"project": "unlucky", "version": ALL})
@@ -362,7 +363,7 @@ def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: liv
         found = prometheus.series(shown, now=time.time(), instant=True)
         return any(value > 0 for _, values in found for value in values)
 
-    until(rose, 30)
+    until(rose)
 
 
 def test_an_empty_panel_would_be_found(prometheus: Prometheus) -> None:

@@ -21,7 +21,8 @@ from infra.locust.mix import SINGLES, NothingToAsk, asks, shuffled
 from infra.locust.plan import ALLOWED, VARIABLE, Plan, Refused
 from slipway import home
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
+from tests.waiting import until
 
 # What no machine misses, so that the outcome is not the clock's.
 GENEROUS = ("--p99-ms", "60000", "--error-share", "0")
@@ -46,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for name, model in models.items():
         zoo.add(name, model)
     with zoo.serving() as found:
-        until(lambda: len(found.client.get("/v1/models").json()["models"]) == len(models), 60)
+        until(lambda: len(found.client.get("/v1/models").json()["models"]) == len(models))
         yield found
 
 
@@ -215,6 +216,11 @@ def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
     order = shuffled(mix, seed=1)
     counts = Counter(each.project for each in order)
     assert counts["one"] == counts["many"]
+    assert counts.total() == len(mix["many"]) * 2
+    # Two by two, so that a short run leaves none out.
+    pairs = zip(order[::2], order[1::2], strict=True)
+    assert all({a.project, b.project} == {"one", "many"} for a, b in pairs)
+    assert {each.body for each in order} == {each.body for own in mix.values() for each in own}
     assert order == shuffled(mix, seed=1)
     assert order != shuffled(mix, seed=2)
 

@@ -16,7 +16,8 @@ from slipway.home import free_port
 from tests.infra import door
 from tests.infra.door import Door
 from tests.infra.names import Names
-from tests.services.zoo import Server, Zoo, echo, until
+from tests.services.zoo import Server, Zoo, echo
+from tests.waiting import until
 
 SECOND = "127.0.0.2"
 
@@ -82,15 +83,15 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
 
     with place.zoo.serving(host=SECOND, port=place.port) as second:
         place.names.addresses.append(SECOND)
-        until(lambda: place.door.servers() == 2, 30)
+        until(lambda: place.door.servers() == 2)
         with ThreadPoolExecutor(4) as pool:
             callers = [pool.submit(asking) for _ in range(4)]
             try:
                 for server in (place.first, second):
                     answered = server.metric("slipway_requests_total")
-                    until(lambda s=server, n=answered: s.metric("slipway_requests_total") > n, 30)
+                    until(lambda s=server, n=answered: s.metric("slipway_requests_total") > n)
                 kill(second)
-                until(lambda: place.door.servers() == 1, 30)
+                until(lambda: place.door.servers() == 1)
             finally:
                 stopped.set()
             told = [status for each in callers for status in each.result(60)]
@@ -113,9 +114,9 @@ def test_where_one_network_is_gone_the_servers_are_asked_on_the_other(tmp_path: 
         door.standing(tmp_path / "door", names, servers=port) as standing,
         httpx.Client(base_url=standing.address, timeout=30) as client,
     ):
-        until(lambda: standing.servers() == 1, 30)
+        until(lambda: standing.servers() == 1)
         backups = "haproxy_backend_backup_servers"
-        until(lambda: standing.figure(backups, proxy="predictions") == 1, 30)
+        until(lambda: standing.figure(backups, proxy="predictions") == 1)
 
         def ask() -> int:
             return client.post("/v1/models/well/predict", json={"number": 1}).status_code
@@ -123,7 +124,7 @@ def test_where_one_network_is_gone_the_servers_are_asked_on_the_other(tmp_path: 
         assert {ask() for _ in range(20)} == {200}
         assert second.metric("slipway_requests_total") == 0
         kill(first)
-        until(lambda: standing.servers() == 0, 30)
+        until(lambda: standing.servers() == 0)
         assert {ask() for _ in range(20)} == {200}
         assert second.metric("slipway_requests_total") == 20
 
@@ -136,8 +137,8 @@ def test_without_a_model_the_servers_themselves_say_so(tmp_path: Path) -> None:
         door.standing(tmp_path / "door", names, servers=port) as standing,
     ):
         # A server that was just found passes for ready until it is asked for the first time.
-        until(lambda: (standing.servers(), standing.servers("starting")) == (0, 1), 30)
-        until(lambda: "no champion" in httpx.get(f"{server.address}/v1/ready").text, 30)
+        until(lambda: (standing.servers(), standing.servers("starting")) == (0, 1))
+        until(lambda: "no champion" in httpx.get(f"{server.address}/v1/ready").text)
         own, through = (
             httpx.get(f"{address}/v1/ready") for address in (server.address, standing.address)
         )

@@ -107,9 +107,9 @@ def cites(tokens: list[str]) -> bool:
 
 def test_the_longest_posting_is_cleaned_at_once() -> None:
     for unit in ("com ", "a b c edu d e f ", "in article "):
-        begin = time.perf_counter()
+        begin = time.process_time()
         words((unit * 200_000)[:200_000])
-        assert time.perf_counter() - begin < 5
+        assert time.process_time() - begin < 5
 
 
 def test_no_posting_stands_twice_or_on_both_sides(splits: dict) -> None:

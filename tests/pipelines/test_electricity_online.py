@@ -35,7 +35,7 @@ from pipelines.ml.electricity_online.window import HalfHour, Window
 from slipway.datasets import fetch
 from tests.conftest import ROOT
 from tests.services.tansu import Broker
-from tests.services.zoo import until
+from tests.waiting import until
 
 PRICES = "prices"
 

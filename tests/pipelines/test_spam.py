@@ -105,9 +105,9 @@ PIECES = (
 def test_no_mail_keeps_a_worker_busy(piece: str) -> None:
     """Each takes less than half a second; what is quadratic takes minutes."""
     body = (piece * LONGEST)[:LONGEST]
-    start = time.perf_counter()
+    start = time.process_time()
     words(Email(subject=body[:1000], body=body))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("body", ["&#" + "9" * 5000 + ";", "&#x" + "f" * 5000, "&#0;", "&#55296;"])

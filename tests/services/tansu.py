@@ -19,6 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from slipway import home
 from slipway.home import free_port
 from tests.conftest import running
+from tests.waiting import PATIENCE
 
 PREDICTIONS, TRUTHS = "slipway.predictions", "slipway.truths"
 # The package's own way to it copies 41 MB into the home folder first.
@@ -54,7 +55,7 @@ class Broker:
         command += ["--listener-url", listener, "--advertised-listener-url", listener]
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=out)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection((home.LOOPBACK, self.port), timeout=1).close()

@@ -18,7 +18,8 @@ from slipway import home
 from slipway.home import free_port
 from slipway.predictions import reader
 from tests.conftest import running
-from tests.services.zoo import Server, Zoo, echo, until
+from tests.services.zoo import Server, Zoo, echo
+from tests.waiting import until
 
 BODY = b'{"number": 1}'
 REQUEST = (
@@ -80,9 +81,9 @@ def test_promotions_under_load_lose_no_request(zoo: Zoo) -> None:
                 zoo.client.set_registered_model_alias("model", "champion", version)
                 time.sleep(1)
         assert load.outcome.errors == {}
-        assert load.outcome.answered > 1000
+        assert load.outcome.answered > 200
         for version in ("1", "2"):
-            assert server.metric(f'slipway_requests_total version="{version}" status="200"') > 500
+            assert server.metric(f'slipway_requests_total version="{version}" status="200"') > 50
         answered = 'slipway_requests_total project="model" status="200"'
         until(lambda: server.metric(answered) == len(load.outcome.latencies))
 

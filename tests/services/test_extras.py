@@ -17,7 +17,8 @@ from slipway.access import keys
 from slipway.home import free_port
 from slipway.predictions import reader
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
+from tests.waiting import until
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -78,7 +79,7 @@ def test_a_file_is_scored_as_a_job(server: Server) -> None:
     def state() -> dict:
         return server.client.get(job["self"]).json()
 
-    until(lambda: state()["state"] == "done", 60)
+    until(lambda: state()["state"] == "done")
     assert state()["progress"]["rows"] == 5000
     assert state()["progress"]["bad"] == 1
     lines = server.client.get(f"{job['self']}/result").text.splitlines()
@@ -121,7 +122,7 @@ def test_a_job_outlives_the_server(zoo: Zoo) -> None:
 
         until(lambda: rows() > 1000)
     with zoo.serving() as second:
-        until(lambda: second.client.get(job["self"]).json()["state"] == "done", 90)
+        until(lambda: second.client.get(job["self"]).json()["state"] == "done")
         result = second.client.get(f"{job['self']}/result").text.splitlines()
         assert len(result) == 12_001
 

@@ -4,13 +4,15 @@ import json
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from services.predict import snapshot
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
+from tests.waiting import until
 
 MIB = 2**20
 
@@ -34,17 +36,15 @@ def test_a_hundred_models_in_one_process(tmp_path: Path) -> None:
     for name in names:
         zoo.add(name, echo(name))
     with zoo.serving(preload=4) as server:
-        until(lambda: len(server.client.get("/v1/models").json()["models"]) == 100, 120)
+        until(lambda: len(server.client.get("/v1/models").json()["models"]) == 100)
         assert server.metric("slipway_model_loaded") <= 8
         for name in names:
             assert server.answer(name)["predictions"][0]["model"] == name
         assert server.metric("slipway_model_loaded") == 100
         (worker,) = server.workers()
         assert worker.memory_info().rss < 500 * MIB
-    start = time.monotonic()
+    # Ready with all of them loaded, as it was told.
     with zoo.serving(preload=100) as server:
-        # All were tried out before: a restart takes no longer than loading does (4 s here).
-        assert time.monotonic() - start < 60
         assert server.metric("slipway_model_loaded") == 100
 
 
@@ -79,16 +79,21 @@ def test_models_give_way_within_the_budget(tmp_path: Path) -> None:
 
 
 def test_many_callers_share_one_loading(tmp_path: Path) -> None:
-    zoo = Zoo(tmp_path)
-    slow = echo("slow").replace(
-        "class Zoo(Model):\n",
-        "class Zoo(Model):\n    def load(self, weights):\n        import time\n"
-        "        time.sleep(1.5)\n\n",
-    )
-    zoo.add("slow", slow)
+    zoo, closed = Zoo(tmp_path), tmp_path / "closed"
+    loads = f"""
+    def load(self, weights):
+        import time
+        from pathlib import Path
+        while Path({str(closed)!r}).exists():
+            time.sleep(0.01)
+
+"""
+    zoo.add("slow", echo("slow").replace("class Zoo(Model):\n", f"class Zoo(Model):\n{loads}"))
     zoo.add("quick", echo("quick"))
     with zoo.serving(preload=0) as server:
         until(lambda: len(server.client.get("/v1/models").json()["models"]) == 2)
+        assert fresh(server, "quick") == 200
+        closed.touch()
         seen: list[int] = []
         callers = [
             threading.Thread(target=lambda: seen.append(fresh(server, "slow"))) for _ in range(8)
@@ -96,9 +101,10 @@ def test_many_callers_share_one_loading(tmp_path: Path) -> None:
         for caller in callers:
             caller.start()
         time.sleep(0.3)
-        start = time.monotonic()
-        assert fresh(server, "quick") in (200, 503)
-        assert time.monotonic() - start < 4
+        # Others are served while it loads.
+        assert fresh(server, "quick") == 200
+        assert seen == []
+        closed.unlink()
         for caller in callers:
             caller.join()
         assert seen == [200] * 8
@@ -146,38 +152,34 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
 
 
 def test_batches_grow_with_the_load(tmp_path: Path) -> None:
-    """A call costs 20 ms however many records it answers: they are answered together."""
-    zoo = Zoo(tmp_path)
-    text = """
+    """A call costs 20 ms however many records it answers: those who wait are answered together."""
+    zoo, closed = Zoo(tmp_path), tmp_path / "closed"
+    text = f"""
         import time
+        from pathlib import Path
         time.sleep(0.02)
+        while Path({str(closed)!r}).exists():
+            time.sleep(0.01)
         return [Answer(number=each.number * 2, model="batched") for each in model_input]
     """
     zoo.add("batched", code(text))
     with zoo.serving() as server:
         until(lambda: server.ask("batched").status_code == 200)
-        start, wrong = time.monotonic(), []
-
-        def call(number: int) -> None:
-            with httpx.Client(base_url=server.address, timeout=30) as client:
-                for turn in range(10):
-                    value = number * 10 + turn
-                    place = "/v1/models/batched/predict"
-                    answer = client.post(place, json={"number": value}).json()
-                    if answer["predictions"][0]["number"] != value * 2:
-                        wrong.append(answer)
-
-        callers = [threading.Thread(target=call, args=(number,)) for number in range(16)]
-        for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join()
-        assert wrong == []
-        # One by one the 160 would take 3.2 s at least.
-        assert time.monotonic() - start < 2.4
-        calls = server.metric("slipway_batch_requests_count batched")
-        assert server.metric("slipway_batch_requests_sum batched") >= 160
-        assert calls < 120
+        begun = "slipway_queue_seconds_count batched"
+        metrics = [f"slipway_batch_requests_{each} batched" for each in ("count", "sum")] + [begun]
+        before = [server.metric(each) for each in metrics]
+        closed.touch()
+        with ThreadPoolExecutor(16) as pool:
+            answers = [pool.submit(server.answer, "batched", 0)]
+            # The others come while that one is answered.
+            until(lambda: server.metric(begun) == before[2] + 1)
+            answers += [pool.submit(server.answer, "batched", number) for number in range(1, 16)]
+            until(lambda: server.metric("slipway_waiting batched") == 15)
+            closed.unlink()
+            told = [each.result()["predictions"][0]["number"] for each in answers]
+        assert told == [2 * number for number in range(16)]
+        rose = [server.metric(each) - was for each, was in zip(metrics, before, strict=True)]
+        assert rose == [2, 16, 16]
         # A damaged record among them spoils nothing for the others.
         bad = server.client.post("/v1/models/batched/predict", json={"number": "x"})
         assert bad.status_code == 422

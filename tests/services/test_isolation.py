@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
+from tests.waiting import until
 
 ECHO = "return [Answer(number=each.number, model='good') for each in model_input]"
 # Each misbehaves when it is asked for 666, so that it passes its try-out.

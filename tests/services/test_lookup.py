@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.predict.lookup import WAITS, Lookups
+from services.predict.lookup import Lookups
 from services.predict.settings import Settings
 from services.predict.snapshot import Profile, Version
 from services.predict.unit import Unit
@@ -21,10 +21,11 @@ from slipway.contract import Lookup
 from slipway.features import offline, places
 from slipway.features.materialize import materialize
 from slipway.predictions import reader
-from tests.services.zoo import Server, Zoo, echo, until
+from tests.services.zoo import Server, Zoo, echo
 from tests.slipway.shop import Shop, made_up, served
 from tests.slipway.test_features import MOMENT, customers
 from tests.slipway.test_features_redis import Server as Redis
+from tests.waiting import PATIENCE, until
 
 CODE = '''
 """Does this customer come back?"""
@@ -219,11 +220,12 @@ def test_a_name_that_is_resolved_for_long_keeps_no_caller_waiting(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of a container that is gone: Docker's resolver takes 10 s to say so."""
-    away, resolve, name = threading.Event(), socket.getaddrinfo, "redis.somewhere"
+    away, back, name = threading.Event(), threading.Event(), "redis.somewhere"
+    resolve = socket.getaddrinfo
 
     def resolved(host: str, *rest: Any, **more: Any) -> Any:
         if host == name and away.is_set():
-            time.sleep(5)
+            back.wait(PATIENCE)
             raise socket.gaierror(socket.EAI_AGAIN, "no answer")
         return resolve(home.LOOPBACK if host == name else host, *rest, **more)
 
@@ -252,6 +254,8 @@ def test_a_name_that_is_resolved_for_long_keeps_no_caller_waiting(
         found = asyncio.run(asked())
     finally:
         away.clear()
+        back.set()
         lookups.close()
     assert [status for status, _ in found] == [503] * 3
-    assert max(seconds for _, seconds in found) < WAITS * settings.feature_seconds + 0.5
+    # Who waited for the resolver would wait until it is back.
+    assert max(seconds for _, seconds in found) < PATIENCE / 2

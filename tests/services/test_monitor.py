@@ -24,7 +24,8 @@ from slipway.predictions.reader import records
 from slipway.registry import reference
 from tests.conftest import running
 from tests.services import shop
-from tests.services.zoo import Zoo, until
+from tests.services.zoo import Zoo
+from tests.waiting import until
 from tests.webhook import Receiver
 
 ROWS = 400
@@ -122,7 +123,7 @@ def served(zoo: Zoo, **given: Any) -> Iterator[Served]:
         running(*command, env=env, log=log, ready=f"{address}/v1/ready") as process,
         httpx.Client(base_url=address, timeout=60) as client,
     ):
-        until(lambda: client.get("/v1/ready").json()["last_round"], 90)
+        until(lambda: client.get("/v1/ready").json()["last_round"])
         yield Served(client, process, log)
 
 

@@ -15,7 +15,8 @@ from tests.conftest import ROOT
 from tests.infra.live import BROKEN, LOOKING_UP
 from tests.services import shop
 from tests.services.yard import Yard
-from tests.services.zoo import Server, Zoo, code, echo, until
+from tests.services.zoo import Server, Zoo, code, echo
+from tests.waiting import until
 
 KINDS = ("raised", "timeout", "process ended")
 OUR_FAULTS = ("500", "503", "504")
@@ -48,8 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     zoo.add("broken", code(BROKEN))
     # Loading the one that looks up takes seconds, for the feature store's libraries.
     with zoo.serving(workers=2, preload=0) as found:
-        until(lambda: found.metric("slipway_model_serving") == 5, 120)
-        until(lambda: found.metric('slipway_model_faults project="broken"') == 1, 120)
+        until(lambda: found.metric("slipway_model_serving") == 5)
+        until(lambda: found.metric('slipway_model_faults project="broken"') == 1)
         yield found
 
 

@@ -24,7 +24,8 @@ from slipway import home
 from slipway.contract import Record
 from slipway.project import Project
 from tests.conftest import PROJECTS, by_name, grpc_port
-from tests.services.zoo import Server, Zoo, until
+from tests.services.zoo import Server, Zoo
+from tests.waiting import until
 
 NAMES = {"BOOL": np.bool_, "INT64": np.int64, "FP64": np.float64, "BYTES": np.object_}
 

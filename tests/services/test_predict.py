@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ from slipway.project import find
 from slipway.registry import tracking
 from slipway.training.workspace import Workspace
 from tests.conftest import PROJECTS, ROOT, running
+from tests.waiting import until
 
 TITANIC = "/v1/models/titanic/predict"
 
@@ -26,13 +26,6 @@ TITANIC = "/v1/models/titanic/predict"
 @pytest.fixture
 def passenger(trained: dict) -> dict:
     return json.loads(trained["titanic"].examples.read_text())[0]["input"]
-
-
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
-        time.sleep(0.1)
 
 
 def test_lists_every_champion(server: httpx.Client) -> None:
@@ -146,7 +139,7 @@ def test_metrics_count_what_was_answered(server: httpx.Client, passenger: dict) 
     answered = f'slipway_requests_total{{project="titanic",status="200",{champion}'
     refused = f'slipway_requests_total{{project="titanic",status="422",{champion}'
     rows = f'slipway_rows_total{{project="titanic",{champion}'
-    time.sleep(0.5)  # the other worker counts every quarter of a second
+    time.sleep(1)  # the other worker counts every quarter of a second
     before = count(answered), count(refused), count(rows)
     server.post(TITANIC, json=[passenger, passenger])
     server.post(TITANIC, json={})

@@ -26,7 +26,8 @@ from slipway.predictions.segment import CLOSED
 from slipway.predictions.writer import PredictionLog
 from tests.conftest import ROOT
 from tests.services.tansu import TRUTHS, Broker, Read, Stream
-from tests.services.zoo import Zoo, echo, until
+from tests.services.zoo import Zoo, echo
+from tests.waiting import PATIENCE, until
 
 SMALL = 16 * 1024
 
@@ -53,7 +54,7 @@ def append(
     log: PredictionLog, number: int, *, project: str = "titanic", answer: str = "yes"
 ) -> str:
     """A record in a log of small segments, as soon as there is room."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         id = log.next_id()
         told = line(
@@ -322,7 +323,7 @@ def test_what_went_by_age_before_it_was_sent_is_counted(stream: Stream, broker: 
         assert gone.records == 100
         with writing(stream) as log:
             new = {append(log, number) for number in range(10)}
-            until(lambda: stream.metric("slipway_stream_lost_total deleted") == 100, 30)
+            until(lambda: stream.metric("slipway_stream_lost_total deleted") == 100)
             assert stream.metric("slipway_stream_lag_records") == 10
             with broker.running():
                 until(lambda: new <= seen(stream.predictions()))
@@ -343,7 +344,7 @@ def test_a_segment_that_goes_after_it_was_sent_is_no_loss(stream: Stream, broker
         until(lambda: len(position(stream)["done"]) > 1)
         compact(stream.folder, seconds=0)
         retain(stream.folder, days=0, bytes=2**30)
-        until(lambda: position(stream)["done"] == [], 30)
+        until(lambda: position(stream)["done"] == [])
         assert stream.metric("slipway_stream_lost_total") == 0
 
 

@@ -27,7 +27,7 @@ from slipway.predictions.record import line
 from slipway.predictions.writer import PredictionLog
 from slipway.registry.chain import ChainBroken
 from tests.services.yard import Client, Yard
-from tests.services.zoo import until
+from tests.waiting import until
 
 LONG = {"fit": {"seconds": 120.0}}
 
@@ -127,7 +127,7 @@ def pair(trainer: Client, told: None) -> dict[str, dict[str, Any]]:
     fast, spoiled = {"power": 2, "seconds": 0.2}, {"spoiled": True}
     good = trainer.start("flowers", parameters={"fit": fast}, feedback={})
     bad = trainer.start("petals", parameters={"fit": spoiled})
-    until(lambda: trainer.run(good)["state"] == trainer.run(bad)["state"] == "running", 90)
+    until(lambda: trainer.run(good)["state"] == trainer.run(bad)["state"] == "running")
     return {"petals": trainer.followed(bad), "flowers": trainer.followed(good)}
 
 
@@ -267,7 +267,7 @@ def notification(*alerts: dict[str, Any]) -> dict[str, Any]:
 def test_the_queue_is_bounded_and_alerts_start_one_run(trainer: Client, shared: Path) -> None:
     trainer.http.delete(f"/v1/runs/{trainer.start('flowers')}")
     running = [trainer.start("petals", parameters=LONG)]
-    until(lambda: trainer.run(running[0])["state"] == "running", 90)
+    until(lambda: trainer.run(running[0])["state"] == "running")
 
     def told(*alerts: dict[str, Any]) -> list[dict[str, Any]]:
         answer = trainer.http.post("/v1/alerts", json=notification(*alerts))
@@ -301,7 +301,7 @@ def test_the_queue_is_bounded_and_alerts_start_one_run(trainer: Client, shared: 
         cancelled = trainer.http.delete(f"/v1/runs/{id}").json()
         assert (cancelled["state"], cancelled["attempt"]) == ("cancelled", 0)
 
-    until(lambda: trainer.run(running[0])["stage"] == "fit", 90)
+    until(lambda: trainer.run(running[0])["stage"] == "fit")
     assert len(family.members(running[0])) >= 3
     assert trainer.metric('slipway_trainer_running_seconds{project="petals"}') > 0
     ended = trainer.http.delete(f"/v1/runs/{running[0]}")
@@ -330,7 +330,7 @@ def test_killed_with_kill_9_runs_go_on_and_are_found(yard: Yard) -> None:
         [decision] = told.json()["decisions"]
         assert decision["answer"] == "started"
         id = decision["run"]
-        until(lambda: first.run(id)["stage"] not in (None, "begin"), 90)
+        until(lambda: first.run(id)["stage"] not in (None, "begin"))
         second = yard.command(own, free_port())
         assert second.returncode == 1
         assert f"another trainer (process {first.process.pid}) has the queue" in second.stderr
@@ -347,7 +347,7 @@ def test_killed_with_kill_9_runs_go_on_and_are_found(yard: Yard) -> None:
         assert [each["answer"] for each in again.json()["decisions"]] == ["budget"]
 
         held = next_one.start("flowers", parameters={"prepare": {"every": 4}, **LONG})
-        until(lambda: next_one.run(held)["stage"] == "fit", 120)
+        until(lambda: next_one.run(held)["stage"] == "fit")
         before = {process.pid for process in family.members(held)}
         driver = min(before, key=lambda pid: psutil.Process(pid).create_time())
         next_one.kill()
@@ -355,9 +355,9 @@ def test_killed_with_kill_9_runs_go_on_and_are_found(yard: Yard) -> None:
     orphans = family.members(held)
     assert orphans
     with yard.trainer(own) as last:
-        until(lambda: last.run(held)["attempt"] == 2, 90)
+        until(lambda: last.run(held)["attempt"] == 2)
         assert not any(map(lives, orphans))
-        until(lambda: last.run(held)["stage"] == "fit" and last.run(held)["attempt"] == 2, 120)
+        until(lambda: last.run(held)["stage"] == "fit" and last.run(held)["attempt"] == 2)
         run = last.run(held)
         # Prepared once: the second attempt began at the stage that was interrupted.
         assert run["stages_cached"] == ["prepare"]
@@ -405,11 +405,11 @@ def test_its_own_schedule_and_the_limits_of_a_run(yard: Yard) -> None:
                 listed = trainer.http.get("/v1/decisions").json()["decisions"]
                 return [each["answer"] for each in reversed(listed)]
 
-            until(lambda: "cooldown" in answers(), 90)
+            until(lambda: "cooldown" in answers())
             # Asked ten times a second, each answer is kept once, whatever the summary says.
             alarms[0]["told"] = "4 of 4 fields"
             asked = 'slipway_trainer_decisions_total{outcome="cooldown",project="flowers"}'
-            until(lambda: trainer.metric(asked) >= 5, 90)
+            until(lambda: trainer.metric(asked) >= 5)
             assert answers() == ["started", "duplicate", "cooldown"]
             [run] = trainer.http.get("/v1/runs").json()["runs"]
             assert (run["trigger"], run["actor"]) == ("schedule", "ModelDrift")
@@ -426,7 +426,7 @@ def test_its_own_schedule_and_the_limits_of_a_run(yard: Yard) -> None:
             assert run["id"] not in yard.git("for-each-ref", "refs/slipway/runs")
     failures = "slipway_trainer_monitor_failures_total"
     with yard.trainer(own, **settings) as alone:
-        until(lambda: alone.metric(failures) >= 2, 90)
+        until(lambda: alone.metric(failures) >= 2)
 
 
 def test_keys_are_asked_for_where_they_are_required(

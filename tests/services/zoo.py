@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -223,17 +223,10 @@ def shipped_of(work: Workspace, folder: Path) -> Shipped:
     return shipped
 
 
-def until(holds: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
-        time.sleep(0.05)
-
-
 def emptied(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
-__all__ = ["Server", "Zoo", "code", "echo", "emptied", "shipped_of", "signal", "until"]
+__all__ = ["Server", "Zoo", "code", "echo", "emptied", "shipped_of", "signal"]

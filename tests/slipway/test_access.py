@@ -23,6 +23,7 @@ from slipway.access.keys import BadKey, Key, KeyFault, Keyring, MissingScope, No
 from slipway.access.limits import Limiter
 from slipway.access.scopes import Scope
 from slipway.registry.chain import ChainBroken
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,16 +37,6 @@ def own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def ring() -> Keyring:
     return Keyring(keys.keys_file())
-
-
-def soon(happens: Callable[[], bool], seconds: float = 1.0) -> bool:
-    """Whether it happens in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if happens():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def refused(ring: Keyring, text: str) -> bool:
@@ -167,11 +158,11 @@ def test_a_key_that_makes_no_sense_is_not_made(wrong: dict[str, Any], message: s
 
 
 def test_expiry_is_seen_by_a_running_server() -> None:
-    key, text = keys.create("shop", ["predict"], days=0.4 / 86400)
+    key, text = keys.create("shop", ["predict"], days=3 / 86400)
     ring = Keyring(keys.keys_file())
     assert ring.authenticate(text) == key
     assert ring.valid() == [key]
-    assert soon(lambda: refused(ring, text))
+    until(lambda: refused(ring, text))
     assert ring.valid() == []
     assert keys.listed()[0].state() == "expired"
 
@@ -179,9 +170,9 @@ def test_expiry_is_seen_by_a_running_server() -> None:
 def test_revocation_is_seen_by_a_running_server(ring: Keyring) -> None:
     key, text = keys.create("shop", ["predict"])
     _, other = keys.create("till", ["predict"])
-    assert soon(lambda: not refused(ring, text))
+    until(lambda: not refused(ring, text))
     revoked = keys.revoke(key.id)
-    assert soon(lambda: refused(ring, text))
+    until(lambda: refused(ring, text))
     assert not refused(ring, other)
     assert keys.revoke(key.id) == revoked
     assert keys.listed()[0].state() == "revoked"
@@ -191,7 +182,7 @@ def test_a_rotated_key_is_valid_for_the_grace_period() -> None:
     old, old_text = keys.create("shop", ["predict", "score"], rate=5, burst=7, days=30)
     ring = Keyring(keys.keys_file())
     assert ring.authenticate(old_text) == old
-    new, new_text = keys.rotate(old.id, 1.5)
+    new, new_text = keys.rotate(old.id, 4)
     rotated = time.monotonic()
     same = {"name", "scopes", "rate", "burst"}
     assert new.model_dump(include=same) == old.model_dump(include=same)
@@ -199,10 +190,10 @@ def test_a_rotated_key_is_valid_for_the_grace_period() -> None:
     assert new.expires - new.created == pytest.approx(30 * 86400)
     assert keys.listed()[0].replaced_by == new.id
     assert keys.listed()[0].state() == "replaced"
-    assert soon(lambda: not refused(ring, new_text))
+    until(lambda: not refused(ring, new_text))
     assert not refused(ring, old_text)
-    assert soon(lambda: refused(ring, old_text), 2)
-    assert 1.4 < time.monotonic() - rotated < 2
+    until(lambda: refused(ring, old_text))
+    assert time.monotonic() - rotated > 3.9
     assert not refused(ring, new_text)
 
 
@@ -229,16 +220,16 @@ def test_a_damaged_file_keeps_the_last_good_state(content: bytes) -> None:
     ring = Keyring(keys.keys_file())
     good = keys.keys_file().read_bytes()
     keys.keys_file().write_bytes(content)
-    assert soon(lambda: not refused(ring, text) and ring.fault is not None)
+    until(lambda: not refused(ring, text) and ring.fault is not None)
     assert "keys.json is damaged, bring back a copy: " in str(ring.fault)
     assert not refused(ring, text)
     with pytest.raises(KeyFault, match="keys.json is damaged"):
         keys.create("till", ["predict"])
     assert keys.keys_file().read_bytes() == content
     keys.keys_file().write_bytes(good)
-    assert soon(lambda: not refused(ring, text) and ring.fault is None)
+    until(lambda: not refused(ring, text) and ring.fault is None)
     keys.keys_file().unlink()
-    assert soon(lambda: refused(ring, text))
+    until(lambda: refused(ring, text))
     assert ring.fault is None
 
 
@@ -254,11 +245,11 @@ def test_a_file_that_cannot_be_read_keeps_the_last_good_state() -> None:
     ring = Keyring(keys.keys_file())
     keys.keys_file().rename(keys.keys_file().with_name("elsewhere"))
     keys.keys_file().mkdir()
-    assert soon(lambda: not refused(ring, text) and ring.fault is not None)
+    until(lambda: not refused(ring, text) and ring.fault is not None)
     assert "cannot be read: Is a directory" in str(ring.fault)
     keys.keys_file().rmdir()
     keys.keys_file().with_name("elsewhere").rename(keys.keys_file())
-    assert soon(lambda: not refused(ring, text) and ring.fault is None)
+    until(lambda: not refused(ring, text) and ring.fault is None)
 
 
 CREATOR = """
@@ -438,10 +429,11 @@ limiter, key = Limiter(Path(sys.argv[1])), Key.model_validate_json(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
 start = time.monotonic()
-end, admitted = start + 1.5, 0
+end, admitted, asked = start + 1.5, 0, 0
 while time.monotonic() < end:
     admitted += limiter.take(key) == 0.0
-print(json.dumps([admitted, start, time.monotonic()]))
+    asked += 1
+print(json.dumps([admitted, start, time.monotonic(), asked]))
 """
 
 
@@ -461,10 +453,12 @@ def test_three_processes_are_held_to_one_limit(tmp_path: Path, rate: float, burs
     admitted = sum(each[0] for each in told)
     seconds = max(each[2] for each in told) - min(each[1] for each in told)
     print(f"{admitted} admitted in {seconds:.3f} s; {rate * seconds + burst:.0f} are due")
-    # What stands in Limiter, and one worker that was stopped for 10 ms in the wrong place.
-    assert admitted <= rate * seconds + burst + (workers - 1) + rate * 0.01
+    # What stands in Limiter, and workers that are stopped in the wrong place, for 0.2 s in all: a
+    # busy machine does that. Three limits instead of one would be 2 seconds' worth over it.
+    assert admitted <= rate * seconds + burst + (workers - 1) + rate * 0.2
     # No promise, but a limiter that admits far less would be of no use.
-    assert admitted > 0.8 * (rate * 1.5 + burst)
+    asked = sum(each[3] for each in told)
+    assert admitted > 0.8 * min(rate * 1.5 + burst, asked)
     assert all(each[0] for each in told)
 
 

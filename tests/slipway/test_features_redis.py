@@ -33,8 +33,9 @@ from tests.slipway.shop import (
     rows,
     served,
 )
+from tests.waiting import PATIENCE
 
-WAIT = 0.5
+WAIT = 2.0
 
 
 class Server:
@@ -51,7 +52,7 @@ class Server:
         command = [str(self.program), "--port", str(self.port), "--bind", home.LOOPBACK]
         command += ["--save", "", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 self.client.ping()
@@ -64,7 +65,7 @@ class Server:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
             self.process = None
 
     @contextmanager
@@ -168,7 +169,7 @@ def test_redis_away_is_told_in_time_and_back_is_noticed(shop: Shop, server: Serv
         start = time.monotonic()
         with pytest.raises(FeaturesUnavailable, match="feature service repurchase: .*[Tt]ime"):
             online.look_up(SERVICE, KEY, [1])
-        # One wait and the time of a loaded machine; four waits would be the client's own retries.
+        # One wait and 4 s for a busy machine; four waits would be the client's own retries.
         assert WAIT * 0.9 < time.monotonic() - start < WAIT * 3
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
     server.stop()
@@ -216,7 +217,7 @@ def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Ser
     threads = [threading.Thread(target=ask, args=(shift,)) for shift in range(4)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     try:
         while min(answered) < 100 and time.monotonic() < deadline and not faults:
             server.client.flushall()
@@ -227,7 +228,7 @@ def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Ser
     finally:
         over.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE)
     partial = [each for each in faults if isinstance(each, tuple)]
     # While it is being filled a key may be known to one view and not yet to another.
     assert [each for each in partial if None not in each[1].values()] == []

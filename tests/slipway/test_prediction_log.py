@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from slipway.predictions.compact import compact, retain
 from slipway.predictions.reader import find, records, recover
 from slipway.predictions.record import PredictionRecord, line
 from slipway.predictions.writer import PredictionLog
+from tests.waiting import PATIENCE, until
 
 SMALL = 16 * 1024
 ABOUT = {"project": "titanic", "version": "3", "digest": "ab" * 32, "variant": "champion"}
@@ -40,20 +40,13 @@ def example(id: str, number: int = 0, *, size: int = 100, **given: Any) -> bytes
 
 def add(log: PredictionLog, number: int, **given: Any) -> str:
     """Append until it is taken: a flood into tiny segments outruns the thread that makes them."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         id = log.next_id()
         if log.append(example(id, number, **given)):
             return id
         assert time.monotonic() < deadline, log.fault
         time.sleep(0.005)
-
-
-def wait(until: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
-    while not until():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def numbers(found: Any) -> list[int]:
@@ -232,7 +225,7 @@ def test_a_line_of_a_quarter_of_a_segment_always_fits_and_a_longer_than_all_neve
     log = PredictionLog(tmp_path, segment_bytes=SMALL)
     room = SMALL // 4 - len(example(log.next_id(), size=0))
     for number in range(40):
-        wait(lambda: bool(log._spares), "a spare segment")
+        until(lambda: bool(log._spares))
         id = log.next_id()
         assert log.append(example(id, number % 10, size=room - 1))
     id = log.next_id()
@@ -248,7 +241,7 @@ def test_a_segment_is_closed_by_age(tmp_path: Path) -> None:
     first = add(log, 1)
     time.sleep(0.1)
     second = add(log, 2)
-    wait(lambda: len(list(tmp_path.glob("*.jsonl"))) == 1, "the first segment closed")
+    until(lambda: len(list(tmp_path.glob("*.jsonl"))) == 1)
     assert find(tmp_path, first) is not None
     assert find(tmp_path, second) is not None
     log.close()
@@ -295,7 +288,7 @@ def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(
         timer = threading.Timer(delay, child.send_signal, [signal.SIGKILL])
         timer.start()
         acknowledged += [id.strip() for id in child.stdout if id.endswith("\n")]
-        assert child.wait(60) == -signal.SIGKILL
+        assert child.wait(PATIENCE) == -signal.SIGKILL
     assert len(acknowledged) > 200
     for id in random.sample(acknowledged, 100):
         assert find(tmp_path, id), "before recovery"
@@ -323,7 +316,7 @@ def test_recovery_leaves_a_living_writer_alone(tmp_path: Path) -> None:
     assert recover(tmp_path) == reader.Recovered(segments=0, records=0, torn=0)
     assert log.append(example(log.next_id(), 2))
     child.kill()
-    child.wait(60)
+    child.wait(PATIENCE)
     recovered = recover(tmp_path)
     assert recovered.segments == 1
     assert recovered.records > 0
@@ -378,7 +371,7 @@ def test_a_folder_replaced_by_a_file_loses_nothing_once_repaired(tmp_path: Path)
             folder.write_text("in the way")
         except IsADirectoryError:
             continue  # the log was quicker to make it anew
-    wait(lambda: not log.healthy, "the fault to be noticed")
+    until(lambda: not log.healthy)
     assert "log" in log.fault
     attempted = 20
     down = ""
@@ -392,7 +385,7 @@ def test_a_folder_replaced_by_a_file_loses_nothing_once_repaired(tmp_path: Path)
     with pytest.raises(ids.NotLogged, match="while the log was down"):
         find(folder, down)
     folder.unlink()
-    wait(lambda: log.healthy, "the log to resume")
+    until(lambda: log.healthy)
     for _ in range(20):
         given.append(add(log, attempted))
         attempted += 1
@@ -409,7 +402,7 @@ def test_a_removed_folder_is_made_anew_and_its_open_segment_saved(tmp_path: Path
     first = add(log, 1)
     folder.rename(tmp_path / "away")
     shutil.rmtree(tmp_path / "away")
-    wait(folder.exists, "the folder to come back")
+    until(folder.exists)
     second = add(log, 2)
     log.close()
     assert numbers(records(folder)) == [1, 2]
@@ -422,12 +415,13 @@ import json, resource, sys, time
 from pathlib import Path
 from slipway.predictions.writer import PredictionLog
 from tests.slipway.test_prediction_log import example
+from tests.waiting import PATIENCE
 folder, size = Path(sys.argv[1]), 2**16
 log = PredictionLog(folder, segment_bytes=size)
 kept, down, attempted = [], [], 0
 def flood(until):
     global attempted
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not until():
         assert time.monotonic() < deadline, log.fault
         for _ in range(20):
@@ -503,20 +497,20 @@ def test_a_disk_that_hangs_holds_up_no_prediction(
     # Stand-ins for the disk, not for the log.
     def slow_sync(file: int) -> None:
         hangs.set()
-        back.wait(20)
+        back.wait(PATIENCE)
         sync(file)
 
     def slow_allocate(file: int, start: int, size: int) -> None:
         hangs.set()
-        back.wait(20)
+        back.wait(PATIENCE)
         allocate(file, start, size)
 
     monkeypatch.setattr(os, "fdatasync", slow_sync)
     monkeypatch.setattr(os, "posix_fallocate", slow_allocate)
     given.append(add(log, 1))
-    assert hangs.wait(5)
+    assert hangs.wait(PATIENCE)
     longest, attempted, start = 0.0, 2, time.monotonic()
-    while time.monotonic() < start + 1:
+    while time.monotonic() < start + 1 or not log.dropped:
         before = time.monotonic()
         id = log.next_id()
         if log.append(example(id, 2, size=1000)):
@@ -524,8 +518,8 @@ def test_a_disk_that_hangs_holds_up_no_prediction(
         longest = max(longest, time.monotonic() - before)
         attempted += 1
     print(f"\n{attempted} predictions beside a hanging disk, the slowest {longest * 1e3:.1f} ms")
-    # The hang outlasts the second; what is seen here is other processes' turns on the core.
-    assert longest < 0.5
+    # Who waited for the disk would wait until it is back.
+    assert longest < PATIENCE / 2
     assert log.dropped > 0
     assert log.written + log.dropped == attempted
     assert not log.healthy
@@ -620,7 +614,7 @@ def test_a_crash_in_compaction_neither_loses_nor_doubles(
 ) -> None:
     before = filled(tmp_path, 60)
     child = python(CRASH, tmp_path, step)
-    assert child.wait(30) == 9
+    assert child.wait(PATIENCE) == 9
     assert len(list(tmp_path.glob(f"*{left}"))) == 1
     assert {id: find(tmp_path, id) for id in before} == before
     assert sorted(each["id"] for each in records(tmp_path)) == sorted(before)

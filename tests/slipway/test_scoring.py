@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
@@ -29,6 +28,7 @@ from slipway.scoring.jobs import JobRunner, Jobs, NoResult, QueueFull, UnknownJo
 from slipway.scoring.tables import BadTable
 from tests.conftest import ROOT
 from tests.services.zoo import Zoo, code
+from tests.waiting import PATIENCE, until
 
 DOUBLING = '''
 """What is twice the number?"""
@@ -65,6 +65,10 @@ class Doubling(Model):
             raise RuntimeError("666 is poisonous")
         if any(each.number == 667 for each in model_input):
             os.kill(os.getpid(), 11)
+        if any(each.number == 668 for each in model_input):
+            Path(os.environ["HELD_BY"]).write_text(str(os.getpid()))
+            while Path(os.environ["HOLDS"]).exists():
+                time.sleep(0.01)
         return [
             Answer(twice=2 * each.number, who=each.who, about={"tags": len(each.tags)})
             for each in model_input
@@ -133,13 +137,6 @@ def from_csv(file: Path) -> list[dict[str, str]]:
 
 def from_json_lines(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def until(holds: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
-        time.sleep(0.01)
 
 
 # What goes in
@@ -643,12 +640,16 @@ class Running:
 
     def close(self) -> None:
         self.runner.close()
-        self.thread.join(5)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
 
 def parts(jobs: Jobs, id: str) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in jobs.place(id).work.glob("part-*.parquet")}
+
+
+# What 500,000 rows take the slow model at least, in seconds.
+TO_ITS_END = 25
 
 
 @pytest.fixture(scope="module")
@@ -667,7 +668,7 @@ def test_a_running_job_is_cancelled_at_once(slow: Shipped, tmp_path: Path):
     assert jobs.get(job.id).state == "running"
     # From another process, as it were.
     assert Jobs(tmp_path / "jobs").cancel(job.id).state == "cancelled"
-    running.thread.join(3)
+    running.thread.join(TO_ITS_END - 5)
     assert not running.thread.is_alive()
     assert not child.is_running()
     now = jobs.get(job.id)
@@ -686,31 +687,48 @@ def test_a_running_job_can_be_deleted(slow: Shipped, tmp_path: Path):
     until(lambda: jobs.get(job.id).progress)
     child = running.child()
     jobs.delete(job.id)
-    running.thread.join(3)
+    running.thread.join(TO_ITS_END - 5)
     assert not running.thread.is_alive()
     assert not child.is_running()
     with pytest.raises(UnknownJob):
         jobs.get(job.id)
 
 
-def test_a_new_runner_goes_on_where_the_closed_one_was(slow: Shipped, tmp_path: Path):
+def test_a_new_runner_goes_on_where_the_closed_one_was(
+    model: Shipped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of three parts two are done when the third is held up, twice in the same row."""
+    holds, held_by = tmp_path / "holds", tmp_path / "held_by"
+    monkeypatch.setenv("HOLDS", str(holds))
+    monkeypatch.setenv("HELD_BY", str(held_by))
     jobs = Jobs(tmp_path / "jobs")
-    job = asked(jobs, slow, numbers(tmp_path / "up", 23_000))
-    running = Running(jobs)
-    until(lambda: len(parts(jobs, job.id)) >= 2)
-    began = time.monotonic()
-    running.close()
-    assert time.monotonic() - began < 1
+    upload = numbers(tmp_path / "up", 22_999)
+    with upload.open("a") as stream:
+        stream.write("row 22999,668\n")
+    job = asked(jobs, model, upload)
+    holds.touch()
+    held_by.touch()
+
+    def held() -> Running:
+        running = Running(jobs)
+        child = str(running.child().pid)
+        until(lambda: held_by.read_text() == child)
+        return running
+
+    running = held()
     finished = parts(jobs, job.id)
+    assert len(finished) == 2
+    # It waits for no row.
+    running.close()
     assert running.runner.run_next() is False
     assert (jobs.get(job.id).state, jobs.get(job.id).attempts) == ("queued", 0)
-    again = Running(jobs)
-    until(lambda: len(parts(jobs, job.id)) > len(finished))
-    assert parts(jobs, job.id).items() >= finished.items()
+    again = held()
+    assert parts(jobs, job.id) == finished
     # As when a whole family of processes is asked to end: the runner decides, not its child.
     again.child().send_signal(signal.SIGTERM)
     again.child().send_signal(signal.SIGINT)
-    again.thread.join(20)
+    holds.unlink()
+    again.thread.join(PATIENCE)
     assert (jobs.get(job.id).state, jobs.get(job.id).attempts) == ("done", 1)
     rows = from_csv(jobs.result(job.id))
     assert [row["id"] for row in rows] == [f"row {n}" for n in range(23_000)]
@@ -734,7 +752,7 @@ def test_a_job_whose_runner_is_killed_three_times_is_given_up(slow: Shipped, tmp
         until(lambda: jobs.get(job.id).progress)
         process.kill()
         process.wait()
-        until(lambda child=child: not child.is_running() or child.status() == "zombie", 5)
+        until(lambda child=child: not child.is_running() or child.status() == "zombie")
         assert (jobs.get(job.id).state, jobs.get(job.id).attempts) == ("running", attempt)
     assert JobRunner(jobs).run_next() is False
     now = jobs.get(job.id)

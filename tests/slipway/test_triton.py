@@ -42,11 +42,14 @@ from slipway.triton.repository import Registered, build
 from slipway.triton.server import Running, TritonFault
 from slipway.triton.settings import TritonSettings
 from slipway.triton.signature import signature
+from tests.waiting import PATIENCE, until
 
 LARGEST = 64
+# A busy machine takes milliseconds over each request of those that are to meet.
 SETTINGS = TritonSettings.model_validate(
-    {"max_batch_size": LARGEST, "max_queue_delay_microseconds": 5000}
+    {"max_batch_size": LARGEST, "max_queue_delay_microseconds": 100_000}
 )
+
 NAMES = ("titanic", "fashion_mnist", "spam")
 TYPES = {
     "bool": TensorProto.BOOL,
@@ -303,8 +306,8 @@ def test_wrong_inputs_are_refused_with_the_reason(
 def test_nobody_there_is_unavailable_at_once() -> None:
     start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="titanic v1"):
-        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "titanic", "1", seconds=3)
-    assert time.monotonic() - start < 3
+        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "titanic", "1", seconds=PATIENCE)
+    assert time.monotonic() - start < PATIENCE
 
 
 def test_the_repository_changes_under_a_server_and_the_server_goes(
@@ -318,7 +321,7 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
     ports = (free_port(), free_port(), free_port())
     place = {"place": np.zeros(LARGEST, dtype=np.int64)}
     with triton(repository, tmp_path / "log", ports=ports, poll=1) as running:
-        first = TritonGraph(running.grpc, "lookup", "1", seconds=2)
+        first = TritonGraph(running.grpc, "lookup", "1", seconds=PATIENCE)
         done, seen = threading.Event(), []
 
         def keep_asking() -> None:
@@ -336,7 +339,7 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
             smaller = SETTINGS.model_copy(update={"max_batch_size": LARGEST // 2})
             built = build([two], repository, backend="python", settings=smaller)
             assert built.models == {"lookup": ["2", "1"]}
-            second = eventually(lambda: TritonGraph(running.grpc, "lookup", "2", seconds=2))
+            second = eventually(lambda: TritonGraph(running.grpc, "lookup", "2", seconds=PATIENCE))
             assert second.run(place)["value"].tolist() == [20.0] * LARGEST
             time.sleep(0.3)
         finally:
@@ -345,12 +348,13 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
         assert len(seen) > 20
         assert [each for each in seen if each is not True] == []
 
+        impatient = TritonGraph(running.grpc, "lookup", "2", seconds=2)
         os.kill(running.process.pid, signal.SIGSTOP)
         try:
             start = time.monotonic()
             with pytest.raises(TritonUnavailable, match="Deadline"):
-                second.run(place)
-            assert 1.5 < time.monotonic() - start < 3
+                impatient.run(place)
+            assert time.monotonic() - start > 1.5
         finally:
             os.kill(running.process.pid, signal.SIGCONT)
         children = psutil.Process(running.process.pid).children(recursive=True)
@@ -361,22 +365,22 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
     start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="lookup v2"):
         second.run(place)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < PATIENCE
     with triton(repository, tmp_path / "log", ports=ports):
         answer = eventually(lambda: second.run(place))
         assert answer["value"].tolist() == [20.0] * LARGEST
 
 
 def eventually_gone(processes: list[psutil.Process]) -> None:
-    deadline = time.monotonic() + 15
     for each in processes:
-        while each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < deadline, f"{each} is still there"
-            time.sleep(0.1)
+        until(
+            lambda each=each: not each.is_running() or each.status() == psutil.STATUS_ZOMBIE,  # type: ignore[misc]
+            lambda each=each: f"{each} is still there",  # type: ignore[misc]
+        )
 
 
 def eventually(ask: Callable):  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return ask()
