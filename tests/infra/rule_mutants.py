@@ -127,7 +127,7 @@ def _of(expected: Any, rule: Rule) -> bool:
 
 def _failed(promtool: Path, tests: list[Path]) -> set[Path]:
     done = subprocess.run(
-        [promtool, "test", "rules", *tests], capture_output=True, text=True, timeout=300
+        [promtool, "test", "rules", *tests], capture_output=True, text=True, timeout=600
     )
     # Each file's name goes to stdout with SUCCESS or, where it fails, FAILED.
     told = re.findall(r"Unit Testing:\s+(\S+)\n\s*(SUCCESS|FAILED)?", done.stdout)

@@ -47,7 +47,7 @@ def rules_of(file: Path) -> list[Rule]:
 def told(*command: object) -> str:
     """What a program prints; it must end well."""
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=120
+        [str(word) for word in command], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

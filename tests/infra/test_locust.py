@@ -59,7 +59,7 @@ def ran(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         env={**kept, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

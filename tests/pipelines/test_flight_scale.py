@@ -40,7 +40,7 @@ def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
     found = []
     for master in ("local[2]", CLUSTER):
         command = [sys.executable, "-c", code, master, str(tmp_path / "flights.parquet")]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr[-2000:]
         found.append(yaml.safe_load(done.stdout.splitlines()[-1]))
     (one, *here), (more, *there) = found

@@ -362,7 +362,7 @@ def test_a_port_that_is_none_is_told(tmp_path: Path) -> None:
         env={**os.environ, "SLIPWAY_EXPLAIN_PORT": "eighty"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 1
     assert "SLIPWAY_EXPLAIN_PORT must be a port number" in done.stderr

@@ -117,6 +117,11 @@ def test_the_time_limit_isolates_what_hung(server: Server) -> None:
     assert server.metric("slipway_model_isolated hangs") == 1
 
 
+def replaced(server: Server, before: int) -> bool:
+    found = [each.pid for each in server.workers()]
+    return bool(found) and before not in found
+
+
 @pytest.mark.parametrize("name", ["aborts", "leaves"])
 def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, name: str) -> None:
     """The first time it takes the worker along, which is replaced; from then on itself alone."""
@@ -131,7 +136,7 @@ def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, na
             return 0
 
     assert ask() == 0
-    until(lambda: server.workers() and server.workers()[0].pid != before)
+    until(lambda: replaced(server, before))
     until(lambda: server.ask("good").status_code == 200)
     if name == "aborts":
         assert server.answer(name, 3)["predictions"][0]["number"] == 3
@@ -144,7 +149,7 @@ def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, na
 def test_a_worker_that_stands_still_is_replaced(server: Server) -> None:
     worker = server.workers()[0]
     os.kill(worker.pid, signal.SIGSTOP)
-    until(lambda: server.workers() and server.workers()[0].pid != worker.pid)
+    until(lambda: replaced(server, worker.pid))
     until(lambda: server.ask("good").status_code == 200)
     assert server.metric("slipway_worker_restarts_total SIGKILL") >= 1
 

@@ -247,6 +247,6 @@ def test_the_contract_holds_for_any_caller(server: httpx.Client) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -66,7 +66,7 @@ def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:
     zoo = Zoo(tmp_path)
     env = {**os.environ, **zoo.variables(host="0.0.0.0"), "SLIPWAY_PREDICT_PORT": str(free_port())}
     command = [sys.executable, "-m", "services.predict"]
-    ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 1
     assert "no API key" in ended.stderr
     assert "slipway keys create" in ended.stderr
@@ -80,7 +80,7 @@ def test_a_taken_port_is_an_error_that_says_so(zoo: Zoo) -> None:
         env = {**os.environ, **zoo.variables(), "SLIPWAY_PREDICT_PORT": port}
         command = [sys.executable, "-m", "services.predict"]
         ended = subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
         )
     assert ended.returncode == 1
     assert "in use" in ended.stderr

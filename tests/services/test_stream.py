@@ -454,7 +454,7 @@ def refused(stream: Stream, **settings: object) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr

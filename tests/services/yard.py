@@ -216,7 +216,7 @@ class Yard:
             env={**os.environ, **self.variables(own_home, port, **settings)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
 
     @contextmanager

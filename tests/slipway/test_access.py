@@ -262,7 +262,7 @@ for number in range(15):
 
 def test_two_processes_that_create_at_once_lose_none() -> None:
     processes = [python(CREATOR, name) for name in ("one", "two")]
-    texts = [line for each in processes for line in each.communicate(timeout=120)[0].split()]
+    texts = [line for each in processes for line in each.communicate(timeout=600)[0].split()]
     assert len(set(texts)) == 30
     assert len(keys.listed()) == 30
     ring = Keyring(keys.keys_file())
@@ -449,7 +449,7 @@ def test_three_processes_are_held_to_one_limit(tmp_path: Path, rate: float, burs
         assert each.stdin is not None
         each.stdin.write("\n")
         each.stdin.flush()
-    told = [json.loads(each.communicate(timeout=120)[0]) for each in processes]
+    told = [json.loads(each.communicate(timeout=600)[0]) for each in processes]
     admitted = sum(each[0] for each in told)
     seconds = max(each[2] for each in told) - min(each[1] for each in told)
     print(f"{admitted} admitted in {seconds:.3f} s; {rate * seconds + burst:.0f} are due")

@@ -167,7 +167,7 @@ def test_a_whole_line_put_behind_the_end_is_no_torn_one(log: ChainLog) -> None:
 def test_a_disk_that_fills_up_in_the_middle_of_a_line(log: ChainLog) -> None:
     before = log.file.stat().st_size
     process = python(FULL_DISK, log.file)
-    assert "File too large" in process.communicate(timeout=120)[1]
+    assert "File too large" in process.communicate(timeout=600)[1]
     assert process.returncode == 1
     assert log.file.stat().st_size == before + 100
     assert numbers(log) == [0, 1, 2]
@@ -208,7 +208,7 @@ def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(
         assert process.stdout is not None
         told = [process.stdout.readline() for _ in range(20)]
         process.kill()
-        told += process.communicate(timeout=120)[0].splitlines(keepends=True)
+        told += process.communicate(timeout=600)[0].splitlines(keepends=True)
         acknowledged += [(name, int(line)) for line in told if line.endswith("\n")]
     found = [(entry["name"], entry["number"]) for entry in log.entries()]
     assert len(acknowledged) >= 60

@@ -445,7 +445,7 @@ print(json.dumps({"attempted": attempted, "written": log.written, "dropped": log
 
 def test_a_full_disk_drops_and_counts_and_logging_resumes_with_room(tmp_path: Path) -> None:
     child = python(FULL, tmp_path)
-    told = json.loads(child.communicate(timeout=120)[0])
+    told = json.loads(child.communicate(timeout=600)[0])
     assert told["written"] + told["dropped"] == told["attempted"]
     assert (told["lost"], told["healthy"]) == (0, True)
     assert "too large" in told["fault"]
@@ -477,7 +477,7 @@ def test_a_segment_cut_short_under_the_writer_neither_kills_it_nor_goes_uncounte
     tmp_path: Path,
 ) -> None:
     child = python(CUT, tmp_path)
-    told = json.loads(child.communicate(timeout=120)[0])
+    told = json.loads(child.communicate(timeout=600)[0])
     assert child.returncode == 0
     assert not told["taken"]
     found = [id for id in told["kept"] + told["more"] if find(tmp_path, id)]

@@ -455,7 +455,7 @@ def test_a_held_registry_does_not_hold_up_the_way_back(scene: Scene) -> None:
             assert aliases == {"champion": "1"}
             assert policy
             assert policy.challenger == 0
-            other.communicate("go\n", timeout=120)
+            other.communicate("go\n", timeout=600)
             assert controller.step().stage == Stage.ROLLED_BACK
     finally:
         other.kill()

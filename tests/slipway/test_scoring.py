@@ -832,21 +832,21 @@ def test_the_command_interrupted_goes_on_with_the_same_words(zoo: Zoo, tmp_path:
     process = command(zoo, *words)
     until(lambda: len(list(work.glob("part-*.parquet"))) >= 3)
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "Stopped; the same command goes on from here" in said
     assert "rows/s" in said or "rows, 0 bad" in said
     assert not target.exists()
 
     process = command(zoo, *words, "--version", 2)
-    out, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "version was 1, is 2; digest was" in said
     assert "start afresh: --fresh" in said
     assert "Traceback" not in said
 
     process = command(zoo, *words)
-    out, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "100,000 rows (" in out
     assert "from before) by twice v1, 0 bad" in out
@@ -859,16 +859,16 @@ def test_the_command_interrupted_goes_on_with_the_same_words(zoo: Zoo, tmp_path:
 def test_the_command_takes_a_version_and_refuses_what_is_not_there(zoo: Zoo, tmp_path: Path):
     source, target = numbers(tmp_path / "in.csv", 10), tmp_path / "out.jsonl"
     process = command(zoo, "twice", source, target, "--keep", "id", "--version", 2)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert [row["number"] for row in from_json_lines(target)] == [3.0 * n for n in range(10)]
     process = command(zoo, "twice", source, target, "--version", 2)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert said.endswith("name them in keep, or remove them. It knows number, who\n")
     assert not (tmp_path / "out.jsonl.work").exists()
     process = command(zoo, "nobody", source, target)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "nobody has no champion in" in said
 
@@ -878,7 +878,7 @@ def test_the_command_runs_nothing_of_a_model_that_was_changed(zoo: Zoo, tmp_path
     file = zoo.artifact("meddled", version) / "model.py"
     file.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{file.read_text()}")
     process = command(zoo, "meddled", numbers(tmp_path / "in.csv", 10), tmp_path / "out.csv")
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "none of it was run" in said
     assert not (tmp_path / "ran").exists()

@@ -695,7 +695,7 @@ def test_serve_runs_until_it_is_ended(
         assert serving.stdout is not None
         said = serving.stdout.readline()
         serving.send_signal(signal.SIGTERM)
-        said += serving.communicate(timeout=120)[0]
+        said += serving.communicate(timeout=600)[0]
     finally:
         serving.kill()
     assert serving.returncode == 0
