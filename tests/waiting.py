@@ -8,10 +8,13 @@ PATIENCE = 120.0
 
 
 def until(
-    holds: Callable[[], object], told: Callable[[], object] = lambda: "it did not come to hold"
+    holds: Callable[[], object],
+    told: Callable[[], object] = lambda: "it did not come to hold",
+    *,
+    seconds: float = PATIENCE,
 ) -> None:
-    """Ask again and again; after `PATIENCE` seconds fail with what is `told`."""
-    deadline = time.monotonic() + PATIENCE
+    """Ask again and again; after so many seconds fail with what is `told`."""
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, told()
         time.sleep(0.02)

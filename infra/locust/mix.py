@@ -82,10 +82,5 @@ def shuffled(mix: dict[str, list[Ask]], seed: int) -> Sequence[Ask]:
     """
     chance = Random(seed)
     longest = max(len(each) for each in mix.values())
-    packs = [list(islice(cycle(each), longest)) for each in mix.values()]
-    for pack in packs:
-        chance.shuffle(pack)
-    rounds = [list(each) for each in zip(*packs, strict=True)]
-    for each in rounds:
-        chance.shuffle(each)
-    return [ask for each in rounds for ask in each]
+    packs = [chance.sample(list(islice(cycle(each), longest)), longest) for each in mix.values()]
+    return [ask for each in zip(*packs, strict=True) for ask in chance.sample(each, len(each))]

@@ -207,7 +207,9 @@ def test_planted_drift_is_cured_by_itself(
         alarmed = time.monotonic()
         if killed:
             trainer = killed_half_way(loop, stack, trainer)
-        until(lambda: loop.story()[-1]["promoted"] and len(loop.story()) > 1, WITHIN_SECONDS)
+        until(
+            lambda: loop.story()[-1]["promoted"] and len(loop.story()) > 1, seconds=WITHIN_SECONDS
+        )
         until(lambda: garden.versions["2"] > 200)
         cured = time.monotonic()
         [run] = [

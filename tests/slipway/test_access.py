@@ -182,8 +182,9 @@ def test_a_rotated_key_is_valid_for_the_grace_period() -> None:
     old, old_text = keys.create("shop", ["predict", "score"], rate=5, burst=7, days=30)
     ring = Keyring(keys.keys_file())
     assert ring.authenticate(old_text) == old
+    before = time.time()
     new, new_text = keys.rotate(old.id, 4)
-    rotated = time.monotonic()
+    rotated = time.time()
     same = {"name", "scopes", "rate", "burst"}
     assert new.model_dump(include=same) == old.model_dump(include=same)
     assert new.expires is not None
@@ -192,8 +193,17 @@ def test_a_rotated_key_is_valid_for_the_grace_period() -> None:
     assert keys.listed()[0].state() == "replaced"
     until(lambda: not refused(ring, new_text))
     assert not refused(ring, old_text)
-    until(lambda: refused(ring, old_text))
-    assert time.monotonic() - rotated > 3.9
+    ends = keys.listed()[0].ends
+    assert before + 4 <= ends <= rotated + 4
+
+    def over() -> bool:
+        """To the moment: never before, and whoever asks later is refused."""
+        asked = time.time()
+        gone = refused(ring, old_text)
+        assert asked < ends if not gone else time.time() >= ends
+        return gone
+
+    until(over)
     assert not refused(ring, new_text)
 
 
@@ -429,11 +439,10 @@ limiter, key = Limiter(Path(sys.argv[1])), Key.model_validate_json(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
 start = time.monotonic()
-end, admitted, asked = start + 1.5, 0, 0
+end, admitted = start + 1.5, 0
 while time.monotonic() < end:
     admitted += limiter.take(key) == 0.0
-    asked += 1
-print(json.dumps([admitted, start, time.monotonic(), asked]))
+print(json.dumps([admitted, start, time.monotonic()]))
 """
 
 
@@ -453,12 +462,10 @@ def test_three_processes_are_held_to_one_limit(tmp_path: Path, rate: float, burs
     admitted = sum(each[0] for each in told)
     seconds = max(each[2] for each in told) - min(each[1] for each in told)
     print(f"{admitted} admitted in {seconds:.3f} s; {rate * seconds + burst:.0f} are due")
-    # What stands in Limiter, and workers that are stopped in the wrong place, for 0.2 s in all: a
-    # busy machine does that. Three limits instead of one would be 2 seconds' worth over it.
-    assert admitted <= rate * seconds + burst + (workers - 1) + rate * 0.2
+    # What stands in Limiter, and one worker that was stopped for 10 ms in the wrong place.
+    assert admitted <= rate * seconds + burst + (workers - 1) + rate * 0.01
     # No promise, but a limiter that admits far less would be of no use.
-    asked = sum(each[3] for each in told)
-    assert admitted > 0.8 * min(rate * 1.5 + burst, asked)
+    assert admitted > 0.8 * (rate * 1.5 + burst)
     assert all(each[0] for each in told)
 
 

@@ -518,8 +518,8 @@ def test_a_disk_that_hangs_holds_up_no_prediction(
         longest = max(longest, time.monotonic() - before)
         attempted += 1
     print(f"\n{attempted} predictions beside a hanging disk, the slowest {longest * 1e3:.1f} ms")
-    # Who waited for the disk would wait until it is back.
-    assert longest < PATIENCE / 2
+    # Who waited for the disk would wait until it is back; here other processes take their turns.
+    assert longest < 5
     assert log.dropped > 0
     assert log.written + log.dropped == attempted
     assert not log.healthy

@@ -307,7 +307,7 @@ def test_nobody_there_is_unavailable_at_once() -> None:
     start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="titanic v1"):
         TritonGraph(f"{home.LOOPBACK}:{free_port()}", "titanic", "1", seconds=PATIENCE)
-    assert time.monotonic() - start < PATIENCE
+    assert time.monotonic() - start < 20
 
 
 def test_the_repository_changes_under_a_server_and_the_server_goes(
@@ -354,7 +354,7 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
             start = time.monotonic()
             with pytest.raises(TritonUnavailable, match="Deadline"):
                 impatient.run(place)
-            assert time.monotonic() - start > 1.5
+            assert 1.5 < time.monotonic() - start < 20
         finally:
             os.kill(running.process.pid, signal.SIGCONT)
         children = psutil.Process(running.process.pid).children(recursive=True)
@@ -365,7 +365,7 @@ def test_the_repository_changes_under_a_server_and_the_server_goes(
     start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="lookup v2"):
         second.run(place)
-    assert time.monotonic() - start < PATIENCE
+    assert time.monotonic() - start < 20
     with triton(repository, tmp_path / "log", ports=ports):
         answer = eventually(lambda: second.run(place))
         assert answer["value"].tolist() == [20.0] * LARGEST
