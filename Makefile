@@ -1,8 +1,14 @@
-# `make help` lists the commands. Only python3.11, make and git are needed.
-PYTHON ?= python3.11
+# `make help` lists the commands. Only Python 3.11, make and git are needed.
+# PYTHON=/path/to/python3.11 names another Python than the one that the script finds; a command uses
+# it in the recipe, so that a target that needs no environment runs without any Python 3.11.
+find_python = $$(PYTHON="$(PYTHON)" sh infra/environment/python.sh)
 JOBS ?= 1
-# Of the tests, side by side: many wait more than they compute.
+# Workers of the tests: many tests wait more than they compute.
 PROCESSES ?= 3
+# What runs the tests; .ci/run puts `-m tests.rerun` there, which repeats what failed.
+RUNNER ?= -m pytest
+# tests/groups.py says what goes to one worker, in the order in which it was collected.
+WORKERS = --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder
 BIN := .venv/bin
 DOCKERFILES = $(shell git ls-files --cached --others --exclude-standard -- '*Dockerfile*')
 WORKFLOWS = $(wildcard .github/workflows/*.yml)
@@ -19,7 +25,7 @@ export DOCKER_BUILDKIT := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-compose drill chaos check repro readme bench load lock \
+.PHONY: help env up down test test-fast test-all test-compose drill chaos check repro readme bench load lock \
 	affected retrain report gate comment targets images sbom contents audit scan approver promote \
 	history
 
@@ -36,7 +42,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: ## make the environment .venv from its lock
-	@$(PYTHON) infra/environment/environment.py install
+	@python=$(find_python) && "$$python" infra/environment/environment.py install
 
 up: env ## train the starters on their real data, then serve them
 	@$(BIN)/slipway up
@@ -44,9 +50,20 @@ up: env ## train the starters on their real data, then serve them
 down: ## stop what `make up` started
 	@$(BIN)/slipway down
 
-test: env ## run every test, PROCESSES=3 files of them side by side
-	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder \
-		--ignore=tests/containers
+test: env ## run what each change needs, PROCESSES=3 workers; needs no Docker engine
+	@SLIPWAY_TEST_TIER=$${SLIPWAY_TEST_TIER:-test} \
+		$(BIN)/python $(RUNNER) $(WORKERS) --ignore=tests/containers
+
+test-fast: env ## run the unit tests alone: no server, no training; under a minute
+	@$(BIN)/python $(RUNNER) $(WORKERS) --durations=0 --durations-min=5 \
+		$$($(BIN)/python -m tests.tiers fast)
+
+test-all: env ## run every test, drill, container and README; needs a Docker engine, some hours
+	@status=0; \
+	SLIPWAY_TEST_ALL=1 SLIPWAY_TEST_TIER=test-all $(MAKE) test || status=1; \
+	$(MAKE) drill || status=1; \
+	$(MAKE) test-compose || status=1; \
+	exit $$status
 
 test-compose: env ## build the images and run them; needs a Docker engine
 	@$(BIN)/python -m pytest tests/containers
@@ -80,7 +97,7 @@ load: env ## load what `make up` started, and hold it to limits; under a minute
 	@$(BIN)/python -m infra.locust
 
 lock: ## resolve pyproject.toml into the locks again
-	@$(PYTHON) infra/environment/environment.py lock
+	@python=$(find_python) && "$$python" infra/environment/environment.py lock
 
 affected: env ## the projects that what changed since SINCE makes DVC train again
 	@$(BIN)/slipway affected --since "$$SINCE"

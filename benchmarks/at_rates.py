@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Figures
+from benchmarks.marks import replace_between
 
 README = Path(__file__).with_name("README.md")
 POINTS = ("p50", "p99", "p999")
@@ -60,10 +61,8 @@ class AtRates:
         }
         told = {"machine": seen, "seconds": self.seconds, "loads": loads}
         file.write_text(json.dumps(told) + "\n")
-        begin, text = f"<!-- {mark} -->", README.read_text()
-        start, end = text.index(begin), text.index(f"<!-- /{mark} -->")
         under = f"{seen['cpu']}, {seen['cores']} cores, load before {seen['load_before']:g}."
-        README.write_text(f"{text[:start]}{begin}\n\n{self.table()}\n\n{under}\n\n{text[end:]}")
+        replace_between(README, mark, f"{self.table()}\n\n{under}")
 
 
 def spread(values: Sequence[float]) -> str:

@@ -8,20 +8,29 @@ import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
-
 from slipway import readme
 from slipway.datasets import catalogue
-from slipway.project import NAME, Project, discover
-from slipway.scaffold import TRACKS, dvc_yaml
+from slipway.dependencies import pins
+from slipway.dependencies.dvcfile import dvc_yaml
+from slipway.dependencies.stages import UnseenInput, stage_inputs
+from slipway.project import NAME, Project
+from slipway.scaffold import TRACKS
 from slipway.training.candidates import BASELINE
 
-FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "train.py")
+FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
 CARD = ("Data", "Task", "Model", "Limits")
 # What the serving image holds: a model.py imports nothing else.
 SERVING = ("slipway.contract", "slipway.statistics", "numpy", "pydantic", "onnxruntime", "PIL")
 
 Check = Callable[[Project], Iterator[str]]
+
+
+def repository_shortfalls(top: Path) -> list[str]:
+    """Return what falls short in the repository itself, one line per shortfall."""
+    file = top / pins.FILE
+    if not file.is_file() or file.read_text() != pins.render(pins.pins(top)):
+        return [f"{pins.FILE} is not what the locks pin: run `slipway check --write`"]
+    return []
 
 
 def shortfalls(project: Project) -> list[str]:
@@ -51,8 +60,7 @@ def _names(project: Project) -> Iterator[str]:
         yield f"track must be one of {', '.join(TRACKS)}, got {project.track}"
     if not re.match(NAME, project.name):
         yield f"name must be snake_case, got {project.name}"
-    namesakes = [each for each in discover() if each.name == project.name]
-    if len(namesakes) > 1:
+    if len(list(project.folder.parents[1].glob(f"*/{project.name}/params.yaml"))) > 1:
         yield "another track has a project of the same name"
 
 
@@ -112,36 +120,22 @@ def _feedback(project: Project) -> Iterator[str]:
 
 
 def _dvc(project: Project) -> Iterator[str]:
-    beside = _imported(project.folder, "train.py") - {"train.py", "model.py", "data.py"}
-    if (project.folder / "dvc.yaml").read_text() != dvc_yaml(project.params.environment, beside):
-        yield "dvc.yaml differs from what `slipway new` writes"
+    try:
+        wanted = dvc_yaml(project)
+    except UnseenInput as error:
+        yield str(error)
+        return
+    if (project.folder / "dvc.yaml").read_text() != wanted:
+        yield "dvc.yaml is not what the code imports: run `slipway check --write`"
 
 
-# By stage, the file whose imports it runs.
-RUN = {"prepare": "data.py", "fit": "train.py", "evaluate": "train.py"}
-
-
-def _dependencies(project: Project) -> Iterator[str]:
-    """What a stage runs of the project's own folder makes DVC run it anew."""
-    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
-    for stage, file in RUN.items():
-        known = stages.get(stage, {}).get("deps")
-        # What the stages must be is told by the check before.
-        for name in sorted(_imported(project.folder, file) - {*known}) if known else ():
-            yield f"dvc.yaml: {stage} imports {name}, which is none of its deps"
-
-
-def _imported(folder: Path, file: str) -> set[str]:
-    """The files of the folder that this one imports, and those that they import."""
-    found, waiting = {file}, [file]
-    while waiting:
-        for node in ast.walk(ast.parse((folder / waiting.pop()).read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                names = [node.module] if node.module else [each.name for each in node.names]
-                own = {f"{name}.py" for name in names} - found
-                waiting += own
-                found |= own
-    return found
+def _fit_alone(project: Project) -> Iterator[str]:
+    """`fit` imports no reporting: a changed picture makes no model train again."""
+    for name in stage_inputs(project, "fit").shared:
+        if name.startswith("slipway/reporting/"):
+            yield f"fit imports {name}: what is scored and drawn belongs into report.py"
+    if "report.py" in stage_inputs(project, "fit").own:
+        yield "fit imports report.py: only evaluate runs that"
 
 
 def _dataset(project: Project) -> Iterator[str]:
@@ -230,7 +224,7 @@ CHECKS: dict[str, Check] = {
     "declared": _declared,
     "feedback": _feedback,
     "dvc": _dvc,
-    "dependencies": _dependencies,
+    "fit": _fit_alone,
     "dataset": _dataset,
     "gate": _gate,
     "metrics": _metrics,

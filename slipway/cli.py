@@ -26,6 +26,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
 )
 
+STAGES = "Stages (run by dvc repro in a project's folder)"
 ProjectFolder = Annotated[
     Path, typer.Argument(help="A project's folder; the current one if not given")
 ]
@@ -49,46 +50,50 @@ app.command()(delivery.approver)
 app.add_typer(delivery.images, name="images")
 
 
-def _workspace(folder: Path):  # type: ignore[no-untyped-def]
+Into = Annotated[
+    Path | None, typer.Option(help="Write into this folder instead of the project's own")
+]
+
+
+def _stage(module: str, function: str, folder: Path, into: Path | None) -> None:
+    """Run a stage of the project in `folder`, the arithmetic pinned before anything computes."""
+    from slipway import arithmetic
+
+    arithmetic.pin()
+    from importlib import import_module
+
     from slipway.project import Project
     from slipway.training.workspace import Workspace
 
     project = Project(folder.resolve())
     if not (project.folder / "params.yaml").is_file():
         raise Fault(f"{project.folder} is no project: it has no params.yaml")
-    return Workspace.of(project)
+    work = Workspace(project, project.params, into.resolve() if into else project.folder)
+    getattr(import_module(module), function)(work)
 
 
-@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
-def prepare(folder: ProjectFolder = Path()) -> None:
+@app.command(rich_help_panel=STAGES)
+def prepare(folder: ProjectFolder = Path(), into: Into = None) -> None:
     """Fetch the data set and split it."""
-    from slipway.training import stages
-
-    stages.prepare(_workspace(folder))
+    _stage("slipway.stages.prepare", "prepare", folder, into)
 
 
-@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
-def fit(folder: ProjectFolder = Path()) -> None:
+@app.command(rich_help_panel=STAGES)
+def fit(folder: ProjectFolder = Path(), into: Into = None) -> None:
     """Train the candidates, export the chosen one, measure its parity."""
-    from slipway.training import stages
-
-    stages.fit(_workspace(folder))
+    _stage("slipway.stages.fit", "fit", folder, into)
 
 
-@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
-def evaluate(folder: ProjectFolder = Path()) -> None:
-    """Score what the service would answer; draw the report."""
-    from slipway.training import stages
-
-    stages.evaluate(_workspace(folder))
+@app.command(rich_help_panel=STAGES)
+def evaluate(folder: ProjectFolder = Path(), into: Into = None) -> None:
+    """Score the served predictions on the test rows, and draw the report."""
+    _stage("slipway.stages.evaluate", "evaluate", folder, into)
 
 
-@app.command(rich_help_panel="Stages (run by dvc repro in a project's folder)")
-def register(folder: ProjectFolder = Path()) -> None:
+@app.command(rich_help_panel=STAGES)
+def register(folder: ProjectFolder = Path(), into: Into = None) -> None:
     """Hold the gate, add a version to the registry, promote it if it is not worse."""
-    from slipway.registry.register import register
-
-    register(_workspace(folder))
+    _stage("slipway.registry.register", "register", folder, into)
 
 
 @app.command("list")
@@ -101,13 +106,23 @@ def list_() -> None:
 
 
 @app.command()
-def check(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def check(
+    names: Annotated[list[str] | None, typer.Argument()] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="First generate each dvc.yaml and pins.json anew")
+    ] = False,
+) -> None:
     """Say what falls short in the projects, all of them or those named."""
-    from slipway.check import shortfalls
+    from slipway.check import repository_shortfalls, shortfalls
+    from slipway.dependencies.generate import generate
     from slipway.project import discover, find
 
     projects = [find(name) for name in names] if names else discover()
-    said = [line for project in projects for line in shortfalls(project)]
+    if write:
+        for file in generate(home.root(), projects):
+            typer.echo(f"{file.relative_to(home.root())} written")
+    said = repository_shortfalls(home.root())
+    said += [line for project in projects for line in shortfalls(project)]
     for line in said:
         typer.echo(line)
     if said:
@@ -183,11 +198,21 @@ def verify(
         list[str] | None, typer.Argument(help="Projects; those trained here if none")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Of a model server; that of make up")] = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Train in a scratch folder, compare with dvc.lock")
+    ] = False,
 ) -> None:
-    """Send every test row to a running model server, and recompute the metrics from its answers."""
+    """Send every test row to a running model server, and recompute the metrics from its answers.
+
+    With --lock no server is asked: the projects are trained in a scratch folder, and every output
+    is compared with the committed dvc.lock, which is never written.
+    """
+    if lock:
+        _verify_locks(names)
+        return
     from slipway import verify
     from slipway.project import discover, find
-    from slipway.training.figure import figure
+    from slipway.reporting.figure import figure
     from slipway.training.workspace import Workspace
 
     works = [Workspace.of(each) for each in (map(find, names) if names else discover())]
@@ -212,6 +237,37 @@ def verify(
     if left:
         typer.echo(f"not trained here: {', '.join(left)}")
     typer.echo(f"{len(asked)} projects answer as their metrics.json says")
+
+
+def _verify_locks(names: list[str] | None) -> None:
+    import tempfile
+
+    from slipway import arithmetic
+    from slipway.project import discover, find
+    from slipway.verify_lock import NotComparable, verify_lock
+
+    projects = [find(name) for name in names] if names else discover()
+    typer.echo(f"processor: {arithmetic.processor()}")
+    failed = []
+    for project in projects:
+        with tempfile.TemporaryDirectory(prefix=f"slipway-{project.name}-") as scratch:
+            try:
+                verdict = verify_lock(project, Path(scratch))
+            except NotComparable as error:
+                typer.echo(str(error))
+                failed.append(project.name)
+                continue
+        if verdict.equal:
+            typer.echo(f"{project.name}: equal to its lock, {verdict.outputs} outputs")
+        else:
+            failed.append(project.name)
+            for each in verdict.differing:
+                typer.echo(f"{project.name}: {each} differs from the lock")
+    if failed:
+        raise Fault(
+            f"{len(failed)} of {len(projects)} differ from their locks: {', '.join(failed)}"
+        )
+    typer.echo(f"{len(projects)} projects equal their locks on this processor")
 
 
 @app.command()
@@ -248,7 +304,7 @@ def dashboard() -> None:
 
 @app.command()
 def up() -> None:
-    """Train what is out of date, then serve: MLflow, model server, monitor, trainer, alerts."""
+    """Serve every model, and train what is out of date: each starter is served once registered."""
     from slipway.platform import up
 
     up()

@@ -16,6 +16,7 @@ from shlex import quote
 from filelock import FileLock
 
 from slipway import home
+from slipway.archives import extract_tar
 from slipway.datasets.catalogue import Source
 from slipway.datasets.sources import SourceFault, obtain
 
@@ -138,8 +139,7 @@ def _tree(package: str) -> Path:
         source = Source(kind="debian", locator=package)
         archive = obtain(source, Path(scratch), partial=Path(scratch) / "partial")
         tree = Path(scratch) / "tree"
-        with tarfile.open(archive) as files:
-            files.extractall(tree, members=filter(_wanted, files.getmembers()), filter="data")
+        extract_tar(archive, tree, wanted=_wanted)
         tree.rename(target)
     return target
 

@@ -7,8 +7,8 @@ import yaml
 
 from slipway import home, measured
 from slipway.project import Project, discover
+from slipway.reporting.figure import figure
 from slipway.training.candidates import BASELINE
-from slipway.training.figure import figure
 
 
 def results(project: Project) -> dict[str, Any] | None:

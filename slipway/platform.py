@@ -1,7 +1,7 @@
-"""`make up` and `make down`: train what is out of date, then start all services.
+"""`make up` and `make down`: start all services, and meanwhile train what is out of date.
 
 MLflow, the model server, the trainer and the monitor; Prometheus and Alertmanager where they are
-installed. Without Alertmanager the monitor tells the trainer of drift itself.
+installed. Without Alertmanager the monitor reports drift to the trainer itself.
 """
 
 import json
@@ -12,21 +12,28 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from slipway import debian, home, readme
 from slipway.features import places
+from slipway.processes import terminate
+from slipway.progress import Progress, progress
 from slipway.project import Project, discover
-from slipway.repro import dvc_environment, repro
-from slipway.reregister import reregister
+from slipway.registry import tracking
+from slipway.repro import dvc_environment
+from slipway.served import ServingWatch, served
 from slipway.slo import configuration
+from slipway.starters import StarterTraining, quick_first
 
 FREE_SPACE = 2 * 2**30  # data sets, DVC's cache and the registry of the starters take 0.5 GB
-START_SECONDS = 120
-FOLLOW_SECONDS = 20
+# The services start while both cores train: MLflow then took 23 s, and 8 s alone.
+START_SECONDS = 300
+SUMMARY_SECONDS = 20
 TITLES = {
     "mlflow": "MLflow",
     "monitor": "monitor",
@@ -97,7 +104,8 @@ def services() -> list[Service]:
         Service(
             "predict",
             (*(python, "-m", "services.predict"),),
-            "/v1/ready",
+            # It is ready only with a first model, which is being trained when it starts.
+            "/v1/live",
             {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}"},
         ),
         *loop(),
@@ -105,17 +113,17 @@ def services() -> list[Service]:
 
 
 def loop() -> list[Service]:
-    """What watches the model server and trains again."""
+    """The services that watch the model server and train again."""
     installed = {name: debian.installed(name) for name in ("alertmanager", "prometheus")}
-    told = {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{home.port('mlflow')}"}
+    environment = {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{home.port('mlflow')}"}
     if installed["alertmanager"] is None or installed["prometheus"] is None:
         trainer = f"http://{home.LOOPBACK}:{home.port('trainer')}"
-        told["SLIPWAY_MONITOR_WEBHOOK"] = f"{trainer}/v1/alerts"
+        environment["SLIPWAY_MONITOR_WEBHOOK"] = f"{trainer}/v1/alerts"
     python = sys.executable
     ours = [
         # Its runs write to the registry's database themselves, as `dvc repro` does.
         Service("trainer", (python, "-m", "services.trainer"), "/v1/ready", {}),
-        Service("monitor", (python, "-m", "services.monitor"), "/v1/ready", told),
+        Service("monitor", (python, "-m", "services.monitor"), "/v1/ready", environment),
     ]
     if installed["prometheus"] and (places.redis_url() or places.online_file().is_file()):
         ours.append(Service("features", (python, "-m", "services.features"), "/metrics", {}))
@@ -128,23 +136,62 @@ def loop() -> list[Service]:
 
 
 def up() -> None:
-    """Bring the starters up to date and serve every champion. Safe to repeat, also when killed.
+    """Start the services, train the starters, and serve each as soon as it is registered.
+
+    Safe to repeat, also when killed. On Ctrl-C the training is stopped, and the services go on.
 
     Raises:
-        PlatformFault: a port is taken, the disk is full, or a service does not come up.
+        PlatformFault: a port is taken, the disk is full, a service does not start, or no model is
+            served.
     """
     running = services()
     for service in running:
         check_port(service)
     check_disk()
-    starters = [project for project in discover() if project.params.starter]
-    failed = repro(starters, jobs=1)
-    for project in starters:
-        reregister(project)
     configuration.write()
+    starters = quick_first(project for project in discover() if project.params.starter)
+    with progress([each.name for each in starters]) as shown:
+        training = StarterTraining(starters, shown)
+        try:
+            serve_while_training(running, starters, training, shown)
+        except BaseException as error:
+            training.stop()
+            if isinstance(error, KeyboardInterrupt):
+                shown.say("Training is stopped, the services run on. Again: make up")
+            raise
+    summarize(running, starters, training)
+
+
+def serve_while_training(
+    running: list[Service], starters: list[Project], training: StarterTraining, shown: Progress
+) -> None:
+    """Start the training and the services, and return when all starters are trained and served."""
+    start_time = time.monotonic()
+    by_name = {service.name: service for service in running}
+    # MLflow makes the tables of a new database. What registers a model meanwhile would make them
+    # too, and both would fail; it waits for this lock.
+    with tracking.writing():
+        training.start()
+        start(by_name["mlflow"], shown.say)
     for service in running:
-        start(service)
-    tell(running, starters, failed)
+        start(service, shown.say)
+    ServingWatch(
+        training,
+        shown,
+        model_server=by_name["predict"].address,
+        mlflow=by_name["mlflow"].address,
+        first_served=partial(show_first, starters, shown, start_time),
+    ).follow()
+
+
+def show_first(starters: list[Project], shown: Progress, start_time: float, name: str) -> None:
+    """Print the command that gets a prediction while the other starters are being trained."""
+    project = next(each for each in starters if each.name == name)
+    seconds = time.monotonic() - start_time
+    command = readme.curl(project, home.port("predict"))
+    shown.say(
+        f"\n{name} is served after {seconds:.0f} s; try it while the others train:\n{command}\n"
+    )
 
 
 def check_port(service: Service) -> None:
@@ -175,8 +222,8 @@ def check_disk() -> None:
         )
 
 
-def start(service: Service) -> None:
-    """Start the service unless it runs, and wait until it answers."""
+def start(service: Service, say: Callable[[str], None] = print) -> None:
+    """Start the service unless it runs, and wait until it responds."""
     process = service.process()
     if process is None:
         service.note.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +239,7 @@ def start(service: Service) -> None:
                 start_new_session=True,
             )
         process = psutil.Process(child.pid)
-        print(f"{service.name}: starting at {service.address}", flush=True)
+        say(f"{service.name}: starting at {service.address}")
         service.note.write_text(
             json.dumps({"pid": child.pid, "started": process.create_time(), "port": service.port})
         )
@@ -229,12 +276,18 @@ def tail(log: Path, lines: int = 15) -> str:
     )
 
 
-def tell(running: list[Service], starters: list[Project], failed: list[str]) -> None:
-    """The addresses, a curl that works, and what is missing."""
+def summarize(running: list[Service], starters: list[Project], training: StarterTraining) -> None:
+    """Print what is served, the addresses, a curl that works, and what is missing.
+
+    Raises:
+        PlatformFault: no model is served.
+    """
     by_name = {service.name: service for service in running}
     address = by_name["predict"].address
-    served = served_at(address, {each.name for each in starters} - set(failed))
-    print(f"\nserved: {', '.join(served)}")
+    names = served_names(address)
+    if not training.failed and not training.changed:
+        print("\nEverything is up to date.")
+    print(f"\nserved: {', '.join(names)}")
     print(f"  model server   {address}/docs")
     print(f"  metrics        {address}/metrics")
     for name, title in TITLES.items():
@@ -242,23 +295,25 @@ def tell(running: list[Service], starters: list[Project], failed: list[str]) -> 
             print(f"  {title:14} {by_name[name].address}")
     if "prometheus" not in by_name:
         print("  no Prometheus: slipway slo programs unpacks it, no root needed; then make up")
-    shown = [each for each in starters if each.name in served]
+    shown = [each for each in starters if each.name in names]
     first = next((each for each in shown if each.name == "titanic"), shown[0] if shown else None)
     if first:
         print(f"\nTry it:\n{readme.curl(first, by_name['predict'].port)}")
-    if failed:
-        print(f"\nNot up to date: {', '.join(failed)}; the reasons stand above. Again: make up")
+    if training.failed:
+        failed = ", ".join(training.failed)
+        print(f"\nNot up to date: {failed}; the reasons stand above. Again: make up")
     print("\nStop: make down", flush=True)
+    if not names:
+        raise PlatformFault("no model is served; the reasons stand above")
 
 
-def served_at(address: str, wanted: set[str]) -> list[str]:
-    """What is served, when all of `wanted` is, or after the time that trying it out may take."""
-    deadline = time.monotonic() + FOLLOW_SECONDS
+def served_names(model_server: str) -> list[str]:
+    """Return the names of the models that are served, in order; waits a while for the first."""
+    deadline = time.monotonic() + SUMMARY_SECONDS
     while True:
-        with urllib.request.urlopen(f"{address}/v1/models", timeout=10) as answer:
-            served = [model["name"] for model in json.load(answer)["models"]]
-        if wanted <= set(served) or time.monotonic() > deadline:
-            return served
+        names = sorted(served(model_server).versions)
+        if names or time.monotonic() > deadline:
+            return names
         time.sleep(0.2)
 
 
@@ -275,13 +330,5 @@ def down() -> None:
 
 
 def stop(process: psutil.Process, seconds: float = 15) -> None:
-    """End a process and its children: asked first, killed if it does not go."""
-    family = [process, *process.children(recursive=True)]
-    for each in family:
-        try:
-            each.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, left = psutil.wait_procs(family, timeout=seconds)
-    for each in left:
-        each.kill()
+    """End a process and its children: with SIGTERM, and SIGKILL if they do not go."""
+    terminate([process, *process.children(recursive=True)], seconds)

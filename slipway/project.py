@@ -12,10 +12,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from slipway import home
+from slipway import paths
 from slipway.contract.model import Model, published_by
 from slipway.registry.gate import Gate
 
+Stage = Literal["prepare", "fit", "evaluate", "register"]
 NAME = "^[a-z][a-z0-9_]{1,62}$"
 
 
@@ -50,6 +51,8 @@ class Params(BaseModel):
     starter: bool = False
     """Trained and served by `make up`."""
     tiny: Tiny = Tiny()
+    inputs: dict[Stage, list[str]] = {}
+    """By stage, files below the root that it reads and that a walk through imports cannot find."""
     exempt: dict[str, str] = {}
     """Checks that this project does not pass, each with the reason."""
 
@@ -96,8 +99,8 @@ class Project:
         except (ValidationError, yaml.YAMLError, ValueError) as error:
             raise ValueError(f"{file}: {error}") from error
 
-    def module(self, name: Literal["data", "train", "model"]) -> ModuleType:
-        """The project's `data.py`, `train.py` or `model.py`."""
+    def module(self, name: Literal["data", "train", "model", "report"]) -> ModuleType:
+        """Import the project's `data.py`, `train.py`, `model.py` or `report.py`."""
         top = str(self.folder.parents[2])
         if top not in sys.path:
             sys.path.insert(0, top)
@@ -117,7 +120,7 @@ class Project:
 
 def discover(root: Path | None = None) -> list[Project]:
     """Every project of the repository, by track and name."""
-    top = root or home.root()
+    top = root or paths.root()
     return [Project(file.parent) for file in sorted(top.glob("pipelines/*/*/params.yaml"))]
 
 

@@ -1,10 +1,8 @@
 """Run `dvc repro` for projects, some side by side; one that fails does not stop the others."""
 
 import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +10,11 @@ from pathlib import Path
 import yaml
 
 from slipway import home
+from slipway.dependencies.lock import is_current
+from slipway.processes import Children
 from slipway.project import Project, discover
+from slipway.stage_events import Observer, StageReader, Training
 
-_printing = threading.Lock()
 # Advice of DVC's that holds for a person at the keyboard, not here.
 ADVICE = ("To track", "git add", "To enable", "dvc config", "Use `dvc push`")
 
@@ -26,52 +26,102 @@ def dvc_environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{scripts}{os.pathsep}{path}", "PYTHONUNBUFFERED": "1"}
 
 
-def repro(projects: Sequence[Project], *, jobs: int) -> list[str]:
+class EveryLine(Observer):
+    """Prints every line of DVC and the stages with the project's name before it."""
+
+    def __init__(self) -> None:
+        self._printing = threading.Lock()
+
+    def line(self, project: str, text: str) -> None:
+        with self._printing:
+            labelled = text.startswith(f"{project}: ")
+            print(text if labelled else f"{project}: {text}", flush=True)
+
+    def ended(self, training: Training) -> None:
+        state = f"failed ({training.reason})" if training.failed else "up to date"
+        self.line(training.project, f"{state}, {training.seconds:.1f} s")
+
+
+def repro(projects: Sequence[Project], *, jobs: int, observer: Observer | None = None) -> list[str]:
     """Bring `projects` up to date; returns the names of those that failed.
 
-    DVC locks what a stage touches, so disjoint projects run side by side.
+    DVC locks what a stage touches, so disjoint projects run side by side. Without an observer every
+    line is printed. On Ctrl-C what runs is stopped, and no further project is started.
     """
+    children, shown = Children(), observer or EveryLine()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        codes = list(pool.map(_one, projects))
-    failed = [project.name for project, code in zip(projects, codes, strict=True) if code]
+        try:
+            ended = list(pool.map(lambda each: train(each, shown, children), projects))
+        except BaseException:
+            children.stop()
+            raise
+    failed = [training.project for training in ended if training.failed]
     if not failed:
-        _leaderboard()
+        leaderboard(shown, children)
     return failed
 
 
-def _leaderboard() -> None:
-    """Its stage alone: the projects not asked for stay as they are.
+def train(project: Project, observer: Observer, children: Children) -> Training:
+    """Bring one project up to date, and report its stages to the observer.
 
-    Where some were never trained it is written without its stage, whose lock would else name half
-    of what it depends on; in an image there is no such page.
+    The output of DVC and the stages is also written to the project's log.
+
+    Raises:
+        slipway.processes.Stopped: `children` was stopped.
     """
-    root, tell = home.root(), _labelled("leaderboard")
+    observer.started(project.name)
+    reader = StageReader(project.name, observer)
+    status = 0 if _is_current(project) else _dvc_repro(project, reader, children)
+    training = reader.end(status)
+    observer.ended(training)
+    return training
+
+
+def _is_current(project: Project) -> bool:
+    """Return whether `dvc repro` would run none of the project's stages.
+
+    DVC reads the whole repository before it looks at one project, which takes seconds; this takes
+    milliseconds. A test holds the two answers against each other.
+    """
+    return is_current(project.folder)
+
+
+def training_log(project: str) -> Path:
+    """The file with the output of the project's last `dvc repro`."""
+    return home.home() / "logs" / f"train-{project}.log"
+
+
+def _dvc_repro(project: Project, reader: StageReader, children: Children) -> int:
+    target = project.folder.relative_to(home.root()) / "dvc.yaml"
+    file = training_log(project.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", buffering=1) as log:
+
+        def tell(line: str) -> None:
+            log.write(f"{line}\n")
+            reader.read(line)
+
+        return dvc("repro", str(target), tell=tell, children=children)
+
+
+def leaderboard(observer: Observer, children: Children) -> None:
+    """Bring the leaderboard up to date, and train no project for it.
+
+    Where some were never trained it is written without its DVC stage, whose lock would otherwise
+    name half of what it depends on. An image has no such page.
+    """
+
+    def tell(line: str) -> None:
+        observer.line("leaderboard", line)
+
+    root = home.root()
     page = yaml.safe_load((root / "params.yaml").read_text())["leaderboard"]["file"]
     if all((each.folder / "work" / "receipt.json").is_file() for each in discover()):
-        dvc("repro", "--quiet", "--single-item", "leaderboard", tell=tell)
+        dvc("repro", "--quiet", "--single-item", "leaderboard", tell=tell, children=children)
     elif (root / page).is_file():
         words = ("-m", "slipway", "leaderboard", page)
-        python(*words, tell=tell, folder=root, environment=dvc_environment())
-
-
-def _one(project: Project) -> int:
-    start = time.perf_counter()
-    target = project.folder.relative_to(home.root()) / "dvc.yaml"
-    code = dvc("repro", str(target), tell=_labelled(project.name))
-    state = f"failed (exit {code})" if code else "up to date"
-    with _printing:
-        print(f"{project.name}: {state}, {time.perf_counter() - start:.1f} s", flush=True)
-    return code
-
-
-def _labelled(label: str) -> Callable[[str], None]:
-    """Prints a line with `label` before it."""
-
-    def tell(told: str) -> None:
-        with _printing:
-            print(told if told.startswith(f"{label}: ") else f"{label}: {told}", flush=True)
-
-    return tell
+        environment = dvc_environment()
+        python(*words, tell=tell, folder=root, environment=environment, children=children)
 
 
 def dvc(
@@ -79,6 +129,7 @@ def dvc(
     tell: Callable[[str], None],
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    children: Children | None = None,
 ) -> int:
     """Run dvc in `folder`, the root if none is given; each line goes to `tell` as it comes.
 
@@ -86,37 +137,31 @@ def dvc(
     Returns its exit status.
     """
 
-    def worth_telling(line: str) -> None:
-        told = line.strip()
-        if told and not told.startswith(ADVICE):
-            tell(told)
+    def tell_what_matters(line: str) -> None:
+        text = line.strip()
+        if text and not text.startswith(ADVICE):
+            tell(text)
 
     return python(
         *("-m", "dvc", "--wait-for-lock", *words),
-        tell=worth_telling,
+        tell=tell_what_matters,
         folder=folder or home.root(),
         environment=environment or dvc_environment(),
+        children=children,
     )
 
 
 def python(
-    *words: str, tell: Callable[[str], None], folder: Path, environment: Mapping[str, str]
+    *words: str,
+    tell: Callable[[str], None],
+    folder: Path,
+    environment: Mapping[str, str],
+    children: Children | None = None,
 ) -> int:
-    """Run this Python in `folder`; what it says and complains goes to `tell`, line by line.
+    """Run this Python in `folder`; each line of its output and errors goes to `tell`.
 
     Returns its exit status.
     """
-    process = subprocess.Popen(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        tell(line.rstrip())
-    return process.wait()
+    runner = children or Children()
+    command = (sys.executable, *words)
+    return runner.run(command, tell=tell, folder=folder, environment=environment)

@@ -1,85 +1,12 @@
 """`slipway new`: the skeleton of a project, which runs as it stands and then is rewritten."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.project import NAME
+from slipway.dependencies.dvcfile import dvc_yaml
+from slipway.project import NAME, Project
 
 TRACKS = {"ml": "training", "dl": "torch", "cv": "torch"}
-
-_STAGES = """\
-stages:
-  prepare:
-    cmd: python -m slipway prepare
-    deps:
-      - data.py
-      - model.py
-      - ../../datasets/${dataset}.yaml
-@shared datasets training
-    params: [dataset, prepare]
-    outs: [work/data]
-  fit:
-    cmd: python -m slipway fit
-    deps:
-      - train.py
-      - model.py
-      - work/data
-@shared training@deep
-    params: [fit]
-    outs: [work/weights, work/candidates.json, work/parity.json]
-  evaluate:
-    cmd: python -m slipway evaluate
-    deps:
-      - train.py
-      - model.py
-      - data.py
-      - work/data
-      - work/weights
-      - work/candidates.json
-      - work/parity.json
-@shared training@deep
-    params: [primary]
-    outs:
-      - work/report
-      - examples.json: {cache: false}
-    metrics:
-      - metrics.json: {cache: false}
-  register:
-    cmd: python -m slipway register
-    deps:
-      - model.py
-      - work/data
-      - work/weights
-      - work/candidates.json
-      - work/report
-      - metrics.json
-      - examples.json
-      - ../../datasets/${dataset}.yaml
-@shared datasets registry training
-    params: [dataset, gate, primary]
-    outs: [work/receipt.json]
-"""
-
-
-def dvc_yaml(environment: str, beside: Iterable[str] = ()) -> str:
-    """The stages of every project that trains in `environment`, to the byte.
-
-    `beside`: the files of its folder among which a project divides the code of its train.py.
-    """
-    divided = "".join(f"      - {name}\n" for name in ("train.py", *sorted(beside)))
-    stages = _STAGES.replace("      - train.py\n", divided)
-
-    def shared(match: re.Match[str]) -> str:
-        parts = ["contract", *match[1].replace("@deep", " deep").split()]
-        if environment != "torch" and "deep" in parts:
-            parts.remove("deep")
-        lines = [f"      - ../../../slipway/{part}" for part in sorted(parts)]
-        lines.append("      - ../../../infra/environment/locks/${environment}.txt")
-        return "\n".join(lines)
-
-    return re.sub(r"^@shared (.+)$", shared, stages, flags=re.MULTILINE)
-
 
 _MODEL = '''\
 """Which species is this iris?
@@ -176,25 +103,24 @@ def flowers(frame: pd.DataFrame) -> list[tuple[Flower, str]]:
 _TRAIN = '''\
 """Logistic regression against the most frequent species, by cross-validation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
 from .model import SPECIES, Flower, Species, features, species
 
 
 def pipelines() -> dict[str, Pipeline]:
+    """From the simplest to the most complex."""
     return {{
         "baseline": make_pipeline(DummyClassifier(strategy="most_frequent")),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
@@ -202,15 +128,15 @@ def pipelines() -> dict[str, Pipeline]:
 
 
 def fit(*, train: Examples[Flower, str], weights: Path, folds: int) -> Fitted:
-    """Choose by cross-validated accuracy, and fit the chosen on all training rows."""
+    """Choose by cross-validated accuracy, and fit the chosen candidate on all training rows."""
     lengths = features(train.records)["numbers"]
     kinds = np.array([SPECIES.index(truth) for truth in train.truths])
     tried = []
     for name, pipeline in pipelines().items():
         scores = cross_val_score(pipeline, lengths, kinds, cv=folds)
-        metrics = {{"accuracy": float(scores.mean()), "accuracy_std": float(scores.std())}}
+        metrics = {{"accuracy": float(scores.mean()), "accuracy_se": fold_error(scores)}}
         tried.append(Candidate(name, metrics))
-    chosen = max(tried, key=lambda each: each.metrics["accuracy"]).name
+    chosen = simplest_within_error(tried, "accuracy", best="highest").name
     best = pipelines()[chosen].fit(lengths, kinds)
     export_onnx(best, {{"numbers": 4}}, weights)
 
@@ -218,6 +144,19 @@ def fit(*, train: Examples[Flower, str], weights: Path, folds: int) -> Fitted:
         return species(best.predict_proba(features(flowers)["numbers"]))
 
     return Fitted(tried, chosen, native)
+'''
+
+_REPORT = '''\
+"""Accuracy on the test rows, and which species are taken for which."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+from sklearn.metrics import accuracy_score
+
+from slipway.reporting import Evaluation, plots
+
+from .model import SPECIES, Species
 
 
 def score(*, answers: list[Species], truths: list[str]) -> dict[str, float]:
@@ -226,8 +165,8 @@ def score(*, answers: list[Species], truths: list[str]) -> dict[str, float]:
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (axes,) = plots.panels(1)
-    told = [each.species for each in evaluation.answers]
-    plots.confusion(axes, evaluation.test.truths, told, SPECIES)
+    predicted = [each.species for each in evaluation.answers]
+    plots.confusion(axes, evaluation.test.truths, predicted, SPECIES)
     yield "errors", figure
 '''
 
@@ -275,10 +214,11 @@ def create(place: str, root: Path) -> Path:
         "model.py": _MODEL.format(name=name, class_name=class_name),
         "data.py": _DATA.format(),
         "train.py": _TRAIN.format(),
+        "report.py": _REPORT.format(),
         "params.yaml": _PARAMS.format(environment=environment),
-        "dvc.yaml": dvc_yaml(environment),
         "README.md": f"# {name}\n\n<!-- results -->\n<!-- /results -->\n",
     }
     for file, text in contents.items():
         (folder / file).write_text(text)
+    (folder / "dvc.yaml").write_text(dvc_yaml(Project(folder)))
     return folder

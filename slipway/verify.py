@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import home
 from slipway.fault import Fault
-from slipway.training import stages
+from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def verify(work: Workspace, client: "httpx.Client") -> Verified:
         raise NotVerifiable(
             f"{project.name} has no test rows in this checkout: slipway repro {project.name}"
         )
-    test = stages.split(work, "test")
+    test = read_split(work, "test")
     # Not as they lie: an answer must not hang on its neighbours, and rows in the order of time
     # would look like drift to the monitor.
     order = random.Random(0).sample(range(len(test)), len(test))
@@ -89,7 +89,7 @@ def verify(work: Workspace, client: "httpx.Client") -> Verified:
         raise NotVerifiable(f"{project.name}: {len(test)} rows sent, {len(told)} answers came back")
     output = project.model().output_type()
     as_they_lie = [each for _, each in sorted(zip(order, told, strict=True), key=itemgetter(0))]
-    served = project.module("train").score(
+    served = project.module("report").score(
         answers=[output.model_validate_json(json.dumps(each)) for each in as_they_lie],
         truths=test.truths,
     )

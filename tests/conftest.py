@@ -1,14 +1,14 @@
-"""What the tests share: an own home, every project trained tiny, and the real server over them."""
+"""What the tests share: a home of their own, small models, and the real server."""
 
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -16,14 +16,18 @@ from filelock import FileLock
 
 from slipway import home
 from slipway.project import Project, discover
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from slipway.training.workspace import Workspace
+    from tests.small_models import SmallModels
 
 home.silence_telemetry()
 home.rest_threads()
-# Spark here lives for seconds: without the second compiler it takes half the processor's time.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+pytest_plugins = ["tests.cpu_times", "tests.selection", "tests.groups"]
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = discover(ROOT)
+SHARED = "SLIPWAY_TESTS_SHARED"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,6 +35,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches the registry, the servers or the promotion log of this checkout."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SHARED, str(_common(tmp_path_factory)))
         patch.setenv("SLIPWAY_HOME", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
@@ -39,44 +44,60 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run of the tests have in common."""
+    return _common(tmp_path_factory)
+
+
+def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+def shared_folder() -> Path:
+    """Return the folder `shared`, for helpers that are no fixtures."""
+    return Path(os.environ[SHARED])
+
+
 @pytest.fixture(scope="session")
-def trained(own_home: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Every project, trained on few rows through all four stages: workspaces by name.
+def small_models(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> "SmallModels":
+    """The tests' own small models in a registry: two seconds, once per process of the tests.
 
-    Each process of the tests has copies of its own, registered in its own home.
+    Whoever changes the registry's aliases or files puts them back.
     """
-    from slipway.registry.register import register
+    from tests.small_models import SmallModels
+
+    return SmallModels(tmp_path_factory.mktemp("small_models"))
+
+
+@pytest.fixture
+def small_registry(small_models: "SmallModels") -> Iterator["SmallModels"]:
+    """The small models, with their registry and repository as those of this process."""
+    with small_models.active():
+        yield small_models
+
+
+def train_once(project: Project, folder: Path) -> "Workspace":
+    """Train the project on few rows in `folder`, unless a process of this run already has."""
     from slipway.training.workspace import Workspace
 
-    # Processes that begin at different projects train different ones meanwhile.
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = worker * len(PROJECTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    for project in (*PROJECTS[first:], *PROJECTS[:first]):
-        _train_once(project, shared / "trained" / project.name)
-    spaces = {}
-    for project in PROJECTS:
-        folder = tmp_path_factory.mktemp(project.name)
-        shutil.copytree(shared / "trained" / project.name, folder, dirs_exist_ok=True)
-        register(work := Workspace.tiny(project, folder))
-        spaces[project.name] = work
-    return spaces
-
-
-def _train_once(project: Project, folder: Path) -> None:
-    from slipway.training import stages
-    from slipway.training.workspace import Workspace
-
+    work = Workspace.tiny(project, folder)
     done = folder.with_name(f"{project.name}.done")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{project.name}.lock")):
         if not done.exists():
-            for stage in (stages.prepare, stages.fit, stages.evaluate):
-                stage(Workspace.tiny(project, folder))
+            from slipway.stages.evaluate import evaluate
+            from slipway.stages.fit import fit
+            from slipway.stages.prepare import prepare
+
+            for stage in (prepare, fit, evaluate):
+                stage(work)
             done.touch()
+    return work
+
+
+@pytest.fixture(scope="session")
+def tiny_project(shared: Path) -> Callable[[Project], "Workspace"]:
+    """Return the workspace of a project trained on few rows, once per run: only read it."""
+    return lambda project: train_once(project, shared / "trained" / project.name)
 
 
 @pytest.fixture(scope="session")
@@ -91,12 +112,6 @@ def serving_python(shared: Path) -> Path:
     with FileLock(shared / "serving.lock"):
         subprocess.run(command, check=True, cwd=ROOT)
     return venv / "bin" / "python"
-
-
-@cache
-def grpc_port() -> int:
-    """Of the model server that the `server` fixture starts."""
-    return home.free_port()
 
 
 def files_of_checkout(*places: str) -> list[str]:
@@ -155,47 +170,47 @@ def running(
         process.wait(PATIENCE)
 
 
-@pytest.fixture(scope="session")
-def server(
-    trained: dict, serving_python: Path, own_home: Path, tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def mlflow_server(registry: str, log: Path) -> Iterator[str]:
+    """Run MLflow's own server over a registry's database; yield its address."""
+    address = f"http://{home.LOOPBACK}:{home.free_port()}"
+    with running(
+        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", registry),
+        *("--workers", "1", "--port", address.rpartition(":")[2]),
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        log=log,
+        ready=f"{address}/health",
+    ):
+        yield address
+
+
+@contextmanager
+def serving_alone(
+    python: Path, mlflow: str, log: Path, **settings: object
 ) -> Iterator[httpx.Client]:
-    """The model server with serving packages alone, asking a real MLflow server."""
-    logs = tmp_path_factory.mktemp("logs")
-    mlflow, predict = (f"http://{home.LOOPBACK}:{home.free_port()}" for _ in range(2))
-    database = f"sqlite:///{own_home / 'mlflow.db'}"
+    """Run the model server with serving packages alone, over an MLflow server.
+
+    `python` is what the fixture `serving_python` gives, `mlflow` an address; the settings are
+    those of the model server, by name.
+    """
+    address = f"http://{home.LOOPBACK}:{home.free_port()}"
+    named = {f"SLIPWAY_PREDICT_{name.upper()}": str(value) for name, value in settings.items()}
     with (
         running(
-            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database),
-            *("--workers", "1", "--port", mlflow.rpartition(":")[2]),
-            env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            log=logs / "mlflow.log",
-            ready=f"{mlflow}/health",
-        ),
-        running(
-            *(serving_python, "-m", "services.predict"),
+            *(python, "-m", "services.predict"),
             env={
                 "MLFLOW_TRACKING_URI": mlflow,
                 "PYTHONPATH": str(ROOT),
-                "SLIPWAY_PREDICT_PORT": predict.rpartition(":")[2],
-                "SLIPWAY_PREDICT_WORKERS": "2",
-                "SLIPWAY_PREDICT_GRPC_PORT": str(grpc_port()),
+                "SLIPWAY_PREDICT_PORT": address.rpartition(":")[2],
                 "SLIPWAY_PREDICT_RELOAD_SECONDS": "0.3",
-                "SLIPWAY_PREDICT_BODY_BYTES": "3000000",
+                **named,
             },
-            log=logs / "predict.log",
-            ready=f"{predict}/v1/ready",
+            log=log,
+            ready=f"{address}/v1/ready",
         ),
-        httpx.Client(base_url=predict, timeout=30) as client,
+        httpx.Client(base_url=address, timeout=30) as client,
     ):
-        until(lambda: _all_ready(predict), lambda: client.get("/v1/models").text)
         yield client
-
-
-def _all_ready(address: str) -> bool:
-    """Each worker answers for itself: of 20 connections some come to every one of them."""
-    with httpx.Client(base_url=address, timeout=30, headers={"Connection": "close"}) as client:
-        told = [client.get("/v1/ready").json() for _ in range(20)]
-    return all(each.get("models") == len(PROJECTS) for each in told)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

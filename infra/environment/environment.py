@@ -3,9 +3,9 @@
     python3.11 infra/environment/environment.py install [--group serving] [--into .venv]
     python3.11 infra/environment/environment.py lock
 
-Runs on a bare Python 3.11: standard library only. uv does the installing; it does not
-read pip's configuration, so the index, find-links, certificate and proxy that pip is
-configured with are passed on to it.
+Runs on a bare Python 3.11, from 3.11.0 on: standard library only; `python.sh` finds one. uv
+does the installing; it does not read pip's configuration, so the index, find-links,
+certificate and proxy that pip is configured with are passed on to it.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,9 @@ class EnvironmentFault(Exception):
 
 
 def pyproject() -> dict[str, Any]:
+    # Python 3.10 has no tomllib, and must get as far as `check_version`, which names 3.11.
+    import tomllib
+
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -99,16 +101,19 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
     return env
 
 
-def check_machine() -> None:
+def check_version() -> None:
     if sys.version_info[:2] != (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
         raise EnvironmentFault(f"Python 3.11 is needed, this is {found}; try `make PYTHON=...`")
+
+
+def check_venv() -> None:
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError as error:
         raise EnvironmentFault(
-            "this Python 3.11 has no venv module; on Debian: apt install python3.11-venv"
+            f"{sys.executable} has no venv module; on Debian: apt install python3.11-venv"
         ) from error
 
 
@@ -191,7 +196,7 @@ def install(group: str, venv: Path) -> None:
     stamp = venv / ".slipway"
     if stamp.exists() and stamp.read_text() == fingerprint(group):
         return
-    check_machine()
+    check_venv()
     venv.parent.mkdir(parents=True, exist_ok=True)
     check_disk(venv.parent)
     print(f"environment: installing group {group} into {venv.name} (some minutes)", flush=True)
@@ -272,6 +277,7 @@ def main() -> int:
     commands.add_parser("lock", help="resolve pyproject.toml into locks/")
     arguments = parser.parse_args()
     try:
+        check_version()
         if arguments.command == "lock":
             lock()
         else:

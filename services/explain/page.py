@@ -13,7 +13,7 @@ from services.explain.importance import Attributions
 from services.explain.subject import Subject, catalogue, load, mixing
 from slipway.contract import Record
 from slipway.explain import NotExplainable, Shapley
-from slipway.training import plots
+from slipway.reporting import plots
 
 ROWS, SENTENCES, SHOWN = 60, 5, 12
 PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from services.predict.endpoint import FAILED, Predict, reply_problem
 from services.predict.fleet import Fleet
 from services.predict.handover import LISTEN, inherited
 from services.predict.oip.http import Infer
+from services.predict.readiness import LOADED, Readiness
 from services.predict.recording import Recorder
 from services.predict.settings import Settings
 from services.predict.watch import Watch, page
@@ -30,7 +32,10 @@ log = logging.getLogger("slipway.predict")
 
 PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+# Whether the process runs: answered at any time.
+LIVE = frozenset({"/v1/live", "/v2/health/live"})
 TURN_SECONDS = 0.25
+WAIT_SECONDS = 0.02
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -38,10 +43,14 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 class App:
     """What a server runs. `state` holds the fleet, for whoever embeds it."""
 
-    def __init__(self, settings: Settings, *, beat: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, beat: int | None = None, readiness: Readiness | None = None
+    ) -> None:
         metrics.begin()
         self.settings = settings
-        self.fleet = Fleet(settings)
+        self.readiness = readiness or Readiness()
+        self.fleet = Fleet(settings, self.readiness)
+        self.fleet.before_ready = self._open_grpc
         self.guard = Guard(
             settings,
             closed=[KeyScope.ADMIN],
@@ -64,6 +73,8 @@ class App:
             return
         if kind != "http":
             return
+        if not self.fleet.preloaded and scope["path"] not in LIVE:
+            await self._let_load()
         if scope["method"] == "POST":
             path: str = scope["path"]
             name = self.fleet.paths.get(path)
@@ -76,6 +87,21 @@ class App:
                 await self._guarded(self.infer(found[1], found[2], scope, receive, send), send)
                 return
         await self.rest(scope, receive, send)
+
+    async def _let_load(self) -> None:
+        """Wait until this worker has loaded its models, if another worker has.
+
+        At the first start several workers accept connections before any has loaded, so that health
+        checks are answered; the first to load makes the server ready. A request that came to
+        another one waits then, as long as a model may take to load, and is not refused.
+        """
+        deadline = time.monotonic() + self.settings.load_seconds
+        while (
+            not self.fleet.preloaded
+            and self.readiness.others == LOADED
+            and time.monotonic() < deadline
+        ):
+            await asyncio.sleep(WAIT_SECONDS)
 
     async def _guarded(self, answering: Awaitable[None], send: Send) -> None:
         """No fault of ours ends a connection without an answer, or shows its insides."""
@@ -114,12 +140,19 @@ class App:
             )
         self._tasks = [asyncio.create_task(self._turn())]
         await self.fleet.look()
-        if self.settings.grpc_port:
+        parts = (self.fleet.follow(), self._measure())
+        self._tasks += [asyncio.create_task(part) for part in parts]
+
+    async def _open_grpc(self) -> None:
+        """Listen for gRPC once the models are loaded.
+
+        The workers share the port by SO_REUSEPORT, so the kernel hands a connection to any of them
+        that listens.
+        """
+        if self.settings.grpc_port and self._grpc is None:
             from services.predict.oip import grpc
 
             self._grpc = await grpc.start(self)
-        parts = (self.fleet.follow(), self._measure())
-        self._tasks += [asyncio.create_task(part) for part in parts]
 
     async def stop(self) -> None:
         if self._grpc is not None:
@@ -159,9 +192,14 @@ class App:
             await asyncio.sleep(1)
 
 
-def create_app(settings: Settings | None = None, *, beat: int | None = None) -> App:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    beat: int | None = None,
+    readiness: Readiness | None = None,
+) -> App:
     """The application over what `settings` names; it follows the registry while it runs."""
-    return App(settings or Settings.from_environment(), beat=beat)
+    return App(settings or Settings.from_environment(), beat=beat, readiness=readiness)
 
 
 @asynccontextmanager

@@ -175,7 +175,7 @@ class Predict:
         if name in self.fleet.faults:
             return Problem(503, "Model not loaded", f"{name}: {self.fleet.faults[name]}")
         if not self.fleet.ready:
-            return Problem(503, "Not ready", "the models are still being loaded")
+            return Problem(503, "Not ready", self.fleet.not_ready_reason)
         known = ", ".join(sorted(self.fleet.served)[:50]) or "none"
         return Problem(404, "No such model", f"no model is called {name!r}; served: {known}")
 

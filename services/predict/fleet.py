@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from services.predict import metrics, snapshot, watch
 from services.predict.lookup import Lookups
+from services.predict.readiness import LOADED, Readiness
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Snapshot, Version
 from services.predict.unit import Unit
@@ -19,6 +21,8 @@ from slipway.policy import CHAMPION, SHADOW, Policy
 
 log = logging.getLogger("slipway.predict")
 LOOK_SECONDS = 0.1
+# After a fault that is not the snapshot's own, such as too many open files.
+RETRY_SECONDS = 2.0
 # So long an old version stays loaded for the requests that chose it before the swap.
 LINGER_SECONDS = 30.0
 
@@ -39,8 +43,11 @@ class Served:
 class Fleet:
     """Made and used on the event loop. A version that will not load leaves the one before."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, readiness: Readiness | None = None) -> None:
         self.settings = settings
+        self.readiness = readiness or Readiness()
+        self.before_ready: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, when the models are loaded and before this worker counts as such."""
         self.served: dict[str, Served] = {}
         self.paths: dict[str, str] = {}
         """Of the prediction endpoints, to the projects' names: looked up with every request."""
@@ -48,6 +55,8 @@ class Fleet:
         self.faults: dict[str, str] = {}
         self.snapshot = Snapshot()
         self.preloaded = False
+        """The first models are loaded, as the snapshot had them when that was done."""
+        self._champions_loaded = False
         self.lookups = Lookups(settings)
         self._seen: object = None
         self._loading: dict[Unit, asyncio.Task[None]] = {}
@@ -59,6 +68,15 @@ class Fleet:
     def ready(self) -> bool:
         return self.preloaded and bool(self.served)
 
+    @property
+    def not_ready_reason(self) -> str:
+        """Why the server is not ready."""
+        if self.snapshot.settled and not self.snapshot.projects:
+            return "no champion in the registry; train one: make repro"
+        if self.snapshot.settled or self.snapshot.reachable:
+            return "the models are being tried out and loaded"
+        return "the registry was not reached yet"
+
     async def follow(self) -> None:
         """Until cancelled: take up every snapshot that the keeper writes."""
         while True:
@@ -66,20 +84,36 @@ class Fleet:
                 await self.look()
             except ValidationError:
                 log.exception("the snapshot is damaged; what is served stays")
+            except Exception:
+                # Nobody else would notice the end of this task: the models would stay as they are.
+                log.exception("the snapshot was not followed; tried again")
+                self._seen = None
+                await asyncio.sleep(RETRY_SECONDS)
             self._bury()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Take up the snapshot if it is another than the last time."""
+        """Take up the snapshot if it is another than the last time, until there is none newer.
+
+        Loading takes seconds, in which the keeper adds projects: a worker that counted as ready
+        before it knows them would refuse what the others already answer.
+        """
+        while (found := self._snapshot_id()) not in (None, self._seen):
+            self._seen = found
+            await self._take_up(snapshot.read(self.settings.folder))
+        if self._champions_loaded and not self.preloaded:
+            if self.before_ready:
+                await self.before_ready()
+            self.preloaded = True
+            self.readiness.reach(LOADED)
+
+    def _snapshot_id(self) -> tuple[int, int] | None:
+        """Changes with every writing; None while there is no snapshot."""
         try:
             stat = (self.settings.folder / snapshot.FILE).stat()
         except FileNotFoundError:
-            return
-        seen = (stat.st_ino, stat.st_mtime_ns)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        await self._take_up(snapshot.read(self.settings.folder))
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     async def _take_up(self, new: Snapshot) -> None:
         isolated = watch.quarantined(self.settings.folder)
@@ -103,7 +137,7 @@ class Fleet:
         # While versions are still being tried out, more will come; a registry that is away adds
         # none.
         whole = new.settled or not new.reachable or len(new.projects) >= self.settings.preload
-        if not self.preloaded and new.projects and whole:
+        if not self._champions_loaded and new.projects and whole:
             await self._preload()
 
     async def _follow_project(self, name: str, entry: Entry, isolated: set[str]) -> None:
@@ -154,7 +188,7 @@ class Fleet:
                 await self.load(unit)
             except Problem:
                 continue
-        self.preloaded = True
+        self._champions_loaded = True
 
     async def load(self, unit: Unit) -> None:
         """Load the unit unless it is; callers that come together share one loading.

@@ -107,13 +107,7 @@ def _add_health(app: FastAPI, server: "App") -> None:
     async def ready() -> JSONResponse:
         """Whether models answer, 503 with the reason until then; and what is amiss."""
         if not fleet.ready:
-            if fleet.snapshot.settled:
-                told = "no champion in the registry; train one: make repro"
-            elif fleet.snapshot.reachable:
-                told = "the models are being tried out and loaded"
-            else:
-                told = "the registry was not reached yet"
-            raise Problem(503, "Not ready", told)
+            raise Problem(503, "Not ready", fleet.not_ready_reason)
         return JSONResponse(
             {
                 "ready": True,

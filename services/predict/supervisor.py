@@ -24,7 +24,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from services.nought import from_nought
 from services.predict import watch
-from services.predict.handover import BEAT, LISTEN, PARENT, READY
+from services.predict.handover import BEAT, LISTEN, PARENT, READY, SLOT, STATES
+from services.predict.readiness import Slots
 from services.predict.settings import Settings
 from services.web import logs
 from services.web.guard import Unguarded, ensure_guarded
@@ -38,6 +39,9 @@ LOOK_AT_MEMORY_SECONDS = 5.0
 BACKLOG = 4096
 # What a worker may take more until its event loop first turns: imports, on a busy machine.
 START_SECONDS = 15.0
+# A worker that seems to stand still is looked at again after two of its beats: if this process was
+# suspended together with its workers, all of them seem to stand still when it wakes up.
+CONFIRM_SECONDS = 0.5
 # A worker that ends right after its start is not started again at once.
 BACKOFF_SECONDS, LONGEST_BACKOFF = 0.5, 10.0
 # These say that the code that ran is to blame.
@@ -55,14 +59,41 @@ class Worker:
     page: mmap.mmap
     ready: int
     """The end of a pipe by which it says that it is ready."""
+    slot: int
+    """Its place in the page of readiness."""
     started: float = field(default_factory=time.monotonic)
     is_ready: bool = False
+    suspected_since: float | None = None
     leaving_since: float | None = None
     successor_of: "Worker | None" = None
+
+    def __post_init__(self) -> None:
+        self._heartbeat = watch.Heartbeat(self.page)
+        self._last_beat = self.started
 
     @property
     def leaving(self) -> bool:
         return self.leaving_since is not None
+
+    def still_for(self, now: float) -> float:
+        """Return for how many seconds its event loop has not turned.
+
+        A time before its start or after now is no beat, and the one before counts: a model's code
+        runs in the worker and can write anywhere in its memory.
+        """
+        beat = self._heartbeat.last
+        if self._last_beat <= beat <= now:
+            self._last_beat = beat
+        return now - self._last_beat
+
+    def is_stuck(self, now: float, limit: float) -> bool:
+        """Return whether it has stood still for longer than `limit`, at two looks."""
+        if self.still_for(now) <= limit:
+            self.suspected_since = None
+            return False
+        if self.suspected_since is None:
+            self.suspected_since = now
+        return now - self.suspected_since >= CONFIRM_SECONDS
 
 
 class Supervisor:
@@ -70,6 +101,7 @@ class Supervisor:
         from_nought(RESTARTS, REASONS)
         self.settings = settings
         self.listening = listen(settings.host, port)
+        self.slots = Slots()
         self.metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]
         self.workers: list[Worker] = []
         self.keeper: subprocess.Popen[bytes] | None = None
@@ -124,11 +156,12 @@ class Supervisor:
         with tempfile.TemporaryFile() as shared:
             shared.truncate(watch.PAGE)
             page = watch.page(shared.fileno())
-            watch.BEAT.pack_into(page, 0, time.monotonic())
+            slot = self.slots.take()
             handed = {
                 LISTEN: self.listening.fileno(),
                 BEAT: shared.fileno(),
                 READY: writable,
+                STATES: self.slots.descriptor,
             }
             process = subprocess.Popen(
                 [sys.executable, "-m", "services.predict.worker"],
@@ -136,13 +169,14 @@ class Supervisor:
                     **os.environ,
                     **{name: str(number) for name, number in handed.items()},
                     PARENT: str(os.getpid()),
+                    SLOT: str(slot),
                 },
                 pass_fds=tuple(handed.values()),
                 stdin=subprocess.DEVNULL,
             )
         os.close(writable)
         os.set_blocking(readable, False)
-        self.workers.append(Worker(process, page, readable, successor_of=successor_of))
+        self.workers.append(Worker(process, page, readable, slot, successor_of=successor_of))
 
     def _keep_number(self) -> None:
         staying = [each for each in self.workers if not each.leaving and not each.successor_of]
@@ -195,6 +229,7 @@ class Supervisor:
                 continue
             self.workers.remove(worker)
             os.close(worker.ready)
+            self.slots.free(worker.slot)
             for other in self.workers:
                 if other.successor_of is worker:
                     other.successor_of = None
@@ -227,11 +262,12 @@ class Supervisor:
     def _kill_stuck(self) -> None:
         """A worker whose event loop stands still answers nobody, also not a SIGTERM."""
         for worker in self.workers:
-            still = time.monotonic() - watch.beaten(worker.page)
+            now = time.monotonic()
             starting = 0.0 if worker.is_ready else START_SECONDS
-            if still > self.settings.stuck_seconds + starting:
+            if worker.is_stuck(now, self.settings.stuck_seconds + starting):
                 culprit = watch.running(worker.page)
-                log.error("worker %d stands still for %.1f s", worker.process.pid, still)
+                still = worker.still_for(now)
+                log.error("worker %d has stood still for %.1f s", worker.process.pid, still)
                 if culprit:
                     self._quarantine(culprit, "it did not return to Python")
                 worker.process.kill()

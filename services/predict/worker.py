@@ -12,19 +12,55 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from services.predict.handover import BEAT, LISTEN, PARENT, READY, inherited
+from services.predict.handover import BEAT, LISTEN, PARENT, READY, SLOT, STATES, inherited
 from services.predict.protocol import IDLE_SECONDS, Protocol, Short
+from services.predict.readiness import ACCEPTING, Readiness
 from services.predict.settings import Settings
 from services.web import logs
 
 log = logging.getLogger("slipway.predict")
 
-BEAT_SECONDS = 0.25
 SWEEP_SECONDS = 5.0
+WAIT_SECONDS = 0.02
 
 
 class Server(uvicorn.Server):
     """Tells the supervisor when it is ready; leaves its connections in peace."""
+
+    def __init__(self, config: uvicorn.Config, readiness: Readiness, fleet: Any) -> None:
+        super().__init__(config)
+        self._readiness, self._fleet = readiness, fleet
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections once the models are loaded; before that only if no worker accepts any.
+
+        The exception is the first start, when somebody has to answer health checks.
+        """
+        if sockets is None:  # without a supervisor, uvicorn listens itself
+            await super().startup()
+            return
+        await super().startup(sockets=[])
+        while (
+            not self._fleet.preloaded
+            and self._readiness.others >= ACCEPTING
+            and not self.should_exit
+        ):
+            await asyncio.sleep(WAIT_SECONDS)
+        if self.should_exit:
+            return
+        self._readiness.reach(ACCEPTING)
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self.servers.append(
+                await loop.create_server(self._connected, sock=each, backlog=self.config.backlog)
+            )
+
+    def _connected(self) -> asyncio.Protocol:
+        return Protocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         Protocol.leaving = True
@@ -43,7 +79,8 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     from services.predict.app import create_app
 
-    app = create_app(settings, beat=inherited(BEAT))
+    readiness = Readiness(inherited(STATES), inherited(SLOT) or 0)
+    app = create_app(settings, beat=inherited(BEAT), readiness=readiness)
     Protocol.slow_seconds = settings.slow_seconds
     Protocol.short = Short(lambda: app.fleet.raw_paths, app.predict.at_once)
     config = uvicorn.Config(
@@ -60,7 +97,7 @@ async def serve(settings: Settings) -> None:
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
     )
-    server = Server(config)
+    server = Server(config, readiness, app.fleet)
     descriptor = inherited(LISTEN)
     listening = socket.socket(fileno=descriptor) if descriptor is not None else None
     tasks = [

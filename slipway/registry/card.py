@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from slipway.datasets import catalogue
+from slipway.reporting.figure import figure
 from slipway.training.candidates import BASELINE
-from slipway.training.figure import figure
 from slipway.training.workspace import Workspace
 
 # Of a table of candidates: more do not fit beside their names.
@@ -49,17 +49,18 @@ def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
 
 
 def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
-    """Every candidate by its validation metrics, the chosen one in bold.
+    """Return a table of every candidate by its validation metrics, the chosen one in bold.
 
-    What only others than the baseline were asked stands in a table of its own.
+    A metric's standard error stands behind it. Metrics that the baseline lacks stand in a table of
+    their own.
     """
     tried: dict[str, dict[str, float]] = results["candidates"]
     known, primary = tried[BASELINE], work.params.primary
-    names = [primary, *(name for name in known if name != primary)][:COLUMNS]
+    names = [primary, *(name for name in known if name != primary and _is_metric(name))][:COLUMNS]
     further = [
         name
         for name in dict.fromkeys(name for metrics in tried.values() for name in metrics)
-        if name not in known and name != primary and not name.endswith("_std")
+        if name not in known and name != primary and _is_metric(name)
     ]
     asked = {name: metrics for name, metrics in tried.items() if metrics.keys() & set(further)}
     rest = {
@@ -77,9 +78,22 @@ def _table(names: list[str], tried: dict[str, dict[str, float]], chosen: str) ->
     rows = [f"| candidate | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
     for name, metrics in tried.items():
         shown = f"**{name}**" if name == chosen else name
-        values = (figure(metrics[each]) if each in metrics else "" for each in names)
+        values = (_with_error(metrics, each) for each in names)
         rows.append(f"| {shown} | {' | '.join(values)} |")
     return "\n".join(rows)
+
+
+def _with_error(metrics: dict[str, float], name: str) -> str:
+    if name not in metrics:
+        return ""
+    error = metrics.get(f"{name}_se")
+    # Two digits: an error of an error is no news.
+    return figure(metrics[name]) + (f" ± {error:.2g}" if error is not None else "")
+
+
+def _is_metric(name: str) -> bool:
+    """Return whether it is a metric and not the spread or the standard error of one."""
+    return not name.endswith(("_std", "_se"))
 
 
 def _data(work: Workspace, results: dict[str, Any]) -> str:

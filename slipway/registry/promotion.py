@@ -6,8 +6,8 @@ from typing import Any
 
 from slipway.contract import Model
 from slipway.registry.gate import Condition
+from slipway.training.batches import predict_all
 from slipway.training.examples import Examples
-from slipway.training.stages import answer
 from slipway.training.workspace import rounded
 
 
@@ -33,7 +33,7 @@ def judge(
     try:
         sent = champion.input_type()
         records = [sent.model_validate(record.model_dump()) for record in test.records]
-        scores = score(answers=answer(champion, records), truths=test.truths)
+        scores = score(answers=predict_all(champion, records), truths=test.truths)
         # The candidate's score was read from a file, where its last digits are rounded off.
         standing = rounded(scores[primary.metric])
     except Exception as error:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import home
+from slipway import paths
 from slipway.registry.chain import ChainBroken, ChainLog
 from slipway.registry.tracking import writing
 
@@ -23,7 +23,7 @@ class Decision:
 
 
 def log_file() -> Path:
-    return home.home() / "promotions.jsonl"
+    return paths.home() / "promotions.jsonl"
 
 
 def append(decision: Decision) -> None:

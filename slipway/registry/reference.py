@@ -26,9 +26,10 @@ def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
     """Log the reference with the version's run, unless it is there already."""
     if TAG in version.tags:
         return
-    from slipway.training import stages
+    from slipway.training.batches import predict_all
+    from slipway.training.splits import read_split
 
-    test = stages.split(work, "test")
+    test = read_split(work, "test")
     # From the first to the last of them, which may be in the order of time.
     count = min(len(test), ROWS)
     places = [row * len(test) // count for row in range(count)]
@@ -44,9 +45,7 @@ def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
             },
             default=_plain,
         )
-        for record, answer, truth in zip(
-            records, stages.answer(model, records), truths, strict=True
-        )
+        for record, answer, truth in zip(records, predict_all(model, records), truths, strict=True)
     ]
     file = work.volatile / Path(FILE).name
     file.parent.mkdir(parents=True, exist_ok=True)

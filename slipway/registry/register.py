@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from slipway import home
+from slipway import paths
 from slipway.contract import Model
 from slipway.contract.shipped import REFERENCE
 from slipway.datasets import catalogue
@@ -19,7 +19,8 @@ from slipway.registry import card, promotions, reference, tracking
 from slipway.registry.digest import digest
 from slipway.registry.gate import GateNotMet
 from slipway.registry.promotion import judge
-from slipway.training import candidates, stages
+from slipway.training import candidates
+from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _about(work: Workspace, folder: Path) -> Path:
     shutil.copy(work.metrics, folder / "metrics.json")
     shutil.copy(work.examples, folder / "examples.json")
     if work.project.model().explained:
-        rows = stages.split(work, "train").records
+        rows = read_split(work, "train").records
         spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
         (folder / REFERENCE).write_text("".join(f"{row.model_dump_json()}\n" for row in spread))
     return folder
@@ -107,7 +108,7 @@ def lineage(work: Workspace) -> dict[str, str]:
 
 def commit() -> str:
     """The checked-out commit, `+` behind it when the tree differs; empty outside git."""
-    git = ["git", "-C", str(home.root())]
+    git = ["git", "-C", str(paths.root())]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode:
         return ""
@@ -190,7 +191,7 @@ def _add_version(
 
 def requirements() -> list[str]:
     """`numpy==2.4.6` and so on, from the training lock: all but pandas stand in serving's too."""
-    lock = (home.root() / "infra/environment/locks/training.txt").read_text()
+    lock = (paths.root() / "infra/environment/locks/training.txt").read_text()
     pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
     return [pin for pin in pins if pin.split("==")[0] in SERVED_WITH]
 
@@ -208,7 +209,7 @@ def _scorer(work: Workspace) -> Callable[..., dict[str, float]]:
     nothing is compared, and an image that only registers has no torch."""
 
     def score(**told: Any) -> dict[str, float]:
-        scores: dict[str, float] = work.project.module("train").score(**told)
+        scores: dict[str, float] = work.project.module("report").score(**told)
         return scores
 
     return score
@@ -228,7 +229,7 @@ def _promote(
         candidate_score=candidate_score,
         champion=load_version(name, standing) if standing else None,
         champion_version=standing,
-        test=stages.split(work, "test"),
+        test=read_split(work, "test"),
         score=_scorer(work),
     )
     evidence = {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from slipway import home
+from slipway import paths
+from slipway.quiet import silence_telemetry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,26 +19,26 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 def tracking_uri() -> str:
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{home.home() / 'mlflow.db'}"
+    return given or f"sqlite:///{paths.home() / 'mlflow.db'}"
 
 
 def artifacts() -> Path:
-    return home.home() / "artifacts"
+    return paths.home() / "artifacts"
 
 
 def writing() -> FileLock:
     """Held while the registry is written: projects trained side by side share one SQLite file."""
-    home.home().mkdir(parents=True, exist_ok=True)
-    return FileLock(home.home() / "registry.lock", is_singleton=True)
+    paths.home().mkdir(parents=True, exist_ok=True)
+    return FileLock(paths.home() / "registry.lock", is_singleton=True)
 
 
 def client() -> "MlflowClient":
     """A client of the registry; MLflow's own functions go to the same place."""
-    home.silence_telemetry()
+    silence_telemetry()
     import mlflow
 
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        home.home().mkdir(parents=True, exist_ok=True)
+        paths.home().mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(tracking_uri())
     mlflow.set_registry_uri(tracking_uri())
     if tracking_uri().startswith("http"):

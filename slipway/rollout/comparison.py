@@ -15,7 +15,7 @@ from slipway.registry import reference
 from slipway.registry.promotion import judge
 from slipway.rollout import traffic
 from slipway.scoring.registered import fetch
-from slipway.training import stages
+from slipway.training.batches import predict_all
 from slipway.training.examples import Examples
 from slipway.training.workspace import rounded
 
@@ -46,8 +46,8 @@ def compare(project: str, version: str, champion: str) -> dict[str, Any]:
         test = Examples(
             [sent.model_validate(row["record"]) for row in rows], [row["truth"] for row in rows]
         )
-        primary, score = found.params.primary, found.module("train").score
-        scores = score(answers=stages.answer(model, test.records), truths=test.truths)
+        primary, score = found.params.primary, found.module("report").score
+        scores = score(answers=predict_all(model, test.records), truths=test.truths)
         own = rounded(scores[primary])
         verdict = judge(
             primary=found.params.gate.condition(primary),

@@ -1,6 +1,7 @@
-"""Does what was told happen as often as it was told?"""
+"""Reliability curve: predicted probabilities against observed shares, in bins of equal size."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -9,25 +10,20 @@ import numpy as np
 class Reliability:
     """Rows in bins of equal size, from the least probable to the most; each array is (bins,)."""
 
-    told: np.ndarray
-    """The mean probability."""
-    happened: np.ndarray
-    """The share that it happened to."""
+    y_prob: np.ndarray
+    """The mean predicted probability."""
+    observed: np.ndarray
+    """The share of rows whose label is true."""
     rows: np.ndarray
 
     @classmethod
-    def of(cls, told: np.ndarray, happened: np.ndarray, bins: int = 10) -> "Reliability":
-        """Of probabilities (rows,) and whether it happened (rows,)."""
-        order = np.array_split(np.argsort(told, kind="stable"), min(bins, len(told)))
-        parts = [(told[rows].mean(), happened[rows].mean(), len(rows)) for rows in order]
+    def of(cls, y_prob: np.ndarray, y_true: np.ndarray, bins: int = 10) -> Self:
+        """Bin probabilities (rows,) with their labels (rows,)."""
+        order = np.array_split(np.argsort(y_prob, kind="stable"), min(bins, len(y_prob)))
+        parts = [(y_prob[rows].mean(), y_true[rows].mean(), len(rows)) for rows in order]
         return cls(*np.array(parts, dtype=np.float64).T)
 
     @property
-    def error(self) -> float:
-        """The expected calibration error: told less happened, absolute, weighted by the rows."""
-        return float(np.sum(np.abs(self.told - self.happened) * self.rows) / self.rows.sum())
-
-    @property
-    def reach(self) -> np.ndarray:
-        """Half the width of what happened's 95 % interval, by the normal approximation."""
-        return np.asarray(1.96 * np.sqrt(self.happened * (1 - self.happened) / self.rows))
+    def margin(self) -> np.ndarray:
+        """Half the width of the observed share's 95 % interval, by the normal approximation."""
+        return np.asarray(1.96 * np.sqrt(self.observed * (1 - self.observed) / self.rows))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ class Candidate:
     metrics: dict[str, float]
     parameters: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def with_metrics(self, further: dict[str, float]) -> "Candidate":
+        """Return the candidate with `further` metrics beside its own."""
+        return replace(self, metrics=self.metrics | further)
 
 
 @dataclass(frozen=True)

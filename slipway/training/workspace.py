@@ -1,27 +1,61 @@
 """Where a project's stages leave their files, and how numbers are written."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway.contract import Record
 from slipway.project import Params, Project
 
+# What follows is noise of the arithmetic.
+DIGITS = 6
+# ONNX Runtime chooses its kernels by the processor, and their results differ by up to a millionth.
+EXAMPLE_DIGITS, EXAMPLE_DECIMALS = 4, 6
 
-def rounded(value: Any) -> Any:
-    """Floats to 6 significant digits: what follows is noise of the arithmetic."""
+
+def rounded(value: Any, digits: int = DIGITS) -> Any:
+    """Return `value` with every float in it rounded to `digits` significant digits."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
+        return {key: rounded(item, digits) for key, item in value.items()}
     if isinstance(value, list):
-        return [rounded(item) for item in value]
+        return [rounded(item, digits) for item in value]
     return value
 
 
+def coarse(value: Any) -> Any:
+    """Return a prediction with its floats as coarse as they are equal on every processor.
+
+    4 significant digits and 6 decimals: of a probability of 3e-8 the kernels agree on no digit.
+    """
+    if isinstance(value, float):
+        return round(rounded(value, EXAMPLE_DIGITS), EXAMPLE_DECIMALS)
+    if isinstance(value, dict):
+        return {key: coarse(item) for key, item in value.items()}
+    return [coarse(item) for item in value] if isinstance(value, list) else value
+
+
 def write_json(file: Path, value: Any) -> None:
+    """Write `value` as JSON, floats rounded to 6 significant digits."""
     text = json.dumps(rounded(value), indent=1, ensure_ascii=False, allow_nan=False)
     file.write_text(text + "\n")
+
+
+def write_examples(file: Path, records: Sequence[Record], predictions: Sequence[Record]) -> None:
+    """Write records with their predictions, the predictions as `coarse` makes them."""
+    write_json(
+        file,
+        [
+            {
+                "input": record.model_dump(mode="json"),
+                "output": coarse(prediction.model_dump(mode="json")),
+            }
+            for record, prediction in zip(records, predictions, strict=True)
+        ],
+    )
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,14 @@ def test_a_failure_says_why(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
         sbom.write(image("proxy"), folder / "none.cdx.json")
 
 
+@pytest.mark.quick_container
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_image_is_labelled_as_ours(target: str) -> None:
     key, value = OURS.split("=")
     assert inspected(image(target))["Config"]["Labels"][key] == value
 
 
+@pytest.mark.quick_container
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_image_holds_nothing_that_it_must_not(target: str) -> None:
     assert contents.inspect(image(target)).faults() == []

@@ -17,6 +17,9 @@ from tests.conftest import running
 from tests.containers.docker import TARGETS, Container, container, image, inspected
 from tests.services.zoo import Zoo, echo
 
+# Each starts one container at most: seconds, once the image is built.
+pytestmark = pytest.mark.quick_container
+
 # Of the layers above the Python image, which differs from place to place.
 MEGABYTES = {"serving": 650, "monitor": 1100}
 

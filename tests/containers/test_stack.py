@@ -109,11 +109,13 @@ def _all_well(stack: Stack) -> None:
     until(lambda: not unwell(), 180, told=lambda: str(unwell()))
 
 
+@pytest.mark.quick_container
 def test_it_is_valid_with_every_profile(stack: Stack) -> None:
     services = stack.config("tools", "load", "gpu")["services"]
     assert {"triton", "load", "bootstrap", "backup", "predict"} <= set(services)
 
 
+@pytest.mark.quick_container
 def test_all_come_up_and_are_well(up: Stack) -> None:
     _all_well(up)
     for each in up.containers():
@@ -123,6 +125,7 @@ def test_all_come_up_and_are_well(up: Stack) -> None:
         assert not job or each["State"]["ExitCode"] == 0, each["Name"]
 
 
+@pytest.mark.quick_container
 def test_with_nothing_trained_it_says_what_to_do(up: Stack) -> None:
     assert "docker compose run --rm bootstrap" in up.ended("adopt")
     until(lambda: asked(up.address, "/v1/ready") == 503, 60)
@@ -160,6 +163,7 @@ def test_nobody_gets_in_without_a_key(served: Stack, key: str) -> None:
     assert asked(served.address, "/metrics", _bearer(key)) == 404
 
 
+@pytest.mark.quick_container
 def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) -> None:
     published = {
         name: [(port["host_ip"], int(port["published"])) for port in each["ports"]]
@@ -175,6 +179,7 @@ def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) 
             assert {binding["HostIp"] for binding in bindings or []} <= {home.LOOPBACK}
 
 
+@pytest.mark.quick_container
 def test_the_door_is_shut_on_every_address_but_loopback(up: Stack) -> None:
     """Asked at this machine's end of the door's own network, as a neighbour of it would."""
     network = up.config()["networks"]["door"]["name"]
@@ -184,6 +189,7 @@ def test_the_door_is_shut_on_every_address_but_loopback(up: Stack) -> None:
         socket.create_connection((settings["Gateway"], up.door), timeout=2)
 
 
+@pytest.mark.quick_container
 def test_every_container_is_confined(up: Stack) -> None:
     for each in up.containers():
         name, set_ = each["Name"], each["HostConfig"]
@@ -197,6 +203,7 @@ def test_every_container_is_confined(up: Stack) -> None:
         assert set_["LogConfig"]["Config"]["max-size"], name
 
 
+@pytest.mark.quick_container
 def test_nobody_serves_as_root(up: Stack) -> None:
     for each in up.containers():
         if not each["State"]["Running"]:
@@ -206,6 +213,7 @@ def test_nobody_serves_as_root(up: Stack) -> None:
         assert users[str(each["State"]["Pid"])] != "0", each["Name"]
 
 
+@pytest.mark.quick_container
 def test_no_secret_shows_in_settings(up: Stack) -> None:
     secrets = up.within(
         "predict",
@@ -219,6 +227,7 @@ def test_no_secret_shows_in_settings(up: Stack) -> None:
     assert "slw_" not in shown
 
 
+@pytest.mark.quick_container
 def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
     holders: dict[str, set[str]] = {}
     for name, each in up.config("tools", "load", "gpu")["services"].items():

@@ -57,8 +57,26 @@ def lint(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True)
 
 
-def test_the_four_workflows_are_there() -> None:
-    assert {file.stem for file in WORKFLOWS} == {"check", "train", "images", "promote"}
+def test_the_five_workflows_are_there() -> None:
+    assert {file.stem for file in WORKFLOWS} == {"check", "train", "images", "nightly", "promote"}
+
+
+def test_the_night_runs_every_test_and_a_pull_request_what_a_change_needs() -> None:
+    for name, events, target in (
+        ("check", {"pull_request", "push"}, "make test"),
+        ("nightly", {"schedule", "workflow_dispatch"}, "make test-all"),
+    ):
+        workflow = parsed(GITHUB / "workflows" / f"{name}.yml")
+        assert set(workflow["on"]) == events
+        run = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+        assert target in run
+
+
+def test_the_tests_of_a_pull_request_know_what_it_changes() -> None:
+    """The newcomer's walk compares with the base, which a clone of depth 1 does not hold."""
+    job = parsed(GITHUB / "workflows" / "check.yml")["jobs"]["test"]
+    assert job["steps"][0]["with"]["fetch-depth"] == 0
+    assert "pull_request.base.sha" in job["env"]["SLIPWAY_TEST_SINCE"]
 
 
 def test_each_step_runs_a_target_of_the_makefile_or_an_action() -> None:

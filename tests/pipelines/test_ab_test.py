@@ -8,11 +8,12 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from pipelines.ml.ab_test import data, train
+from pipelines.ml.ab_test import data, report, stopping, train
 from pipelines.ml.ab_test.model import Analysis, Experiment, Findings, Rule, analyse
 from pipelines.ml.ab_test.reference import reference
 from slipway.datasets import fetch
 from slipway.statistics import always_valid
+from slipway.training import Candidate
 
 SERVED = Rule("always_valid")
 MIXTURE = Rule("normal_mixture", tightest=3000)
@@ -49,7 +50,7 @@ def rates(a: tuple[int, int], b: tuple[int, int], **options: Any) -> Experiment:
 
 def test_the_examples_are_the_real_experiment(players: pd.DataFrame) -> None:
     arms = [players[players["version"] == gate] for gate in ("gate_30", "gate_40")]
-    week, day, rounds = data.EXAMPLES
+    week, day, rounds = report.EXAMPLES
     for each, column in ((week, "retention_7"), (day, "retention_1")):
         assert (each.a_size, each.b_size) == tuple(len(arm) for arm in arms)
         assert (each.a_successes, each.b_successes) == tuple(arm[column].sum() for arm in arms)
@@ -61,7 +62,7 @@ def test_the_examples_are_the_real_experiment(players: pd.DataFrame) -> None:
 
 
 def test_retention_of_the_real_players_agrees_with_scipy(players: pd.DataFrame) -> None:
-    told = analyse(data.EXAMPLES[0], SERVED)
+    told = analyse(report.EXAMPLES[0], SERVED)
     table = pd.crosstab(players["version"], players["retention_7"])
     wanted = stats.chi2_contingency(table, correction=False)
     assert (told.statistic, told.p_value) == pytest.approx(
@@ -85,7 +86,7 @@ def test_rounds_of_the_real_players_agree_with_scipy(players: pd.DataFrame) -> N
         np.log1p(players.loc[players["version"] == gate, "sum_gamerounds"])
         for gate in ("gate_30", "gate_40")
     ]
-    told = analyse(data.EXAMPLES[2], SERVED)
+    told = analyse(report.EXAMPLES[2], SERVED)
     wanted = stats.ttest_ind(arms[1], arms[0], equal_var=False)
     assert told.test == "welch_t"
     assert told.p_value == pytest.approx(wanted.pvalue, rel=1e-3)
@@ -217,7 +218,7 @@ def test_a_look_without_an_interval_is_counted_apart() -> None:
     }
     told = [analyse(Experiment(a_size=n, b_size=n, **arms), MIXTURE) for n in (10, 100)]
     truths = [{"series": 0, "look": look, "effect": 0.1, "better": "b"} for look in (1, 2)]
-    metrics = train.score(answers=told, truths=truths)
+    metrics = report.score(answers=told, truths=truths)
     assert metrics["without_interval"] == 0.5
     assert metrics["coverage_at_every_look"] == 1
 
@@ -295,7 +296,7 @@ def test_courses_are_judged_by_hand() -> None:
     ]
     rows = [truth for series, (better, _) in enumerate(told) for truth in truths(better, series)]
     decisions = [decision for _, each in told for decision in each]
-    metrics = train.judged(train.courses(rows, decisions))
+    metrics = stopping.error_rates(stopping.courses(rows, decisions))
     assert metrics["false_alarm"] == 0.5
     assert metrics["power"] == pytest.approx(1 / 3)
     assert metrics["wrong_arm"] == pytest.approx(1 / 3)
@@ -303,10 +304,37 @@ def test_courses_are_judged_by_hand() -> None:
     assert metrics["sample_used"] == pytest.approx((1 + 0.5 + 1) / 3)
 
 
+def test_the_standard_error_is_that_of_two_shares() -> None:
+    better = ["same"] * 4 + ["b"] * 10
+    declared = ["a", *["undecided"] * 3, *["b"] * 8, "a", "undecided"]
+    found = pd.DataFrame({"better": better, "declared": declared, "looks": 1, "at": 1})
+    wanted = np.sqrt(0.25 * 0.75 / 4 + 0.8 * 0.2 / 10) / 2
+    assert stopping.standard_error(found) == pytest.approx(wanted)
+
+
+def test_the_simplest_rule_that_keeps_alpha_is_chosen() -> None:
+    errors = {
+        "baseline": (0.01, 0.2),
+        "mixture_300": (0.09, 0.0),
+        "mixture_3000": (0.055, 0.0),
+        "mixture_10000": (0.05, 0.0),
+        "bonferroni": (0.01, 0.0),
+    }
+    tried = [
+        Candidate(name, {"error": error, "false_alarm": alarm, "error_se": 0.01})
+        for name, (error, alarm) in errors.items()
+    ]
+    assert [name for name in stopping.rules(8) if name in errors] == list(errors)
+    assert train.choose(tried, 0.05).name == "mixture_3000"
+    assert train.choose(tried[:1], 0.05).name == "baseline"
+
+
 def test_peeking_sees_what_is_not_there_and_rules_for_every_look_do_not(watched: Looks) -> None:
     judged = {
-        name: train.judged(train.courses(watched[2], train.decisions(name, rule, *watched)))
-        for name, rule in train.rules(6).items()
+        name: stopping.error_rates(
+            stopping.courses(watched[2], stopping.decisions(name, rule, *watched))
+        )
+        for name, rule in stopping.rules(6).items()
     }
     assert judged["baseline"]["false_alarm"] > 0.08
     for name in ("always_valid", "mixture_300", "mixture_3000"):

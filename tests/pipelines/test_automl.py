@@ -12,8 +12,10 @@ from pipelines.ml.automl.model import NUMBERS, Automl, Cardholder, features
 from pipelines.ml.automl.searches import FOLDS, Rows
 from pipelines.ml.automl.space import pipeline
 from slipway.datasets import fetch
+from slipway.project import find
 from slipway.training import Examples
-from slipway.training.tabular import export_boosting, export_onnx
+from slipway.training.boosting_export import export_boosting
+from slipway.training.tabular import export_onnx
 from tests.pipelines.automl_jobs import TRIED, broken, hungry, slow
 
 Sides = dict[str, list[tuple[Cardholder, bool]]]
@@ -152,11 +154,27 @@ def test_areas_are_compared_on_the_same_rows() -> None:
     one = defaulted + rng.normal(0, 1, 2_000)
     told = {"one": one, "shifted": one + 5, "alike": one + rng.normal(0, 0.05, 2_000)}
     told["other"] = defaulted + rng.normal(0, 1, 2_000)
-    errors = train.apart(told, "one", defaulted, 0)
+    errors = train.apart(train.resampled_areas(told, defaulted, 0), "one")
     # Of an area alone it is 0.011 on so many rows, and of two that share nothing 0.016.
     assert errors["one"] == errors["shifted"] == 0
     assert 0 < errors["alike"] < 0.002
     assert errors["other"] == pytest.approx(0.016, abs=0.003)
+
+
+def test_the_search_that_took_least_is_chosen_within_the_error() -> None:
+    areas = {
+        "baseline": 0.9,
+        "logistic_as_it_comes": 0.72,
+        "manual": 0.788,
+        "random_search": 0.782,
+        "flaml": 0.789,
+    }
+    tried = [train.Candidate(name, {"roc_auc": area}) for name, area in areas.items()]
+    tried[2].metrics["cut"] = 1.0
+    chosen = {error: train.choose(tried, dict.fromkeys(areas, error)).name for error in (0, 0.008)}
+    assert chosen == {0: "flaml", 0.008: "random_search"}
+    assert next(iter(train.UNTUNED)) == train.BASELINE
+    assert list(train.SEARCHES) == find("automl").params.fit["searches"]
 
 
 def test_searches_never_see_the_rows_that_judge_them(

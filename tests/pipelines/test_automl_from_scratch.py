@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-from pipelines.ml.automl_from_scratch import data, history, train
+from pipelines.ml.automl_from_scratch import data, history, report, train
 from pipelines.ml.automl_from_scratch.gaussian import Gaussian, Kernel, expected_improvement, loss
 from pipelines.ml.automl_from_scratch.learners import SPACE, Task
 from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, Glyph
@@ -252,6 +252,12 @@ def test_what_chooses_is_seen_by_no_search(
     assert [each.letter for each in told] == [each.letter for each in native]
 
 
+def test_the_error_of_an_accuracy_is_that_of_a_share() -> None:
+    metrics = train.with_error(train.Candidate("any", {"accuracy": 0.8, "found": 0.7}), 400).metrics
+    assert metrics["accuracy_se"] == pytest.approx(0.02)
+    assert list(metrics)[-1] == "accuracy_se"
+
+
 def test_what_is_served_was_found_here(
     sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,7 +274,7 @@ def test_what_is_served_was_found_here(
     fitted = hastily(examples, tmp_path, seeds=[1, 2], rungs=[60, 100])
     assert fitted.chosen in train.OWN
     for each in fitted.candidates:
-        if each.name in train.COLOURS:
+        if each.name in report.COLOURS:
             # Two seeds of seven trials climb together, and more than one comes to the last rung.
             assert 7 < len(each.curves["rung_0"]) <= 14
             assert len(each.curves["rung_1"]) > 1

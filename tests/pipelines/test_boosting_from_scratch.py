@@ -184,6 +184,24 @@ def test_ratios_by_hand() -> None:
     assert np.isnan(unknown[[NUMBERS.index("bedrooms"), NUMBERS.index("bedrooms_per_room")]]).all()
 
 
+def test_candidates_stand_from_the_simplest_to_the_most_complex() -> None:
+    def size(model: Boosting) -> tuple[bool, int]:
+        return model.trees > 1, model.limits.max_depth
+
+    sizes = [size(model) for model in train.own(120, 0.1, 0).values()]
+    assert sizes == sorted(sizes)
+
+
+def test_the_error_of_the_rmse_is_that_of_the_mean_square() -> None:
+    """By the delta method: the standard error of the mean square over twice its root."""
+    rng = np.random.default_rng(6)
+    values = rng.uniform(0.5, 4, 3000)
+    scores = values + rng.normal(0, 0.2, 3000)
+    squares = (np.clip(scores, 0, 5.00001) - values) ** 2 * 1e10
+    wanted = squares.std() / np.sqrt(3000) / 2 / np.sqrt(squares.mean())
+    assert train.rmse_error(scores, values, 0) == pytest.approx(wanted, rel=0.15)
+
+
 def test_the_boosting_file_makes_the_stages_run_again() -> None:
     stages = yaml.safe_load((find("boosting_from_scratch").folder / "dvc.yaml").read_text())[
         "stages"

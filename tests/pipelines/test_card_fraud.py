@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
-from pipelines.ml.card_fraud import data, train
+from pipelines.ml.card_fraud import data, metrics, train
 from pipelines.ml.card_fraud.model import (
     CHARGEBACK,
     FIELDS,
@@ -25,7 +25,8 @@ from slipway.contract.calibration import log_odds
 from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import Dataset, fetch
 from slipway.training import Examples
-from slipway.training.tabular import export_onnx, platt
+from slipway.training.platt import platt
+from slipway.training.tabular import export_onnx
 
 SIZES = {"trees": 10, "rounds": 20, "epochs": 1}
 
@@ -134,7 +135,7 @@ def test_costs_are_counted_by_hand() -> None:
         [0.25 * (80 + CHARGEBACK), REVIEW, 0.75 * WRONG_BLOCK]
     ]
     frauds, amounts = np.array([True, True, False, False]), np.array([100.0, 50.0, 10.0, 5.0])
-    told = train.spent(np.array([0, 1, 2, 0]), amounts, frauds)
+    told = metrics.spent(np.array([0, 1, 2, 0]), amounts, frauds)
     assert told == 1000 * (100 + CHARGEBACK + REVIEW + WRONG_BLOCK + 0) / 4
 
 
@@ -147,11 +148,27 @@ def test_the_same_odds_are_passed_for_little_and_reviewed_for_much() -> None:
 def test_figures_are_counted_by_hand() -> None:
     scores = np.linspace(1, 0, 20)
     frauds = np.isin(np.arange(20), [0, 1, 3])
-    told = train.figures(scores, frauds)
+    told = metrics.figures(scores, frauds)
     assert told["recall_at_precision_90"] == pytest.approx(2 / 3)
     assert told["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
     # A hundred of 142,404 payments is less than one of 20: one is looked at.
     assert told["precision_at_budget"] == 1
+
+
+def test_resampled_average_precision_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    frauds = rng.random(2000) < 0.1
+    # Rounded, so that many rows have the same score.
+    scores = np.round(frauds + rng.normal(0, 1, 2000), 1)
+    rows = rng.integers(0, 2000, 2000)
+    found = train.resampled_precision(scores, frauds)(rows)
+    assert found == pytest.approx(average_precision_score(frauds[rows], scores[rows]))
+    assert 0.01 < train.precision_error(scores, frauds, 0) < 0.05
+
+
+def test_learners_with_labels_stand_from_the_simplest() -> None:
+    names = ["baseline", "logistic", "logistic_balanced", "boosting", "boosting_balanced"]
+    assert list(train.learners(1, **SIZES))[:5] == names
 
 
 def test_suspects_come_with_reasons_that_hold(model: CardFraud, small: dict[str, Examples]) -> None:

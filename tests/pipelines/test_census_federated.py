@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy import integrate
+from sklearn.metrics import roc_auc_score
 
 from pipelines.ml.census_federated import data, privacy, train
 from pipelines.ml.census_federated.client import Local, averaged, learnt, private_sum, sigmoid
@@ -140,6 +141,17 @@ def test_the_noise_is_as_large_as_the_accountant_counts() -> None:
     rng = np.random.default_rng(0)
     drawn = [private_sum([np.zeros(50)], 0.5, 3.0, rng) for _ in range(400)]
     assert np.std(drawn) == pytest.approx(1.5, rel=0.03)
+
+
+def test_a_resampled_area_is_scikit_learns(table: Table) -> None:
+    rng = np.random.default_rng(0)
+    # Rounded, so that many rows have the same probability.
+    y_prob = np.round(0.3 * table.truths + rng.random(len(table.truths)), 1)
+    rows = rng.integers(0, len(y_prob), len(y_prob))
+    found = train.resampled_area(table.truths, y_prob)(rows)
+    assert found == pytest.approx(roc_auc_score(table.truths[rows], y_prob[rows]))
+    error = table.area_error(np.zeros(len(COLUMNS)))["roc_auc_se"]
+    assert error == 0
 
 
 def test_nobody_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pandera.errors
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from pipelines.ml.churn import data, train
+from pipelines.ml.churn import data, metrics, report, train
 from pipelines.ml.churn.model import (
     CATEGORIES,
     NUMBERS,
@@ -23,8 +23,12 @@ from pipelines.ml.churn.model import (
 )
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
+from slipway.reporting.metrics import expected_calibration_error
+from slipway.training import Candidate
+from slipway.training.boosting_export import export_boosting
 from slipway.training.calibration import Reliability
-from slipway.training.tabular import export_boosting, export_onnx, together
+from slipway.training.frames import together
+from slipway.training.tabular import export_onnx
 
 CUSTOMER = Customer(
     gender="female",
@@ -90,8 +94,8 @@ def test_calibration_mends_probabilities_that_are_too_sure(kind: str) -> None:
     told = 1 / (1 + np.exp(-2.5 * log_odds(truth) - 0.8))
     half = len(told) // 2
     mended = train.calibrator(kind, told[:half], left[:half])(told[half:])
-    assert Reliability.of(told[half:], left[half:]).error > 0.1
-    assert Reliability.of(mended, left[half:]).error < 0.02
+    assert expected_calibration_error(Reliability.of(told[half:], left[half:])) > 0.1
+    assert expected_calibration_error(Reliability.of(mended, left[half:])) < 0.02
     if kind == "sigmoid":
         assert np.abs(mended - truth[half:]).max() < 0.02
 
@@ -113,7 +117,9 @@ def test_an_unknown_calibration_is_named() -> None:
 def test_the_calibration_error_is_the_mean_gap_over_bins() -> None:
     left = np.arange(1000) % 4 == 0
     for told, wanted in ((0.25, 0.0), (0.45, 0.2)):
-        found = train.figures(np.full(1000, told), left)["calibration_error"]
+        bins = vars(Reliability.of(np.full(1000, told), left))
+        candidate = Candidate("any", {}, {}, {name: each.tolist() for name, each in bins.items()})
+        found = report.describe(candidate)["calibration_error"]
         assert found == pytest.approx(wanted, abs=1e-9)
 
 
@@ -135,18 +141,18 @@ def test_profits_by_hand() -> None:
     gains = np.array([1.0, 3.0, 2.0])
     left, revenue = np.array([True, True, False]), np.array([30.0, 100.0, 50.0])
     # In the order of gains: the second brings 40, the third costs 10, the first brings 5.
-    assert train.profits(gains, left, revenue, offer).tolist() == pytest.approx(
+    assert metrics.profits(gains, left, revenue, offer).tolist() == pytest.approx(
         [0, 40 / 3, 30 / 3, 35 / 3]
     )
 
 
 def test_the_year_drawn_is_the_one_that_the_model_knows() -> None:
-    assert [train.year_of(each) for each in (0, 1, 12, 13, 24, 25, 72, 73, 200)] == [
+    assert [report.year_of(each) for each in (0, 1, 12, 13, 24, 25, 72, 73, 200)] == [
         *(1, 1, 1, 2, 2, 3, 6, 6, 6)
     ]
     for tenure in (0, 11, 12, 13):
         told = named(CUSTOMER.model_copy(update={"tenure": tenure}))
-        assert (train.year_of(tenure) == 1) == bool(told["first_year"])
+        assert (report.year_of(tenure) == 1) == bool(told["first_year"])
 
 
 def test_each_assumption_moves_the_profit_its_own_way() -> None:
@@ -155,7 +161,7 @@ def test_each_assumption_moves_the_profit_its_own_way() -> None:
     # Called at a gain: the first alone, 0.5 x 80 - 10 dollars between two; all: 10 dollars less.
     for field, own in (("success_rate", 0.5), ("cost", 10), ("horizon_months", 10)):
         values = np.array([0.0, own])
-        model, everyone = train.sensitivity(field, values, told, left, monthly, offer)
+        model, everyone = report.sensitivity(field, values, told, left, monthly, offer)
         assert (model[1], everyone[1]) == (15, 10)
         assert model[0] == (0 if field != "cost" else 20)
         assert everyone[0] == (-10 if field != "cost" else 20)
@@ -164,7 +170,7 @@ def test_each_assumption_moves_the_profit_its_own_way() -> None:
 def test_a_candidate_is_drawn_with_its_learner() -> None:
     for learner in ("logistic", "boosting", "xgboost"):
         for suffix in ("", "_sigmoid", "_isotonic", "_balanced", "_balanced_isotonic"):
-            assert train.unweighted(f"{learner}{suffix}") == learner
+            assert report.unweighted(f"{learner}{suffix}") == learner
 
 
 def test_true_probabilities_put_the_best_cut_where_the_expected_gain_is_zero() -> None:
@@ -172,14 +178,19 @@ def test_true_probabilities_put_the_best_cut_where_the_expected_gain_is_zero() -
     truth, monthly = rng.beta(1, 3, 200_000), rng.uniform(20, 120, 200_000)
     offer = Offer(12, 40, 0.3)
     gains = offer.gain(truth, monthly)
-    curve = train.profits(gains, rng.random(len(truth)) < truth, offer.revenue(monthly), offer)
+    curve = metrics.profits(gains, rng.random(len(truth)) < truth, offer.revenue(monthly), offer)
     called = int((gains > 0).sum())
     assert curve[called] == pytest.approx(curve.max(), rel=0.01)
     assert curve[called] > max(0.0, curve[-1]) + 1
 
 
+def test_learners_stand_from_the_simplest_to_the_most_complex() -> None:
+    names = ["logistic", "logistic_balanced", "boosting", "boosting_balanced", "xgboost"]
+    assert list(train.learners(0, 12)) == names
+
+
 @pytest.mark.parametrize("learner", list(train.learners(0, 12)))
-@pytest.mark.parametrize("kind", train.CALIBRATIONS)
+@pytest.mark.parametrize("kind", metrics.CALIBRATIONS)
 def test_every_learner_with_every_calibration_is_served_as_it_was_trained(
     learner: str, kind: str, customers: list[tuple[Customer, bool]], tmp_path: Path
 ) -> None:

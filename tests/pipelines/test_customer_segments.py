@@ -120,6 +120,12 @@ def test_planted_groups_are_found_and_named(
     settings = {**PARAMS.fit, "least": 3, "most": 5, "repeats": 2}
     fitted = train.fit(train=planted, weights=tmp_path, **settings)
     assert fitted.chosen == "kmeans_3"
+    tried = {each.name: each.metrics for each in fitted.candidates}
+    assert all(list(each)[-1] == "silhouette_se" for each in tried.values())
+    # Over repeats of one half the error is their spread, with one row less below the line.
+    assert tried["kmeans_3"]["silhouette_se"] == pytest.approx(
+        tried["kmeans_3"]["silhouette_std"] * np.sqrt(2)
+    )
     told = [each.segment for each in fitted.native(planted.records)]
     assert told[:80] == ["champions"] * 80
     assert told[160:] == ["hibernating"] * 80

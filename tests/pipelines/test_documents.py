@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from sklearn.metrics import f1_score
+from sklearn.model_selection import ParameterGrid
 from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
 
-from pipelines.ml.documents import data, train
+from pipelines.ml.documents import data, report, train
 from pipelines.ml.documents.model import Documents, Posting, features, words
 from slipway.datasets import fetch
 
@@ -135,6 +137,26 @@ def test_the_chosen_may_not_see_who_is_answered() -> None:
     assert [name for name, may in names.items() if may] == ["svm_1_words"]
 
 
+def test_candidates_stand_from_the_simplest_to_the_most_complex() -> None:
+    names = [train.named(each) for each in ParameterGrid(train.grid(0, 5))]
+    assert [name for name in names if train.servable(train.Candidate(name, {}))] == [
+        f"{classifier}_{terms}"
+        for terms in ("words", "pairs")
+        for classifier in ("naive_bayes_0.5", "naive_bayes_0.1", "svm_0.3", "svm_1")
+    ]
+
+
+def test_macro_f1_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    y_true, y_pred, rows = rng.integers(0, 4, 60), rng.integers(1, 6, 60), rng.integers(0, 60, 20)
+    wanted = f1_score(y_true[rows], y_pred[rows], average="macro", zero_division=0.0)
+    assert train.macro_f1(y_true, y_pred, 7, rows) == pytest.approx(wanted)
+    texts, groups = drawn(100, 5)
+    scores = train.scored(learnt(LinearSVC(), False), texts, groups, seed=0)
+    assert tuple(scores) == train.SCORES
+    assert 0 < scores["macro_f1_se"] < 0.1
+
+
 def test_a_sharper_temperature_is_chosen_where_scores_are_right() -> None:
     texts, groups = drawn(400, 3)
     right = train.temperature_of(learnt(LinearSVC(), False), texts, groups)
@@ -147,7 +169,7 @@ def test_a_sharper_temperature_is_chosen_where_scores_are_right() -> None:
 
 def test_writers_are_who_is_answered_and_not_what_is_written_about() -> None:
     texts = ["re boats on lakes owner host example edu writes sails", "owner host likes boats"]
-    told = train.writers([*texts, "sails and boats on lakes"])
+    told = report.writers([*texts, "sails and boats on lakes"])
     assert {"owner", "host", "writes"} <= told
     assert not {"boats", "sails", "likes"} & told
 

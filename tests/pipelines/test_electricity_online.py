@@ -15,8 +15,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from river.drift import ADWIN
+from sklearn.metrics import roc_auc_score
 
-from pipelines.ml.electricity_online import data, train
+from pipelines.ml.electricity_online import data, report, train
 from pipelines.ml.electricity_online.export import export
 from pipelines.ml.electricity_online.follow import follow, main
 from pipelines.ml.electricity_online.learner import Learner, named
@@ -28,6 +29,7 @@ from pipelines.ml.electricity_online.model import (
     Market,
     features,
 )
+from pipelines.ml.electricity_online.prequential import online
 from pipelines.ml.electricity_online.source import EventFile
 from pipelines.ml.electricity_online.topic import Topic
 from pipelines.ml.electricity_online.watch import Watch
@@ -158,7 +160,7 @@ def test_the_watch_is_told_the_error_made_before_learning(
     follow(EventFile(file), tmp_path / "state.json", learner=Learner(0.01))
     up = np.array([truth for _, truth in rows[:300]])
     numbers = features([each for each, _ in rows[:300]])["numbers"]
-    assert told == np.abs(up - train.online(Learner(0.01))(numbers, up)).tolist()
+    assert told == np.abs(up - online(Learner(0.01))(numbers, up)).tolist()
 
 
 def test_a_watch_goes_on_from_its_state_to_the_last_bit() -> None:
@@ -172,7 +174,7 @@ def test_a_watch_goes_on_from_its_state_to_the_last_bit() -> None:
             part = Watch.of(json.loads(json.dumps(part.state())))
     assert part.state() == whole.state()
     assert whole.alarms == sum(spoke) > 0
-    assert np.flatnonzero(spoke).tolist() == train.alarms(ADWIN(), np.array(errors)).tolist()
+    assert np.flatnonzero(spoke).tolist() == report.alarms(ADWIN(), np.array(errors)).tolist()
 
 
 def test_what_was_shipped_goes_on_and_is_shipped_again(
@@ -232,6 +234,24 @@ def test_what_is_told_of_a_half_hour_comes_before_it_is_learnt(
     one, other = (train.contestants(0, [0.01], 2)[name](numbers, each) for each in (up, turned))
     assert (one[:201] == other[:201]).all()
     assert (one[201:] != other[201:]).any()
+
+
+def test_the_smallest_rate_comes_first() -> None:
+    names = list(train.contestants(0, [0.03, 0.003, 0.01], 1))
+    assert names[1:4] == ["logistic_0.003", "logistic_0.01", "logistic_0.03"]
+
+
+def test_the_error_of_roc_auc_is_that_of_whole_days() -> None:
+    """Where every half hour of a day has the same prediction and label, a day counts once."""
+    rng = np.random.default_rng(0)
+    up = rng.random(200) < 0.5
+    y_prob = (up + rng.normal(size=200)).round(1)  # rounded: some are equal
+    days = train.roc_auc_error(np.repeat(up, DAY), np.repeat(y_prob, DAY), 1)
+    drawn = np.random.default_rng(1).integers(0, 200, (200, 200))
+    areas = [roc_auc_score(up[rows], y_prob[rows]) for rows in drawn]
+    assert days == pytest.approx(np.std(areas, ddof=1))
+    half_hours = train.roc_auc_error(np.tile(up, DAY), np.tile(y_prob, DAY), 1)
+    assert half_hours < days / 4
 
 
 def test_batches_learn_from_past_months_alone(
@@ -452,9 +472,9 @@ def test_drifts_are_where_they_are_planted() -> None:
     rng = np.random.default_rng(0)
     errors = rng.beta(1, 6, 5_000)
     for kind, shift in (("none", 0.0), ("sudden", 0.3), ("gradual", 0.15)):
-        made = np.mean([train.planted(errors, kind, 2_000, rng) for _ in range(10)], axis=0)
+        made = np.mean([report.planted(errors, kind, 2_000, rng) for _ in range(10)], axis=0)
         # A turned label makes 1 - e of an error e, whose mean is 1/7.
         assert made[1_000:].mean() - made[:1_000].mean() == pytest.approx(shift * 5 / 7, abs=0.02)
-    found = train.alarms(ADWIN(), train.planted(errors, "sudden", 2_000, rng))
+    found = report.alarms(ADWIN(), report.planted(errors, "sudden", 2_000, rng))
     assert len(found[found < 1_000]) == 0
     assert 1_000 < found[0] < 1_200

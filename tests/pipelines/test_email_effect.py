@@ -14,8 +14,8 @@ from statsmodels.treatment.treatment_effects import TreatmentEffect
 from threadpoolctl import threadpool_limits
 
 from pipelines.ml.email_effect import causes, data, train
-from pipelines.ml.email_effect.causes import Sample
 from pipelines.ml.email_effect.model import CELLS, NORMAL, NUMBERS, Customer, effects, features
+from pipelines.ml.email_effect.trial import Estimate, Sample, qini
 from slipway.datasets import fetch
 
 
@@ -98,7 +98,7 @@ def test_refutations_tell_a_hidden_cause() -> None:
     past = sample.before[:, 0] + np.random.default_rng(1).normal(size=6_000)
     fair = Sample(np.column_stack([sample.before, past]), sample.treated, sample.outcome)
 
-    def estimator(each: Sample) -> causes.Estimate:
+    def estimator(each: Sample) -> Estimate:
         return causes.adjusted(each, on_treated=False)
 
     told = causes.refutations(fair, estimator, 2, np.random.default_rng(0))
@@ -152,12 +152,18 @@ def test_learners_find_a_planted_effect(name: str) -> None:
 
 
 def test_the_same_effect_for_all_is_no_order() -> None:
-    assert train.qini(np.full(500, 0.1), np.random.default_rng(0).normal(size=500)).value == 0
-    best = train.qini(np.arange(500.0), np.arange(500.0) > 249)
-    worst = train.qini(-np.arange(500.0), np.arange(500.0) > 249)
+    assert qini(np.full(500, 0.1), np.random.default_rng(0).normal(size=500)).value == 0
+    best = qini(np.arange(500.0), np.arange(500.0) > 249)
+    worst = qini(-np.arange(500.0), np.arange(500.0) > 249)
     # Half are worth 1 and half nothing: a triangle of base 1 and height 1/4.
     assert best.value == pytest.approx(1 / 8, rel=0.01)
     assert worst.value == pytest.approx(-best.value)
+
+
+def test_the_mean_of_all_is_simpler_than_the_means_of_cells() -> None:
+    widths = [len(train.PROJECTED[name]) for name in train.SERVED]
+    assert widths == sorted(widths)
+    assert tuple(name for name in train.PROJECTED if name in train.SERVED) == train.SERVED
 
 
 def test_intervals_hold_the_truth_19_times_of_20() -> None:

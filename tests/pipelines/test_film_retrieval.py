@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipelines.ml.film_retrieval import data, scale, towers, train
+from pipelines.ml.film_retrieval import data, metrics, scale, towers, train
+from pipelines.ml.film_retrieval.halves import Halves
 from pipelines.ml.film_retrieval.model import (
     FILMS,
     FilmRetrieval,
@@ -110,7 +111,7 @@ def test_the_correction_gives_the_loss_over_all_films() -> None:
 
 def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
     """The number of a film that nobody rated changes nothing of its direction."""
-    halves = train.Halves.of(Examples(*map(list, zip(*splits["train"][:80], strict=True))))
+    halves = Halves.of(Examples(*map(list, zip(*splits["train"][:80], strict=True))))
     hidden = np.zeros(FILMS, dtype=bool)
     hidden[:200] = True
     described = content(
@@ -170,10 +171,26 @@ def test_re_ranking_passes_over_a_twin() -> None:
 def test_figures_by_hand() -> None:
     liked = np.zeros((1, FILMS), dtype=bool)
     liked[0, [3, 5]] = True
-    told = train.figures([(np.array([5, 1, 2]), liked[0])])
+    told = metrics.retrieval_metrics([(np.array([5, 1, 2]), liked[0])])
     assert told["recall_at_100"] == pytest.approx(0.5)
     assert told["precision_at_10"] == pytest.approx(0.1)
     assert told["ndcg_at_10"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
+
+
+def test_the_mean_over_viewers_is_the_metric() -> None:
+    liked = np.zeros(FILMS, dtype=bool)
+    liked[[3, 5]] = True
+    orders = [(np.array([5, 1, 2]), liked), (np.array([5, 3]), liked)]
+    each = metrics.per_viewer(orders)
+    assert each["recall_at_100"].tolist() == [0.5, 1.0]
+    assert metrics.retrieval_metrics(orders)["recall_at_100"] == 0.75
+
+
+def test_towers_are_tried_from_the_simplest() -> None:
+    scalable = [name for name in train.RECIPES if name in train.SCALABLE]
+    assert (
+        tuple(scalable) == train.SCALABLE == ("towers_batch", "towers_batch_logq", "towers_mixed")
+    )
 
 
 def test_a_new_film_is_suggested_by_its_content(model: FilmRetrieval) -> None:

@@ -10,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import SparkSession
+from sklearn.metrics import roc_auc_score
 
-from pipelines.ml.flight_delay import train
+from pipelines.ml.flight_delay import metrics, train
 from pipelines.ml.flight_delay.history import by_pandas, flights, prepared
 from pipelines.ml.flight_delay.model import (
     COUNTS,
@@ -169,6 +170,25 @@ def test_as_many_are_told_late_as_were() -> None:
     rng = np.random.default_rng(3)
     told, late = rng.random(1000) * 0.4, rng.random(1000) < 0.2
     assert (told >= train.late_from(told, late)).sum() == pytest.approx(late.sum(), abs=1)
+
+
+def test_the_error_of_roc_auc_is_the_spread_over_other_flights() -> None:
+    rng = np.random.default_rng(0)
+    areas, errors = [], []
+    for _ in range(300):
+        late = rng.random(400) < 0.2
+        y_prob = (late + rng.normal(size=400)).round(1)  # rounded: some are equal
+        areas.append(roc_auc_score(late, y_prob))
+        errors.append(metrics.roc_auc_error(late, y_prob))
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.1)
+
+
+def test_the_strongest_penalty_comes_first(spark: SparkSession) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, len(NUMBERS))).astype(np.float32)
+    late = rng.random(60) < 0.5
+    tried = train.by_spark(spark, rows, late, 40, 0, [0.0, 0.1, 1.0], 1)
+    assert [next(tried).parameters["strength"] for _ in range(3)] == [1.0, 0.1, 0.0]
 
 
 def test_an_airport_that_cannot_be_is_refused_by_name() -> None:

@@ -115,6 +115,13 @@ def test_the_least_recall_is_that_of_the_worst_hospital() -> None:
     assert found["specificity_new_hospital"] == pytest.approx(6 / 7)
 
 
+def test_candidates_go_from_the_simplest_to_the_most_complex() -> None:
+    names = list(train.pipelines(0, 8, 5))
+    assert names.index("logistic_kbest") < names.index("logistic") < names.index("svm_linear")
+    assert names.index("svm_linear") < names.index("svm_rbf_kbest") < names.index("svm_rbf")
+    assert names.index("svm_rbf") < names.index("forest_kbest") < names.index("forest")
+
+
 def test_selection_sees_no_row_that_it_is_judged_on() -> None:
     """Of columns of chance alone, ones picked with all rows at hand would seem to tell."""
     rng = np.random.default_rng(3)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.ml.house_prices import data, train
+from pipelines.ml.house_prices import data, recipes, train
 from pipelines.ml.house_prices.model import NUMBERS, TYPICAL, House, features
 from slipway.datasets import fetch
 from slipway.training import Examples
+from slipway.training.frames import together
 
 SEED, SHARE = 11, 0.2
 
@@ -83,6 +84,7 @@ def test_prices_dealt_out_at_random_are_told_by_no_candidate(
     fitted = train.fit(
         train=Examples(few.records, dealt), weights=tmp_path, seed=1, folds=5, alphas=3, trees=20
     )
+    assert [each.name for each in fitted.candidates] == list(train.SIMPLEST_FIRST)
     told = {each.name: each.metrics["r2_log"] for each in fitted.candidates}
     assert max(told.values()) < 0.02, told
 
@@ -90,11 +92,13 @@ def test_prices_dealt_out_at_random_are_told_by_no_candidate(
 def test_gaps_are_filled_and_scaled_by_the_rows_that_are_fitted(
     splits: dict[str, Examples],
 ) -> None:
-    columns = train.together(features(splits["train"].records))[:200]
+    columns = together(features(splits["train"].records))[:200]
     logs = np.log(np.array(splits["train"].truths[:200]) / TYPICAL)
     for trees in (False, True):
-        recipe = train.recipes(train.Ridge(), 5, 0)["gradient_boosting" if trees else "ridge_mean"]
-        made = train.pipeline(recipe).fit(columns[:100], logs[:100])
+        recipe = recipes.recipes(recipes.Ridge(), 5, 0)[
+            "gradient_boosting" if trees else "ridge_mean"
+        ]
+        made = recipes.pipeline(recipe).fit(columns[:100], logs[:100])
         numbers = made["prepared"].named_transformers_["numbers"]
         frontage = NUMBERS.index("lot_frontage")
         known = columns[:100, frontage].astype(float)

@@ -8,7 +8,7 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from pipelines.ml.iris_clusters import data, train
+from pipelines.ml.iris_clusters import clusterers, data, report, train
 from pipelines.ml.iris_clusters.model import Flower, IrisClusters, features
 from slipway.datasets import fetch
 from slipway.training import Examples
@@ -56,11 +56,11 @@ def test_the_species_are_never_learnt_from(splits: dict[str, Examples], tmp_path
     assert written[0] == written[1]
 
 
-@pytest.mark.parametrize("name", list(train.clusterers(3, 0)))
+@pytest.mark.parametrize("name", list(clusterers.clusterers(3, 0)))
 def test_any_clustering_is_served_as_it_was_read(
     name: str, lengths: np.ndarray, tmp_path: Path
 ) -> None:
-    found = train.implied(lengths, train.clusterers(3, 0)[name](lengths))
+    found = train.implied(lengths, clusterers.clusterers(3, 0)[name](lengths))
     train.export(found, tmp_path / "model.onnx")
     (tmp_path / "known.json").write_text("[-9, -1, 2]")
     model = IrisClusters()
@@ -73,8 +73,14 @@ def test_any_clustering_is_served_as_it_was_read(
     assert (told["logs"].argmax(axis=1) == found.predict(lengths)).all()
 
 
+def test_clusterings_that_fit_fewer_numbers_come_first() -> None:
+    names = list(clusterers.clusterers(3, 0))
+    assert names[:5] == ["baseline", "kmeans", "kmeans_scaled", "mixture_tied", "mixture"]
+    assert set(names[5:]) == {*clusterers.LINKAGES, "dbscan"}
+
+
 def test_clusters_are_numbered_by_petal(lengths: np.ndarray) -> None:
-    labels = train.clusterers(3, 0)["kmeans"](lengths)
+    labels = clusterers.clusterers(3, 0)["kmeans"](lengths)
     petals = [train.implied(lengths, (labels + turn) % 3).means_[:, 2] for turn in range(3)]
     assert all((np.diff(each) > 0).all() for each in petals)
     assert petals[0] == pytest.approx(petals[1])
@@ -88,8 +94,8 @@ def test_a_flower_unlike_all_others_is_an_outlier(
     model.load(tmp_path)
     usual, between, giant = model.predict(
         [
-            data.EXAMPLES[0],
-            data.EXAMPLES[2],
+            report.EXAMPLES[0],
+            report.EXAMPLES[2],
             Flower(sepal_length=15, sepal_width=9, petal_length=12, petal_width=5),
         ]
     )
@@ -102,7 +108,7 @@ def test_a_flower_unlike_all_others_is_an_outlier(
 def test_noise_belongs_to_no_cluster() -> None:
     rng = np.random.default_rng(0)
     lengths = np.concatenate([rng.normal(1, 0.1, (30, 4)), rng.normal(5, 0.1, (30, 4)), [[99] * 4]])
-    labels = train.dbscan(lengths)
+    labels = clusterers.dbscan(lengths)
     assert labels[-1] == -1
     assert train.implied(lengths, labels).means_.max() < 6
     assert train.silhouette(lengths, labels) == train.silhouette(lengths[:-1], labels[:-1]) > 0.9
@@ -135,7 +141,7 @@ def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> 
     folds = train.RepeatedKFold(n_splits=5, n_repeats=1, random_state=0)
     found = {
         "along": lambda points: (points[:, 1] > 3.5).astype(int),
-        "across": train.kmeans(2, 0),
+        "across": clusterers.kmeans(2, 0),
     }
     density = {name: train.held_out(each, lengths, folds).mean() for name, each in found.items()}
     round_ones = {name: train.silhouette(lengths, each(lengths)) for name, each in found.items()}
@@ -145,11 +151,11 @@ def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> 
 
 def test_density_follows_crescents_and_a_gaussian_does_not() -> None:
     points, truth = make_moons(300, noise=0.06, random_state=4)
-    assert adjusted_rand_score(truth, train.dbscan(points, share=1.0)) > 0.95
+    assert adjusted_rand_score(truth, clusterers.dbscan(points, share=1.0)) > 0.95
     gaussian = GaussianMixture(2, n_init=3, random_state=0).fit_predict(points)
     assert adjusted_rand_score(truth, gaussian) < 0.7
 
 
 def test_the_elbow_is_where_the_curve_bends() -> None:
-    assert train.elbow([100, 50, 10, 9, 8.5]) == 3
-    assert train.elbow([100, 10, 9, 8.5, 8]) == 2
+    assert report.elbow([100, 50, 10, 9, 8.5]) == 3
+    assert report.elbow([100, 10, 9, 8.5, 8]) == 2

@@ -134,6 +134,20 @@ def test_distances_are_those_of_the_map() -> None:
     assert np.diag(away) == pytest.approx(0, abs=1e-4)
 
 
+def test_candidates_go_from_the_simplest_to_the_most_complex() -> None:
+    kinds = [kind for kind, _, _ in train.CANDIDATES.values()]
+    order = ("mean", "linear", "ridge", "lightgbm", "xgboost")
+    tuned = ("lightgbm_tuned", "xgboost_tuned", "stack", "stack_tuned")
+    assert list(dict.fromkeys(kinds)) == [*order, *tuned]
+
+
+def test_the_error_of_the_rmse_is_the_spread_over_other_sales() -> None:
+    rng = np.random.default_rng(0)
+    made = rng.normal(size=(300, 500))
+    errors = [train.rmse_error(each, np.zeros(500), 0) for each in made[:40]]
+    assert np.mean(errors) == pytest.approx(np.std(np.sqrt((made**2).mean(axis=1))), rel=0.1)
+
+
 def test_the_interval_widens_until_nine_in_ten_lie_within() -> None:
     rng = np.random.default_rng(0)
     truths = rng.normal(0, 1, 4000)

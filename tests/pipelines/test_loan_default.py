@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.model_selection import train_test_split
 
-from pipelines.ml.loan_default import data, train
+from pipelines.ml.loan_default import data, metrics, report, train
 from pipelines.ml.loan_default.model import (
     LOSS_OF_DEFAULT,
     LOST_MARGIN,
@@ -21,8 +21,10 @@ from pipelines.ml.loan_default.model import (
 from slipway.contract.calibration import calibrated, log_odds
 from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import fetch
+from slipway.reporting.metrics import binary_metrics
 from slipway.training import Examples
-from slipway.training.tabular import export_onnx, platt
+from slipway.training.platt import platt
+from slipway.training.tabular import export_onnx
 
 SMALL = {"seed": 1, "trees": 10, "rounds": 20}
 BORROWER = Borrower(
@@ -178,7 +180,7 @@ def test_the_threshold_is_not_tuned_on_the_rows_it_is_judged_on(
 def test_costs_are_counted_by_hand() -> None:
     defaulted = np.array([True, True, False, False, False])
     refused = np.array([True, False, True, False, False])
-    assert train.cost(refused, defaulted) == (LOSS_OF_DEFAULT + LOST_MARGIN) / 5
+    assert metrics.cost(refused, defaulted) == (LOSS_OF_DEFAULT + LOST_MARGIN) / 5
     told = np.array([0.9, 0.32, 0.3, 0.2, 0.1])
     assert 0.3 < train.cheapest(told, defaulted) <= 0.32
 
@@ -187,8 +189,8 @@ def test_true_probabilities_are_cheapest_at_the_threshold_of_the_costs() -> None
     rng = np.random.default_rng(2)
     told = rng.beta(0.5, 5, 200_000)
     defaulted = rng.random(len(told)) < told
-    assert train.cheapest(told, defaulted) == pytest.approx(train.ELKAN, abs=0.021)
-    at = risks(np.array([train.ELKAN]), 0.1)[0]
+    assert train.cheapest(told, defaulted) == pytest.approx(report.ELKAN, abs=0.021)
+    at = risks(np.array([report.ELKAN]), 0.1)[0]
     assert at.cost_if_granted == pytest.approx(at.cost_if_refused)
 
 
@@ -215,3 +217,19 @@ def test_any_candidate_is_served_as_it_was_trained(
     told = OnnxRuntimeGraph(tmp_path / "model.onnx").run({"numbers": numbers})["probabilities"]
     apart = np.abs(told - made.predict_proba(numbers)).max(axis=1)
     assert (apart < 1e-5).mean() > 0.999
+
+
+def test_a_candidate_is_described_by_its_calibrated_probabilities() -> None:
+    rng = np.random.default_rng(4)
+    raw = rng.beta(0.5, 4, 6000)
+    defaulted = rng.random(len(raw)) < raw**2
+    tuned, judged = np.arange(4000), np.arange(4000, 6000)
+    candidate = train.decided("logistic", raw, defaulted, tuned, judged)
+    decision = candidate.parameters
+    y_prob = calibrated(raw[judged], decision["slope"], decision["intercept"])
+    wanted = binary_metrics(defaulted[judged], "calibration_error", y_prob=y_prob)
+    assert report.describe(candidate) == pytest.approx(wanted)
+    spent = metrics.costs(y_prob >= decision["threshold"], defaulted[judged])
+    assert candidate.metrics["cost"] == spent.mean()
+    assert list(candidate.metrics)[-1] == "cost_se"
+    assert candidate.metrics["cost_se"] == pytest.approx(spent.std() / np.sqrt(2000), rel=1e-3)

@@ -207,3 +207,14 @@ def test_the_served_files_hold_no_viewer(model: Movies, tmp_path: Path) -> None:
 def test_a_rating_names_its_film_once() -> None:
     with pytest.raises(ValidationError, match="one of the two"):
         Rating(film=1, title="Toy Story", stars=4)
+
+
+def test_the_standard_error_of_the_rmse_resamples_viewers() -> None:
+    """Viewers whose errors are all alike leave one error a viewer, however many ratings it has."""
+    errors = np.random.default_rng(1).uniform(0.2, 1.8, 400)
+    then = Rated(np.full((400, FILMS), 3.0), np.zeros((400, 29)))
+    stars = then.stars + errors[:, None]
+    found = train.rmse_error(stars, then, seed=0)
+    wanted = (errors**2).std() / np.sqrt(400) / (2 * train.rmse(stars, then))
+    assert found == pytest.approx(wanted, rel=0.15)
+    assert list(train.learners(np.ones((FILMS, 1)), [16, 8], 1, 0))[-2:] == ["svd_8", "svd_16"]

@@ -12,9 +12,10 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.ml.news_topics import data, train
+from pipelines.ml.news_topics.metrics import f1, indicator
 from pipelines.ml.news_topics.model import TOPICS, NewsTopics, Story, chained, features, words
 from slipway.datasets import fetch
-from slipway.training import Examples
+from slipway.training import Candidate, Examples
 
 STRENGTH = 10.0
 SOLVER = {"solver": "liblinear", "dual": True, "tol": 0.01, "random_state": 0}
@@ -28,7 +29,7 @@ def splits() -> dict[str, list[tuple[Story, list[str]]]]:
 @pytest.fixture(scope="module")
 def small(splits: dict) -> tuple[list[str], np.ndarray]:
     rows = splits["train"][:600]
-    return [story.text for story, _ in rows], train.indicator([topics for _, topics in rows])
+    return [story.text for story, _ in rows], indicator([topics for _, topics in rows])
 
 
 def test_no_story_stands_twice_or_on_both_sides(splits: dict) -> None:
@@ -151,7 +152,7 @@ def test_the_service_answers_as_what_was_learnt(
     assert [each.likeliest[0].probability for each in told] == pytest.approx(
         wanted.max(axis=1), abs=1e-6
     )
-    assert (train.indicator([each.topics for each in told]) == (wanted >= 0.5)).mean() > 0.9999
+    assert (indicator([each.topics for each in told]) == (wanted >= 0.5)).mean() > 0.9999
     assert told[-1].known_words == 0 < min(each.known_words for each in told[:-1])
 
 
@@ -170,3 +171,25 @@ def test_several_topics_or_none_can_be_answered(splits: dict, tmp_path: Path) ->
     served.load(tmp_path)
     counts = {len(each.topics) for each in served.predict([story for story, _ in rows[:500]])}
     assert {0, 1, 2} <= counts
+
+
+def test_the_standard_error_of_macro_f1_is_that_of_resampled_rows() -> None:
+    rng = np.random.default_rng(6)
+    y_true = rng.random((500, 3)) < [0.5, 0.2, 0.05]
+    y_pred = y_true ^ (rng.random((500, 3)) < 0.1)
+    again = np.random.default_rng(0)
+    drawn = (again.integers(0, 500, 500) for _ in range(200))
+    wanted = np.std([f1(y_true[rows], y_pred[rows], average="macro") for rows in drawn], ddof=1)
+    assert train.macro_f1_error(y_true, y_pred, 0) == pytest.approx(wanted)
+
+
+def test_single_models_are_ordered_from_the_fewest_parameters() -> None:
+    names = [f"{name}{end}" for name in train.METHODS for end in ("", "_thresholds")]
+    ordered = sorted((Candidate(name, {}) for name in names), key=train.simplicity)
+    assert [each.name for each in ordered][:5] == [
+        "binary_relevance",
+        "binary_relevance_balanced",
+        "binary_relevance_thresholds",
+        "binary_relevance_balanced_thresholds",
+        "chain_frequent_first",
+    ]

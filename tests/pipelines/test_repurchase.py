@@ -14,7 +14,11 @@ import yaml
 from slipway.datasets import fetch
 from slipway.features import lineage
 from slipway.project import find
-from slipway.training import stages
+from slipway.reporting.metrics import binary_metrics
+from slipway.stages.fit import fit
+from slipway.stages.prepare import prepare
+from slipway.training import Candidate
+from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
 from tests.conftest import ROOT
 
@@ -27,8 +31,8 @@ STORE = ROOT / "slipway" / "features"
 def work(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Trained on few customers."""
     made = Workspace.tiny(PROJECT, tmp_path_factory.mktemp("repurchase"))
-    stages.prepare(made)
-    stages.fit(made)
+    prepare(made)
+    fit(made)
     return made
 
 
@@ -66,8 +70,7 @@ def test_labels_and_recency_are_those_of_the_invoices(
                     bought = any(moment <= time < moment + horizon for time in times)
                     wanted.append((pytest.approx(days), moment.timetuple().tm_yday, bought))
         rows = [
-            (each.days_since_purchase, each.day_of_year, it)
-            for each, it in stages.split(work, split)
+            (each.days_since_purchase, each.day_of_year, it) for each, it in read_split(work, split)
         ]
         assert rows == wanted
     assert len(orders) > 200
@@ -75,7 +78,7 @@ def test_labels_and_recency_are_those_of_the_invoices(
 
 def test_moments_are_told_apart_and_walked_in_order(work: Workspace) -> None:
     training = PROJECT.module("train")
-    records = stages.split(work, "train").records
+    records = read_split(work, "train").records
     at = training.moments(records)
     assert at.max() + 1 == PROJECT.params.prepare["moments"]
     assert len({(moment, each.day_of_year) for moment, each in zip(at, records, strict=True)}) == 6
@@ -100,9 +103,24 @@ def test_the_version_says_which_features_it_was_trained_from(work: Workspace) ->
     assert set(told["features"]) == set(PROJECT.model().input_type().model_fields)
 
 
+def test_candidates_are_compared_by_resampled_rows_and_described_by_their_bins() -> None:
+    training, report = PROJECT.module("train"), PROJECT.module("report")
+    rng = np.random.default_rng(0)
+    y_prob = rng.beta(2, 3, 3000)
+    y_true = rng.random(3000) < y_prob
+    made: Candidate = training.compared("logistic_platt", y_true, y_prob, seed=1)
+    assert made.parameters == {"calibrated": True}
+    assert list(made.metrics)[-1] == "brier_skill_se"
+    # The spread of the Brier score over that of the labels; the share of buyers hardly moves.
+    near = np.std((y_prob - y_true) ** 2) / np.sqrt(3000) / y_true.var()
+    assert made.metrics["brier_skill_se"] == pytest.approx(near, rel=0.2)
+    wanted = binary_metrics(y_true, "calibration_error", y_prob=y_prob)
+    assert report.describe(made) == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("stage", "files"),
-    [("prepare", ["data"]), ("fit", ["train"]), ("evaluate", ["data"]), ("register", [])],
+    [("prepare", ["data"]), ("fit", ["train"]), ("evaluate", ["report"]), ("register", [])],
 )
 def test_the_stores_code_is_among_the_dependencies(stage: str, files: list[str]) -> None:
     """Whatever of the feature store a stage imports, by way of anything, makes it run again."""

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.ml.stock_direction import data, train
+from pipelines.ml.stock_direction import data, metrics, report, train
 from pipelines.ml.stock_direction.model import (
     DAYS,
     NUMBERS,
@@ -94,10 +94,10 @@ def test_spans_are_answered_from_what_is_over_days_before() -> None:
 def test_a_planted_pull_is_found_and_noise_is_not(tmp_path) -> None:
     settings = {"weights": tmp_path, "seed": 1, "count": 2}
     found = train.fit(train=walks(1500, pull=1.5), **settings)
-    metrics = {each.name: each.metrics for each in found.candidates}
-    assert metrics[found.chosen]["roc_auc"] > 0.75
-    assert metrics["return_of_today"]["hit_rate_low"] > 0.6
-    assert metrics["baseline"]["roc_auc"] == 0.5
+    tried = {each.name: each.metrics for each in found.candidates}
+    assert tried[found.chosen]["roc_auc"] > 0.75
+    assert tried["return_of_today"]["hit_rate_low"] > 0.6
+    assert tried["baseline"]["roc_auc"] == 0.5
     assert found.native(walks(5, pull=0).records)[0].better_than_a_coin
     noise = train.fit(train=walks(1500, pull=0), **settings)
     told = noise.native(walks(5, pull=0).records)[0]
@@ -132,10 +132,10 @@ def test_intervals_know_that_neighbours_are_alike() -> None:
     rng = np.random.default_rng(5)
     apart = (rng.random(3000) < 0.5).astype(float)
     alike = np.repeat(rng.random(100) < 0.5, 30).astype(float)
-    narrow, wide = train.interval(apart), train.interval(alike)
+    narrow, wide = metrics.interval(apart), metrics.interval(alike)
     assert narrow[1] - narrow[0] == pytest.approx(4 * 0.5 / np.sqrt(3000), rel=0.3)
     assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
-    best_of_many = train.interval(apart, looks=20)
+    best_of_many = metrics.interval(apart, looks=20)
     assert best_of_many[0] < narrow[0] < narrow[1] < best_of_many[1]
 
 
@@ -143,13 +143,13 @@ def test_the_first_and_last_rows_are_drawn_as_often_as_any() -> None:
     """A fifth are hits, all at the ends: blocks that may not wrap draw 0.065 of them on average."""
     hits = np.zeros(400)
     hits[:40] = hits[-40:] = 1
-    low, high = train.interval(hits, block=80)
+    low, high = metrics.interval(hits, block=80)
     assert low < 0.2 < high - 0.1
 
 
 def test_saying_up_always_is_right_as_often_as_shares_rise() -> None:
     told = directions(np.linspace(0.4, 0.6, 8), RATES)
-    figures = train.score(answers=told, truths=[True] * 6 + [False] * 2)
+    figures = report.score(answers=told, truths=[True] * 6 + [False] * 2)
     assert figures["always_up"] == 0.75
     assert "share_up" not in figures
 

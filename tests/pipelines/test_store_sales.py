@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.ml.store_sales import data, forecasters, train
+from pipelines.ml.store_sales import data, forecasters, metrics, train
 from pipelines.ml.store_sales.days import Days
 from pipelines.ml.store_sales.model import (
     AHEAD,
@@ -200,7 +200,7 @@ def test_a_fold_is_forecast_from_what_was_sold_before_it(split: Split, table: pd
     learnt, asked = known.where(known.date < origin), known.where(known.origin == origin)
     assert learnt.date.max() < origin <= asked.date.min()
     told, orders = forecasters.arima(learnt, asked)
-    assert train.figures(asked.logs, told)["rmspe"] < 0.3
+    assert metrics.forecast_errors(asked.logs, told)["rmspe"] < 0.3
     assert orders["store_1"] in {
         f"{p},{d},{q}" for p, q in ((1, 0), (2, 0), (1, 1)) for d in (0, 1)
     }
@@ -224,7 +224,7 @@ def test_the_calendar_is_that_of_prophet() -> None:
 
 
 def test_figures_are_those_of_the_competition() -> None:
-    found = train.figures(np.log([100.0, 200.0]), np.log([110.0, 160.0]))
+    found = metrics.forecast_errors(np.log([100.0, 200.0]), np.log([110.0, 160.0]))
     assert found["rmspe"] == pytest.approx(np.sqrt((0.1**2 + 0.2**2) / 2))
     assert found["mae"] == pytest.approx(25)
 

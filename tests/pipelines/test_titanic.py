@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipelines.ml.titanic import data, train
+from pipelines.ml.titanic import data, report, train
 from pipelines.ml.titanic.model import (
     CATEGORIES,
     NUMBERS,
@@ -124,4 +124,4 @@ def test_a_name_longer_than_any_is_refused() -> None:
 
 def test_large_families_are_one_bar_that_says_so() -> None:
     sizes = [PASSENGER.model_copy(update={"siblings_spouses": more}) for more in (0, 5, 6, 8)]
-    assert [train.family_size(each) for each in sizes] == ["1", "6", "7+", "7+"]
+    assert [report.family_size(each) for each in sizes] == ["1", "6", "7+", "7+"]

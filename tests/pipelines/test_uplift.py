@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from pipelines.ml.uplift import data, learners, train
+from pipelines.ml.uplift import data, learners, report
 from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, Drawn
 from pipelines.ml.uplift.model import NUMBERS, Campaign, Shopper, Uplift, campaigns, features
 from pipelines.ml.uplift.ranked import Ranked, figures, ranked, uplifts
@@ -161,9 +161,9 @@ def test_the_value_of_a_policy_is_that_of_its_followers() -> None:
     visited = np.array([True, False, True, True, False, True])
     policy = np.array([MENS, NONE, NONE, WOMENS, MENS, MENS])
     follows = email == policy
-    assert train.mean_visits(follows, visited, np.ones(6)) == 1.0
-    assert train.mean_visits(follows, visited, np.array([1, 9, 0, 1, 9, 2.0])) == 1.0
-    assert train.mean_visits(email == MENS, visited, np.array([1, 2, 0, 0, 0, 1])) == 0.5
+    assert report.mean_visits(follows, visited, np.ones(6)) == 1.0
+    assert report.mean_visits(follows, visited, np.array([1, 9, 0, 1, 9, 2.0])) == 1.0
+    assert report.mean_visits(email == MENS, visited, np.array([1, 2, 0, 0, 0, 1])) == 0.5
 
 
 def test_the_policy_learnt_brings_what_was_planted(planted: Drawn) -> None:
@@ -172,14 +172,14 @@ def test_the_policy_learnt_brings_what_was_planted(planted: Drawn) -> None:
     told = campaigns(teach(planted, made).visits(held.numbers), 0.02)
     policy = np.array([EMAILS.index(each.recommendation) for each in told])
     ones = np.ones(len(policy))
-    by_policy = train.mean_visits(held.email == policy, held.visited, ones)
-    unmailed = train.mean_visits(held.email == NONE, held.visited, ones)
+    by_policy = report.mean_visits(held.email == policy, held.visited, ones)
+    unmailed = report.mean_visits(held.email == NONE, held.visited, ones)
     assert by_policy - unmailed == pytest.approx(0.2, abs=0.03)
 
 
 def test_the_bootstrap_covers_a_mean() -> None:
     values = np.random.default_rng(3).normal(2, 1, 400)
-    low, high = train.bootstrapped(lambda counts: float(counts @ values) / 400, 400, resamples=400)
+    low, high = report.bootstrapped(lambda counts: float(counts @ values) / 400, 400, resamples=400)
     error = values.std() / 20
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.4 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.4 * error)
@@ -196,9 +196,9 @@ def test_what_a_policy_gains_is_over_mens_to_all() -> None:
     emails, came = rng.choice(EMAILS, 900), rng.random(900) < 0.2
     came |= emails == "womens"
     truths = [{"email": str(e), "visited": bool(c)} for e, c in zip(emails, came, strict=True)]
-    same = train.score(answers=answers("mens", 900), truths=truths)
+    same = report.score(answers=answers("mens", 900), truths=truths)
     assert same["policy_gain"] == same["policy_gain_low"] == same["policy_gain_high"] == 0
-    better = train.score(answers=answers("womens", 900), truths=truths)
+    better = report.score(answers=answers("womens", 900), truths=truths)
     assert better["policy_gain"] == pytest.approx(1 - came[emails == "mens"].mean())
     assert 0.7 < better["policy_gain_low"] < better["policy_gain"] < better["policy_gain_high"]
 
@@ -248,3 +248,12 @@ def test_arms_of_unlikely_sizes_are_refused(table: pd.DataFrame) -> None:
     fewer = table.drop(table.index[table["segment"] == "No E-Mail"][:900])
     with pytest.raises(ValueError, match="no even draw"):
         data.check_balance(fewer)
+
+
+def test_candidates_go_from_the_simplest() -> None:
+    """Linear parts before trees, and fewer parts before more."""
+    parts, few = [], drawn_with_effect(600)
+    for name, (teach, made) in LEARNERS.items():
+        if name != "baseline":
+            parts.append((not name.endswith("_linear"), len(teach(few, made).parts)))
+    assert parts == sorted(parts)

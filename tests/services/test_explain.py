@@ -15,10 +15,10 @@ from services.explain import bias, forms, importance, local, words
 from services.explain.subject import catalogue, changed, explaining, load
 from slipway import home
 from slipway.contract import Model, Record
-from tests.conftest import PROJECTS, ROOT, running
-
-PAGE = ROOT / "services" / "explain" / "page.py"
-PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
+from slipway.project import find
+from tests.conftest import ROOT, running
+from tests.services.dashboard import PAGE, open_every_page
+from tests.small_models import NAMES, SmallModels
 
 
 class Applicant(Record):
@@ -270,43 +270,32 @@ def test_the_form_follows_the_schema() -> None:
 
 
 def load_model(name: str) -> Model:
-    [project] = [each for each in PROJECTS if each.name == name]
-    return project.model()
+    return find(name).model()
 
 
-@pytest.mark.parametrize("project", [each.name for each in PROJECTS])
-def test_every_page_of_every_project(
-    trained: dict, project: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_of_every_model(
+    small_registry: SmallModels, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No page fails; a model that answers a list or a text says what cannot be shown."""
-    monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
-    monkeypatch.setattr(local, "SAMPLES", 200)
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.run()
-    page.sidebar.selectbox(key="project").select(project).run()
-    dividable = load(project, catalogue()[project][0]).numbers
-    for name in PAGES:
-        page.sidebar.radio(key="page").set_value(name).run()
-        if name in PAGES[1:4] and dividable:
-            page.sidebar.slider(key="rows").set_value(20).run()
-        assert not page.exception, (project, name, page.exception)
-        assert not page.error, (project, name, page.error)
-        if name in PAGES[1:4] and not dividable:
-            assert "no single number" in page.warning[0].value
+    """No page fails; a model without a number in its answer says what cannot be shown.
+
+    The projects' models have theirs in tests/pipelines/test_projects.py.
+    """
+    assert open_every_page(name, monkeypatch) == (name != "shapes")
 
 
-def test_a_record_edited_in_the_form_is_what_is_explained(trained: dict) -> None:
+def test_a_record_edited_in_the_form_is_what_is_explained(small_registry: SmallModels) -> None:
     page = AppTest.from_file(str(PAGE), default_timeout=120).run()
-    page.sidebar.selectbox(key="project").select("titanic").run()
+    page.sidebar.selectbox(key="project").select("loans").run()
     page.sidebar.radio(key="page").set_value("One prediction").run()
-    version = catalogue()["titanic"][0]
-    held = load("titanic", version)
-    [sex] = [each for each in page.selectbox if each.label == "sex"]
-    sex.select("male" if sex.value == "female" else "female")
+    version = catalogue()["loans"][0]
+    held = load("loans", version)
+    [region] = [each for each in page.selectbox if each.label == "region"]
+    region.select("south" if region.value == "north" else "north")
     [submit] = [each for each in page.button if each.label == "Ask"]
     submit.click().run()
     # 60 rows: what the page shows before the slider is moved.
-    record = changed(held.records(60)[0], {"sex": sex.value})
+    record = changed(held.records(60)[0], {"region": region.value})
     [answer] = held.model.predict([record])
     said = words.number(answer.probability, share=True)
     assert any(
@@ -315,14 +304,14 @@ def test_a_record_edited_in_the_form_is_what_is_explained(trained: dict) -> None
     )
 
 
-def test_a_number_that_is_not_declared_can_be_explained_too(trained: dict) -> None:
-    held = load("titanic", catalogue()["titanic"][0])
-    spam = load("spam", catalogue()["spam"][0])
-    assert type(held.model).explained == held.numbers[0] == "probability"
-    assert type(spam.model).explained is None
-    assert type(explaining(spam.model, "probability")).explained == "probability"
+def test_a_number_that_is_not_declared_can_be_explained_too(small_registry: SmallModels) -> None:
+    loans = load("loans", catalogue()["loans"][0])
+    houses = load("houses", catalogue()["houses"][0])
+    assert type(loans.model).explained == loans.numbers[0] == "probability"
+    assert type(houses.model).explained is None
+    assert type(explaining(houses.model, "price")).explained == "price"
     found = importance.attributions(
-        spam.model, "probability", spam.background[:20], spam.records(3)
+        houses.model, "price", houses.background[:20], houses.records(3)
     )
     assert found.base + found.values.sum(axis=1) == pytest.approx(found.answers)
 

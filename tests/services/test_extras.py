@@ -17,7 +17,8 @@ from slipway.access import keys
 from slipway.home import free_port
 from slipway.predictions import reader
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo
+from tests.services.zoo import Server, Zoo, code, echo, shipped_of
+from tests.small_models import SmallModels
 from tests.waiting import until
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -225,24 +226,23 @@ def test_uploads_need_their_scope(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> 
         assert left == []
 
 
-def test_triton_answers_for_the_server(trained: dict, tmp_path: Path) -> None:
+def test_triton_answers_for_the_server(small_models: SmallModels, tmp_path: Path) -> None:
     """The same model.py, its graph in the real tritonserver: equal answers."""
     from slipway.contract.shipped import Shipped
     from slipway.triton import server as triton
     from slipway.triton.repository import Registered, build
-    from tests.services.zoo import shipped_of
 
     triton.environment()
     zoo = Zoo(tmp_path)
-    work = trained["titanic"]
-    version = zoo.register("titanic", shipped_of(work, tmp_path / "titanic"))
+    work = small_models.works["loans"]
+    version = zoo.register("loans", shipped_of(work, tmp_path / "loans"))
     models = tmp_path / "models"
-    shipped = Shipped(zoo.artifact("titanic", version))
-    build([Registered("titanic", version, shipped)], models, backend="python")
+    shipped = Shipped(zoo.artifact("loans", version))
+    build([Registered("loans", version, shipped)], models, backend="python")
     examples = json.loads(work.examples.read_text())
     records = [each["input"] for each in examples]
     ports = {name: free_port() for name in ("http", "grpc", "metrics")}
-    place = "/v1/models/titanic/predict"
+    place = "/v1/models/loans/predict"
     with (
         triton.running(models, **ports, log=tmp_path / "triton.log") as running,
         zoo.serving(triton=running.grpc) as server,

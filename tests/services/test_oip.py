@@ -1,10 +1,9 @@
 """The Open Inference Protocol, spoken by the real tritonclient and by whoever sends rubbish."""
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import numpy as np
@@ -14,62 +13,20 @@ import tritonclient.http as triton_http
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import InferenceServerException
 
 from services.predict.oip import codec
 from services.predict.oip.bounds import Bounds
-from services.predict.oip.columns import Column, columns_of
+from services.predict.oip.columns import columns_of
 from services.web.problem import Problem
 from slipway import home
 from slipway.contract import Record
 from slipway.project import Project
-from tests.conftest import PROJECTS, by_name, grpc_port
+from tests.conftest import by_name
+from tests.services.oip_client import answers, infer_over_grpc, infer_over_http
 from tests.services.zoo import Server, Zoo
+from tests.small_models import PROJECTS, SmallModels, project
 from tests.waiting import until
-
-NAMES = {"BOOL": np.bool_, "INT64": np.int64, "FP64": np.float64, "BYTES": np.object_}
-
-
-def tensors(project: Project, records: list[dict]) -> dict[str, np.ndarray]:
-    """What a client would send for these records: fields of which none is unknown throughout."""
-    columns = columns_of(project.model().input_type().model_json_schema())
-    found = {}
-    for column in columns:
-        values = [record.get(column.name) for record in records]
-        if all(value is None for value in values):
-            continue
-        if column.kind == "bytes":
-            values = [base64.urlsafe_b64decode(value) for value in values]
-        elif column.kind == "json":
-            values = [json.dumps(value) for value in values]
-        elif column.kind == "str":
-            values = ["" if value is None else value for value in values]
-        elif column.kind == "float":
-            values = [np.nan if value is None else value for value in values]
-        dtype = NAMES[column.datatype]
-        if column.kind in ("bool", "int") and None in values:
-            values, dtype = [np.nan if value is None else value for value in values], np.float64
-        found[column.name] = np.array(values, dtype=dtype)
-    return found
-
-
-def told(result: Any, project: Project, rows: int) -> list[dict]:
-    """The answers, as the typed endpoint gives them."""
-    columns = columns_of(project.model().output_type().model_json_schema(mode="serialization"))
-    values = {}
-    for column in columns:
-        array = result.as_numpy(column.name)
-        assert array.shape == (rows,)
-        texts = [each.decode() if isinstance(each, bytes) else each for each in array.tolist()]
-        values[column.name] = [_plain(each, column) for each in texts]
-    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-
-
-def _plain(value: Any, column: Column) -> Any:
-    """As JSON has it: a number that a tensor cannot leave out is not-a-number there."""
-    if column.kind == "json":
-        return json.loads(value)
-    return None if column.nullable and value != value else value
 
 
 @pytest.fixture(scope="module")
@@ -79,55 +36,40 @@ def over_http(server: httpx.Client) -> Iterator[triton_http.InferenceServerClien
 
 
 @pytest.fixture(scope="module")
-def over_grpc(server: httpx.Client) -> Iterator[triton_grpc.InferenceServerClient]:
-    with triton_grpc.InferenceServerClient(f"{home.LOOPBACK}:{grpc_port()}") as client:
+def over_grpc(server: httpx.Client, grpc_port: int) -> Iterator[triton_grpc.InferenceServerClient]:
+    with triton_grpc.InferenceServerClient(f"{home.LOOPBACK}:{grpc_port}") as client:
         yield client
 
 
 @pytest.fixture
-def asked(server: httpx.Client, trained: dict):
-    """A project's examples, with what the typed endpoint answers to them."""
+def typed(server: httpx.Client, small_models: SmallModels):
+    """Return a project's examples and the typed endpoint's predictions for them."""
 
-    def ask(project: Project) -> tuple[list[dict], list[dict]]:
-        examples = json.loads(trained[project.name].examples.read_text())
+    def predict(project: Project) -> tuple[list[dict], list[dict]]:
+        examples = json.loads(small_models.works[project.name].examples.read_text())
         records = [each["input"] for each in examples]
         answer = server.post(f"/v1/models/{project.name}/predict", json=records)
         return records, answer.json()["predictions"]
 
-    return ask
+    return predict
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
-def test_tritonclient_over_http(over_http, asked, project: Project, binary: bool) -> None:
-    records, wanted = asked(project)
-    inputs = []
-    for name, array in tensors(project, records).items():
-        if not binary and array.dtype == np.object_ and isinstance(array[0], bytes):
-            encoded = [base64.urlsafe_b64encode(each).decode() for each in array]
-            array = np.array(encoded, dtype=np.object_)
-        tensor = triton_http.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-        tensor.set_data_from_numpy(array, binary_data=binary)
-        inputs.append(tensor)
-    fields = project.model().output_type().model_fields
-    outputs = [triton_http.InferRequestedOutput(name, binary_data=binary) for name in fields]
-    result = over_http.infer(project.name, inputs, outputs=outputs, request_id="mine")
-    assert told(result, project, len(records)) == wanted
+def test_tritonclient_over_http(over_http, typed, project: Project, binary: bool) -> None:
+    records, wanted = typed(project)
+    result = infer_over_http(over_http, project, records, binary=binary)
+    assert answers(result, project, len(records)) == wanted
     head = result.get_response()
     assert (head["model_name"], head["id"]) == (project.name, "mine")
     assert head["parameters"]["variant"] == "champion"
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
-def test_tritonclient_over_grpc(over_grpc, asked, project: Project) -> None:
-    records, wanted = asked(project)
-    inputs = []
-    for name, array in tensors(project, records).items():
-        tensor = triton_grpc.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-        tensor.set_data_from_numpy(array)
-        inputs.append(tensor)
-    result = over_grpc.infer(project.name, inputs)
-    assert told(result, project, len(records)) == wanted
+def test_tritonclient_over_grpc(over_grpc, typed, project: Project) -> None:
+    records, wanted = typed(project)
+    result = infer_over_grpc(over_grpc, project, records)
+    assert answers(result, project, len(records)) == wanted
 
 
 @pytest.mark.parametrize("client", ["over_http", "over_grpc"])
@@ -135,36 +77,36 @@ def test_what_a_client_asks_before_it_infers(client: str, request) -> None:
     asking = request.getfixturevalue(client)
     assert asking.is_server_live()
     assert asking.is_server_ready()
-    assert asking.is_model_ready("titanic")
-    assert not asking.is_model_ready("lusitania")
-    found = asking.get_model_metadata("titanic")
+    assert asking.is_model_ready("loans")
+    assert not asking.is_model_ready("nobody")
+    found = asking.get_model_metadata("loans")
     inputs = found["inputs"] if isinstance(found, dict) else found.inputs
     names = [each["name"] if isinstance(each, dict) else each.name for each in inputs]
-    assert names[:3] == ["name", "sex", "passenger_class"]
+    assert names == ["purpose", "region", "income", "debt", "age"]
     server = asking.get_server_metadata()
     assert (server["name"] if isinstance(server, dict) else server.name) == "slipway"
 
 
 def test_refusals_are_what_clients_read(over_http, over_grpc) -> None:
-    array = np.array([9], dtype=np.int64)
+    array = np.array([40], dtype=np.int64)
     for module, client in ((triton_http, over_http), (triton_grpc, over_grpc)):
-        tensor = module.InferInput("passenger_class", [1], "INT64")
+        tensor = module.InferInput("age", [1], "INT64")
         tensor.set_data_from_numpy(array)
-        with pytest.raises(InferenceServerException, match="name: is missing"):
-            client.infer("titanic", [tensor])
+        with pytest.raises(InferenceServerException, match="purpose: is missing"):
+            client.infer("loans", [tensor])
         with pytest.raises(InferenceServerException, match="no model is called"):
-            client.infer("lusitania", [tensor])
+            client.infer("nobody", [tensor])
         with pytest.raises(InferenceServerException, match="has no version '77'"):
-            client.infer("titanic", [tensor], model_version="77")
+            client.infer("loans", [tensor], model_version="77")
 
 
-def test_whole_records_in_one_tensor(over_http, asked) -> None:
-    (project,) = (each for each in PROJECTS if each.name == "titanic")
-    records, wanted = asked(project)
+def test_whole_records_in_one_tensor(over_http, typed) -> None:
+    loans = project("loans")
+    records, wanted = typed(loans)
     rows = np.array([json.dumps(record) for record in records], dtype=np.object_)
     tensor = triton_http.InferInput("records", list(rows.shape), "BYTES")
     tensor.set_data_from_numpy(rows)
-    assert told(over_http.infer("titanic", [tensor]), project, len(records)) == wanted
+    assert answers(over_http.infer("loans", [tensor]), loans, len(records)) == wanted
 
 
 class Sample(Record):

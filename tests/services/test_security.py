@@ -283,17 +283,14 @@ def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
-def test_pickles_are_refused(tmp_path: Path) -> None:
-    zoo = Zoo(tmp_path)
-    zoo.add("good", echo("good"))
+def test_pickles_are_refused(server: Server, zoo: Zoo) -> None:
     zoo.add("pickled", echo("pickled"), weights={"model.pkl": pickle.dumps({"a": 1})})
-    with zoo.serving() as server:
-        until(lambda: "pickled" in server.client.get("/v1/models").json()["faults"])
-        assert "a pickle runs code" in server.client.get("/v1/models").json()["faults"]["pickled"]
-        assert server.answer("good")["version"] == "1"
+    until(lambda: "pickled" in server.client.get("/v1/models").json()["faults"])
+    assert "a pickle runs code" in server.client.get("/v1/models").json()["faults"]["pickled"]
+    assert server.answer("model")["version"] == "1"
 
 
-def test_a_bomb_of_an_image_is_refused(trained: dict) -> None:
+def test_a_bomb_of_an_image_is_refused() -> None:
     """20,000 by 20,000 pixels in 400 kB: by the header, before anything is unpacked."""
     from PIL import Image
 
@@ -308,9 +305,7 @@ def test_a_bomb_of_an_image_is_refused(trained: dict) -> None:
         record.model_validate_json(body)
 
 
-def test_a_link_in_an_artifact_is_refused(tmp_path: Path) -> None:
-    zoo = Zoo(tmp_path)
-    zoo.add("good", echo("good"))
+def test_a_link_in_an_artifact_is_refused(server: Server, zoo: Zoo, tmp_path: Path) -> None:
     version = zoo.add("linked", echo("linked"), alias=None, weights={"data.json": b"{}"})
     place = Shipped(zoo.artifact("linked", version)).weights / "data.json"
     place.unlink()
@@ -318,10 +313,9 @@ def test_a_link_in_an_artifact_is_refused(tmp_path: Path) -> None:
     secret.write_text("{}")
     place.symlink_to(secret)
     zoo.client.set_registered_model_alias("linked", "champion", version)
-    with zoo.serving() as server:
-        until(lambda: "linked" in server.client.get("/v1/models").json()["faults"])
-        assert server.ask("linked").status_code == 503
-        assert server.answer("good")["version"] == "1"
+    until(lambda: "linked" in server.client.get("/v1/models").json()["faults"])
+    assert server.ask("linked").status_code == 503
+    assert server.answer("model")["version"] == "1"
 
 
 def test_callers_names_do_not_grow_the_metrics(server: Server) -> None:

@@ -13,8 +13,9 @@ import httpx
 import psutil
 
 from slipway import home
+from slipway.dependencies.dvcfile import dvc_yaml
 from slipway.home import free_port
-from slipway.scaffold import dvc_yaml
+from slipway.project import Project
 from tests.conftest import ROOT, running
 from tests.services.zoo import empty_database
 
@@ -104,11 +105,9 @@ TRAIN = '''\
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted
+from slipway.training import Candidate, Examples, Fitted
 
 from .model import SPECIES, Flower, nearest
 
@@ -130,6 +129,15 @@ def fit(
     (weights / "centres.json").write_text(json.dumps(centres))
     tried = [Candidate("baseline", {"accuracy": 0.3}), Candidate("centres", {"accuracy": 0.9})]
     return Fitted(tried, "centres", lambda flowers: [nearest(centres, each) for each in flowers])
+'''
+
+REPORT = '''\
+"""The share of test flowers whose species is recognized; nothing is drawn."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from slipway.reporting import Evaluation
 
 
 def score(*, answers: list[Any], truths: list[str]) -> dict[str, float]:
@@ -177,7 +185,8 @@ class Yard:
         (place / "data.py").write_text(DATA)
         (place / "train.py").write_text(TRAIN)
         (place / "params.yaml").write_text(PARAMS)
-        (place / "dvc.yaml").write_text(dvc_yaml("training"))
+        (place / "report.py").write_text(REPORT)
+        (place / "dvc.yaml").write_text(dvc_yaml(Project(place)))
 
     def git(self, *words: str) -> str:
         return _git(self.folder, *words)

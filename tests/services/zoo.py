@@ -1,12 +1,10 @@
 """Small models that behave in all ways, in a registry of their own, and servers over them."""
 
-import atexit
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,13 +14,14 @@ from textwrap import dedent
 
 import httpx
 import psutil
+from filelock import FileLock
 
 from slipway import home
 from slipway.contract.shipped import Shipped
 from slipway.home import free_port
 from slipway.registry.digest import digest
 from slipway.training.workspace import Workspace
-from tests.conftest import running
+from tests.conftest import running, shared_folder
 
 HEAD = '''
 """Is this number the right one?"""
@@ -64,14 +63,19 @@ def echo(name: str) -> str:
 
 @cache
 def empty_database() -> Path:
-    """Made once for all tests: MLflow takes 8 s for its tables."""
-    home.silence_telemetry()
-    from mlflow import MlflowClient
+    """Return an MLflow database without entries, to copy.
 
-    file = Path(tempfile.mkdtemp(prefix="slipway-")) / "mlflow.db"
-    client = MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
-    client.search_registered_models()
-    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    All processes of this run share it: MLflow takes 8 s of processor time to make its tables.
+    """
+    folder = shared_folder()
+    file, done = folder / "mlflow.db", folder / "mlflow.done"
+    with FileLock(folder / "mlflow.lock"):
+        if not done.exists():
+            home.silence_telemetry()
+            from mlflow import MlflowClient
+
+            MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_registered_models()
+            done.touch()
     return file
 
 
@@ -212,11 +216,11 @@ class Server:
 
 
 def shipped_of(work: Workspace, folder: Path) -> Shipped:
-    """What would ship of a trained project."""
+    """Lay out in `folder` what would ship of a trained project; the weights are hard links."""
     shipped = Shipped(folder)
     shipped.about.mkdir(parents=True)
     shutil.copy(work.project.folder / "model.py", shipped.code)
-    shutil.copytree(work.weights, shipped.weights)
+    shutil.copytree(work.weights, shipped.weights, copy_function=os.link)
     (shipped.about / "card.md").write_text(f"# {work.project.name}\n\n**Is it?**\n")
     shutil.copy(work.metrics, shipped.about / "metrics.json")
     shutil.copy(work.examples, shipped.about / "examples.json")

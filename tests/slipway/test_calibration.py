@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slipway.contract.calibration import calibrated, log_odds
-from slipway.training.tabular import platt
+from slipway.training.platt import platt
 
 
 def test_the_line_that_bent_probabilities_is_found_again() -> None:

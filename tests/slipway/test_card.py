@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from slipway.project import find
 from slipway.registry.card import candidates_table
 from slipway.training.workspace import Workspace
+from tests.small_models import project
 
 
 def test_what_only_others_than_the_baseline_were_asked_has_a_table_of_its_own(
@@ -17,9 +17,8 @@ def test_what_only_others_than_the_baseline_were_asked_has_a_table_of_its_own(
         "broken": {},
         "private": {"accuracy": 0.6, "epsilon": 2.71828},
     }
-    told = candidates_table(
-        Workspace.tiny(find("titanic"), tmp_path), {"candidates": tried, "chosen": "forest"}
-    )
+    work = Workspace.tiny(project("loans"), tmp_path)
+    told = candidates_table(work, {"candidates": tried, "chosen": "forest"})
     assert told.splitlines() == [
         "| candidate | accuracy | dollars |",
         "| --- | ---: | ---: |",

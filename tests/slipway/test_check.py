@@ -6,16 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from slipway.check import shortfalls
+from slipway.check import repository_shortfalls, shortfalls
+from slipway.dependencies.generate import generate
 from slipway.project import Project
 from slipway.scaffold import create
 from tests.conftest import ROOT
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def top(tmp_path: Path) -> Path:
+    """A repository without projects; the library and the locks are this checkout's."""
+    for name in ("slipway", "infra"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.fixture
+def project(top: Path) -> Project:
     """A copy of Titanic in a repository of its own."""
-    place = tmp_path / "pipelines" / "ml" / "titanic"
+    place = top / "pipelines" / "ml" / "titanic"
     ignored = shutil.ignore_patterns("work", "__pycache__")
     shutil.copytree(ROOT / "pipelines" / "ml" / "titanic", place, ignore=ignored)
     return Project(place)
@@ -47,10 +56,22 @@ def test_the_copy_is_whole(project: Project) -> None:
             replace("data.py", "import pandas", "import pipelines.ml.spam.data\nimport pandas"),
             "projects are islands",
         ),
-        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml differs"),
+        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml is not what the code"),
         (
             replace("train.py", "import numpy as np", "import numpy as np\n\nfrom . import data"),
-            "dependencies: dvc.yaml: fit imports data.py",
+            "dvc: dvc.yaml is not what the code imports: run `slipway check --write`",
+        ),
+        (
+            replace("data.py", "SCHEMA = ", "def other(name):\n    fetch(name)\n\n\nSCHEMA = "),
+            "write the name as a text where it is used",
+        ),
+        (
+            replace("train.py", "import numpy as np", "import slipway.reporting.plots"),
+            "fit: fit imports slipway/reporting/plots.py",
+        ),
+        (
+            replace("train.py", "import numpy as np", "from . import report"),
+            "fit: fit imports report.py",
         ),
         (replace("params.yaml", "dataset: titanic", "dataset: olympic"), "no data set 'olympic'"),
         (replace("params.yaml", "parity_error", "parity_err"), "says nothing of parity_error"),
@@ -75,17 +96,28 @@ def test_each_shortfall_is_found(
     assert any(told in line for line in shortfalls(project)), shortfalls(project)
 
 
-def test_code_is_divided_among_files_that_are_dependencies(project: Project) -> None:
+def test_a_new_file_is_a_dependency_once_it_is_generated(project: Project) -> None:
     train, dvc = project.folder / "train.py", project.folder / "dvc.yaml"
-    (project.folder / "families.py").write_text("")
+    (project.folder / "families.py").write_text("SIZE = 7\n")
     train.write_text(f"from . import families\n{train.read_text()}")
-    divided = dvc.read_text().replace("- train.py\n", "- train.py\n      - families.py\n")
-    dvc.write_text(divided)
+    stale = ["ml/titanic: dvc: dvc.yaml is not what the code imports: run `slipway check --write`"]
+    assert shortfalls(project) == stale
+    top = project.folder.parents[2]
+    # pins.json is this checkout's, and up to date.
+    assert list(generate(top, [project])) == [dvc]
     assert shortfalls(project) == []
-    dvc.write_text(divided.replace("- families.py\n", "- families.py\n      - notes.txt\n", 1))
-    assert shortfalls(project) == [
-        "ml/titanic: dvc: dvc.yaml differs from what `slipway new` writes"
-    ]
+    assert "      - families.py\n" in dvc.read_text()
+    assert list(generate(top, [project])) == []
+
+
+def test_pins_that_are_not_the_locks_are_found(tmp_path: Path) -> None:
+    locks = tmp_path / "infra" / "environment" / "locks"
+    shutil.copytree(ROOT / "infra" / "environment" / "locks", locks)
+    assert repository_shortfalls(tmp_path) == []
+    lock = locks / "development.txt"
+    lock.write_text(lock.read_text().replace("scikit-learn==", "scikit-learn==9"))
+    (found,) = repository_shortfalls(tmp_path)
+    assert "pins.json is not what the locks pin" in found
 
 
 def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project: Project) -> None:
@@ -104,9 +136,9 @@ def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project:
     ]
 
 
-def test_the_skeleton_falls_short_only_of_being_run(tmp_path: Path) -> None:
+def test_the_skeleton_falls_short_only_of_being_run(top: Path) -> None:
     for place in ("ml/one", "dl/two", "cv/three"):
-        said = shortfalls(Project(create(place, tmp_path)))
+        said = shortfalls(Project(create(place, top)))
         assert said == [f"{place}: metrics: no metrics.json: run dvc repro and commit it"]
 
 
@@ -116,7 +148,7 @@ def test_bad_names_are_refused(tmp_path: Path, place: str) -> None:
         create(place, tmp_path)
 
 
-def test_a_name_is_taken_over_all_tracks(tmp_path: Path) -> None:
-    create("ml/one", tmp_path)
+def test_a_name_is_taken_over_all_tracks(top: Path) -> None:
+    create("ml/one", top)
     with pytest.raises(FileExistsError, match="pipelines/ml/one exists"):
-        create("dl/one", tmp_path)
+        create("dl/one", top)

@@ -10,11 +10,12 @@ import yaml
 
 from slipway.delivery.affected import Changes, changes
 from slipway.delivery.revision import UnknownRevision
-from tests.conftest import PROJECTS
-from tests.slipway.checkout import git
+from slipway.project import find
+from tests.slipway.checkout import KEPT, git
 
 TITANIC = "pipelines/ml/titanic"
-EVERY = {project.name for project in PROJECTS}
+PROJECTS = [find(name) for name in KEPT]
+EVERY = set(KEPT)
 
 
 def append(file: Path, text: str = "\n# another line\n") -> None:
@@ -44,7 +45,7 @@ def test_a_projects_own_file_touches_it_alone(root: Path, file: str) -> None:
 
 
 def test_shared_code_touches_all_that_declare_it(root: Path) -> None:
-    append(root / "slipway" / "training" / "stages.py")
+    append(root / "slipway" / "training" / "parity.py")
     assert names(changes(root, "HEAD")) == EVERY
 
 
@@ -63,6 +64,7 @@ def test_code_that_some_declare_touches_those(root: Path) -> None:
         f"{TITANIC}/README.md",
         "slipway/rollout/plan.py",
         "infra/environment/locks/development.txt",
+        "infra/environment/locks/training.txt",
     ],
 )
 def test_what_no_stage_declares_touches_nothing(root: Path, file: str) -> None:
@@ -70,11 +72,15 @@ def test_what_no_stage_declares_touches_nothing(root: Path, file: str) -> None:
     assert changes(root, "HEAD").reasons == {}
 
 
-@pytest.mark.parametrize("group", ["training", "torch"])
-def test_a_lock_touches_those_that_train_under_it(root: Path, group: str) -> None:
-    append(root / "infra" / "environment" / "locks" / f"{group}.txt")
-    under = {each.name for each in PROJECTS if each.params.environment == group}
-    assert names(changes(root, "HEAD")) == under != set()
+def test_a_pinned_version_touches_those_that_import_it(root: Path) -> None:
+    file = root / "infra" / "environment" / "locks" / "pins.json"
+    pins = json.loads(file.read_text())
+    file.write_text(json.dumps(pins | {"torch": "99.0"}, indent=1) + "\n")
+    found = changes(root, "HEAD")
+    assert names(found) == {"fashion_mnist", "film_retrieval"}
+    assert any(
+        why.endswith("pins.json torch") for why in found.reasons["pipelines/dl/fashion_mnist"]
+    )
 
 
 def test_a_data_set_touches_those_trained_on_it(root: Path) -> None:
@@ -95,10 +101,10 @@ def test_of_the_parameters_those_count_that_a_stage_names(root: Path) -> None:
     assert any("params.yaml prepare" in why for why in found.reasons[TITANIC])
 
 
-def test_another_data_set_by_its_name_counts_as_dvc_resolves_it(root: Path) -> None:
+def test_another_data_set_by_its_name_counts(root: Path) -> None:
     params(root, dataset="iris")
     found = changes(root, "HEAD").reasons[TITANIC]
-    assert any("prepare deps" in why for why in found)
+    assert "pipelines/ml/titanic/params.yaml dataset" in found
 
 
 def test_another_command_touches_it(root: Path) -> None:
@@ -109,9 +115,9 @@ def test_another_command_touches_it(root: Path) -> None:
     assert "the command of fit" in found.unmet[TITANIC]
 
 
-def test_a_file_that_is_new_or_gone_in_a_declared_folder_counts(root: Path) -> None:
+def test_a_file_counts_once_it_is_imported(root: Path) -> None:
     (root / "slipway" / "contract" / "more.py").write_text("")
-    assert names(changes(root, "HEAD")) == EVERY
+    assert names(changes(root, "HEAD")) == set()
     (root / "slipway" / "contract" / "more.py").unlink()
     (root / "slipway" / "contract" / "lookup.py").unlink()
     assert names(changes(root, "HEAD")) == EVERY

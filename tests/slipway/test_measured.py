@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,50 +9,49 @@ import pytest
 from slipway import measured, overview
 from slipway.measured import Measured, NotTrainedHere
 from slipway.project import Project, find
-from slipway.training import stages
 from slipway.training.workspace import Workspace
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    work = Workspace.tiny(find("titanic"), tmp_path_factory.mktemp("trained"))
-    for stage in (stages.prepare, stages.fit, stages.evaluate):
-        stage(work)
-    return work
+from tests.small_models import SmallModels
+from tests.workspaces import linked
 
 
 @pytest.fixture
-def titanic(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """As trained on few rows, in place of what this checkout has of it."""
-    work = replace(trained, folder=tmp_path / "titanic")
-    shutil.copytree(trained.folder, work.folder)
-    monkeypatch.setattr(Workspace, "of", classmethod(lambda _, project: work))
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is measured beside the test, not in this checkout."""
     monkeypatch.setattr(measured, "file", lambda: tmp_path / "measured.json")
+
+
+@pytest.fixture
+def loans(
+    own_file: None, small_models: SmallModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """A small project, trained in a folder of this test's own."""
+    work = linked(small_models.works["loans"], tmp_path / "loans")
+    monkeypatch.setattr(Workspace, "of", classmethod(lambda _, project: work))
     return work.project
 
 
-def test_times_are_those_of_this_machine(titanic: Project) -> None:
-    found = measured.measure([titanic])["titanic"]
-    timing = json.loads((Workspace.of(titanic).volatile / "timing.json").read_text())
+def test_times_are_those_of_this_machine(loans: Project) -> None:
+    found = measured.measure([loans])["loans"]
+    timing = json.loads((Workspace.of(loans).volatile / "timing.json").read_text())
     assert found.fit_seconds == pytest.approx(timing["fit_seconds"], abs=0.05)
     assert 0 < found.p50_ms <= found.p99_ms
-    assert measured.read() == {"titanic": found}
+    assert measured.read() == {"loans": found}
 
 
-def test_what_is_known_of_others_stays(titanic: Project) -> None:
+def test_what_is_known_of_others_stays(loans: Project) -> None:
     other = Measured(fit_seconds=1.5, p50_ms=0.25, p99_ms=3.5, drift="steady")
     measured.file().write_text(json.dumps({"other": other.model_dump()}))
-    assert measured.measure([titanic])["other"] == other
-    assert set(measured.read()) == {"other", "titanic"}
+    assert measured.measure([loans])["other"] == other
+    assert set(measured.read()) == {"other", "loans"}
 
 
-def test_what_was_not_trained_here_is_named(titanic: Project) -> None:
-    (Workspace.of(titanic).volatile / "timing.json").unlink()
-    with pytest.raises(NotTrainedHere, match="titanic was not trained .*: slipway repro titanic"):
-        measured.measure([titanic])
+def test_what_was_not_trained_here_is_named(loans: Project) -> None:
+    (Workspace.of(loans).volatile / "timing.json").unlink()
+    with pytest.raises(NotTrainedHere, match="loans was not trained .*: slipway repro loans"):
+        measured.measure([loans])
 
 
-def test_the_leaderboard_shows_them_beside_data_and_size(titanic: Project) -> None:
+def test_the_leaderboard_shows_them_beside_data_and_size(own_file: None) -> None:
     known = Measured(fit_seconds=1.5, p50_ms=0.25, p99_ms=3.5, drift="steady")
     measured.file().write_text(json.dumps({"titanic": known.model_dump()}))
     rows = overview.leaderboard().splitlines()

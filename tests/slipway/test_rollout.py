@@ -1,11 +1,13 @@
 """A rollout over a real registry: carried on, killed, taken over, held up, interfered with."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ from slipway.rollout.state import State
 from tests.conftest import ROOT
 from tests.services.zoo import Zoo, echo
 from tests.slipway.exporter import Exporter
+from tests.small_models import SmallModels
+from tests.workspaces import linked
 
 PLAN = Plan(
     checks=(),
@@ -106,27 +110,29 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
 
 
 @pytest.fixture(scope="module")
-def titanic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with two versions of a tiny project; the second one learned from wrong labels."""
-    from slipway.project import find
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> SmallModels:
+    """A registry of small models; the second version of `loans` learned from wrong labels."""
     from slipway.registry.register import register
-    from slipway.training import examples, stages
-    from slipway.training.workspace import Workspace
+    from slipway.stages.evaluate import evaluate
+    from slipway.stages.fit import fit
+    from slipway.training import examples
+    from slipway.training.splits import read_split
 
-    folder = tmp_path_factory.mktemp("titanic")
-    zoo = Zoo(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_HOME", str(zoo.home))
-        patch.setenv("MLFLOW_TRACKING_URI", zoo.uri)
-        work = Workspace.tiny(find("titanic"), folder / "work")
-        for stage in (stages.prepare, stages.fit, stages.evaluate, register):
-            stage(work)
-        train = stages.split(work, "train")
+    models = SmallModels(tmp_path_factory.mktemp("two_versions"), names=("loans",))
+    first = models.works["loans"]
+    with models.active():
+        # The gate is open: the registry holds what a rollout is to refuse.
+        work = replace(linked(first, models.folder / "second"), params=first.params.shrunk())
+        train = read_split(work, "train")
+        (work.data / "train.parquet").unlink()  # a link
         upside_down = [(record, not truth) for record, truth in train]
         examples.write(upside_down, work.data / "train.parquet")
-        for stage in (stages.fit, stages.evaluate, register):
+        for file in (work.candidates, work.parity, work.receipt):
+            file.unlink()
+        shutil.rmtree(work.volatile)
+        for stage in (fit, evaluate, register):
             stage(work)
-        yield zoo.home
+    return models
 
 
 @pytest.fixture
@@ -562,19 +568,22 @@ def test_what_cannot_be_checked_is_refused(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("version", "champion"), [("1", "2"), ("2", "1")])
 def test_a_version_is_compared_on_the_same_rows(
-    version: str, champion: str, titanic: Path, monkeypatch: pytest.MonkeyPatch
+    version: str, champion: str, two_versions: SmallModels
 ) -> None:
-    """A real project, with the checks that the defaults ask for."""
-    monkeypatch.setenv("SLIPWAY_HOME", str(titanic))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{titanic / 'mlflow.db'}")
-    traffic.stop("titanic", version)
-    traffic.assign("titanic", "champion", champion)
-    rollout.start("titanic", version, actor="tester")
-    with Controller("titanic", servers=("http://127.0.0.1:1",)) as controller:
+    """A project with test rows and a score, and the checks that the defaults ask for."""
+    with two_versions.active():
+        compare_on_the_same_rows(version, champion)
+
+
+def compare_on_the_same_rows(version: str, champion: str) -> None:
+    traffic.stop("loans", version)
+    traffic.assign("loans", "champion", champion)
+    rollout.start("loans", version, actor="tester")
+    with Controller("loans", servers=("http://127.0.0.1:1",)) as controller:
         state = controller.step()
-    last = promotions.history("titanic")[-1]
+    last = promotions.history("loans")[-1]
     evidence = last["evidence"]
-    assert evidence["dataset"] == "titanic"
+    assert evidence["dataset"] == "small_loans"
     assert "git_commit" in evidence
     if version == "2":
         assert state.stage == Stage.REFUSED
@@ -584,14 +593,14 @@ def test_a_version_is_compared_on_the_same_rows(
     compared = evidence["comparison"]
     assert compared["rows"] > 50
     scores = [
-        traffic.registry().get_run(traffic.version("titanic", each).run_id).data.metrics
+        traffic.registry().get_run(traffic.version("loans", each).run_id).data.metrics
         for each in ("1", "2")
     ]
     # As they were scored when they were registered: the same rows, the same answers.
     assert compared["score"] == scores[0]["accuracy"]
     assert compared["champion_score"] == scores[1]["accuracy"]
     states.ask_abort(state, actor="tester", reason="done")
-    with Controller("titanic", servers=("http://127.0.0.1:1",)) as controller:
+    with Controller("loans", servers=("http://127.0.0.1:1",)) as controller:
         assert controller.step().stage == Stage.ROLLED_BACK
 
 

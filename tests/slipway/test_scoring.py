@@ -791,7 +791,11 @@ def test_a_damaged_job_holds_up_no_other(model: Shipped, tmp_path: Path):
 # The command
 
 
+# A shell without job control starts background jobs with SIGINT ignored, and their children inherit
+# that: without its first line the command would run to its end when the tests run as such a job.
 COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from slipway import cli
 if "score" not in [each.callback.__name__ for each in cli.app.registered_commands]:
     from slipway.scoring.commands import score

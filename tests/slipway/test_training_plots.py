@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slipway.training import plots
+from slipway.reporting import plots
 from slipway.training.calibration import Reliability
 
 
@@ -77,4 +77,4 @@ def test_confusion_counts_truths_in_rows_and_answers_in_columns() -> None:
     plots.confusion(axes, ["ham", "ham", "spam"], ["ham", "spam", "spam"], ["ham", "spam"])
     told = {each.get_position(): each.get_text() for each in axes.texts}
     assert told == {(0, 0): "1", (1, 0): "1", (0, 1): "0", (1, 1): "1"}
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("answered", "happened")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")

@@ -42,6 +42,8 @@ from slipway.triton.repository import Registered, build
 from slipway.triton.server import Running, TritonFault
 from slipway.triton.settings import TritonSettings
 from slipway.triton.signature import signature
+from tests.services import zoo as fake
+from tests.small_models import NAMES, SmallModels
 from tests.waiting import PATIENCE, until
 
 LARGEST = 64
@@ -50,7 +52,6 @@ SETTINGS = TritonSettings.model_validate(
     {"max_batch_size": LARGEST, "max_queue_delay_microseconds": 100_000}
 )
 
-NAMES = ("titanic", "fashion_mnist", "spam")
 TYPES = {
     "bool": TensorProto.BOOL,
     "uint8": TensorProto.UINT8,
@@ -120,9 +121,12 @@ def misdeclared() -> onnx.GraphProto:
 
 
 @pytest.fixture(scope="module")
-def ships(trained: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shipped]:
-    """The verified champions of projects trained tiny."""
-    found = champions(list(NAMES), tmp_path_factory.mktemp("champions"))
+def ships(
+    small_models: SmallModels, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Shipped]:
+    """The verified champions of the small models."""
+    with small_models.active():
+        found = champions(list(NAMES), tmp_path_factory.mktemp("champions"))
     return {each.name: each.shipped for each in found}
 
 
@@ -228,14 +232,14 @@ def test_single_requests_that_come_together_run_together(
     running: Running, ships: dict[str, Shipped]
 ) -> None:
     """Fewer runs than requests, by Triton's own count, and nobody gets another's answer."""
-    records = [each["input"] for each in ships["titanic"].examples]
-    model = elsewhere(running, ships["titanic"], "titanic")
-    wanted = told(ships["titanic"].load(), records, len(records))
-    before = counts(running, "titanic")
+    records = [each["input"] for each in ships["loans"].examples]
+    model = elsewhere(running, ships["loans"], "loans")
+    wanted = told(ships["loans"].load(), records, len(records))
+    before = counts(running, "loans")
     places = [number % len(records) for number in range(320)]
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda place: told(model, [records[place]], 1), places))
-    inferences, executions = counts(running, "titanic")
+    inferences, executions = counts(running, "loans")
     assert inferences - before[0] == len(places)
     assert executions - before[1] <= len(places) / 4
     for place, answer in zip(places, answers, strict=True):
@@ -280,10 +284,10 @@ def test_a_graph_without_a_row_axis_runs_whole(running: Running) -> None:
 def test_what_triton_does_not_hold_is_refused(running: Running, tmp_path: Path) -> None:
     with pytest.raises(TritonRefused, match="nowhere v3.*not found"):
         TritonGraph(running.grpc, "nowhere", "3")
-    with pytest.raises(TritonRefused, match="titanic v4.*not found"):
-        TritonGraph(running.grpc, "titanic", "4")
+    with pytest.raises(TritonRefused, match="loans v4.*not found"):
+        TritonGraph(running.grpc, "loans", "4")
     with pytest.raises(TritonRefused, match="other.onnx: Triton holds model.onnx only"):
-        opener(running.grpc, "titanic", "3")(tmp_path / "other.onnx")
+        opener(running.grpc, "loans", "3")(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize(
@@ -305,8 +309,8 @@ def test_wrong_inputs_are_refused_with_the_reason(
 
 def test_nobody_there_is_unavailable_at_once() -> None:
     start = time.monotonic()
-    with pytest.raises(TritonUnavailable, match="titanic v1"):
-        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "titanic", "1", seconds=PATIENCE)
+    with pytest.raises(TritonUnavailable, match="loans v1"):
+        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "loans", "1", seconds=PATIENCE)
     assert time.monotonic() - start < 20
 
 
@@ -393,7 +397,7 @@ def eventually(ask: Callable):  # type: ignore[no-untyped-def]
 def test_the_time_for_a_call_is_set_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_TRITON_SECONDS", "soon")
     with pytest.raises(ValueError, match="SLIPWAY_TRITON_SECONDS must be a positive number"):
-        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "titanic", "1")
+        TritonGraph(f"{home.LOOPBACK}:{free_port()}", "loans", "1")
 
 
 def built_config(model: Registered, folder: Path, **how):  # type: ignore[no-untyped-def]
@@ -456,16 +460,16 @@ def test_configs_of_onnx_and_tensorrt_hold_the_settings(
 def test_inputs_and_outputs_are_those_of_the_champions(
     ships: dict[str, Shipped], tmp_path: Path
 ) -> None:
-    titanic = built_config(
-        Registered("titanic", "1", ships["titanic"]), tmp_path / "models", backend="onnx"
+    loans = built_config(
+        Registered("loans", "1", ships["loans"]), tmp_path / "models", backend="onnx"
     )
-    kinds = {each.name: (each.data_type, list(each.dims)) for each in titanic.input}
+    kinds = {each.name: (each.data_type, list(each.dims)) for each in loans.input}
     text, number = (config.messages.DataType.Value(f"TYPE_{kind}") for kind in ("STRING", "FP32"))
-    assert kinds == {"numbers": (number, [8]), "categories": (text, [5])}
+    assert kinds == {"numbers": (number, [3]), "categories": (text, [2])}
     images = built_config(
-        Registered("fashion_mnist", "1", ships["fashion_mnist"]), tmp_path / "m", backend="onnx"
+        Registered("shapes", "1", ships["shapes"]), tmp_path / "m", backend="onnx"
     )
-    assert [list(each.dims) for each in (*images.input, *images.output)] == [[1, 28, 28], [10]]
+    assert [list(each.dims) for each in (*images.input, *images.output)] == [[1, 8, 8], [3]]
 
 
 def test_settings_that_cannot_be_are_refused(graphs: dict[str, Shipped], tmp_path: Path) -> None:
@@ -632,17 +636,20 @@ def test_a_version_with_other_inputs_does_not_stay_beside_the_new(tmp_path: Path
     assert folders == ["2"]
 
 
-def test_the_command_builds_verified_champions(trained: dict, tmp_path: Path) -> None:
+def test_the_command_builds_verified_champions(small_registry: SmallModels, tmp_path: Path) -> None:
     repository, settings = tmp_path / "models", tmp_path / "settings.yaml"
     settings.write_text("max_batch_size: 16\n")
     words = ["--into", str(repository), "--backend", "python", "--settings", str(settings)]
-    done = CliRunner().invoke(app, ["build", *words])
+    small_registry.add("graphless", fake.echo("graphless"))
+    try:
+        done = CliRunner().invoke(app, ["build", *words])
+    finally:
+        small_registry.client.delete_registered_model("graphless")
     assert done.exit_code == 0, done.output
-    # Of several graphs that call one another Triton gets none.
-    with_graph = {name for name, work in trained.items() if (work.weights / "model.onnx").exists()}
-    assert {each.name for each in repository.iterdir()} == with_graph
-    assert with_graph < set(trained)
-    assert config.read((repository / "spam/config.pbtxt").read_text()).max_batch_size == 16
+    # A model without one graph of that name is left out.
+    assert {each.name for each in repository.iterdir()} == set(NAMES)
+    assert "graphless" in done.output
+    assert config.read((repository / "houses/config.pbtxt").read_text()).max_batch_size == 16
     with pytest.raises(NotChampion, match="nobody has no champion"):
         CliRunner().invoke(app, ["build", "nobody", *words], catch_exceptions=False)
     settings.write_text("max_batch_size: many\n")
@@ -650,17 +657,17 @@ def test_the_command_builds_verified_champions(trained: dict, tmp_path: Path) ->
     assert "max_batch_size: Input should be a valid integer" in str(done.exception)
 
 
-def test_changed_bytes_are_not_built(trained: dict, own_home: Path, tmp_path: Path) -> None:
+def test_changed_bytes_are_not_built(small_registry: SmallModels, tmp_path: Path) -> None:
     registry = tracking.client()
-    champion = tracking.version_of(registry, "titanic", tracking.CHAMPION)
+    champion = tracking.version_of(registry, "loans", tracking.CHAMPION)
     assert champion is not None
-    place = registry.get_model_version_download_uri("titanic", champion.version)
+    place = registry.get_model_version_download_uri("loans", champion.version)
     file = Path(place.removeprefix("file://")) / "artifacts" / "weights" / "model.onnx"
     right = file.read_bytes()
     file.write_bytes(right + b"\0")
     try:
-        with pytest.raises(DigestMismatch, match="titanic v.*registered"):
-            champions(["titanic"], tmp_path)
+        with pytest.raises(DigestMismatch, match="loans v.*registered"):
+            champions(["loans"], tmp_path)
     finally:
         file.write_bytes(right)
 

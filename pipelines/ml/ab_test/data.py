@@ -24,24 +24,6 @@ SCHEMA = pa.DataFrameSchema(
     }
 )
 OUTCOMES = ["retention_1", "retention_7", "log_rounds"]
-# What really came of moving the first gate from level 30 (a) to 40 (b): whether players came back
-# after a week and a day, and the logarithm of 1 + the rounds they played. In six digits, as which
-# the documentation shows them.
-ARMS: dict[str, Any] = {"a_size": 44_700, "b_size": 45_489}
-RETENTION_7: dict[str, Any] = {"a_successes": 8_502, "b_successes": 8_279}
-RETENTION_1: dict[str, Any] = {"a_successes": 20_034, "b_successes": 20_119}
-LOG_ROUNDS: dict[str, Any] = {
-    "a_mean": 2.88891,
-    "b_mean": 2.87074,
-    "a_variance": 2.24484,
-    "b_variance": 2.27754,
-}
-EXAMPLES = [
-    Experiment(kind="rates", **ARMS, **RETENTION_7, smallest_effect=0.01),
-    Experiment(kind="rates", **ARMS, **RETENTION_1, smallest_effect=0.01, watched=True),
-    Experiment(kind="means", **ARMS, **LOG_ROUNDS, smallest_effect=0.05),
-]
-
 Look = tuple[Experiment, dict[str, Any]]
 
 

@@ -4,8 +4,8 @@ Data: 90,189 players of Cookie Cats, drawn at random to meet the first gate at l
 experiments without a difference and with a planted one are cut from them.
 Task: two arms as counts or as means with variances, to tests, intervals and a decision.
 Model: Welch's t-test, Pearson's chi-square or, of few outcomes, Fisher's exact test where the
-result is looked at once; where it is watched, the rule that kept its false alarms and found most
-on the experiments cut.
+result is looked at once; where it is watched, the simplest rule that kept its false alarms and had
+an error within one standard error of the best on the experiments cut.
 Limits: values must be independent between players, and so must their outcomes. Means need some 30
 values an arm, more where a few values are huge. One comparison: several need a stricter alpha.
 """

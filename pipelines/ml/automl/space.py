@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, StandardScaler
 from xgboost import XGBClassifier
 
+from .metrics import LEARNERS
 from .model import AS_GIVEN, NUMBERS
 
 Settings = dict[str, Any]
-LEARNERS = ("logistic", "network", "extra_trees", "lightgbm", "xgboost")
 # Their classes, with what is not searched.
 ESTIMATORS: dict[str, tuple[type, Settings]] = {
     # scikit-learn's name for a rule that looks at nobody.

@@ -2,8 +2,9 @@
 
 Data: 18,668 different letters of 20 fonts, distorted, 26 classes (Frey and Slate 1991).
 Task: classification; the learner and its settings are searched for by an AutoML written here.
-Model: the pipeline that won among random search, Bayesian optimisation with a Gaussian process, and
-the same warm started from earlier tasks; as ONNX.
+Model: the pipeline found by random search, by Bayesian optimisation with a Gaussian process or by
+the same warm started from earlier tasks: the simplest within one standard error of the best; as
+ONNX.
 Limits: the 16 numbers come from Frey and Slate's own program, whose pictures are not published.
 """
 

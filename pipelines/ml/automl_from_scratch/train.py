@@ -2,23 +2,21 @@
 
 Training rows are parted in three: to learn from, to score what is tried, and to compare the winners
 of the searches on. Searches learn from few rows; successive halving takes the best of them on, and
-the winner of each is taught for longer. TPE is Optuna's: the best of the others is served.
+the winner of each is taught for longer. TPE is Optuna's, to compare with: of the searches written
+here, the simplest within one standard error of the best is served.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.selection import simplest_within_error
 from slipway.training.tabular import export_onnx
 
 from .data import earlier
@@ -28,13 +26,8 @@ from .model import LETTERS, NUMBERS, Glyph, Letter, features, letters
 from .search import Objective, Tried, bayesian, halved, randomly, tpe
 from .space import Settings
 
+# Simpler is what needs less to search: no model of the objective, then no memory of earlier tasks.
 OWN = ("random_search", "gaussian_process", "gaussian_process_warm")
-COLOURS = {
-    "random_search": "#7a5195",
-    "optuna_tpe": "#d1793b",
-    "gaussian_process": plots.INK,
-    "gaussian_process_warm": plots.ACCENT,
-}
 
 
 def remembering(score: Objective) -> Objective:
@@ -109,11 +102,12 @@ def fit(
             "taught_longer": scores[-1](best),
         }
         tried.append(candidate(name, best, metrics, found, climbed))
+    tried = [with_error(each, len(judge[1])) for each in tried]
     for one, far in alike(targets[0], past):
         # For the picture of the history; what was best there is told, not compared.
         tried[-1].curves[f"task_{one.name}"] = [far, max(value for _, value in one.tried)]
     own = [each for each in tried if each.name in OWN]
-    chosen = max(own, key=lambda each: each.metrics["accuracy"])
+    chosen = simplest_within_error(own, "accuracy", best="highest")
     everything = features(train.records)["numbers"], np.array(train.truths)
     served = fitted(chosen.parameters, everything, seed)
     export_onnx(served, {"numbers": len(NUMBERS)}, weights)
@@ -130,6 +124,12 @@ def spread(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     found = np.zeros((len(probabilities), len(LETTERS)))
     found[:, [LETTERS.index(each) for each in classes]] = probabilities
     return found
+
+
+def with_error(candidate: Candidate, rows: int) -> Candidate:
+    """Return the candidate with the standard error of its accuracy, a share of `rows`."""
+    accuracy = candidate.metrics["accuracy"]
+    return candidate.with_metrics({"accuracy_se": float(np.sqrt(accuracy * (1 - accuracy) / rows))})
 
 
 def untuned(judging: Task, seed: int) -> list[Candidate]:
@@ -177,78 +177,3 @@ def candidate(
     for place, rung in enumerate(climbed):
         curves[f"kept_{place}"] = [float(settings.index(each)) for each, _ in rung]
     return Candidate(name, metrics, best, curves)
-
-
-def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:
-    told = [each.letter for each in answers]
-    either = [
-        truth in (each.letter, each.runner_up) for truth, each in zip(truths, answers, strict=True)
-    ]
-    return {
-        "accuracy": float(accuracy_score(truths, told)),
-        "macro_f1": float(f1_score(truths, told, average="macro", zero_division=0.0)),
-        "among_two": float(np.mean(either)),
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    named = {each.name: each for each in evaluation.candidates if each.name in COLOURS}
-    figure, (left, right) = plots.panels(2)
-    progress(left, named)
-    rungs(right, named["gaussian_process_warm"])
-    yield "searches", figure
-    figure, (left, right) = plots.panels(2, height=4.4)
-    tasks(left, named["gaussian_process_warm"])
-    mistaken(right, evaluation)
-    yield "history_and_errors", figure
-
-
-def progress(axes: Axes, named: dict[str, Candidate]) -> None:
-    """Best so far: the mean over seeds, and from the worst seed to the best."""
-    lowest = []
-    for name, each in named.items():
-        table = np.array([row for key, row in each.curves.items() if key.startswith("seed_")])
-        count, mean = np.arange(1, table.shape[1] + 1), table.mean(axis=0)
-        ends = table.min(axis=0), table.max(axis=0)
-        axes.plot(count, mean, color=COLOURS[name], label=name.replace("_", " "))
-        axes.fill_between(count, *ends, color=COLOURS[name], alpha=0.12, lw=0)
-        lowest.append(mean[min(3, len(mean) - 1)])
-    axes.set(xlabel="trial", ylabel="accuracy on the first rung", title="Best so far (validation)")
-    axes.set_ylim(bottom=min(lowest) - 0.02)
-    axes.legend(fontsize=7, loc="lower right")
-
-
-def rungs(axes: Axes, each: Candidate) -> None:
-    """Successive halving: a line for each of the settings, as far as it came."""
-    last = sum(name.startswith("rung_") for name in each.curves)
-    paths = defaultdict(list)
-    for place in range(last):
-        kept, values = each.curves[f"kept_{place}"], each.curves[f"rung_{place}"]
-        for key, value in zip(kept, values, strict=True):
-            paths[key].append(value)
-    for path in paths.values():
-        colour = plots.ACCENT if len(path) == last else plots.PALE
-        axes.plot(range(1, len(path) + 1), path, "o-", markersize=3, color=colour)
-    axes.set_xticks(range(1, last + 1))
-    axes.set(xlabel="rung", ylabel="accuracy", title="Halving what the warm search tried")
-
-
-def tasks(axes: Axes, each: Candidate) -> None:
-    found = {
-        name.removeprefix("task_"): values
-        for name, values in each.curves.items()
-        if name.startswith("task_")
-    }
-    far, best = zip(*found.values(), strict=True)
-    (bars,) = plots.bars(axes, list(found), far, "Earlier tasks, the most alike first", lying=True)
-    axes.bar_label(bars, [f"best {value:.2f}" for value in best], fontsize=7, padding=2)
-    axes.set_xlabel("distance of meta-features")
-
-
-def mistaken(axes: Axes, evaluation: Evaluation, shown: int = 12) -> None:
-    """The pairs most often taken for each other."""
-    pairs = zip(evaluation.test.truths, evaluation.answers, strict=True)
-    counts = Counter(f"{truth} as {each.letter}" for truth, each in pairs if truth != each.letter)
-    top = dict(counts.most_common(shown))
-    plots.weights(axes, list(top), list(top.values()), "Most mistaken (test rows)")
-    axes.set_xlabel("letters")

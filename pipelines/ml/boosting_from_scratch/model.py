@@ -2,7 +2,8 @@
 
 Data: 20,640 blocks of the census of 1990, some 1,400 people each, with the median value of houses.
 Task: regression in dollars.
-Model: gradient boosting of decision trees in NumPy (`boosting.py`), as an ONNX tree ensemble.
+Model: gradient boosting of decision trees in NumPy (`boosting.py`), the simplest candidate within
+one standard error of the best RMSE, as an ONNX tree ensemble.
 Limits: one state in 1990. The census cut values off at 500,001 dollars, so the model cannot tell
 how much dearer the dearest are. Test blocks lie between training blocks: another state is another
 matter, and so is another year.

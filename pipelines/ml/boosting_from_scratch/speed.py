@@ -10,7 +10,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.project import find
-from slipway.training.stages import split
+from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
 
 from .boosting import Boosting, LogLoss
@@ -23,7 +23,7 @@ def main() -> None:
     project = find("boosting_from_scratch")
     told = project.params.fit
     trees, rate, seed = told["trees"], told["learning_rate"], told["seed"]
-    table = Table.of(split(Workspace.of(project), "train"))
+    table = Table.of(read_split(Workspace.of(project), "train"))
     learn, _ = table.split(told["validation_share"], seed)
     every = own(trees, rate, seed) | libraries(trees, rate, seed, classify=False)
     every["log_loss"] = Boosting(LogLoss(), trees, rate, seed=seed)

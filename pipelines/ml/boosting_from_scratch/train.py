@@ -1,26 +1,24 @@
 """Our own trees and boosting, loss by loss and limit by limit, against three libraries.
 
-What is written from scratch is served; the libraries say how good and how fast it could be. All
-run on one thread.
+What is written from scratch is served: the simplest of ours within one standard error of the best.
+The libraries say how good and how fast it could be. All run on one thread.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.metrics import log_loss, mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Examples, Fitted
 from slipway.training.graph import write_graph
+from slipway.training.selection import bootstrap_error, simplest_within_error
 
 from .boosting import MISSING, Absolute, Boosting, Huber, Limits, LogLoss, Squared, Tree
-from .model import HIGHEST, NUMBERS, UNIT, Block, Worth, features, worths
+from .metrics import errors, in_dollars
+from .model import NUMBERS, UNIT, Block, Worth, features, worths
 
 DEAR = 180_000.0
 """Half of the blocks are worth more: what the log-loss is tried on."""
@@ -49,7 +47,11 @@ class Table:
 
 
 def own(trees: int, rate: float, seed: int) -> dict[str, Boosting]:
-    """Ours by name; a boosting of one tree that is taken whole is a decision tree."""
+    """Ours by name; a boosting of one tree that is taken whole is a decision tree.
+
+    From the simplest to the most complex: simpler is one tree, then fewer leaves a tree, then the
+    plain squared loss on all rows.
+    """
     plain = Boosting(Squared(), trees, rate, limits=Limits(), seed=seed)
     single = replace(plain, trees=1, learning_rate=1.0)
     by_heart = Limits(max_depth=12, min_samples=1, l2=0.0)
@@ -57,14 +59,14 @@ def own(trees: int, rate: float, seed: int) -> dict[str, Boosting]:
         "baseline": replace(single, limits=Limits(max_depth=0)),
         "tree": replace(single, limits=Limits(max_depth=10, l2=0.0)),
         "tree_any_leaf": replace(single, limits=by_heart),
+        "squared_depth_2": replace(plain, limits=Limits(max_depth=2)),
         "squared": plain,
         "squared_subsample": replace(plain, subsample=0.7),
-        "squared_depth_2": replace(plain, limits=Limits(max_depth=2)),
-        "squared_depth_9": replace(plain, limits=Limits(max_depth=9)),
-        "squared_depth_12": replace(plain, limits=Limits(max_depth=12)),
-        "squared_depth_9_any_leaf": replace(plain, limits=Limits(max_depth=9, min_samples=1)),
         "absolute": replace(plain, loss=Absolute()),
         "huber": replace(plain, loss=Huber()),
+        "squared_depth_9": replace(plain, limits=Limits(max_depth=9)),
+        "squared_depth_9_any_leaf": replace(plain, limits=Limits(max_depth=9, min_samples=1)),
+        "squared_depth_12": replace(plain, limits=Limits(max_depth=12)),
     }
 
 
@@ -83,7 +85,9 @@ def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str
     same: dict[str, Any] = {"n_estimators": trees, "reg_lambda": 1.0, "n_jobs": 1, **rates}
     counted = {"min_child_weight": 5 if classify else 20, "tree_method": "hist"}
     xgb, lgbm = getattr(xgboost, f"XGB{kind}"), getattr(lightgbm, f"LGBM{kind}")
-    leaves = {"num_leaves": 64, "min_child_samples": 20, "verbose": -1}
+    leaves: dict[str, Any] = {"num_leaves": 64, "min_child_samples": 20, "verbose": -1}
+    # LightGBM otherwise measures which of two ways to count is faster.
+    leaves |= {"deterministic": True, "force_row_wise": True}
     return {
         "xgboost": xgb(max_depth=6, **counted, **same),
         "xgboost_depth_9": xgb(max_depth=9, **counted, **same),
@@ -100,25 +104,28 @@ def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str
     }
 
 
-def measured(scores: np.ndarray, truths: np.ndarray) -> dict[str, float]:
-    """In dollars, from values over 100,000."""
-    told, happened = np.clip(scores, 0.0, HIGHEST / UNIT) * UNIT, truths * UNIT
-    return {
-        "rmse": float(root_mean_squared_error(happened, told)),
-        "mae": float(mean_absolute_error(happened, told)),
-        "r2": float(r2_score(happened, told)),
-    }
+def rmse_error(scores: np.ndarray, values: np.ndarray, seed: int) -> float:
+    """Return the standard error of the RMSE in dollars, by resampling the validation rows."""
+    squares = (in_dollars(scores) - values * UNIT) ** 2
+    return bootstrap_error(
+        lambda rows: float(np.sqrt(squares[rows].mean())), len(squares), seed=seed
+    )
 
 
 def tried_own(name: str, model: Boosting, learn: Table, then: Table) -> Candidate:
-    """Its loss curve is the RMSE in 100,000 dollars, where it minimizes squares."""
+    """Its loss curve is the RMSE in dollars, where it minimizes squares."""
     model.fit(learn.numbers, learn.values, (then.numbers, then.values))
-    figures = measured(model.predict(then.numbers), then.values)
+    scores = model.predict(then.numbers)
+    figures = errors(scores, then.values) | {"rmse_se": rmse_error(scores, then.values, model.seed)}
     curves = {}
     if isinstance(model.loss, Squared) and model.trees > 1:
         curves = {"rmse": [float(np.sqrt(2 * loss)) * UNIT for loss in model.losses]}
-    told = {"trees": model.trees, "learning_rate": model.learning_rate}
-    return Candidate(name, figures, told, curves)
+    parameters = {
+        "trees": model.trees,
+        "learning_rate": model.learning_rate,
+        "library": False,
+    }
+    return Candidate(name, figures, parameters, curves)
 
 
 def fit(
@@ -132,13 +139,13 @@ def fit(
     served_trees: int,
     served_rate: float,
 ) -> Fitted:
-    """Choose by RMSE among our own, and fit the chosen on all rows, with more and smaller steps."""
+    """Choose one of our own by RMSE, and fit it on all rows, with more and smaller steps."""
     table = Table.of(train)
     learn, then = table.split(validation_share, seed)
     models = own(trees, learning_rate, seed)
     with threadpool_limits(limits=1):
         tried = [tried_own(name, model, learn, then) for name, model in models.items()]
-        chosen = min(tried, key=lambda each: each.metrics["rmse"]).name
+        chosen = simplest_within_error(tried, "rmse", best="lowest").name
         likely = Boosting(LogLoss(), trees, learning_rate, seed=seed)
         likely.fit(learn.numbers, learn.dear)
         odds = likely.predict(then.numbers)
@@ -162,10 +169,13 @@ def rivals(learn: Table, then: Table, trees: int, rate: float, seed: int) -> lis
     classifiers = libraries(trees, rate, seed, classify=True)
     for name, model in libraries(trees, rate, seed, classify=False).items():
         model.fit(learn.numbers, learn.values)
-        figures = measured(model.predict(then.numbers), then.values)
+        scores = model.predict(then.numbers)
+        figures = errors(scores, then.values)
         likely = classifiers[name].fit(learn.numbers, learn.dear).predict_proba(then.numbers)
         figures |= {"log_loss": float(log_loss(then.dear, likely))}
-        found.append(Candidate(name, figures, {"trees": trees, "learning_rate": rate}))
+        figures |= {"rmse_se": rmse_error(scores, then.values, seed)}
+        parameters = {"trees": trees, "learning_rate": rate, "library": True}
+        found.append(Candidate(name, figures, parameters))
     return found
 
 
@@ -206,70 +216,3 @@ def export(model: Boosting, file: Path) -> None:
         **{name: each.tolist() for name, each in told.items()},
     )
     write_graph(file, [ensemble], inputs={"numbers": len(NUMBERS)}, outputs={"scores": 1})
-
-
-def score(*, answers: list[Worth], truths: list[float]) -> dict[str, float]:
-    told, happened = np.array([each.value for each in answers]) / UNIT, np.array(truths)
-    off = np.abs(told * UNIT / happened - 1)
-    return measured(told, happened / UNIT) | {"median_relative_error": float(np.median(off))}
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    figure, (left, right) = plots.panels(2)
-    curves = [each for each in evaluation.candidates if "rmse" in each.curves]
-    plots.curves(left, curves, "rmse", "Limits (validation)")
-    left.set(xlabel="trees", ylabel="RMSE, dollars", ylim=(42_000, 80_000))
-    left.legend(fontsize=7, loc="upper right")
-    speed(right, evaluation.candidates)
-    yield "limits_and_speed", figure
-    figure, (left, right) = plots.panels(2)
-    shapes(left)
-    tried = {each.name: each.metrics for each in evaluation.candidates}
-    names = ("squared", "absolute", "huber")
-    dollars = {metric: [tried[name][metric] for name in names] for metric in ("rmse", "mae")}
-    plots.bars(right, names, dollars, "Dollars off, by loss (validation)", form="{:.0f}")
-    yield "losses", figure
-    told = np.array([each.value for each in evaluation.answers])
-    truths = np.array(evaluation.test.truths)
-    figure, (left, right) = plots.panels(2, height=4.2)
-    left.hexbin(truths / 1000, told / 1000, gridsize=50, bins="log", cmap="GnBu", mincnt=1)
-    left.plot([0, 500], [0, 500], color=plots.INK, linestyle=":")
-    left.set(xlabel="true, 1000 dollars", ylabel="answered", title="Values (test rows)")
-    east, north = features(evaluation.test.records)["numbers"][:, :2].T
-    off = (told - truths) / 1000
-    shown = right.scatter(east, north, c=off, s=3, linewidths=0, cmap="RdBu", vmin=-150, vmax=150)
-    figure.colorbar(shown, ax=right, shrink=0.8)
-    right.set(xlabel="longitude", ylabel="latitude", title="Answer less truth, 1000 dollars")
-    yield "errors", figure
-
-
-def speed(axes: Axes, tried: list[Candidate]) -> None:
-    """The seconds of speed.json, with errors beside; ours in colour."""
-    seconds = json.loads(Path(__file__).with_name("speed.json").read_text())
-    shown = [each for each in tried if "rmse" in each.metrics and each.name != "baseline"]
-    shown.sort(key=lambda each: seconds[each.name])
-    theirs = libraries(1, 0.1, 0, classify=False)
-    bars = axes.barh(
-        [each.name for each in shown],
-        [seconds[each.name] for each in shown],
-        color=[plots.INK if each.name in theirs else plots.ACCENT for each in shown],
-    )
-    axes.bar_label(bars, [f" {each.metrics['rmse']:,.0f}" for each in shown], fontsize=7)
-    axes.tick_params("y", labelsize=7)
-    axes.invert_yaxis()
-    axes.set(xscale="log", xlim=(0.1, 60), xlabel="seconds to fit, one thread; RMSE, dollars")
-    axes.set(title="Ours and the libraries (validation)")
-
-
-def shapes(axes: Axes) -> None:
-    """The losses of one row, by how far it is off."""
-    off = np.linspace(-3, 3, 121)
-    for name, loss, truth in (
-        ("squared", Squared(), 0),
-        ("absolute", Absolute(), 0),
-        ("huber", Huber(), 0),
-        ("log-loss", LogLoss(), 1),
-    ):
-        axes.plot(off, [loss.mean(np.array([truth]), each) for each in off], label=name)
-    axes.set(xlabel="score less truth (log-loss: log odds)", title="Losses", ylim=(0, 4))
-    axes.legend(loc="upper center")

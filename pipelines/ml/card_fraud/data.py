@@ -16,12 +16,6 @@ from slipway.datasets import Dataset
 
 from .model import FIELDS, Payment
 
-# A half hidden fraud at its centre, which the second day may not have, and a middling payment.
-MIDDLING = dict.fromkeys(FIELDS, 0.0) | {"amount": 22.0, "hour": 17.5}
-EXAMPLES = [
-    Payment(**MIDDLING | {"v2": 3.5, "v4": 4.7, "v11": 3.6, "v14": -2.9, "amount": 412.5}),
-    Payment(**MIDDLING),
-]
 FACTORS = 28
 # Each factor varies less than the one before, as principal components do.
 SCALES = np.linspace(2.0, 0.35, FACTORS)

@@ -3,8 +3,9 @@
 Data: GENERATED, not real: 284,807 payments of two days, 492 of them frauds (0.173 %), drawn by a
 seeded program in the shape of Kaggle's Credit Card Fraud file: it could not be obtained here.
 Task: binary classification of a very rare event, by precision and recall; accuracy says nothing.
-Model: the supervised candidate of the best cross-validated average precision, its probabilities
-calibrated, as ONNX; what is done with a payment is what costs least for its amount.
+Model: the simplest supervised candidate within one standard error of the best cross-validated
+average precision, its probabilities calibrated, as ONNX; what is done with a payment is what costs
+least for its amount.
 Limits: shows the method and knows nothing of real cards: train it on your own payments. The costs
 are assumed: 20 dollars beside the amount of a fraud let pass, 4 a review, 40 a customer blocked.
 """

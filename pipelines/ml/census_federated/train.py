@@ -2,28 +2,28 @@
 
 The loop here and Flower's simulation run the same client: `flower` in params.yaml says whether
 both run, and they must end with the same weights. Privacy is tried on many more clients: the noise
-that hides one is divided by how many take part.
+that hides one is divided by how many take part. Of the federated ways with clients unlike by
+income, the simplest within one standard error of the best validation area is served.
 """
 
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from slipway.environments import python_of
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training import Candidate, Examples, Fitted
 from slipway.training.graph import write_graph
+from slipway.training.selection import bootstrap_error, fold_error, simplest_within_error
+from slipway.training.validation import binary_metrics, mean_over_folds
 
 from .client import Local, averaged, learnt, private_sum, sigmoid
 from .model import COLUMNS, Income, Person, features, incomes
@@ -32,6 +32,7 @@ from .privacy import epsilon
 LEAST_ROWS = 8
 SAME = 1e-9
 OFTEN = Local(epochs=5)
+# Simpler is fewer local epochs, and then no pull to choose a strength for.
 SERVED = ("fedavg", "fedavg_5", "fedprox_5")
 Clients = list[np.ndarray]
 
@@ -60,17 +61,48 @@ def alike(rows: int, clients: int, seed: int) -> Clients:
 
 
 class Table:
-    """Features (rows, 58) and truths (rows,), and how good weights are on them."""
+    """Features (rows, 58) and truths (rows,), and how good weights are on them.
 
-    def __init__(self, people: list[Person], truths: list[bool]) -> None:
+    `seed` draws the resamples of `area_error`.
+    """
+
+    def __init__(self, people: list[Person], truths: list[bool], seed: int = 0) -> None:
+        self.seed = seed
         self.columns = features(people)["columns"].astype(np.float64)
         self.truths = np.array(truths, dtype=np.float64)
         self.jobs = np.array([str(each.occupation) for each in people])
 
     def measured(self, weights: np.ndarray) -> dict[str, float]:
-        told = sigmoid(self.columns @ weights)
+        """Return area, accuracy and log-loss of the model with `weights` (58,) on these rows."""
+        y_prob = self.probabilities(weights)
         names = ("roc_auc", "accuracy", "log_loss")
-        return measures.of_forecasts(self.truths, *names, told=told, decided=told >= 0.5)
+        return binary_metrics(self.truths, *names, y_prob=y_prob, y_pred=y_prob >= 0.5)
+
+    def probabilities(self, weights: np.ndarray) -> np.ndarray:
+        return sigmoid(self.columns @ weights)
+
+    def area_error(self, weights: np.ndarray) -> dict[str, float]:
+        """Return the standard error of the area under the ROC curve, by resampling the rows."""
+        area = resampled_area(self.truths, self.probabilities(weights))
+        return {"roc_auc_se": bootstrap_error(area, len(self.truths), seed=self.seed)}
+
+
+def resampled_area(y_true: np.ndarray, y_prob: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Return a function from row numbers to the area under the ROC curve over these rows.
+
+    The rows are sorted once for all resamples; of two rows with one probability half counts.
+    """
+    levels, place = np.unique(y_prob, return_inverse=True)
+
+    def area(rows: np.ndarray) -> float:
+        positive, negative = (
+            np.bincount(place[rows][y_true[rows] == label], minlength=len(levels))
+            for label in (1, 0)
+        )
+        below = np.cumsum(negative) - negative / 2
+        return float(positive @ below / (positive.sum() * negative.sum()))
+
+    return area
 
 
 def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
@@ -148,12 +180,12 @@ def fit(
     delta: float,
     flower: bool,
 ) -> Fitted:
-    """Choose among the federated with unlike clients by validation area, which is served."""
+    """Train every way, and choose by validation area among those in SERVED."""
     kept, held = train_test_split(
         np.arange(len(train)), test_size=0.2, random_state=seed, stratify=train.truths
     )
     learn, then = (
-        Table([train.records[row] for row in rows], [train.truths[row] for row in rows])
+        Table([train.records[row] for row in rows], [train.truths[row] for row in rows], seed)
         for rows in (kept, held)
     )
     by_income = dirichlet(learn.truths, clients, alpha, seed)
@@ -171,14 +203,17 @@ def fit(
     }
     same = np.zeros(len(COLUMNS))
     same[-1] = logit(learn.truths.mean())
-    tried, found = [Candidate("baseline", then.measured(same))], {}
+    tried, found = [Candidate("baseline", then.measured(same) | then.area_error(same))], {}
     for name, (own, local) in ways.items():
         path = federated(learn, own, local, rounds, seed)
         areas = [then.measured(each)["roc_auc"] for each in path]
-        told = {"clients": len(own), "rounds": rounds, **asdict(local)}
-        tried.append(Candidate(name, then.measured(path[-1]), told, {"roc_auc": areas}))
+        parameters = {"clients": len(own), "rounds": rounds, **asdict(local)}
+        metrics = then.measured(path[-1]) | then.area_error(path[-1])
+        tried.append(Candidate(name, metrics, parameters, {"roc_auc": areas}))
         found[name] = path[-1]
-    tried.append(Candidate("centralized_converged", then.measured(converged(learn))))
+    pooled = converged(learn)
+    metrics = then.measured(pooled) | then.area_error(pooled)
+    tried.append(Candidate("centralized_converged", metrics))
     tried.append(alone(learn, then, by_income, rounds, seed))
     phones = alike(len(kept), devices, seed)
     for noise in (0.0, *sorted(noises)):
@@ -188,10 +223,12 @@ def fit(
         metrics = then.measured(got)
         if noise:
             metrics["epsilon"] = epsilon(device_share, noise, private_rounds, delta)
+        metrics |= then.area_error(got)
         name = f"private_noise_{noise:g}" if noise else "devices_clipped"
-        told = {"noise": noise, "clip": clip, "delta": delta, "clients": devices}
-        tried.append(Candidate(name, metrics, told))
-    chosen = max((each for each in tried if each.name in SERVED), key=area).name
+        parameters = {"noise": noise, "clip": clip, "delta": delta, "clients": devices}
+        tried.append(Candidate(name, metrics, parameters))
+    allowed = [each for each in tried if each.name in SERVED]
+    chosen = simplest_within_error(allowed, "roc_auc", best="highest").name
     # Served as judged: other rows would be other clients, and end elsewhere.
     best = found[chosen]
     if flower:
@@ -211,10 +248,6 @@ def converged(table: Table) -> np.ndarray:
     return np.asarray(model.fit(table.columns, table.truths).coef_[0])
 
 
-def area(candidate: Candidate) -> float:
-    return candidate.metrics["roc_auc"]
-
-
 def alone(learn: Table, then: Table, clients: Clients, rounds: int, seed: int) -> Candidate:
     """The mean client that shares nothing, judged on everybody's rows."""
     found = [
@@ -226,7 +259,7 @@ def alone(learn: Table, then: Table, clients: Clients, rounds: int, seed: int) -
         "share": [float(learn.truths[own].mean()) for own in clients],
         "rows": [float(len(own)) for own in clients],
     }
-    metrics = measures.over_folds(found, "roc_auc")
+    metrics = mean_over_folds(found, "roc_auc") | {"roc_auc_se": fold_error(curves["alone"])}
     return Candidate("alone", metrics, {"clients": len(clients)}, curves)
 
 
@@ -235,7 +268,7 @@ def checked(ours: np.ndarray, then: Table, theirs: np.ndarray) -> Candidate:
     apart = float(np.abs(ours - theirs).max())
     if apart > SAME:
         raise RuntimeError(f"Flower's weights are {apart:.2g} from ours, more than {SAME:g}")
-    return Candidate("flower", then.measured(theirs))
+    return Candidate("flower", then.measured(theirs) | then.area_error(theirs))
 
 
 def export(best: np.ndarray, file: Path) -> None:
@@ -249,77 +282,3 @@ def export(best: np.ndarray, file: Path) -> None:
     constants = {"weights": best[:, None]}
     inputs, outputs = {"columns": len(COLUMNS)}, {"probabilities": 1}
     write_graph(file, nodes, inputs=inputs, outputs=outputs, constants=constants)
-
-
-def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
-    told, decided = [each.probability for each in answers], [each.over_50k for each in answers]
-    names = ("roc_auc", "accuracy", "log_loss", "brier")
-    return {
-        **measures.of_forecasts(truths, *names, told=told, decided=decided),
-        "told": float(np.mean(told)),
-        "happened": float(np.mean(truths)),
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    named = {each.name: each for each in evaluation.candidates}
-    figure, axes = plots.panels(2)
-    for panel, kind, unlike in zip(axes, ("", "_jobs"), ("income", "occupation"), strict=True):
-        shown = ["centralized", "fedavg_alike", f"fedavg{kind}"]
-        shown += [f"{way}{kind}_5" for way in ("fedavg", "fedprox")]
-        title = f"Unlike by {unlike} (validation)"
-        plots.curves(panel, [named[name] for name in shown], "roc_auc", title)
-        level = area(named["centralized_converged"])
-        panel.axhline(level, color=plots.INK, linestyle=":", label="centralized_converged")
-        panel.legend()
-        panel.set(xlabel="round", ylim=(0.87, 0.92))
-    yield "rounds", figure
-    figure, (left, right) = plots.panels(2)
-    each_alone(left, named)
-    privacy(right, named)
-    yield "alone_and_private", figure
-    figure, (left, right) = plots.panels(2)
-    plots.roc(left, evaluation.test.truths, [each.probability for each in evaluation.answers])
-    groups(right, evaluation)
-    yield "errors", figure
-
-
-def each_alone(axes: Axes, named: dict[str, Candidate]) -> None:
-    curves, level = named["alone"].curves, area(named["fedavg"])
-    size = np.sqrt(np.array(curves["rows"])) * 2
-    axes.scatter(curves["share"], curves["alone"], s=size, color=plots.ACCENT, label="a client")
-    axes.axhline(level, color=plots.INK, linestyle=":", label="all, by FedAvg")
-    axes.set(xlabel="its share over 50,000 dollars (size: rows)", ylabel="roc_auc")
-    axes.legend(loc="lower right")
-    axes.set_title("Each client alone (validation)")
-
-
-def privacy(axes: Axes, named: dict[str, Candidate]) -> None:
-    shown = [each for each in named.values() if "epsilon" in each.metrics]
-    spent, areas = [each.metrics["epsilon"] for each in shown], [area(each) for each in shown]
-    axes.plot(spent, areas, "o-", color=plots.ACCENT)
-    for each, place in zip(shown, zip(spent, areas, strict=True), strict=True):
-        text = f"noise {each.parameters['noise']:g}\nepsilon {place[0]:.2g}"
-        # Up and to the left, off the curve and the level.
-        axes.annotate(
-            text, place, (-4, 4), textcoords="offset points", size=7, ha="right", va="bottom"
-        )
-    clipped = named["devices_clipped"]
-    axes.axhline(area(clipped), color=plots.INK, linestyle=":", label="clipped, no noise")
-    axes.margins(x=0.25, y=0.15)
-    label = f"epsilon at delta {clipped.parameters['delta']:g}"
-    title = f"Privacy, {clipped.parameters['clients']:,} clients (validation)"
-    axes.set(xscale="log", xlabel=label, ylabel="roc_auc", title=title)
-    axes.legend(loc="lower right")
-
-
-def groups(axes: Axes, evaluation: Evaluation) -> None:
-    """What was told of each protected group, beside what happened."""
-    told = pd.DataFrame([each.model_dump() for each in evaluation.test.records])
-    told["told"] = [each.probability for each in evaluation.answers]
-    told["happened"] = evaluation.test.truths
-    means = [told.groupby(field)[["told", "happened"]].mean() for field in ("sex", "race")]
-    found = pd.concat(means)
-    shares = {str(kind): column.tolist() for kind, column in found.items()}
-    names = found.index.str.replace("_", " ").tolist()
-    plots.bars(axes, names, shares, "Over 50,000 dollars (test rows)", lying=True)

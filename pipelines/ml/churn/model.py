@@ -2,9 +2,9 @@
 
 Data: 7,043 customers of one company with their services and charges; 27 % left within the month.
 Task: binary classification whose probabilities are multiplied with money, so they must be true.
-Model: behaviour features into the candidate of the best cross-validated Brier score, as ONNX, and
-a calibration of its probabilities where that helps. Gender and age group are not features: they
-are sent only so that each group can be watched.
+Model: behaviour features into the simplest candidate within one standard error of the best
+cross-validated Brier score, as ONNX, with a calibration of its probabilities where that helps.
+Gender and age group are not features: they are sent only so that each group can be watched.
 Limits: one company and one month, no dates. That an offer keeps some of those who would leave is
 assumed (`params.yaml`), not learnt: nobody here was drawn at random to get one.
 """

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from slipway.datasets import Dataset
-from slipway.training.tabular import rows
+from slipway.training.frames import rows
 
 from .model import YEAR_DAYS, Customer
 
@@ -28,13 +28,6 @@ SCHEMA = pa.DataFrameSchema(
     },
     checks=[pa.Check(lambda lines: ~lines.duplicated())],
 )
-
-EXAMPLES = [
-    Customer(recency_days=12, orders=2, spent=460),
-    Customer(recency_days=140, orders=5, spent=2100),
-    # Bought once, and sent all of it back.
-    Customer(recency_days=235, orders=1, spent=0),
-]
 
 
 def splits(

@@ -2,18 +2,17 @@
 
 Customers are halved at random, again and again. A candidate is fitted on one half and measured on
 the other; refitted on the other, the two must agree on whom they put together. The later spending
-is looked at only when all is fitted.
+is looked at only when all is fitted. Of the stable k, the simplest within one standard error of the
+best silhouette is served.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -22,9 +21,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
+from slipway.training.validation import mean_over_folds
 
+from .metrics import explained
 from .model import SEGMENTS, Customer, Segment, features, name, segments
 
 QUINTILES = (0.2, 0.4, 0.6, 0.8)
@@ -86,15 +88,6 @@ def silhouette(points: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> f
     return float(np.mean((other - own) / np.maximum(own, other)))
 
 
-def explained(labels: np.ndarray, spent: np.ndarray) -> float:
-    """The share of the variance of log(1 + later spending) (rows,) that lies between segments."""
-    log = np.log1p(spent)
-    if not log.var():
-        return 0.0
-    means = {label: log[labels == label].mean() for label in np.unique(labels)}
-    return float(np.var([means[label] for label in labels]) / log.var())
-
-
 def measured(
     teach: Callable[[np.ndarray], Labels],
     numbers: np.ndarray,
@@ -121,7 +114,10 @@ def measured(
                 "smallest_share": float(np.bincount(own).min() / len(own)),
             }
         )
-    return measures.over_folds(found, "silhouette")
+    # Each repeat scores one half; the halves of further repeats hold the same customers again, so
+    # the error does not shrink with the repeats (Nadeau and Bengio 2003).
+    error = fold_error([each["silhouette"] for each in found], folds=1)
+    return mean_over_folds(found, "silhouette") | {"silhouette_se": error}
 
 
 def fit(
@@ -134,7 +130,7 @@ def fit(
     least: int,
     least_stability: float,
 ) -> Fitted:
-    """The best silhouette among k-means with `least` to `most` segments that are stable.
+    """Choose k by silhouette among k-means with `least` to `most` segments that are stable.
 
     Raises:
         ValueError: none is as stable as `least_stability`.
@@ -147,6 +143,7 @@ def fit(
             Candidate(label, measured(teach, numbers, spent, halves))
             for label, teach in candidates(most, least, seed).items()
         ]
+        # Simpler is fewer segments.
         fit_for_use = {f"kmeans_{k}": k for k in range(least, most + 1)}
         stable = [
             each
@@ -155,7 +152,7 @@ def fit(
         ]
         if not stable:
             raise ValueError(f"no k from {least} to {most} is stable to {least_stability}")
-        chosen = max(stable, key=lambda each: each.metrics["silhouette"]).name
+        chosen = simplest_within_error(stable, "silhouette", best="highest").name
         best = kmeans(fit_for_use[chosen], seed).fit(numbers)
     about = profiled(best, numbers, spent)
     export_onnx(best, {"numbers": 3}, weights)
@@ -183,88 +180,3 @@ def profiled(best: Pipeline, numbers: np.ndarray, spent: np.ndarray) -> dict[str
     own = best.transform(numbers).min(axis=1)
     ordered = [told[place] for place in range(len(centres))]
     return {"segments": ordered, "usual_distance": float(np.quantile(own, 0.99))}
-
-
-def score(*, answers: list[Segment], truths: list[float]) -> dict[str, float]:
-    """`silhouette` is the simplified one, which is the mean `sureness`; the others look at what the
-    segments' customers did in the 90 days after."""
-    labels, spent = np.array([each.segment for each in answers]), np.array(truths)
-    after = [spent[labels == label] for label in np.unique(labels)]
-    bought = [float((each > 0).mean()) for each in after]
-    return {
-        "silhouette": float(np.mean([each.sureness for each in answers])),
-        "spending_explained": explained(labels, spent),
-        "share_buying": float((spent > 0).mean()),
-        "share_expected": float(np.mean([each.share_buying for each in answers])),
-        "best_segment_buying": max(bought),
-        "worst_segment_buying": min(bought),
-        "smallest_share": min(len(each) for each in after) / len(spent),
-        "unusual": float(np.mean([each.unusual for each in answers])),
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    yield "choice_of_k", choice(evaluation)
-    numbers = features(evaluation.test.records)["numbers"]
-    labels = np.array([each.segment for each in evaluation.answers])
-    order = sorted(set(labels), key=lambda label: -numbers[labels == label, 2].mean())
-    yield "plane", plane(features(evaluation.train.records)["numbers"], numbers, labels, order)
-    yield "profiles", profiles(numbers, np.array(evaluation.test.truths), labels, order)
-
-
-def choice(evaluation: Evaluation) -> Figure:
-    """The elbow, the silhouette and the stability for each k."""
-    figure, axes = plots.panels(3, height=3)
-    tried = {each.name: each.metrics for each in evaluation.candidates}
-    ks = [k for k in range(2, 30) if f"kmeans_{k}" in tried]
-    titles = {
-        "inertia": "Elbow: squared distance to the centre",
-        "silhouette": "Simplified silhouette",
-        "stability": "Stability: Rand index of two halves",
-    }
-    for panel, (metric, title) in zip(axes, titles.items(), strict=True):
-        values = [tried[f"kmeans_{k}"][metric] for k in ks]
-        panel.plot(ks, values, color=plots.ACCENT, marker="o")
-        panel.axvline(int(evaluation.chosen.rpartition("_")[2]), color=plots.PALE, linestyle=":")
-        panel.set(xlabel="segments (dotted: chosen)", title=title)
-    return figure
-
-
-def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: list[str]) -> Figure:
-    """Test customers on the first two principal components of the training customers."""
-    scaler = StandardScaler().fit(train)
-    pca = PCA(2).fit(scaler.transform(train))
-    figure, (left, right) = plots.panels(2, height=4)
-    places = pca.transform(scaler.transform(numbers))
-    for label in order:
-        mine = labels == label
-        left.scatter(places[mine, 0], places[mine, 1], s=4, alpha=0.4, linewidths=0, label=label)
-    legend = left.legend(markerscale=4)
-    for handle in legend.legend_handles:
-        handle.set_alpha(1)  # type: ignore[union-attr]
-    left.set_xlabel(f"first component ({pca.explained_variance_ratio_[0]:.0%} of the variance)")
-    left.set_ylabel(f"second component ({pca.explained_variance_ratio_[1]:.0%})")
-    left.set_title("Customers by segment (test rows)")
-    names = [f"{field}, {part}" for part in ("first", "second") for field in ("R", "F", "M")]
-    plots.weights(right, names, pca.components_.ravel(), "What the components weigh")
-    return figure
-
-
-def profiles(
-    numbers: np.ndarray, spent: np.ndarray, labels: np.ndarray, order: list[str]
-) -> Figure:
-    """Medians of what is known, and what came after, a bar a segment."""
-    known = ("days since the last purchase", "orders in the year", "pounds in the year")
-    plain = pd.DataFrame(np.expm1(numbers), columns=[f"Median {each}" for each in known])
-    table = plain.groupby(labels).median()
-    table["Bought within 90 days"] = 100 * pd.Series(spent > 0).groupby(labels).mean()
-    table["Pounds a head after"] = pd.Series(spent).groupby(labels).mean()
-    figure, axes = plots.panels(5, height=2.6)
-    figure.set_size_inches(15, 2.6)
-    for panel, (title, values) in zip(axes, table.loc[order].items(), strict=True):
-        form = "{:.0f} %" if title == "Bought within 90 days" else "{:,.0f}"
-        plots.bars(panel, order, values.tolist(), lying=True, form=form, size=8)
-        panel.margins(x=0.25)
-        panel.set_xticks([])
-        panel.set_title(str(title), fontsize=9)
-    return figure

@@ -15,16 +15,6 @@ SCHEMA = pa.DataFrameSchema(
         "Text": pa.Column(str, pa.Check.str_matches("^[a-z ]+$")),
     }
 )
-# Invented: the postings are real people's.
-EXAMPLES = [
-    Posting(
-        text="Re: Orbit of the new probe. The launch was delayed, but the shuttle will carry the "
-        "satellite into orbit next month; does anyone know how long the solar panels last?"
-    ),
-    Posting(
-        text="For sale: 14 inch monitor, hardly used, asking $120 or best offer, shipping included."
-    ),
-]
 
 
 def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Posting, str]]]:

@@ -2,8 +2,8 @@
 
 Data: 18,821 postings of 1993, subject and text as lower-case words; the later ones test.
 Task: one of 20 classes, of much the same size.
-Model: TF-IDF of words, with or without pairs of them, into the linear candidate of the best macro
-F1, as ONNX.
+Model: TF-IDF of words, with or without pairs of them, into a linear classifier, as ONNX: the
+simplest candidate within one standard error of the best macro F1.
 Limits: English of 1993, and 20 topics: a posting on anything else gets one of them too, often with
 a low probability, sometimes with one above a half. Who is answered (`in article ... writes`) is cut
 out as far as its shape tells it, since a regular writer would tell the group; signatures cannot be

@@ -1,14 +1,14 @@
-"""Learning as the stream goes by against learning once or monthly; all are tested, then taught."""
+"""Training: online learners and batch models over one stream, and the export of the chosen one.
 
-import json
-from collections.abc import Callable, Iterator
+The served learner is the online logistic regression with the smallest learning rate whose area
+under the ROC curve, over half hours predicted before they were learnt from, lies within one
+standard error of the best.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from river.drift import ADWIN, KSWIN, PageHinkley
 from river.forest import ARFClassifier
 from river.tree import HoeffdingAdaptiveTreeClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -17,64 +17,40 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.selection import bootstrap_error, simplest_within_error
 
 from .export import export
 from .learner import Learner, named
-from .model import DAY, NUMBERS, Market, Outlook, features, outlooks
-
-# What is asked of it is told before it learns: no half hour is known ahead of its time.
-Told = Callable[[np.ndarray, np.ndarray], np.ndarray]
-MONTH = 30 * DAY
-IS_UP = NUMBERS.index("is_up")
-DETECTORS: dict[str, Callable[[], Any]] = {
-    "ADWIN": ADWIN,
-    "Page-Hinkley": PageHinkley,
-    "KSWIN": lambda: KSWIN(seed=0),
-}
+from .model import DAY, Market, Outlook, features, outlooks
+from .prequential import IS_UP, MONTH, Predictor, no_change, online, stream_metrics
 
 
-def no_change(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """The next half hour is like this one. On this stream it beats many a learner (Žliobaitė 2013),
-    since its labels come in runs."""
-    return numbers[:, IS_UP].astype(np.float64)
+def batch(model: Any, *, monthly: bool) -> Predictor:
+    """Learn from all months before, each month anew or after the first one alone."""
 
-
-def online(learner: Any) -> Told:
-    """Each half hour is told, then learnt."""
-
-    def told(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
-        found = np.empty(len(up))
-        for row, (x, truth) in enumerate(zip(named(numbers), up.tolist(), strict=True)):
-            # River's trees know of no truth that they have not seen.
-            found[row] = learner.predict_proba_one(x).get(True, 0.5)
-            learner.learn_one(x, truth)
-        return found
-
-    return told
-
-
-def batch(model: Any, *, monthly: bool) -> Told:
-    """Learnt from all months before, each month anew or after the first one alone."""
-
-    def told(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
-        found = no_change(numbers, up)
+    def predict(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+        y_prob = no_change(numbers, up)
         for start in range(MONTH, len(up), MONTH):
             if monthly or start == MONTH:
                 model.fit(numbers[:start], up[:start])
             rows = slice(start, start + MONTH)
-            found[rows] = model.predict_proba(numbers[rows])[:, 1]
-        return found
+            y_prob[rows] = model.predict_proba(numbers[rows])[:, 1]
+        return y_prob
 
-    return told
+    return predict
 
 
-def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
+def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Predictor]:
+    """Return the candidates; of those that may be served, the simplest first.
+
+    Simpler is the smaller learning rate: a half hour moves the weights less.
+    """
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     boosting = HistGradientBoostingClassifier(max_iter=40, random_state=seed)
     return {
         "baseline": no_change,
-        **{f"logistic_{rate:g}": online(Learner(rate)) for rate in rates},
+        **{f"logistic_{rate:g}": online(Learner(rate)) for rate in sorted(rates)},
         "adaptive_tree": online(HoeffdingAdaptiveTreeClassifier(grace_period=100, seed=seed)),
         "adaptive_forest": online(ARFClassifier(n_models=trees, seed=seed)),
         "batch_once": batch(linear, monthly=False),
@@ -84,32 +60,46 @@ def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Told]:
     }
 
 
-def judged(told: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dict[str, float]:
-    """The area under the ROC curve; accuracy, and how much of what no-change gets wrong is won
-    (kappa temporal: Bifet 2015)."""
-    found = measures.of_forecasts(up, "roc_auc", "accuracy", told=told, decided=told >= 0.5)
-    naive = float((is_up == up).mean())
-    return found | {"kappa_temporal": (found["accuracy"] - naive) / max(1 - naive, 1e-9)}
+def roc_auc_error(up: np.ndarray, y_prob: np.ndarray, seed: int) -> float:
+    """Return the standard error of ROC AUC over whole days drawn with replacement.
+
+    Half hours of one day resemble each other, so days are drawn: the block bootstrap of Künsch
+    (1989). The area is summed over levels of `y_prob`, which are sorted only once.
+    """
+    days = np.arange(len(up) // DAY * DAY).reshape(-1, DAY)
+    levels, level = np.unique(y_prob, return_inverse=True)
+
+    def roc_auc(drawn: np.ndarray) -> float:
+        rows = days[drawn].ravel()
+        positives, negatives = (
+            np.bincount(level[rows[up[rows] == label]], minlength=len(levels))
+            for label in (True, False)
+        )
+        below = np.cumsum(negatives) - negatives / 2
+        return float(positives @ below / max(positives.sum() * negatives.sum(), 1))
+
+    return bootstrap_error(roc_auc, len(days), seed=seed)
 
 
 def fit(
     *, train: Examples[Market, bool], weights: Path, seed: int, rates: list[float], trees: int
 ) -> Fitted:
-    """Choose among the rates of the online regression, by what it said before it learnt."""
+    """Choose among the rates of the online regression, and learn the whole stream once more."""
     numbers, up = features(train.records)["numbers"], np.array(train.truths)
     tried = []
     # The first month is to learn alone, so that all are judged on the same rows.
     judge = slice(min(MONTH, len(up) // 2), None)
-    for name, told in contestants(seed, rates, trees).items():
+    for name, predict in contestants(seed, rates, trees).items():
         # Trees this small are done before a second thread has started.
         with threadpool_limits(limits=1):
-            found = told(numbers, up)[judge]
-        metrics = judged(found, up[judge], numbers[judge, IS_UP])
-        right = (found >= 0.5) == up[judge]
+            y_prob = predict(numbers, up)[judge]
+        metrics = stream_metrics(y_prob, up[judge], numbers[judge, IS_UP])
+        metrics["roc_auc_se"] = roc_auc_error(up[judge], y_prob, seed)
+        right = (y_prob >= 0.5) == up[judge]
         months = [float(right[at : at + MONTH].mean()) for at in range(0, len(right), MONTH)]
         tried.append(Candidate(name, metrics, {}, {"accuracy": months}))
-    able = [each for each in tried if each.name.startswith("logistic")]
-    chosen = max(able, key=lambda each: each.metrics["roc_auc"]).name
+    servable = [each for each in tried if each.name.startswith("logistic")]
+    chosen = simplest_within_error(servable, "roc_auc", best="highest").name
     learner = Learner(float(chosen.partition("_")[2]))
     online(learner)(numbers, up)
     export(learner, weights)
@@ -119,142 +109,3 @@ def fit(
         return outlooks(np.array([learner.predict_proba_one(each)[True] for each in rows]))
 
     return Fitted(tried, chosen, native)
-
-
-def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
-    """Of weights that learn no more. Rows are in order: each truth is the next one's `is_up`."""
-    up, told = np.array(truths), np.array([each.probability for each in answers])
-    unchanged = judged(up[:-1].astype(float), up[1:], up[:-1])
-    return {
-        **judged(told[1:], up[1:], up[:-1]),
-        "no_change_accuracy": unchanged["accuracy"],
-        "no_change_roc_auc": unchanged["roc_auc"],
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    figure, (left, right) = plots.panels(2)
-    months(left, evaluation)
-    learning_on(right, evaluation)
-    yield "online_and_batch", figure
-    figure, (left, middle, right) = plots.panels(3)
-    told = np.array([each.probability for each in evaluation.answers])
-    detectors(left, middle, np.abs(evaluation.test.truths - told))
-    stream(right, evaluation)
-    yield "drift", figure
-
-
-def months(axes: Axes, evaluation: Evaluation) -> None:
-    """Points of accuracy over no-change, a month at a time, of the training stream."""
-    found = {each.name: np.array(each.curves["accuracy"]) for each in evaluation.candidates}
-    styles = {
-        evaluation.chosen: (plots.ACCENT, "-", 2.0),
-        "adaptive_forest": ("#d1793b", "-", 1.0),
-        "batch_once": (plots.INK, ":", 1.2),
-        "batch_monthly": (plots.INK, "-", 1.2),
-        "boosting_monthly": (plots.PALE, "-", 2.0),
-    }
-    for name, (colour, style, width) in styles.items():
-        gained = 100 * (found[name] - found["baseline"])
-        axes.plot(range(2, len(gained) + 2), gained, style, color=colour, lw=width, label=name)
-    axes.axhline(0, color=plots.INK, linewidth=0.6)
-    axes.set(xlabel="month of the stream", ylabel="points of accuracy over no-change")
-    axes.set_title("Online against batch")
-    axes.legend(fontsize=8)
-
-
-def rolling(axes: Axes, values: np.ndarray, width: int, colour: str, label: str) -> None:
-    """Means of the past `width` half hours (rows,), by the day."""
-    means = np.convolve(values, np.full(width, 1 / width), "valid")
-    axes.plot((np.arange(len(means)) + width) / DAY, means, color=colour, label=label)
-
-
-def learning_on(axes: Axes, evaluation: Evaluation) -> None:
-    """The test stream: weights as they ship, and the same learner going on from its state."""
-    state = json.loads((evaluation.weights / "learner.json").read_text())
-    numbers = features(evaluation.test.records)["numbers"]
-    up, width = np.array(evaluation.test.truths), min(MONTH, len(evaluation.test))
-    for name, told, colour in (
-        ("learning on", online(Learner.of(state))(numbers, up), plots.ACCENT),
-        ("as shipped", np.array([each.probability for each in evaluation.answers]), plots.INK),
-        ("no change", no_change(numbers, up), plots.PALE),
-    ):
-        right = (told >= 0.5) == up
-        rolling(axes, 100 * right, width, colour, f"{name}: {100 * right.mean():.1f} %")
-    axes.set(xlabel="day of the test stream", ylabel="accuracy of the past 30 days, %")
-    axes.set_title("Updated without training anew")
-    axes.legend()
-
-
-def alarms(detector: Any, values: np.ndarray) -> np.ndarray:
-    """The rows (alarms,) at which a detector spoke."""
-    found = []
-    for row, value in enumerate(values.tolist()):
-        detector.update(value)
-        if detector.drift_detected:
-            found.append(row)
-    return np.array(found, dtype=int)
-
-
-def planted(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Errors in an order drawn anew, so that nothing drifts; in the second half 3 labels of 10 are
-    turned round, at once or ever more of them."""
-    drawn, middle = rng.choice(errors, rows), rows // 2
-    share = np.zeros(rows)
-    if kind != "none":
-        share[middle:] = 0.3 if kind == "sudden" else np.linspace(0, 0.3, rows - middle)
-    turned = rng.random(rows) < share
-    return np.where(turned, 1 - drawn, drawn)
-
-
-def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
-    """Rows from a planted drift to the first alarm, and alarms where nothing drifts."""
-    rows, runs = min(3_000, len(errors)), 1 if len(errors) < MONTH else 5
-    middle, rng = rows // 2, np.random.default_rng(0)
-    streams = {
-        kind: [planted(errors, kind, rows, rng) for _ in range(runs)]
-        for kind in ("sudden", "gradual", "none")
-    }
-    late: dict[str, list[np.ndarray]] = {"sudden": [], "gradual": []}
-    false = []
-    for made in DETECTORS.values():
-        for kind, delays in late.items():
-            found = [alarms(made(), each) for each in streams[kind]]
-            # To the stream's end where there was no alarm.
-            first = [each[each >= middle].min(initial=rows) for each in found]
-            delays.append(np.array(first) - middle)
-        spoken = sum(len(alarms(made(), each)) for each in streams["none"])
-        false.append(1e4 * spoken / runs / rows)
-    means = {kind: [float(each.mean()) for each in delays] for kind, delays in late.items()}
-    drawn = plots.bars(left, [*DETECTORS], means, colours=(plots.ACCENT, plots.INK))
-    for bars, delays in zip(drawn, late.values(), strict=True):
-        seen = [(each < rows - middle).sum() for each in delays]
-        left.bar_label(bars, [f"{count}/{runs}" for count in seen], fontsize=7)
-    left.set_ylabel(f"half hours to the alarm (mean; {rows - middle:,} if none)")
-    left.set_title("Planted drifts: delay, and how many seen", fontsize=10)
-    plots.bars(right, [*DETECTORS], false, form="{:.2g}", size=8)
-    right.set_ylabel("alarms in 10,000 half hours")
-    right.set_title("False alarms where nothing drifts", fontsize=10)
-
-
-def stream(axes: Axes, evaluation: Evaluation) -> None:
-    """Where ADWIN speaks on the real stream: of the prices, and of the online learner's errors."""
-    numbers = features(evaluation.train.records)["numbers"]
-    up = np.array(evaluation.train.truths)
-    rate = json.loads((evaluation.weights / "learner.json").read_text())["rate"]
-    errors = np.abs(online(Learner(rate))(numbers, up) - up)
-    prices = numbers[:, NUMBERS.index("log_price")].astype(np.float64)
-    rolling(axes, prices, min(DAY * 7, len(up)), plots.PALE, "log price")
-    for level, values, name, colour in (
-        (0.03, prices, "price drifts", plots.INK),
-        (0.09, errors, "the learner's error drifts", plots.ACCENT),
-    ):
-        days = alarms(ADWIN(), values) / DAY
-        axes.plot(days, np.full(len(days), level), "|", color=colour, ms=9,
-                  transform=axes.get_xaxis_transform(), label=f"{name}: {len(days)}")  # fmt: skip
-    transfers = numbers[:, NUMBERS.index("transfer")]
-    joined = np.argmax(transfers != transfers[0])
-    axes.axvline(joined / DAY, color=plots.INK, linestyle=":", label="Victoria joins")
-    axes.set(xlabel="day of the training stream", ylabel="log price, mean of a week")
-    axes.set_title("The real stream (ADWIN)")
-    axes.legend(fontsize=7)

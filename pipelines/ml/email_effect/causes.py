@@ -1,7 +1,7 @@
 """Average effects with their errors, what should refute them, and an instrument."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -9,40 +9,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .model import NORMAL
+from .trial import Estimate, Sample
 
 # Of a match, in standard deviations of the logit of the propensity (Austin 2011).
 CALIPER = 0.2
 # Nobody weighs more than 50 times: else one would speak for all.
 LEAST = 0.02
 PLACEBOS = 20
-
-
-@dataclass(frozen=True)
-class Estimate:
-    value: float
-    error: float
-
-    @classmethod
-    def mean(cls, values: np.ndarray) -> "Estimate":
-        return cls(float(values.mean()), float(values.std() / np.sqrt(max(len(values), 1))))
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The interval of 95 %."""
-        return self.value - NORMAL * self.error, self.value + NORMAL * self.error
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What was known before (rows, columns), who was treated (rows,), and the outcome (rows,)."""
-
-    before: np.ndarray
-    treated: np.ndarray
-    outcome: np.ndarray
-
-    def at(self, rows: np.ndarray) -> "Sample":
-        return Sample(self.before[rows], self.treated[rows], self.outcome[rows])
 
 
 def design(before: np.ndarray) -> np.ndarray:

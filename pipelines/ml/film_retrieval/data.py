@@ -8,7 +8,7 @@ import pandera.pandas as pa
 
 from slipway.datasets import Dataset
 
-from .model import FILMS, OCCUPATIONS, NewFilm, Rating, Viewer
+from .model import FILMS, OCCUPATIONS, Viewer
 
 Truth = dict[str, Any]
 RETRIEVED = 100
@@ -30,20 +30,6 @@ PEOPLE = pa.DataFrameSchema(
         "zip_code": pa.Column(str),
     }
 )
-# Star Wars, The Empire Strikes Back, Alien; Sleepless in Seattle.
-EXAMPLE_STARS = {50: 5, 172: 5, 183: 4, 88: 2}
-EXAMPLES = [
-    Viewer(
-        history=[Rating(film=film, stars=stars) for film, stars in EXAMPLE_STARS.items()],
-        age=31,
-        new_films=[
-            NewFilm(title="Starship Example", year=1998, genres=["Action", "Sci-Fi"]),
-            NewFilm(title="Wedding Example", year=1998, genres=["Comedy", "Romance"]),
-        ],
-        count=5,
-    ),
-    Viewer(age=60, gender="F", occupation="librarian", count=3, retrieved=5),
-]
 
 
 def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[Viewer, Truth]]]:

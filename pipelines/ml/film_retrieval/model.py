@@ -4,8 +4,10 @@ Data: MovieLens 100K, 100,000 ratings of 1,682 films by 943 viewers, September 1
 Task: ten films that will be liked out of all; split by time. Viewers without a history and films
 without a rating are asked about on their own.
 Model: two towers give viewer and film a direction each; the hundred films nearest to the viewer's
-are ranked by a small network, and the first ten chosen for being unlike each other too. No viewer
-is stored: the viewer tower reads the history that is sent. A new film needs year and genres alone.
+are ranked by a linear model or a small network, and the first ten chosen for being unlike each
+other too. No viewer is stored: the viewer tower reads the history that is sent. A new film needs
+year and genres alone. Towers and ranker are each the simplest candidate within one standard error
+of the best.
 Limits: films to 1998, viewers of one American website. What was shown to them is not known, so a
 film that nobody rated counts as not liked. A new film's direction is a guess from its genres.
 """

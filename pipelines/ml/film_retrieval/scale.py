@@ -31,7 +31,7 @@ from redis.retry import Retry
 
 from slipway import debian, home
 from slipway.project import find
-from slipway.training.stages import split
+from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace, write_json
 
 from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, kinds, reranked
@@ -294,7 +294,7 @@ def main() -> None:
     work = Workspace.of(find("film_retrieval"))
     model = FilmRetrieval()
     model.load(work.weights)
-    pasts = [Past.of(each) for each in split(work, "train").records if each.history]
+    pasts = [Past.of(each) for each in read_split(work, "train").records if each.history]
     told = measured(model, pasts, **given)
     if save:
         write_json(save, told)

@@ -1,11 +1,12 @@
-"""Retrieval by different towers, then ranking, then re-ranking, each judged on later viewers.
+"""Training: towers, ranker and re-ranking, each chosen on later viewers, and their export.
 
 All is judged as it will be used: with the earlier half of what a viewer rated, or with nothing.
+Each stage is the simplest candidate within one standard error, over viewers, of the best.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist
+from scipy.stats import sem
 from torch import nn
 
 from slipway.datasets import fetch
 from slipway.deep import Plan, export_onnx, predict
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.arrays import write_arrays
+from slipway.training.selection import simplest_within_error
 
 from .data import Truth
+from .halves import Halves, cases
+from .metrics import AT, per_viewer, retrieval_metrics
 from .model import (
-    CANDIDATES,
     FILMS,
     GENRES,
     LIKED,
@@ -35,7 +38,6 @@ from .model import (
     Stages,
     Suggestions,
     Viewer,
-    attributes,
     content,
     highest,
     kinds,
@@ -44,7 +46,6 @@ from .model import (
 )
 from .towers import FEATURES, Ranker, Rated, Recipe, Towers, catalogue, learnt, ranker
 
-AT = 10
 # What the chosen towers are compared with; those of in-batch negatives work for any catalogue.
 RECIPES = {
     "towers_batch": Recipe("batch", logq=False),
@@ -54,59 +55,12 @@ RECIPES = {
     "towers_numbers_only": Recipe("mixed", content=False),
     "towers_content_only": Recipe("mixed", number=False),
 }
+# The simplest first: it corrects for nothing and draws no further negatives.
 SCALABLE = ("towers_batch", "towers_batch_logq", "towers_mixed")
-# Re-ranking may cost so much of the ranker's NDCG.
-KEPT = 0.98
-SCALE = Path(__file__).with_name("scale.json")
+# Metrics of viewers by which the stages are chosen.
+CHOSEN_BY = ("recall_at_100", "ndcg_at_10")
 Order = Callable[[Past], np.ndarray]
 """Films for a viewer, the best first."""
-Asked = tuple[Past, np.ndarray]
-"""A viewer by their past, and which films they liked next (films,)."""
-
-
-def asked(sent: np.ndarray, then: np.ndarray, about: np.ndarray) -> list[Asked]:
-    """Those who liked a film next; stars (viewers, films) sent and given next, and who they are."""
-    found = []
-    for stars, liked, who in zip(sent, then >= LIKED, about, strict=True):
-        if liked.any():
-            places = np.flatnonzero(stars)
-            found.append((Past(places, stars[places].astype(np.int64), who), liked))
-    return found
-
-
-@dataclass(frozen=True)
-class Halves:
-    """Viewers' stars in the order sent and given next (viewers, films), and who they are."""
-
-    sent: np.ndarray
-    then: np.ndarray
-    about: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Examples[Viewer, Truth]) -> "Halves":
-        sent = np.zeros((len(rows), FILMS), dtype=np.float32)
-        then = np.zeros_like(sent)
-        for row, (viewer, truth) in enumerate(rows):
-            for each in viewer.history:
-                sent[row, each.film - 1] = each.stars
-            then[row, np.array(truth["films"]) - 1] = truth["stars"]
-        return cls(sent, then, np.stack([attributes(viewer) for viewer in rows.records]))
-
-    def at(self, rows: np.ndarray | slice) -> "Halves":
-        return Halves(self.sent[rows], self.then[rows], self.about[rows])
-
-    @property
-    def rated(self) -> Rated:
-        return Rated(self.sent + self.then, self.about)
-
-    @property
-    def warm(self) -> list[Asked]:
-        return asked(self.sent, self.then, self.about)
-
-    @property
-    def cold(self) -> list[Asked]:
-        """The same viewers, of whom only age, gender and occupation are told."""
-        return asked(np.zeros_like(self.sent), self.sent + self.then, self.about)
 
 
 def run_of(module: nn.Module, output: str) -> Run:
@@ -122,30 +76,16 @@ def staged(towers: Towers, last: nn.Module | None = None, relevance: float = 1.0
     return Stages(viewers, films, run_of(last or nn.Identity(), "score"), relevance)
 
 
-def figures(found: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Of each viewer's films in order (up to 100,) and those liked next (films,).
-
-    Recall is of what can be found: of 120 liked films a hundred. Precision and NDCG (Järvelin and
-    Kekäläinen 2002, gains 0 and 1) are of the first ten.
-    """
-    discounts = 1 / np.log2(np.arange(2, AT + 2))
-    told = []
-    for order, liked in found:
-        hits, count = liked[order], int(liked.sum())
-        first = hits[:AT]
-        gained = first @ discounts[: len(first)] / discounts[:count].sum()
-        told.append((hits.sum() / min(count, CANDIDATES), first.sum() / AT, gained))
-    names = ("recall_at_100", "precision_at_10", "ndcg_at_10")
-    return dict(zip(names, np.mean(told, axis=0).tolist(), strict=True))
-
-
-def judge(order: Order, judged: Halves, described: np.ndarray) -> dict[str, float]:
-    """Figures of viewers with their history, and of the same without."""
+def validated(order: Order, judged: Halves, described: np.ndarray) -> dict[str, float]:
+    """Return metrics of viewers with their history, and of the same without."""
     warm, cold = (
         [(order(past), liked) for past, liked in each] for each in (judged.warm, judged.cold)
     )
-    told = figures(warm) | {"diversity": diversity([films for films, _ in warm], described)}
-    return told | {f"cold_{name}": value for name, value in figures(cold).items()}
+    found = retrieval_metrics(warm)
+    found["diversity"] = diversity([films for films, _ in warm], described)
+    found |= {f"cold_{name}": value for name, value in retrieval_metrics(cold).items()}
+    values = per_viewer(warm)
+    return found | {f"{name}_se": float(sem(values[name])) for name in CHOSEN_BY}
 
 
 def item_weights(rated: Rated, penalty: float) -> np.ndarray:
@@ -232,7 +172,7 @@ def fit(
     towers_of = partial(learnt, content=numbers, plan=plan, seed=seed)
 
     def candidate(name: str, order: Order, **parameters: Any) -> Candidate:
-        return Candidate(name, judge(order, judged, numbers), parameters)
+        return Candidate(name, validated(order, judged, numbers), parameters)
 
     often = (learn.rated.stars >= LIKED).mean(axis=0)
     items = partial(by_items, weights=item_weights(learn.rated, ease_penalty), often=often)
@@ -246,7 +186,9 @@ def fit(
         known = catalogue(made[name], learn.rated)
         order = partial(retrieved, films=known, stages=staged(made[name]))
         tried.append(candidate(name, order, **asdict(recipe)))
-    best = made[leading(tried, "recall_at_100", SCALABLE).name]
+    scalable = [each for each in tried if each.name in SCALABLE]
+    towers_chosen = simplest_within_error(scalable, "recall_at_100", best="highest").name
+    best = made[towers_chosen]
     tried += new_films(learn.rated, judged, best, towers_of, hidden_films, seed)
 
     known = catalogue(best, learn.rated)
@@ -257,18 +199,23 @@ def fit(
         rankers[name] = ranker(*lists, hidden, listed, seed)
         order = partial(ranked, films=known, stages=staged(best, rankers[name]))
         tried.append(candidate(name, order, hidden=hidden))
-    first = leading(tried, "ndcg_at_10", rankers)
+    # The linear one comes first: it has the fewest parameters.
+    listed_by = [each for each in tried if each.name in rankers]
+    first = simplest_within_error(listed_by, "ndcg_at_10", best="highest")
     again = []
     for relevance in relevances:
         stages = staged(best, rankers[first.name], relevance)
         order = partial(ranked, films=known, stages=stages)
-        again.append(candidate(f"reranked_{relevance:g}", order, relevance=relevance))
+        chain = {"relevance": relevance, "towers": towers_chosen, "ranker": first.name}
+        again.append(candidate(f"reranked_{relevance:g}", order, **chain))
         # Of ten films a recall at a hundred says nothing.
-        for name in ("recall_at_100", "cold_recall_at_100"):
+        for name in ("recall_at_100", "cold_recall_at_100", "recall_at_100_se"):
             del again[-1].metrics[name]
     tried += again
-    enough = [e for e in again if e.metrics["ndcg_at_10"] >= KEPT * first.metrics["ndcg_at_10"]]
-    chosen = leading(enough or again[:1], "diversity")
+    # Diversity is what re-ranking is for: of those whose order is as good within one standard
+    # error the most diverse is chosen, which gives relevance the least weight.
+    diverse_first = sorted(again, key=lambda each: float(each.parameters["relevance"]))
+    chosen = simplest_within_error(diverse_first, "ndcg_at_10", best="highest")
 
     relevance = chosen.parameters["relevance"]
     final = learn_best(halves.rated)
@@ -283,12 +230,6 @@ def fit(
         return [model.answer(viewer, served) for viewer in viewers]
 
     return Fitted(tried, chosen.name, native)
-
-
-def leading(tried: Iterable[Candidate], metric: str, names: Collection[str] = ()) -> Candidate:
-    """The best of those named, or of all where none is."""
-    of_these = (each for each in tried if not names or each.name in names)
-    return max(of_these, key=lambda each: each.metrics[metric])
 
 
 def new_films(
@@ -309,7 +250,7 @@ def new_films(
     hidden = np.zeros(FILMS, dtype=bool)
     hidden[rng.choice(often, max(int(len(often) * share), 1), replace=False)] = True
     without = rated.without(hidden)
-    told = asked(judged.sent * ~hidden, judged.then * hidden, judged.about)
+    unseen = cases(judged.sent * ~hidden, judged.then * hidden, judged.about)
     recipe = knowing.recipe
     for name, towers, given in (
         ("known", knowing, rated),
@@ -317,8 +258,8 @@ def new_films(
         ("no_dropout", towers_of(without, recipe=replace(recipe, dropout=0.0)), without),
     ):
         films, stages = catalogue(towers, given), staged(towers)
-        found = [(retrieved(past, films, stages), liked) for past, liked in told]
-        recall = figures(found)["recall_at_100"] if found else 0.0
+        found = [(retrieved(past, films, stages), liked) for past, liked in unseen]
+        recall = retrieval_metrics(found)["recall_at_100"] if found else 0.0
         metrics = {"new_film_recall_at_100": recall}
         yield Candidate(f"new_films_{name}", metrics, {"films": int(hidden.sum())})
 
@@ -341,7 +282,7 @@ def export(
     for name, (module, widths, output) in parts.items():
         inputs = {each: torch.zeros(2, columns) for each, columns in widths.items()}
         export_onnx(module, inputs, [output], weights, f"{name}.onnx")
-    np.savez(weights / "catalogue.npz", relevance=relevance, **vars(known))
+    write_arrays(weights / "catalogue.npz", relevance=relevance, **vars(known))
     (weights / "films.json").write_text(json.dumps(films, ensure_ascii=False) + "\n")
 
 
@@ -357,79 +298,3 @@ def described() -> list[dict[str, Any]]:
         }
         for row in frame.to_dict("records")
     ]
-
-
-def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float]:
-    """Recall is of the hundred retrieved, precision and NDCG are of the ten suggested."""
-    found: dict[str, float] = {}
-    suggested: set[int] = set()
-    for prefix, cold in (("", False), ("cold_", True)):
-        first, hundred = [], []
-        for answer, truth in zip(answers, truths, strict=True):
-            liked = np.zeros(FILMS, dtype=bool)
-            liked[np.array(truth["films"])[np.array(truth["stars"]) >= LIKED] - 1] = True
-            if truth["cold"] == cold and liked.any():
-                places = [(each.film or 0) - 1 for each in answer.suggested]
-                suggested.update(places)
-                first.append((np.array(places), liked))
-                hundred.append((np.array(answer.retrieved) - 1, liked))
-        if first:
-            told = figures(first) | {"recall_at_100": figures(hundred)["recall_at_100"]}
-            told["viewers"] = float(len(first))
-            found |= {f"{prefix}{name}": value for name, value in told.items()}
-    return found | {"catalogue_suggested": len(suggested) / FILMS}
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    tried = {each.name: each.metrics for each in evaluation.candidates}
-
-    def bars(axes: Axes, shown: dict[str, str], metrics: dict[str, str], title: str) -> None:
-        """Candidates and metrics, each with what it is called in the picture."""
-        values = {kind: [tried[each][name] for each in shown] for name, kind in metrics.items()}
-        plots.bars(axes, list(shown.values()), values, title, lying=True, form="{:.3f}")
-
-    figure, (left, right) = plots.panels(2)
-    shown = {name: name for name in ("baseline", "ease", *RECIPES)}
-    metrics = {"recall_at_100": "with a history", "cold_recall_at_100": "without"}
-    bars(left, shown, metrics, "Retrieval: recall at 100 (validation)")
-    shown = {name: name for name in tried if name.startswith("new_films")}
-    bars(right, shown, {"new_film_recall_at_100": "of new films"}, "Films held out of training")
-    right.axvline(CANDIDATES / FILMS, color=plots.INK, linestyle=":", label="by chance")
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-    yield "retrieval_and_cold_start", figure
-
-    figure, (left, right) = plots.panels(2)
-    best = leading(evaluation.candidates, "recall_at_100", SCALABLE).name
-    listed = leading(evaluation.candidates, "ndcg_at_10", ("ranked_linear", "ranked_network")).name
-    shown = {"baseline": "popularity", best: "retrieved", listed: "ranked"}
-    shown[evaluation.chosen] = "re-ranked"
-    metrics = {"ndcg_at_10": "with a history", "cold_ndcg_at_10": "without"}
-    bars(left, shown, metrics, "NDCG at 10 after each stage (validation)")
-    again = [e for e in evaluation.candidates if e.name.startswith(("ranked_n", "reranked"))]
-    found = pd.DataFrame([each.metrics for each in again])
-    right.plot(found["diversity"], found["ndcg_at_10"], marker="o", color=plots.ACCENT)
-    for each in again:
-        place = (each.metrics["diversity"], each.metrics["ndcg_at_10"])
-        label = str(each.parameters.get("relevance", 1))
-        right.annotate(label, place, (4, 4), textcoords="offset points", fontsize=6)
-    right.set(xlabel="diversity of genres (relevance 1: as ranked)", ylabel="NDCG at 10")
-    right.set_title("What diversity costs, by relevance")
-    right.margins(x=0.25)
-    yield "stages", figure
-
-    # What `scale.py` measured, which is no part of a run.
-    figure, (left, right) = plots.panels(2)
-    told = json.loads(SCALE.read_text())
-    for name, index in told["indexes"].items():
-        found = pd.DataFrame(index["searches"])
-        label = f"{name}, {index['mib']:,.0f} MiB, built in {index['build_s']:,.0f} s"
-        left.plot(found["p50_ms"], found["recall"], marker="o", markersize=3, label=label)
-    left.set(xscale="log", xlabel="one search, median ms", ylabel="recall at 100 against exact")
-    left.set_title(f"{told['items']:,} simulated items")
-    left.legend(fontsize=7, loc="lower right")
-    steps = told["request_ms"]
-    values = {share: [each[share] for each in steps.values()] for share in ("p50", "p99")}
-    plots.bars(right, list(steps), values, "One request", lying=True, form="{:.2f}")
-    right.set(xscale="log", xlabel="ms")
-    right.legend()
-    yield "scale", figure

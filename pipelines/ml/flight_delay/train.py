@@ -1,6 +1,8 @@
-"""Spark's learners against those of a single machine on the same rows, and one join in many ways.
+"""Training: Spark's learners against a single machine's, and one join configured in many ways.
 
-Validated on the last days of the training rows, which are in the order of their days.
+Candidates are validated on the last days of the training rows, which are in the order of their
+days. MLlib's logistic regression is served, in the simplest strength within one standard error of
+the best ROC AUC.
 """
 
 import json
@@ -11,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from lightgbm import LGBMClassifier
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from pyspark.ml.classification import (
     GBTClassifier,
     LogisticRegression,
@@ -27,11 +27,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
-from slipway.training.calibration import Reliability
+from slipway.training import Candidate, Examples, Fitted
 from slipway.training.graph import write_graph
+from slipway.training.selection import simplest_within_error
 
 from .data import FILE
+from .metrics import delay_metrics, roc_auc_error
 from .model import NUMBERS, THRESHOLD, Delay, Flight, delays, features
 from .shuffles import WAYS, loads, measured, tried
 from .spark import session, table
@@ -51,9 +52,8 @@ def probabilities(model: Any, rows: DataFrame) -> np.ndarray:
     return np.asarray(told.toPandas()["p"])
 
 
-def figures(truths: Any, told: np.ndarray) -> dict[str, float]:
-    names = ("roc_auc", "average_precision", "log_loss", "brier")
-    return measures.of_forecasts(truths, *names, told=told)
+def validated(late: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
+    return delay_metrics(late, y_prob) | {"roc_auc_se": roc_auc_error(late, y_prob)}
 
 
 def late_from(told: np.ndarray, truths: np.ndarray) -> float:
@@ -73,16 +73,18 @@ def by_spark(
     learn = table(spark, numbers[:border], truths[:border].tolist(), PARTITIONS).cache()
     then = table(spark, numbers[border:], truths[border:].tolist(), PARTITIONS).cache()
     learners: dict[str, tuple[Any, dict[str, Any]]] = {
-        f"{SERVED}_{each:g}": (logistic(each), {"strength": each}) for each in strengths
+        # The strongest penalty comes first: the simplest, as its weights are the smallest.
+        f"{SERVED}_{each:g}": (logistic(each), {"strength": each})
+        for each in sorted(strengths, reverse=True)
     }
     forest = RandomForestClassifier(numTrees=trees, maxDepth=7, seed=seed)
     boosting = GBTClassifier(maxIter=trees, maxDepth=4, stepSize=0.2, seed=seed)
     learners["spark_forest"] = forest, {"trees": trees}
     learners["spark_boosting"] = boosting, {"trees": trees}
-    for name, (learner, told) in learners.items():
-        answers = probabilities(learner.fit(learn), then)
-        told["late_from"] = late_from(answers, truths[border:])
-        yield Candidate(name, figures(truths[border:], answers), told)
+    for name, (learner, parameters) in learners.items():
+        y_prob = probabilities(learner.fit(learn), then)
+        parameters["late_from"] = late_from(y_prob, truths[border:])
+        yield Candidate(name, validated(truths[border:], y_prob), parameters)
 
 
 def by_one_machine(
@@ -96,8 +98,9 @@ def by_one_machine(
         "lightgbm": boosting,
     }
     for name, learner in learners.items():
-        told = learner.fit(numbers[:border], truths[:border]).predict_proba(numbers[border:])[:, 1]
-        yield Candidate(name, figures(truths[border:], told))
+        fitted = learner.fit(numbers[:border], truths[:border])
+        y_prob = fitted.predict_proba(numbers[border:])[:, 1]
+        yield Candidate(name, validated(truths[border:], y_prob))
 
 
 def fit(
@@ -110,19 +113,19 @@ def fit(
     trees: int,
     joined_days: int,
 ) -> Fitted:
-    """Choose MLlib's logistic regression by validation ROC AUC; fit it on all training rows.
+    """Choose the strength of MLlib's logistic regression, and fit it on all training rows.
 
-    Its rivals are told beside it. The ways to join say what a shuffle costs, and decide nothing.
+    Its rivals are compared with it. The ways to join say what a shuffle costs, and decide nothing.
     """
     numbers, truths = features(train.records)["numbers"], np.array(train.truths)
     border = int(len(truths) * (1 - valid_share))
     usual = np.array([each.route_month for each in train.records[border:]])
-    tried_ones = [Candidate("baseline", figures(truths[border:], usual))]
+    tried_ones = [Candidate("baseline", validated(truths[border:], usual))]
     kept = tempfile.TemporaryDirectory(prefix="logistic-")
     with session() as spark:
         tried_ones += by_spark(spark, numbers, truths, border, seed, strengths, trees)
         allowed = [each for each in tried_ones if each.name.startswith(SERVED)]
-        chosen = max(allowed, key=lambda each: each.metrics["roc_auc"])
+        chosen = simplest_within_error(allowed, "roc_auc", best="highest")
         rows = table(spark, numbers, truths.tolist(), PARTITIONS)
         best = logistic(chosen.parameters["strength"]).fit(rows)
         export(best.coefficients.toArray(), best.intercept, weights / "model.onnx")
@@ -166,45 +169,3 @@ def export(weights: np.ndarray, intercept: float, file: Path) -> None:
         outputs={"probabilities": 1},
         constants={"weights": weights[:, None], "intercept": np.array([intercept])},
     )
-
-
-def score(*, answers: list[Delay], truths: list[bool]) -> dict[str, float]:
-    told = np.array([each.probability for each in answers])
-    late = [each.late for each in answers]
-    shares = {
-        "probability": float(told.mean()),
-        "late_told": float(np.mean(late)),
-        "late_true": float(np.mean(truths)),
-    }
-    decisions = measures.of_forecasts(truths, "precision", "recall", decided=late)
-    return figures(truths, told) | decisions | shares
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    named = {each.name: each for each in evaluation.candidates}
-    shown = ("join_32", "join_salted", "join_adaptive", "join_adaptive_split")
-    read = {name: named[name].curves["rows_a_task"] for name in shown}
-    figure, axes = plots.panels(len(read))
-    for panel, (name, rows) in zip(axes, read.items(), strict=True):
-        panel.bar(range(1, len(rows) + 1), rows, color=plots.ACCENT)
-        panel.set(
-            xlabel="task, the largest first",
-            ylabel="flights",
-            ylim=(0, 1.05 * max(map(max, read.values()))),
-            title=f"{name}: {max(rows) / sum(rows):.1%} in one of {len(rows)}",
-        )
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    yield "skew", figure
-    figure, axes = plots.panels(2)
-    titles = {"shuffled_mb": "Megabytes shuffled", "tasks": "Tasks run"}
-    for panel, (metric, title) in zip(axes, titles.items(), strict=True):
-        values = [named[name].metrics[metric] for name in WAYS]
-        plots.bars(panel, list(WAYS), values, title, lying=True, form="{:.4g}")
-    yield "configurations", figure
-    figure, axes = plots.panels(2)
-    truths, told = evaluation.test.truths, [each.probability for each in evaluation.answers]
-    plots.roc(axes[0], truths, told)
-    found = Reliability.of(np.array(told), np.array(truths))
-    plots.reliability(axes[1], found, "Calibration (test rows)")
-    axes[1].set(xlabel="told, by tenths", ylabel="were late")
-    yield "errors", figure

@@ -3,8 +3,9 @@
 Data: 918 patients sent to angiography at four hospitals, 1981 to 1987; 55 % had a vessel narrowed
 by half or more.
 Task: binary classification, recall first: a missed disease weighs more than a needless test.
-Model: findings into the candidate of the best Brier score at hospitals that it had not seen, as
-ONNX; referred from the threshold that reached the wanted recall on validation data.
+Model: findings into the simplest candidate whose Brier score at hospitals that it had not seen is
+within one standard error of the best, as ONNX; referred from the threshold that reached the wanted
+recall on validation data.
 Limits: patients whom a doctor had already sent on, forty years ago, four in five of them men. The
 hospital is asked for to be watched, not used. A worked example of the method, no medical device.
 """

@@ -2,9 +2,9 @@
 
 Data: 1,460 sales of 2006 to 2010 in one town, at 34,900 to 755,000 dollars.
 Task: regression on the logarithm of the price, so that a tenth too much weighs alike at any price.
-Model: ratings, areas, ages and one-hot categories into the candidate with the best cross-validated
-R2 on log price, as ONNX. The interval is the price times and over one factor: nine in ten
-held-out training sales lay within it.
+Model: ratings, areas, ages and one-hot categories into the simplest candidate whose cross-validated
+R2 on log price lies within one standard error of the best, as ONNX. The interval is the price times
+and over one factor: nine in ten held-out training sales lay within it.
 Limits: one town around the crisis of 2008; no use for other places or years. Two huge houses
 sold for little were left out of training, so the like of them are valued at many times their price.
 """

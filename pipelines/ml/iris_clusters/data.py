@@ -17,12 +17,6 @@ SCHEMA = pa.DataFrameSchema(
         "species": pa.Column(int, pa.Check.isin(range(len(SPECIES)))),
     }
 )
-# The last is no iris at all: what the model makes of them belongs into the documentation.
-EXAMPLES = [
-    Flower(sepal_length=5.0, sepal_width=3.4, petal_length=1.5, petal_width=0.2),
-    Flower(sepal_length=6.1, sepal_width=2.8, petal_length=4.9, petal_width=1.7),
-    Flower(sepal_length=6.0, sepal_width=3.0, petal_length=2.8, petal_width=0.8),
-]
 
 
 def splits(

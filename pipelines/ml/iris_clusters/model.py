@@ -2,8 +2,9 @@
 
 Data: 149 different flowers, measured by Anderson in 1935; their three species are set aside.
 Task: clustering; the species only score what was found, by the adjusted Rand index.
-Model: a Gaussian density a cluster, from the clustering that holds unseen flowers likeliest; as
-ONNX. A flower falls in the cluster that most probably gave it.
+Model: a Gaussian density a cluster, as ONNX, from the simplest clustering whose density of unseen
+flowers lies within one standard error of the best. A flower falls in the cluster that most probably
+gave it.
 Limits: three species from two places. Clusters are numbered by petal length and have no names: a
 flower of a fourth species falls in one of them, and only `outlier` may tell.
 """

@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from slipway.datasets import Dataset
-from slipway.training.tabular import rows
+from slipway.training.frames import rows
 
 from .model import House
 

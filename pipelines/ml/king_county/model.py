@@ -3,9 +3,10 @@
 Data: 20,817 dated sales in Seattle and around it, May 2014 to May 2015, at 78,000 to 7.7 million
 dollars.
 Task: regression on the logarithm of the price, from the house, its place and what neighbours paid.
-Model: the candidate with the best error on the last weeks of training, most often a stack of
-linear and boosted models over an encoded zip code; boosted quantiles made conformal (Romano,
-Patterson and Candes 2019) give the interval. One ONNX graph, and the sales it was trained on.
+Model: linear and boosted models over an encoded zip code, and stacks of them: the simplest one
+within one standard error of the best on the last weeks of training. Boosted quantiles made
+conformal (Romano, Patterson and Candes 2019) give the interval. One ONNX graph, and the sales it
+was trained on.
 Limits: one county in one rising year; prices of neighbours are as old as the training. After May
 2015 the price runs on with the line of that year while both ends of the interval stand still.
 Schools, noise and the inside of the house are not in the data. No use for lending decisions about

@@ -1,7 +1,10 @@
-"""Ridge, LightGBM, XGBoost and a stack of them; what geography buys; tuned by Optuna or not."""
+"""Training: ridge, LightGBM, XGBoost and stacks of them, tuned by Optuna or not, and the intervals.
+
+The simplest candidate whose error on later sales lies within one standard error of the best is
+served; the others show what geography, tuning and stacking buy.
+"""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,21 +13,24 @@ from typing import Any
 import numpy as np
 import optuna
 from lightgbm import LGBMRegressor
-from matplotlib.figure import Figure
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import StackingRegressor
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from xgboost import XGBRegressor
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, conformal, plots
+from slipway.training import Candidate, Examples, Fitted, conformal
+from slipway.training.arrays import write_arrays
+from slipway.training.boosting_export import export_boosting
 from slipway.training.graph import write_graph
-from slipway.training.tabular import export_boosting, export_onnx
+from slipway.training.selection import bootstrap_error, simplest_within_error
+from slipway.training.tabular import export_onnx
 
+from .metrics import INTERVAL, valuation_metrics
 from .model import (
     FIRST,
     HOUSE,
@@ -41,24 +47,25 @@ from .model import (
 )
 
 MISSED = 0.05  # on either side of the interval
-INTERVAL = "interval.json"
 # Trials drawn at random before TPE has something to go by.
 STARTUP = 4
 EVERYTHING = (*HOUSE, *PLACE, *NEARBY)
-# The estimator, the numbers it sees, and how it sees the zip code.
+# The estimator, the numbers it sees, and how it sees the zip code: from the simplest to the most
+# complex. Simpler is linear before boosted, one model before a stack of three, fewer columns
+# before more, and settings as they come before tuned ones.
 CANDIDATES = {
     "baseline": ("mean", HOUSE, ""),
     "neighbours_alone": ("linear", NEARBY, ""),
+    "ridge": ("ridge", EVERYTHING, "encoded"),
+    "ridge_zip_one_hot": ("ridge", EVERYTHING, "one_hot"),
     "house_alone": ("lightgbm", HOUSE, ""),
     "house_and_zip": ("lightgbm", HOUSE, "encoded"),
     "house_and_place": ("lightgbm", (*HOUSE, *PLACE), ""),
-    "ridge_zip_one_hot": ("ridge", EVERYTHING, "one_hot"),
-    "ridge": ("ridge", EVERYTHING, "encoded"),
     "lightgbm": ("lightgbm", EVERYTHING, "encoded"),
     "xgboost": ("xgboost", EVERYTHING, "encoded"),
-    "stack": ("stack", EVERYTHING, "encoded"),
     "lightgbm_tuned": ("lightgbm_tuned", EVERYTHING, "encoded"),
     "xgboost_tuned": ("xgboost_tuned", EVERYTHING, "encoded"),
+    "stack": ("stack", EVERYTHING, "encoded"),
     "stack_tuned": ("stack_tuned", EVERYTHING, "encoded"),
 }
 
@@ -163,16 +170,12 @@ def study(
     return made.best_trial.user_attrs["settings"], {"rmse_log": errors}
 
 
-def figures(told: np.ndarray, logs: np.ndarray) -> dict[str, float]:
-    """From logarithms over `TYPICAL`; `r2`, `mae` and `median_relative_error` in dollars."""
-    prices, answers = TYPICAL * np.exp(logs), TYPICAL * np.exp(told)
-    return {
-        "rmse_log": float(root_mean_squared_error(logs, told)),
-        "r2_log": float(r2_score(logs, told)),
-        "r2": float(r2_score(prices, answers)),
-        "mae": float(mean_absolute_error(prices, answers)),
-        "median_relative_error": float(np.median(np.abs(answers / prices - 1))),
-    }
+def rmse_error(y_pred: np.ndarray, y_true: np.ndarray, seed: int) -> float:
+    """Return the standard error of the root mean squared error, over sales drawn anew."""
+    squares = (y_pred - y_true) ** 2
+    return bootstrap_error(
+        lambda rows: float(np.sqrt(squares[rows].mean())), len(squares), seed=seed
+    )
 
 
 def quantiles(seed: int, trees: int) -> list[Pipeline]:
@@ -217,17 +220,19 @@ def fit(
     tried, recipes = [], {}
     for name, (kind, numbers, zip_code) in CANDIDATES.items():
         recipes[name] = pipeline(estimator(kind, tuned, seed), numbers, zip_code, seed)
-        told = recipes[name].fit(learn.columns, learn.logs).predict(valid.columns)
+        y_pred = recipes[name].fit(learn.columns, learn.logs).predict(valid.columns)
         settings, curves = studies.get(kind, ({"estimator": kind}, {}))
-        tried.append(Candidate(name, figures(told, valid.logs), settings, curves))
-    chosen = min(tried, key=lambda each: each.metrics["rmse_log"]).name
+        metrics = valuation_metrics(y_pred, valid.logs)
+        metrics["rmse_log_se"] = rmse_error(y_pred, valid.logs, seed)
+        tried.append(Candidate(name, metrics, settings, curves))
+    chosen = simplest_within_error(tried, "rmse_log", best="lowest").name
     ends = quantiles(seed, trees)
     low, high = (end.fit(learn.columns, learn.logs).predict(valid.columns) for end in ends)
     wider = widening(low, high, valid.logs)
     everything, _, sales = forward(houses, prices, 10_000, first)
     served = [each.fit(everything.columns, everything.logs) for each in (recipes[chosen], *ends)]
     export(served, wider, weights)
-    np.savez(weights / "sales.npz", told=sales.told, shore=sales.shore)
+    write_arrays(weights / "sales.npz", told=sales.told, shore=sales.shore)
     (weights / INTERVAL).write_text(json.dumps({"widening": wider}) + "\n")
 
     def native(asked: list[House]) -> list[Valuation]:
@@ -256,90 +261,3 @@ def export(served: list[Pipeline], wider: float, weights: Path) -> None:
         added = [part.output[0].name, f"{name}_shift"]
         nodes += [*part.node, helper.make_node("Add", added, [name])]
     write_graph(file, nodes, inputs=inputs, outputs=dict.fromkeys(moves, 1), constants=constants)
-
-
-def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
-    price, low, high = dollars(answers)
-    happened = np.array(truths)
-    return {
-        **figures(np.log(price / TYPICAL), np.log(happened / TYPICAL)),
-        "coverage": float(np.mean((low <= happened) & (happened <= high))),
-        "width": float(np.median((high - low) / price)),
-    }
-
-
-def dollars(answers: list[Valuation]) -> np.ndarray:
-    """Price, low and high (3, rows)."""
-    return np.array([(each.price, each.low, each.high) for each in answers]).T
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    houses, truths = evaluation.test.records, np.array(evaluation.test.truths)
-    price, *_ = dollars(evaluation.answers)
-    figure, (left, right) = plots.panels(2, height=4.2)
-    shown = left.hexbin(
-        [each.longitude for each in houses],
-        [each.latitude for each in houses],
-        C=np.log2(price / truths),
-        gridsize=32,
-        cmap="RdBu",
-        vmin=-0.5,
-        vmax=0.5,
-        extent=(-122.53, -121.7, 47.15, 47.78),
-    )
-    bar = figure.colorbar(shown, ax=left, shrink=0.8, ticks=[-0.415, -0.152, 0, 0.138, 0.379])
-    bar.ax.set_yticklabels(["-25 %", "-10 %", "0", "+10 %", "+30 %"])
-    left.set(xlabel="longitude", ylabel="latitude", xlim=(-122.55, -121.7))
-    left.set_xticks([-122.5, -122.3, -122.1, -121.9, -121.7])
-    left.set_title("Mean of answer against price (test sales)")
-    right.hexbin(
-        truths, price, gridsize=32, xscale="log", yscale="log", bins="log", cmap="GnBu", mincnt=1
-    )
-    right.plot([1e5, 4e6], [1e5, 4e6], color=plots.INK, linestyle=":")
-    right.set(xlabel="price, dollars", ylabel="answer, dollars", title="Prices (test sales)")
-    yield "errors", figure
-    yield "coverage", coverage(evaluation)
-    figure, (left, right) = plots.panels(2)
-    studies = [each for each in evaluation.candidates if "rmse_log" in each.curves]
-    for each, colour in zip(studies, (plots.ACCENT, plots.INK), strict=True):
-        values = each.curves["rmse_log"]
-        count = np.arange(len(values)) + 1
-        left.plot(count, np.minimum.accumulate(values), color=colour, label=each.name)
-        left.scatter(count, values, s=9, color=colour)
-    left.set(xlabel="trial", ylabel="rmse_log on later sales", title="Studies")
-    left.margins(y=0.25)
-    left.legend()
-    found = {each.name: each.metrics["median_relative_error"] for each in evaluation.candidates}
-    models = ("house_alone", "house_and_zip", "house_and_place", "lightgbm")
-    known = ["house", "house and\nzip code", "house and\ncoordinates", "everything"]
-    errors = [100 * found[name] for name in models]
-    title = "What geography buys (validation, LightGBM)"
-    plots.bars(right, known, errors, title, form="{:.1f}", size=9, chosen="everything")
-    right.set(ylabel="median error, %")
-    yield "study_and_geography", figure
-
-
-def coverage(evaluation: Evaluation) -> Figure:
-    """Share of test prices within the interval, as served and as boosted, by month and by price."""
-    truths, (price, low, high) = np.array(evaluation.test.truths), dollars(evaluation.answers)
-    wider = json.loads((evaluation.weights / INTERVAL).read_text())["widening"]
-    kinds = {
-        "as served": (low <= truths) & (truths <= high),
-        "before widening": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
-    }
-    fifths = np.digitize(price, np.quantile(price, [0.2, 0.4, 0.6, 0.8])) + 1
-    groups = {
-        "month": np.array([each.sold_on[:7] for each in evaluation.test.records]),
-        "fifth of the answered price": fifths,
-    }
-    figure, axes = plots.panels(2)
-    for panel, (title, group) in zip(axes, groups.items(), strict=True):
-        names = np.unique(group).tolist()
-        shares = {
-            kind: [100 * within[group == name].mean() for name in names]
-            for kind, within in kinds.items()
-        }
-        plots.bars(panel, names, shares, f"Coverage by {title}", form="{:.0f}")
-        panel.axhline(90, color=plots.INK, linestyle=":")
-        panel.set(ylim=(60, 104), ylabel="within the interval, %")
-    return figure

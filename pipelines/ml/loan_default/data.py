@@ -7,7 +7,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.tabular import rows
+from slipway.training.frames import rows
 
 from .model import Borrower
 

@@ -2,8 +2,8 @@
 
 Data: 149,000 American borrowers as a credit bureau knew them, 6.7 % of whom fell behind.
 Task: binary classification of a rare event, with a threshold set by what the two errors cost.
-Model: late payments, use of credit, debt and income into the candidate of the lowest cost on
-validation data, its probabilities calibrated; as ONNX.
+Model: late payments, use of credit, debt and income into the simplest candidate within one standard
+error of the lowest cost on validation data, its probabilities calibrated; as ONNX.
 Limits: the costs are assumed (10,000 dollars a default, 1,000 a good borrower refused). Only those
 who had been granted credit are known, from before 2011. Age is a feature; where a law forbids
 that, train without it.

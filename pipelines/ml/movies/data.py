@@ -8,7 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from slipway.datasets import Dataset
-from slipway.training.tabular import rows
+from slipway.training.frames import rows
 
 from .model import FILMS, OCCUPATIONS, Rating, Viewer
 
@@ -31,20 +31,6 @@ VIEWERS = pa.DataFrameSchema(
     },
     strict="filter",
 )
-EXAMPLES = [
-    Viewer(
-        ratings=[
-            Rating(title="Star Wars", stars=5),
-            Rating(title="Empire Strikes Back, The", stars=5),
-            Rating(title="Alien", stars=4),
-            Rating(title="Sleepless in Seattle", stars=2),
-        ],
-        age=31,
-        films=[1, 181],
-        count=5,
-    ),
-    Viewer(gender="F", occupation="librarian", genre="Mystery", count=3),
-]
 
 
 def table(dataset: Dataset, file: str) -> pd.DataFrame:

@@ -9,6 +9,9 @@ from slipway.training import Examples
 from .data import Truth
 from .model import FILMS, Viewer, attributes
 
+# How many ratings are sent, where cold start is measured.
+SENT = (0, 1, 2, 5, 10, 20, 50)
+
 
 @dataclass(frozen=True)
 class Rated:

@@ -67,7 +67,7 @@ def user_based(rated: Rated, neighbours: int) -> Answer:
     def answer(sent: Rated) -> np.ndarray:
         found = biases(sent)
         for row, similar in enumerate(cosine(biases.rest(sent), theirs)):
-            order = np.argsort(-similar)
+            order = np.argsort(-similar, kind="stable")
             counted = theirs[order] != 0
             # The first `neighbours` of those who rated the film.
             weights = np.maximum(similar[order, None], 0) * counted

@@ -17,17 +17,6 @@ SCHEMA = pa.DataFrameSchema(
         "has_topics": pa.Column(str, pa.Check.isin(["YES", "NO", "BYPASS"])),
     }
 )
-# Invented: the stories are Reuters'.
-EXAMPLES = [
-    Story(
-        text="WHEAT AND MAIZE SHIPMENTS DELAYED BY STRIKE. Exports of 200,000 tonnes of wheat and "
-        "corn are waiting at the port, where dock workers stopped loading vessels on Monday."
-    ),
-    Story(
-        text="EXAMPLE CORP 1ST QTR NET. Shr 32 cts vs 21 cts. Net 4.1 mln vs 2.7 mln. The company "
-        "also said it agreed to buy all shares of Sample Inc for 45 mln dlrs."
-    ),
-]
 
 
 def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Story, list[str]]]]:

@@ -1,31 +1,32 @@
-"""Binary relevance against chains of classifiers, with class weights and thresholds a topic.
+"""Fit binary relevance and chains of classifiers, with class weights and a threshold per topic.
 
-Folds are spans of time: what is told of a story again on the same day stays on one side.
+Folds are spans of time, so a story repeated on the same day stays on one side. The simplest single
+model within one standard error of the best macro F1 is served.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.sparse import csr_matrix, hstack, issparse
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Evaluation, Examples, Fitted, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.arrays import write_arrays
+from slipway.training.selection import bootstrap_error, simplest_within_error
 
 from .data import genes
-from .model import ARRAYS, TERMS, TOPICS, Story, Subjects, chained, subjects, words
+from .metrics import f1, indicator, multilabel_metrics
+from .model import ARRAYS, TERMS, Story, Subjects, chained, subjects, words
 
 CUTS = np.linspace(0.05, 0.95, 37)
 # Order of the chain (None: no chain) and class weights.
@@ -38,9 +39,6 @@ METHODS: dict[str, tuple[str | None, str | None]] = {
     "chain_random": ("random", None),
 }
 CHAINS = ("chain_frequent_first", "chain_rare_first", "chain_random")
-
-
-f1 = partial(f1_score, zero_division=0.0)
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,24 @@ def thresholds(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def figures(truths: np.ndarray, told: np.ndarray) -> dict[str, float]:
-    """Of yes and no (rows, labels)."""
-    return {
-        "macro_f1": float(f1(truths, told, average="macro")),
-        "micro_f1": float(f1(truths, told, average="micro")),
-        "hamming_loss": float(hamming_loss(truths, told)),
-        "all_right": float(accuracy_score(truths, told)),
-    }
+def macro_f1_error(y_true: np.ndarray, y_pred: np.ndarray, seed: int) -> float:
+    """Return the standard error of macro F1 (rows, labels), by resampling rows."""
+    both = (y_true & y_pred).astype(np.float64)
+    either = y_true.astype(np.float64) + y_pred
+
+    def of_rows(places: np.ndarray) -> float:
+        counts = np.bincount(places, minlength=len(both))
+        return float(np.mean(2 * (counts @ both) / np.maximum(counts @ either, 1)))
+
+    return bootstrap_error(of_rows, len(both), seed=seed)
+
+
+def simplicity(candidate: Candidate) -> tuple[bool, bool]:
+    """Return a key that orders single models from the one with the fewest numbers to the most.
+
+    Class weights add none to a model, thresholds one per topic, a chain one per pair of topics.
+    """
+    return candidate.name.startswith("chain"), candidate.name.endswith("_thresholds")
 
 
 def compared(
@@ -148,10 +156,8 @@ def vectorizer(terms: int) -> TfidfVectorizer:
     return TfidfVectorizer(analyzer=words, min_df=2, max_features=terms, sublinear_tf=True)
 
 
-def indicator(topics: list[list[str]]) -> np.ndarray:
-    return np.array([[name in each for name in TOPICS] for each in topics])
-
-
+# Sums of floats depend on how threads share them out.
+@threadpool_limits.wrap(limits=1)
 def fit(
     *,
     train: Examples[Story, list[str]],
@@ -162,7 +168,7 @@ def fit(
     strength: float,
     genes_rows: int,
 ) -> Fitted:
-    """Choose by cross-validated macro F1 among single models, and fit that on all rows."""
+    """Choose by cross-validated macro F1 among single models, and fit the chosen on all rows."""
     texts, truths = [each.text for each in train.records], indicator(train.truths)
     numbers, groups = genes(fetch("yeast_multilabel"), genes_rows)
     elsewhere = compared(parted(numbers, folds, StandardScaler()), groups, 1.0, seed)
@@ -171,11 +177,15 @@ def fit(
     parts = parted(np.array(texts, dtype=object), folds, counted)
     tried, cuts = [], {}
     for name, cuts[name], answers in compared(parts, truths, strength, seed):
-        metrics = figures(truths, answers) | {"macro_f1_yeast": float(yeast[name])}
+        metrics = multilabel_metrics(truths, answers) | {
+            "macro_f1_yeast": float(yeast[name]),
+            "macro_f1_se": macro_f1_error(truths, answers, seed),
+        }
         by_topic = f1(truths, answers, average=None).tolist()
         tried.append(Candidate(name, metrics, curves={"f1": by_topic}))
     allowed = [each for each in tried if each.name.removesuffix("_thresholds") in METHODS]
-    chosen = max(allowed, key=lambda each: each.metrics["macro_f1"]).name
+    allowed.sort(key=simplicity)
+    chosen = simplest_within_error(allowed, "macro_f1", best="highest").name
     method = chosen.removesuffix("_thresholds")
     best = learnt(counted.fit_transform(texts), truths, method, strength, seed)
     export(best, counted, cuts[chosen], weights)
@@ -190,7 +200,7 @@ def fit(
 def export(best: Linear, counted: TfidfVectorizer, cuts: np.ndarray, weights: Path) -> None:
     told = {"terms": counted.get_feature_names_out().tolist(), "order": best.order}
     (weights / TERMS).write_text(json.dumps(told) + "\n")
-    np.savez(
+    write_arrays(
         weights / ARRAYS,
         rarity=counted.idf_,
         weights=best.weights.astype(np.float32),
@@ -198,61 +208,3 @@ def export(best: Linear, counted: TfidfVectorizer, cuts: np.ndarray, weights: Pa
         links=best.links,
         thresholds=cuts,
     )
-
-
-def score(*, answers: list[Subjects], truths: list[list[str]]) -> dict[str, float]:
-    told, true = indicator([each.topics for each in answers]), indicator(truths)
-    return figures(true, told) | {
-        "topics_told": float(told.sum(axis=1).mean()),
-        "topics_true": float(true.sum(axis=1).mean()),
-        "stories_of_none": float((~true.any(axis=1)).mean()),
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    yield "yeast", plots.candidates(evaluation.candidates, evaluation.chosen, "macro_f1_yeast")
-    truths = indicator(evaluation.train.truths)
-    figure, (left, right) = plots.panels(2, height=5)
-    correlations(left, truths)
-    together(right, truths)
-    yield "correlations", figure
-    figure, (left, right) = plots.panels(2, height=5)
-    told = indicator([each.topics for each in evaluation.answers])
-    by_topic = f1(indicator(evaluation.test.truths), told, average=None)
-    names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
-    title = "F1 by topic and its training\nstories (test rows)"
-    plots.weights(left, names, by_topic, title)
-    left.tick_params("y", labelsize=7)
-    by_rarity(right, evaluation.candidates)
-    yield "imbalance", figure
-
-
-def correlations(axes: Axes, truths: np.ndarray) -> None:
-    """Pearson's correlation of yes and no, which for two such columns is called phi."""
-    with np.errstate(invalid="ignore"):  # of a topic that no story has
-        told = np.nan_to_num(np.corrcoef(truths.T.astype(float)))
-    plots.heat(axes, told, TOPICS, TOPICS, "Correlation of topics (training)", reach=1, size=6)
-
-
-def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:
-    """Which topic tells another."""
-    both = truths.T.astype(float) @ truths
-    share = both / np.maximum(both.diagonal()[:, None], 1)
-    np.fill_diagonal(share, 0)
-    order = np.argsort(-share, axis=None)[:shown]
-    pairs = [divmod(place, len(TOPICS)) for place in order.tolist()]
-    names = [f"{TOPICS[one]} → {TOPICS[other]}" for one, other in pairs]
-    title = "Share of the first topic's stories\nthat are of the second too"
-    plots.weights(axes, names, [share[pair] for pair in pairs], title)
-
-
-def by_rarity(axes: Axes, tried: list[Candidate]) -> None:
-    shown = {
-        each.name: [np.mean(third) for third in np.array_split(each.curves["f1"], 3)]
-        for each in tried
-        if each.name.startswith(("binary", "chain_frequent_first"))
-    }
-    thirds, colours = ("most frequent", "between", "rarest third"), [f"C{n}" for n in range(8)]
-    plots.bars(axes, thirds, shown, "Mean F1 by frequency (validation)", colours=colours)
-    axes.set_ylim(0.4, 1.25)
-    axes.legend(fontsize=6, ncols=2, loc="upper center")

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from .model import AHEAD, BACK, DAYS, features
 from .windows import EPOCH, Windows
 
+# From the simplest: ridge has one weight a column, boosting many trees.
 SERVED = ("ridge_lags", "boosted_lags")
 
 

@@ -20,6 +20,7 @@ from slipway.contract import OnnxModel, Record, publish
 BACK, AHEAD, DAYS = 168, 24, 7
 HOUR = "%Y-%m-%dT%H:00"
 INTERVALS = "intervals.json"
+MISSED = 0.1  # the share of hours meant to lie on either side of an interval
 # Below this the logarithm would make much of nothing: the house never draws less than 0.1.
 LEAST = 0.05
 # In no minute of four years did the house draw more than 11.2.

@@ -14,7 +14,7 @@ from slipway.datasets import Dataset
 from slipway.features import offline
 from slipway.features.history import training_set
 from slipway.features.tables import TIME
-from slipway.training.tabular import rows
+from slipway.training.frames import rows
 
 from .model import Shopper
 

@@ -4,7 +4,8 @@ Data: every customer of a British online shop for gifts at seven moments, 90 day
 was known of them at each; 2009 to 2011.
 Task: binary classification whose probabilities must be true, split by time.
 Model: recency, frequency, value, returns and basket habits from the feature store, into the
-candidate of the best Brier skill on moments after those it was fitted on; as ONNX.
+simplest candidate within one standard error of the best Brier skill on moments after those it was
+fitted on; as ONNX.
 Limits: one shop, and two years of it: each season was seen at most twice, and a trend of the
 shop itself cannot be told from its customers. Only who has bought before can be asked about.
 """

@@ -34,19 +34,6 @@ GATHERED = re.compile(r"^-*(?:DeathToSpam)+-*\s*$", re.MULTILINE)
 # again: another greeting, name or random code leaves it higher. No ham is as near to a spam.
 TWINS = 0.85
 
-# Invented: the corpus holds real people's messages, which the documentation must not show.
-EXAMPLES = [
-    Email(
-        subject="Congratulations, you have been selected",
-        body="Claim your FREE prize of $5,000 now! Click http://prize.example/claim before "
-        "midnight. No obligation, this is a limited time offer.",
-    ),
-    Email(
-        subject="Re: build fails on the new server",
-        body="I could reproduce it: the test needs a newer compiler. I will send a patch tonight.",
-    ),
-]
-
 
 def splits(
     dataset: Dataset, *, seed: int, test_share: float

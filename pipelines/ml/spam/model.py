@@ -2,7 +2,8 @@
 
 Data: the SpamAssassin public corpus, 2002 to 2005; about a third is spam.
 Task: binary classification; losing a wanted message is worse than reading an unwanted one.
-Model: cleaned words, TF-IDF and the candidate of the best cross-validated F1, as ONNX.
+Model: cleaned words into the simplest candidate within one standard error of the best
+cross-validated F1, over counts or TF-IDF; as ONNX.
 Limits: English mail of twenty years ago. Spam has changed since; train it on your own.
 """
 

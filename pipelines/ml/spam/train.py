@@ -1,13 +1,14 @@
-"""Naive Bayes and logistic regression over word counts and TF-IDF, by cross-validated F1."""
+"""Naive Bayes and logistic regression over word counts and TF-IDF, by cross-validated F1.
+
+The simplest candidate within one standard error of the best F1 is served.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.sparse import csr_matrix
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -15,8 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
 from .model import Email, Verdict, features, verdicts, words
@@ -25,7 +28,11 @@ SCORES = ("f1", "precision", "recall", "average_precision")
 
 
 def pipelines() -> dict[str, Pipeline]:
-    """Bag of words against TF-IDF, and what weighs the minority up against what does not."""
+    """Return the candidates by name: bag of words, TF-IDF, and weights for the minority.
+
+    They go from the simplest: a constant, Naive Bayes (which only counts), logistic regression
+    (which is optimized); TF-IDF and weights for the minority are one step more each.
+    """
 
     # Not sublinear: skl2onnx weighs that otherwise than scikit-learn, probabilities differ by 0.03.
     def tfidf(estimator: Any) -> Pipeline:
@@ -54,10 +61,12 @@ def vocabulary(emails: list[Email], size: int) -> list[str]:
     return sorted(word for word, count in common if count >= 3)
 
 
+# Sums of floats depend on how threads share them out.
+@threadpool_limits.wrap(limits=1)
 def fit(
     *, train: Examples[Email, bool], weights: Path, seed: int, folds: int, vocabulary_size: int
 ) -> Fitted:
-    """Choose by cross-validated F1 of spam, and fit the chosen on all training rows.
+    """Choose by cross-validated F1 of spam, and fit the chosen candidate on all training rows.
 
     The vocabulary is taken once from all of them: it knows which words are common, not which
     are spam's.
@@ -72,8 +81,9 @@ def fit(
         scores = cross_validate(pipeline, counts, spam, cv=splits, scoring=SCORES)
         metrics = {score: float(scores[f"test_{score}"].mean()) for score in SCORES}
         metrics["f1_std"] = float(scores["test_f1"].std())
+        metrics["f1_se"] = fold_error(scores["test_f1"])
         tried.append(Candidate(name, metrics, {"estimator": name, "words": len(known)}))
-    chosen = max(tried, key=lambda each: each.metrics["f1"]).name
+    chosen = simplest_within_error(tried, "f1", best="highest").name
     best = pipelines()[chosen].fit(counts, spam)
     export_onnx(best, {"counts": len(known)}, weights)
     (weights / "vocabulary.json").write_text(json.dumps(known))
@@ -93,31 +103,3 @@ def word_weights(pipeline: Pipeline) -> list[float]:
     else:
         odds = estimator.feature_log_prob_[1] - estimator.feature_log_prob_[0]
     return [float(f"{value:.6g}") for value in odds]
-
-
-def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
-    happened, decided = np.array(truths), np.array([each.spam for each in answers])
-    names = ("f1", "precision", "recall", "accuracy", "average_precision")
-    told = [each.probability for each in answers]
-    return {
-        **measures.of_forecasts(happened, *names, told=told, decided=decided),
-        "false_positive_rate": float(decided[~happened].mean()),
-    }
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    truths = evaluation.test.truths
-    figure, (left, right) = plots.panels(2)
-    plots.confusion(left, truths, [each.spam for each in evaluation.answers], [False, True])
-    plots.precision_recall(right, truths, [each.probability for each in evaluation.answers])
-    yield "errors", figure
-    known = json.loads((evaluation.weights / "vocabulary.json").read_text())
-    pushes = json.loads((evaluation.weights / "word_weights.json").read_text())
-    ranked = sorted(zip(pushes, known, strict=True))
-    figure, (left, right) = plots.panels(2, height=4.6)
-    for axes, shown, title in (
-        (left, ranked[::-1][:20], "Words that speak most for spam"),
-        (right, ranked[:20], "Words that speak most for ham"),
-    ):
-        plots.weights(axes, [word for _, word in shown], [push for push, _ in shown], title)
-    yield "words", figure

@@ -57,13 +57,3 @@ def dated(file: Path) -> list[tuple[pd.Timestamp, pd.Timestamp, History, bool]]:
 def synthetic_walk(days: int, seed: int) -> np.ndarray:
     """Closes (days,) of a share whose next day nothing foretells."""
     return np.asarray(50 * np.exp(np.random.default_rng(seed).normal(0, 0.02, days).cumsum()))
-
-
-# Invented: real prices are not the documentation's to show.
-EXAMPLES = [
-    History(
-        closes=[round(float(close), 2) for close in synthetic_walk(DAYS, seed)],
-        volumes=[1_000_000.0 + 10_000 * day for day in range(DAYS)],
-    )
-    for seed in (1, 2)
-]

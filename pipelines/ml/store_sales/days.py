@@ -5,7 +5,7 @@ from datetime import date
 
 import numpy as np
 
-from .model import LEVEL, Plan, features
+from .model import ALIKE, LEVEL, Plan, features
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Days:
     def above_level(self) -> np.ndarray:
         """What is left to forecast of what the store sells in general."""
         return np.asarray(self.logs - self.numbers[:, LEVEL])
+
+    @property
+    def alike(self) -> np.ndarray:
+        """The recent mean of days alike, as a logarithm: the baseline's forecast."""
+        return np.asarray(self.numbers[:, LEVEL] + self.numbers[:, ALIKE])
 
     def where(self, kept: np.ndarray) -> "Days":
         return Days(self.numbers[kept], self.logs[kept], self.store[kept], self.origin[kept])

@@ -2,10 +2,11 @@
 
 Data: 891 passengers with what became of them, 38 % survived.
 Task: binary classification; both errors weigh alike.
-Model: numbers and one-hot categories into the candidate of the best cross-validated accuracy.
+Model: numbers and one-hot categories into the simplest candidate within one standard error of the
+best cross-validated accuracy.
 Limits: one ship in 1912. A worked example of the method, not evidence about people today. Of 179
-test passengers 53 share surname and fare with a training one, whose fate tells theirs: accuracy is
-0.887 for them and 0.817 for the rest, who are what a stranger may expect.
+test passengers 53 share surname and fare with a training one, whose fate hints at theirs. The model
+is more accurate for them than for the rest; a stranger is like the rest.
 """
 
 import re

@@ -1,10 +1,11 @@
-"""Logistic regression and trees, weighted for class imbalance or not, by cross-validation."""
+"""Logistic regression and trees, weighted for class imbalance or not, by cross-validation.
 
-from collections.abc import Iterator
+The simplest candidate within one standard error of the best accuracy is served.
+"""
+
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
@@ -14,9 +15,12 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Evaluation, Examples, Fitted, measures, plots
-from slipway.training.tabular import export_onnx, together
+from slipway.training import Candidate, Examples, Fitted
+from slipway.training.frames import together
+from slipway.training.selection import fold_error, simplest_within_error
+from slipway.training.tabular import export_onnx
 
 from .model import CATEGORIES, NUMBERS, Passenger, Survival, features, survivals
 
@@ -24,6 +28,9 @@ SCORES = ("accuracy", "recall", "f1", "roc_auc")
 
 
 def estimators(seed: int) -> dict[str, object]:
+    """Return the candidates by name, from the simplest: a constant, one weight a column, one tree,
+    many trees; balanced class weights are one choice more.
+    """
     return {
         "baseline": DummyClassifier(strategy="most_frequent"),
         "logistic": LogisticRegression(C=1.0, max_iter=2000),
@@ -58,10 +65,12 @@ def pipeline(estimator: object) -> Pipeline:
     return Pipeline([("prepared", prepared), ("estimator", estimator)])
 
 
+# Sums of floats depend on how threads share them out.
+@threadpool_limits.wrap(limits=1)
 def fit(
     *, train: Examples[Passenger, bool], weights: Path, seed: int, folds: int, repeats: int
 ) -> Fitted:
-    """Choose by cross-validated accuracy, and fit the chosen on all training rows."""
+    """Choose by cross-validated accuracy, and fit the chosen candidate on all training rows."""
     columns, survived = together(features(train.records)), np.array(train.truths)
     splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
     tried = []
@@ -69,8 +78,9 @@ def fit(
         scores = cross_validate(pipeline(estimator), columns, survived, cv=splits, scoring=SCORES)
         metrics = {name: float(scores[f"test_{name}"].mean()) for name in SCORES}
         metrics["accuracy_std"] = float(scores["test_accuracy"].std())
+        metrics["accuracy_se"] = fold_error(scores["test_accuracy"], folds)
         tried.append(Candidate(name, metrics, {"estimator": type(estimator).__name__}))
-    chosen = max(tried, key=lambda each: each.metrics["accuracy"]).name
+    chosen = simplest_within_error(tried, "accuracy", best="highest").name
     best = pipeline(estimators(seed)[chosen]).fit(columns, survived)
     export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
 
@@ -78,32 +88,3 @@ def fit(
         return survivals(best.predict_proba(together(features(passengers)))[:, 1])
 
     return Fitted(tried, chosen, native)
-
-
-def score(*, answers: list[Survival], truths: list[bool]) -> dict[str, float]:
-    told, decided = [each.probability for each in answers], [each.survived for each in answers]
-    names = ("accuracy", "precision", "recall", "f1", "roc_auc")
-    return measures.of_forecasts(truths, *names, told=told, decided=decided)
-
-
-def family_size(passenger: Passenger) -> str:
-    """Seven and more are one group: 25 of all 891."""
-    people = 1 + passenger.siblings_spouses + passenger.parents_children
-    return str(people) if people < 7 else "7+"
-
-
-def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    truths = evaluation.test.truths
-    figure, (left, right) = plots.panels(2)
-    plots.confusion(left, truths, [each.survived for each in evaluation.answers], [False, True])
-    plots.roc(right, truths, [each.probability for each in evaluation.answers])
-    yield "errors", figure
-    figure, axes = plots.panels(3)
-    told = {
-        "sex": [each.sex for each in evaluation.train.records],
-        "class": [str(each.passenger_class) for each in evaluation.train.records],
-        "family size": [family_size(each) for each in evaluation.train.records],
-    }
-    for panel, (name, values) in zip(axes, told.items(), strict=True):
-        plots.share(panel, values, evaluation.train.truths, f"Survived, by {name}")
-    yield "survival", figure

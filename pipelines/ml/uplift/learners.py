@@ -126,6 +126,11 @@ Teach = Callable[[Drawn, Estimators], Learner]
 
 
 def learners(seed: int, trees: int) -> dict[str, tuple[Teach, Estimators]]:
+    """Return the candidates by name, each a learner and what its parts are made of.
+
+    They go from the simplest: linear parts before trees, fewer parts before more, and of as many
+    parts a regression of the effect itself before a difference of two models.
+    """
     options = {
         "max_iter": trees,
         "learning_rate": 0.05,
@@ -145,14 +150,14 @@ def learners(seed: int, trees: int) -> dict[str, tuple[Teach, Estimators]]:
     )
     return {
         "baseline": (constant, linear),
+        "transformed_outcome_linear": (transformed_outcome, linear),
+        "t_learner_linear": (t_learner, linear),
+        "x_learner_linear": (x_learner, linear),
         "response": (response, boosting),
         "s_learner": (s_learner, boosting),
-        "t_learner": (t_learner, boosting),
-        "t_learner_linear": (t_learner, linear),
-        "x_learner": (x_learner, boosting),
-        "x_learner_linear": (x_learner, linear),
         "transformed_outcome": (transformed_outcome, boosting),
-        "transformed_outcome_linear": (transformed_outcome, linear),
+        "t_learner": (t_learner, boosting),
+        "x_learner": (x_learner, boosting),
     }
 
 

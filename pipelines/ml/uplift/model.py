@@ -4,7 +4,8 @@ Data: Hillstrom's experiment of 2008: 64,000 customers who had bought within a y
 random to get an e-mail with men's wares, one with women's, or none; 15 % came within two weeks.
 Task: the effect of each e-mail on the probability of a visit. It is known of nobody, since nobody
 was both sent one and not; but of any group it is, since chance alone made the arms.
-Model: the meta-learner of the best cross-validated Qini coefficient, its parts one ONNX graph.
+Model: the simplest meta-learner within one standard error of the best cross-validated Qini
+coefficient, its parts one ONNX graph.
 Limits: one shop, two weeks, 2008. A visit is no sale: 0.9 % bought, too few to learn from. Nobody
 known is left unmailed: of the two e-mails the better is worth sending to every one of them.
 """

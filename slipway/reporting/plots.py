@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from slipway.reporting.figure import figure as written
 from slipway.training.calibration import Reliability
 from slipway.training.candidates import BASELINE, Candidate
-from slipway.training.figure import figure as written
 
 INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
 Numbers = Sequence[float] | np.ndarray
@@ -47,14 +47,19 @@ def save(figure: Figure, file: Path) -> None:
 
 
 def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
-    """A bar a candidate: its validation metric, with the spread over folds where given."""
+    """Draw a bar for each candidate: its validation metric, with its standard error where given.
+
+    Without a standard error the bar has the spread over folds, if that is given.
+    """
     shown = [each for each in tried if metric in each.metrics]
     figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * max(len(shown), 1)))
     colours = [
         ACCENT if each.name == chosen else PALE if each.name != BASELINE else INK for each in shown
     ]
     values = [each.metrics[metric] for each in shown]
-    spread = [each.metrics.get(f"{metric}_std", 0.0) for each in shown]
+    spread = [
+        each.metrics.get(f"{metric}_se", each.metrics.get(f"{metric}_std", 0.0)) for each in shown
+    ]
     axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
     axes.invert_yaxis()
     for row, value in enumerate(values):
@@ -158,20 +163,20 @@ def intervals(
 def reliability(
     axes: Axes, found: Reliability, title: str = "", *, label: str = "", colour: str = ACCENT
 ) -> None:
-    """What happened against what was told, with 95 % intervals; on the dotted line they are one."""
-    ends = [0.0, float(max(found.told.max(), found.happened.max()))]
+    """Draw the observed share against the predicted probability, with 95 % intervals."""
+    ends = [0.0, float(max(found.y_prob.max(), found.observed.max()))]
     axes.plot(ends, ends, color=PALE, linestyle=":")
     axes.errorbar(
-        found.told,
-        found.happened,
-        yerr=found.reach,
+        found.y_prob,
+        found.observed,
+        yerr=found.margin,
         fmt="o-",
         markersize=3,
         capsize=2,
         color=colour,
         label=label or None,
     )
-    axes.set(xlabel="told", ylabel="happened", title=title)
+    axes.set(xlabel="predicted", ylabel="observed", title=title)
 
 
 def heat(
@@ -223,36 +228,7 @@ def confusion(
         counts[position[truth], position[answer]] += 1
     size = 9 if len(labels) <= 4 else 7
     heat(axes, counts, labels, labels, "Confusion matrix (test rows)", form="{:d}", size=size)
-    axes.set(xlabel="answered", ylabel="happened")
-
-
-def roc(axes: Axes, truths: Truths, scores: Numbers) -> None:
-    """The ROC curve with its area."""
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    fall_out, recall, _ = roc_curve(truths, scores)
-    area = roc_auc_score(truths, scores)
-    axes.plot(fall_out, recall, color=ACCENT, label=f"area {area:.3f}")
-    axes.plot([0, 1], [0, 1], color=PALE, linestyle=":")
-    axes.set_xlabel("false positive rate")
-    axes.set_ylabel("true positive rate")
-    axes.legend(loc="lower right")
-    axes.set_title("ROC curve (test rows)")
-
-
-def precision_recall(axes: Axes, truths: Truths, scores: Numbers) -> None:
-    """Precision against recall with the average precision."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(truths, scores)
-    average = average_precision_score(truths, scores)
-    axes.plot(recall, precision, color=ACCENT, label=f"average precision {average:.3f}")
-    axes.axhline(float(np.mean(truths)), color=PALE, linestyle=":", label="share of positives")
-    axes.set_xlabel("recall")
-    axes.set_ylabel("precision")
-    axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower left")
-    axes.set_title("Precision and recall (test rows)")
+    axes.set(xlabel="predicted", ylabel="true")
 
 
 def weights(axes: Axes, names: Sequence[str], values: Numbers, title: str) -> None:

@@ -1,4 +1,4 @@
-"""The served model's answers to the test rows: what `train.draw` draws from."""
+"""The served model's predictions for the test rows: what `report.draw` draws from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from slipway.training.examples import Examples
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`answers[i]` is what the exported model said of `test.records[i]`."""
+    """`answers[i]` is what the exported model predicted for `test.records[i]`."""
 
     train: Examples[Any, Any]
     test: Examples[Any, Any]

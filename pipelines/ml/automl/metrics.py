@@ -1,0 +1,9 @@
+"""Names that `fit` measures by and `evaluate` scores and draws by.
+
+They are the metrics of probabilities, the column groups whose importance is measured, and the
+learners whose trials are counted.
+"""
+
+FIGURES = ("roc_auc", "average_precision", "brier")
+GROUPS = ("delay", "bill", "paid", "use", "share_paid", "other")
+LEARNERS = ("logistic", "network", "extra_trees", "lightgbm", "xgboost")

@@ -1,0 +1,96 @@
+"""Scores of the served letters on the test rows, and pictures of searches, history and mistakes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import accuracy_score, f1_score
+
+from slipway.reporting import Evaluation, plots
+from slipway.training import Candidate
+
+from .model import Letter
+
+COLOURS = {
+    "random_search": "#7a5195",
+    "optuna_tpe": "#d1793b",
+    "gaussian_process": plots.INK,
+    "gaussian_process_warm": plots.ACCENT,
+}
+
+
+def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:
+    told = [each.letter for each in answers]
+    either = [
+        truth in (each.letter, each.runner_up) for truth, each in zip(truths, answers, strict=True)
+    ]
+    return {
+        "accuracy": float(accuracy_score(truths, told)),
+        "macro_f1": float(f1_score(truths, told, average="macro", zero_division=0.0)),
+        "among_two": float(np.mean(either)),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    named = {each.name: each for each in evaluation.candidates if each.name in COLOURS}
+    figure, (left, right) = plots.panels(2)
+    progress(left, named)
+    rungs(right, named["gaussian_process_warm"])
+    yield "searches", figure
+    figure, (left, right) = plots.panels(2, height=4.4)
+    tasks(left, named["gaussian_process_warm"])
+    mistaken(right, evaluation)
+    yield "history_and_errors", figure
+
+
+def progress(axes: Axes, named: dict[str, Candidate]) -> None:
+    """Best so far: the mean over seeds, and from the worst seed to the best."""
+    lowest = []
+    for name, each in named.items():
+        table = np.array([row for key, row in each.curves.items() if key.startswith("seed_")])
+        count, mean = np.arange(1, table.shape[1] + 1), table.mean(axis=0)
+        ends = table.min(axis=0), table.max(axis=0)
+        axes.plot(count, mean, color=COLOURS[name], label=name.replace("_", " "))
+        axes.fill_between(count, *ends, color=COLOURS[name], alpha=0.12, lw=0)
+        lowest.append(mean[min(3, len(mean) - 1)])
+    axes.set(xlabel="trial", ylabel="accuracy on the first rung", title="Best so far (validation)")
+    axes.set_ylim(bottom=min(lowest) - 0.02)
+    axes.legend(fontsize=7, loc="lower right")
+
+
+def rungs(axes: Axes, each: Candidate) -> None:
+    """Successive halving: a line for each of the settings, as far as it came."""
+    last = sum(name.startswith("rung_") for name in each.curves)
+    paths = defaultdict(list)
+    for place in range(last):
+        kept, values = each.curves[f"kept_{place}"], each.curves[f"rung_{place}"]
+        for key, value in zip(kept, values, strict=True):
+            paths[key].append(value)
+    for path in paths.values():
+        colour = plots.ACCENT if len(path) == last else plots.PALE
+        axes.plot(range(1, len(path) + 1), path, "o-", markersize=3, color=colour)
+    axes.set_xticks(range(1, last + 1))
+    axes.set(xlabel="rung", ylabel="accuracy", title="Halving what the warm search tried")
+
+
+def tasks(axes: Axes, each: Candidate) -> None:
+    found = {
+        name.removeprefix("task_"): values
+        for name, values in each.curves.items()
+        if name.startswith("task_")
+    }
+    far, best = zip(*found.values(), strict=True)
+    (bars,) = plots.bars(axes, list(found), far, "Earlier tasks, the most alike first", lying=True)
+    axes.bar_label(bars, [f"best {value:.2f}" for value in best], fontsize=7, padding=2)
+    axes.set_xlabel("distance of meta-features")
+
+
+def mistaken(axes: Axes, evaluation: Evaluation, shown: int = 12) -> None:
+    """The pairs most often taken for each other."""
+    pairs = zip(evaluation.test.truths, evaluation.answers, strict=True)
+    counts = Counter(f"{truth} as {each.letter}" for truth, each in pairs if truth != each.letter)
+    top = dict(counts.most_common(shown))
+    plots.weights(axes, list(top), list(top.values()), "Most mistaken (test rows)")
+    axes.set_xlabel("letters")

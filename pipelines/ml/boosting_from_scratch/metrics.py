@@ -1,0 +1,24 @@
+"""Errors of predicted house values in dollars.
+
+`fit` computes them on validation rows, `evaluate` on the test rows.
+"""
+
+import numpy as np
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from .model import HIGHEST, UNIT
+
+
+def in_dollars(scores: np.ndarray) -> np.ndarray:
+    """Return dollars, from scores (rows,) in 100,000 dollars cut off where the census cuts off."""
+    return np.asarray(np.clip(scores, 0.0, HIGHEST / UNIT) * UNIT)
+
+
+def errors(scores: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    """Return RMSE and MAE in dollars, and R2, of scores and true values in 100,000 dollars."""
+    y_pred, y_true = in_dollars(scores), values * UNIT
+    return {
+        "rmse": float(root_mean_squared_error(y_true, y_pred)),
+        "mae": float(mean_absolute_error(y_true, y_pred)),
+        "r2": float(r2_score(y_true, y_pred)),
+    }

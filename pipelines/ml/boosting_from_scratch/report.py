@@ -1,0 +1,82 @@
+"""Errors of the served values on the test blocks, and pictures of limits, speed and losses."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+from slipway.training import Candidate
+
+from .boosting import Absolute, Huber, LogLoss, Squared
+from .metrics import errors
+from .model import UNIT, Worth, features
+
+
+def score(*, answers: list[Worth], truths: list[float]) -> dict[str, float]:
+    told, happened = np.array([each.value for each in answers]) / UNIT, np.array(truths)
+    off = np.abs(told * UNIT / happened - 1)
+    return errors(told, happened / UNIT) | {"median_relative_error": float(np.median(off))}
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    figure, (left, right) = plots.panels(2)
+    curves = [each for each in evaluation.candidates if "rmse" in each.curves]
+    plots.curves(left, curves, "rmse", "Limits (validation)")
+    left.set(xlabel="trees", ylabel="RMSE, dollars", ylim=(42_000, 80_000))
+    left.legend(fontsize=7, loc="upper right")
+    speed(right, evaluation.candidates)
+    yield "limits_and_speed", figure
+    figure, (left, right) = plots.panels(2)
+    shapes(left)
+    tried = {each.name: each.metrics for each in evaluation.candidates}
+    names = ("squared", "absolute", "huber")
+    dollars = {metric: [tried[name][metric] for name in names] for metric in ("rmse", "mae")}
+    plots.bars(right, names, dollars, "Dollars off, by loss (validation)", form="{:.0f}")
+    yield "losses", figure
+    told = np.array([each.value for each in evaluation.answers])
+    truths = np.array(evaluation.test.truths)
+    figure, (left, right) = plots.panels(2, height=4.2)
+    left.hexbin(truths / 1000, told / 1000, gridsize=50, bins="log", cmap="GnBu", mincnt=1)
+    left.plot([0, 500], [0, 500], color=plots.INK, linestyle=":")
+    left.set(xlabel="true, 1000 dollars", ylabel="answered", title="Values (test rows)")
+    east, north = features(evaluation.test.records)["numbers"][:, :2].T
+    off = (told - truths) / 1000
+    shown = right.scatter(east, north, c=off, s=3, linewidths=0, cmap="RdBu", vmin=-150, vmax=150)
+    figure.colorbar(shown, ax=right, shrink=0.8)
+    right.set(xlabel="longitude", ylabel="latitude", title="Answer less truth, 1000 dollars")
+    yield "errors", figure
+
+
+def speed(axes: Axes, tried: list[Candidate]) -> None:
+    """The seconds of speed.json, with errors beside; ours in colour."""
+    seconds = json.loads(Path(__file__).with_name("speed.json").read_text())
+    shown = [each for each in tried if "rmse" in each.metrics and each.name != "baseline"]
+    shown.sort(key=lambda each: seconds[each.name])
+    bars = axes.barh(
+        [each.name for each in shown],
+        [seconds[each.name] for each in shown],
+        color=[plots.INK if each.parameters["library"] else plots.ACCENT for each in shown],
+    )
+    axes.bar_label(bars, [f" {each.metrics['rmse']:,.0f}" for each in shown], fontsize=7)
+    axes.tick_params("y", labelsize=7)
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlim=(0.1, 60), xlabel="seconds to fit, one thread; RMSE, dollars")
+    axes.set(title="Ours and the libraries (validation)")
+
+
+def shapes(axes: Axes) -> None:
+    """The losses of one row, by how far it is off."""
+    off = np.linspace(-3, 3, 121)
+    for name, loss, truth in (
+        ("squared", Squared(), 0),
+        ("absolute", Absolute(), 0),
+        ("huber", Huber(), 0),
+        ("log-loss", LogLoss(), 1),
+    ):
+        axes.plot(off, [loss.mean(np.array([truth]), each) for each in off], label=name)
+    axes.set(xlabel="score less truth (log-loss: log odds)", title="Losses", ylim=(0, 4))
+    axes.legend(loc="upper center")

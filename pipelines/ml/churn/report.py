@@ -1,0 +1,187 @@
+"""Metrics of the served risks on the test customers, and pictures of calibration and profit."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
+
+from slipway.reporting import Evaluation, curves, plots
+from slipway.reporting.metrics import binary_metrics, expected_calibration_error
+from slipway.training import Candidate, Examples
+from slipway.training.calibration import Reliability
+
+from .metrics import CALIBRATIONS, by_gain, profits
+from .model import SERVICES, ChurnRisk, Customer, Offer
+
+
+def score(*, answers: list[ChurnRisk], truths: list[bool]) -> dict[str, float]:
+    table, left = pd.DataFrame([each.model_dump() for each in answers]), np.array(truths)
+    lost, called = left * table["revenue"], table["make_offer"]
+    all_lost = max(float(lost.sum()), 1.0)
+    names = ("brier", "log_loss", "calibration_error", "roc_auc", "average_precision")
+    return {
+        **binary_metrics(left, *names, y_prob=table["probability"]),
+        **binary_metrics(left, "recall", y_pred=table["leaves"]),
+        # Of the dollars that left: how many were foretold, and how many belonged to the called.
+        "lost_revenue_told": float(table["revenue_at_stake"].sum()) / all_lost,
+        "lost_revenue_called": float(lost[called].sum()) / all_lost,
+        "called": float(called.mean()),
+    }
+
+
+def describe(candidate: Candidate) -> dict[str, float]:
+    """Return the expected calibration error of the candidate's out-of-fold probabilities."""
+    return {"calibration_error": expected_calibration_error(reliability_of(candidate))}
+
+
+def reliability_of(candidate: Candidate) -> Reliability:
+    """Return the bins that `fit` stored."""
+    bins = (np.array(candidate.curves[name]) for name in ("y_prob", "observed", "rows"))
+    return Reliability(*bins)
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    left = np.array(evaluation.test.truths)
+    told = np.array([each.probability for each in evaluation.answers])
+    yield "calibration", calibrations(evaluation, told, left)
+    yield "profit", profit(evaluation, told, left)
+    figure, (first, second) = plots.panels(2)
+    curves.roc(first, evaluation.test.truths, told)
+    curves.precision_recall(second, evaluation.test.truths, told)
+    yield "errors", figure
+    yield "groups", groups(evaluation, told, left)
+    yield "behaviour", behaviour(evaluation.train)
+
+
+def calibrations(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
+    """Reliability curves: of the served model on the test rows, of candidates out of fold."""
+    figure, (served, *axes) = plots.panels(3)
+    title = f"As served, {len(left):,} test rows (95 %)"
+    plots.reliability(served, Reliability.of(told, left), title)
+    found = {each.name: each for each in evaluation.candidates}
+    own = unweighted(evaluation.chosen)
+    # XGBoost was not tried with weights.
+    twin = f"{own}_balanced" if f"{own}_balanced" in found else "boosting_balanced"
+    for panel, learner in zip(axes, (own, twin), strict=True):
+        panel.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
+        for kind, colour in zip(CALIBRATIONS, (plots.INK, plots.ACCENT, "#d1793b"), strict=True):
+            each = found[f"{learner}_{kind}".removesuffix("_none")]
+            brier, error = each.metrics["brier"], each.metrics["calibration_error"]
+            label = f"{kind}: Brier {brier:.4f}, error {error:.3f}"
+            bins = reliability_of(each)
+            panel.plot(bins.y_prob, bins.observed, "o-", markersize=3, color=colour, label=label)
+        panel.legend(fontsize=7, loc="upper left")
+        panel.set(xlabel="predicted", ylabel="observed", title=f"{learner} (validation)")
+    return figure
+
+
+def unweighted(candidate: str) -> str:
+    """The learner without weights that a candidate's name starts with."""
+    for suffix in (*CALIBRATIONS, "balanced"):
+        candidate = candidate.removesuffix(f"_{suffix}")
+    return candidate
+
+
+def profit(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
+    """Dollars a customer as more are called, and were one of the assumptions another."""
+    offer = Offer(**json.loads((evaluation.weights / "offer.json").read_text()))
+    monthly = np.array([each.monthly_charges for each in evaluation.test.records])
+    revenue = offer.revenue(monthly)
+    curve, called = by_gain(told, left, monthly, offer)
+    figure, (first, *others) = plots.panels(4)
+    share = 100 * np.arange(len(left) + 1) / len(left)
+    curves = {
+        "who leaves is known": (profits(left * revenue, left, revenue, offer), plots.INK, ":"),
+        "by expected gain": (curve, plots.ACCENT, "-"),
+        "by probability": (profits(told, left, revenue, offer), "#d1793b", "--"),
+        "at random": (share / 100 * curve[-1], plots.PALE, "-"),
+    }
+    for name, (values, colour, style) in curves.items():
+        first.plot(share, values, color=colour, linestyle=style, label=name)
+    first.plot(share[called], curve[called], "o", color=plots.ACCENT)
+    first.annotate(
+        f"expected gain > 0:\n{share[called]:.0f} % called, ${curve[called]:.2f}",
+        (share[called], curve[called]),
+        xytext=(share[called] - 6, curve[called] * 0.6),
+        fontsize=7,
+    )
+    title = f"Profit: ${offer.cost:g} an offer, keeps {100 * offer.success_rate:g} %, "
+    title += f"{offer.horizon_months:g} months"
+    first.set(xlabel="customers called, %", title=title)
+    for panel, (field, (name, most)) in zip(others, ASSUMED.items(), strict=True):
+        values = np.linspace(0, most, 25)
+        model, everyone = sensitivity(field, values, told, left, monthly, offer)
+        panel.plot(values, model, color=plots.ACCENT, label="those with an expected gain")
+        panel.plot(values, everyone, color=plots.PALE, label="everyone")
+        panel.axvline(getattr(offer, field), color=plots.INK, linestyle=":", linewidth=0.8)
+        panel.set(xlabel=name, title=f"Profit at another {name.partition(',')[0]}")
+    for panel in (first, *others):
+        panel.axhline(0, color=plots.INK, linewidth=0.6)
+        panel.set_ylabel("dollars a customer")
+        panel.legend(fontsize=7, loc="upper right" if panel is first else "best")
+    return figure
+
+
+# What is assumed of an offer: its name, and up to where it is varied.
+ASSUMED = {
+    "success_rate": ("success rate", 0.6),
+    "cost": ("cost, dollars", 150.0),
+    "horizon_months": ("horizon, months", 36.0),
+}
+
+
+def sensitivity(
+    field: str,
+    values: np.ndarray,
+    told: np.ndarray,
+    left: np.ndarray,
+    monthly: np.ndarray,
+    offer: Offer,
+) -> tuple[list[float], list[float]]:
+    """Profit at each value of one assumption: of calling by expected gain, and of calling all."""
+    others = [replace(offer, **{field: float(value)}) for value in values]
+    found = [by_gain(told, left, monthly, other) for other in others]
+    return [curve[called] for curve, called in found], [curve[-1] for curve, _ in found]
+
+
+def groups(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
+    """Predicted and observed shares by protected group, and each group's ROC AUC."""
+    records = evaluation.test.records
+    women = np.array([each.gender == "female" for each in records])
+    senior = np.array([each.senior_citizen for each in records])
+    every = {"women": women, "men": ~women, "under 65": ~senior, "65 or older": senior}
+    members = {name: rows for name, rows in every.items() if 0 < left[rows].sum() < rows.sum()}
+    parts = [(told[rows].mean(), left[rows].mean(), rows.sum()) for rows in members.values()]
+    found = Reliability(*np.array(parts).T)
+    names = [f"{name}\n{rows.sum()}" for name, rows in members.items()]
+    figure, (first, second) = plots.panels(2)
+    shares = {"predicted": found.y_prob, "observed (95 %)": found.observed}
+    title = "Share that leaves, by group (test rows)"
+    plots.bars(first, names, shares, title, reach=found.margin)
+    areas = [roc_auc_score(left[rows], told[rows]) for rows in members.values()]
+    plots.bars(second, names, areas, "Area under the ROC curve, by group", form="{:.3f}", size=9)
+    second.set_ylim(0.5, 1)
+    return figure
+
+
+def behaviour(train: Examples[Customer, bool]) -> Figure:
+    figure, axes = plots.panels(3)
+    years = ["1st year", "2nd", "3rd", "4th", "5th", "6th or later"]
+    over = [sum(getattr(each, name) for name in SERVICES) for each in train.records]
+    told = {
+        "contract": [each.contract.replace("_", " ") for each in train.records],
+        "services over internet": [str(each) for each in over],
+        "year of tenure": [years[year_of(each.tenure) - 1] for each in train.records],
+    }
+    for panel, (name, values) in zip(axes, told.items(), strict=True):
+        plots.share(panel, values, train.truths, f"Left, by {name}")
+    return figure
+
+
+def year_of(tenure: int) -> int:
+    """1 of the first twelve months, as `first_year` counts them; at most 6."""
+    return min(max(tenure - 1, 0) // 12 + 1, 6)

@@ -1,0 +1,106 @@
+"""Metrics of the served segments on the test customers, and pictures of the segments."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from slipway.reporting import Evaluation, plots
+
+from .metrics import explained
+from .model import Customer, Segment, features
+
+EXAMPLES = [
+    Customer(recency_days=12, orders=2, spent=460),
+    Customer(recency_days=140, orders=5, spent=2100),
+    # Bought once, and sent all of it back.
+    Customer(recency_days=235, orders=1, spent=0),
+]
+
+
+def score(*, answers: list[Segment], truths: list[float]) -> dict[str, float]:
+    """`silhouette` is the simplified one, which is the mean `sureness`; the others look at what the
+    segments' customers did in the 90 days after."""
+    labels, spent = np.array([each.segment for each in answers]), np.array(truths)
+    after = [spent[labels == label] for label in np.unique(labels)]
+    bought = [float((each > 0).mean()) for each in after]
+    return {
+        "silhouette": float(np.mean([each.sureness for each in answers])),
+        "spending_explained": explained(labels, spent),
+        "share_buying": float((spent > 0).mean()),
+        "share_expected": float(np.mean([each.share_buying for each in answers])),
+        "best_segment_buying": max(bought),
+        "worst_segment_buying": min(bought),
+        "smallest_share": min(len(each) for each in after) / len(spent),
+        "unusual": float(np.mean([each.unusual for each in answers])),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "choice_of_k", choice(evaluation)
+    numbers = features(evaluation.test.records)["numbers"]
+    labels = np.array([each.segment for each in evaluation.answers])
+    order = sorted(set(labels), key=lambda label: -numbers[labels == label, 2].mean())
+    yield "plane", plane(features(evaluation.train.records)["numbers"], numbers, labels, order)
+    yield "profiles", profiles(numbers, np.array(evaluation.test.truths), labels, order)
+
+
+def choice(evaluation: Evaluation) -> Figure:
+    """The elbow, the silhouette and the stability for each k."""
+    figure, axes = plots.panels(3, height=3)
+    tried = {each.name: each.metrics for each in evaluation.candidates}
+    ks = [k for k in range(2, 30) if f"kmeans_{k}" in tried]
+    titles = {
+        "inertia": "Elbow: squared distance to the centre",
+        "silhouette": "Simplified silhouette",
+        "stability": "Stability: Rand index of two halves",
+    }
+    for panel, (metric, title) in zip(axes, titles.items(), strict=True):
+        values = [tried[f"kmeans_{k}"][metric] for k in ks]
+        panel.plot(ks, values, color=plots.ACCENT, marker="o")
+        panel.axvline(int(evaluation.chosen.rpartition("_")[2]), color=plots.PALE, linestyle=":")
+        panel.set(xlabel="segments (dotted: chosen)", title=title)
+    return figure
+
+
+def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: list[str]) -> Figure:
+    """Test customers on the first two principal components of the training customers."""
+    scaler = StandardScaler().fit(train)
+    pca = PCA(2).fit(scaler.transform(train))
+    figure, (left, right) = plots.panels(2, height=4)
+    places = pca.transform(scaler.transform(numbers))
+    for label in order:
+        mine = labels == label
+        left.scatter(places[mine, 0], places[mine, 1], s=4, alpha=0.4, linewidths=0, label=label)
+    legend = left.legend(markerscale=4)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)  # type: ignore[union-attr]
+    left.set_xlabel(f"first component ({pca.explained_variance_ratio_[0]:.0%} of the variance)")
+    left.set_ylabel(f"second component ({pca.explained_variance_ratio_[1]:.0%})")
+    left.set_title("Customers by segment (test rows)")
+    names = [f"{field}, {part}" for part in ("first", "second") for field in ("R", "F", "M")]
+    plots.weights(right, names, pca.components_.ravel(), "What the components weigh")
+    return figure
+
+
+def profiles(
+    numbers: np.ndarray, spent: np.ndarray, labels: np.ndarray, order: list[str]
+) -> Figure:
+    """Medians of what is known, and what came after, a bar a segment."""
+    known = ("days since the last purchase", "orders in the year", "pounds in the year")
+    plain = pd.DataFrame(np.expm1(numbers), columns=[f"Median {each}" for each in known])
+    table = plain.groupby(labels).median()
+    table["Bought within 90 days"] = 100 * pd.Series(spent > 0).groupby(labels).mean()
+    table["Pounds a head after"] = pd.Series(spent).groupby(labels).mean()
+    figure, axes = plots.panels(5, height=2.6)
+    figure.set_size_inches(15, 2.6)
+    for panel, (title, values) in zip(axes, table.loc[order].items(), strict=True):
+        form = "{:.0f} %" if title == "Bought within 90 days" else "{:,.0f}"
+        plots.bars(panel, order, values.tolist(), lying=True, form=form, size=8)
+        panel.margins(x=0.25)
+        panel.set_xticks([])
+        panel.set_title(str(title), fontsize=9)
+    return figure

@@ -1,0 +1,48 @@
+"""Prequential evaluation of the stream: every half hour is predicted before it is learnt from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from slipway.training.validation import binary_metrics
+
+from .learner import named
+from .model import DAY, NUMBERS
+
+Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From inputs (rows, 20) and labels (rows,) to probabilities (rows,), each of the past alone."""
+MONTH = 30 * DAY
+IS_UP = NUMBERS.index("is_up")
+
+
+def no_change(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Predict that the next half hour is like this one.
+
+    On this stream it beats many a learner (Žliobaitė 2013), since its labels come in runs.
+    """
+    return numbers[:, IS_UP].astype(np.float64)
+
+
+def online(learner: Any) -> Predictor:
+    """Predict each half hour, then learn from it."""
+
+    def predict(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
+        y_prob = np.empty(len(up))
+        for row, (x, label) in enumerate(zip(named(numbers), up.tolist(), strict=True)):
+            # River's trees know of no label that they have not seen.
+            y_prob[row] = learner.predict_proba_one(x).get(True, 0.5)
+            learner.learn_one(x, label)
+        return y_prob
+
+    return predict
+
+
+def stream_metrics(y_prob: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dict[str, float]:
+    """Return ROC AUC, accuracy and kappa temporal; `is_up` (rows,) is the label before each.
+
+    Kappa temporal is the share of the errors of no-change that are avoided (Bifet 2015).
+    """
+    found = binary_metrics(up, "roc_auc", "accuracy", y_prob=y_prob, y_pred=y_prob >= 0.5)
+    naive = float((is_up == up).mean())
+    return found | {"kappa_temporal": (found["accuracy"] - naive) / max(1 - naive, 1e-9)}

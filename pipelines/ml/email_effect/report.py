@@ -1,0 +1,171 @@
+"""Reporting: the served effects judged on test customers, and pictures of causal checks."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+from slipway.statistics import sample_size
+from slipway.training import Examples, examples
+
+from . import causes
+from .data import Worker
+from .model import NORMAL, Effect
+from .trial import Estimate, Sample, Truth, qini, robust, trial_sample
+
+
+def judged(answers: list[Effect], truths: list[Truth]) -> tuple[np.ndarray, np.ndarray]:
+    """The effects told and the doubly robust scores (rows,), on visits."""
+    told = np.array([each.visit_effect for each in answers])
+    without = np.array([each.visit_without for each in answers])
+    # Of the rows only who was mailed and who came: what was known before is not judged by.
+    customers = trial_sample(Examples([], truths), "visited")
+    return told, robust(customers, np.stack([without, without + told]))
+
+
+def score(*, answers: list[Effect], truths: list[Truth]) -> dict[str, float]:
+    """On customers drawn by chance: is the order right, and are the effects as large as told?"""
+    told, score = judged(answers, truths)
+    area, mean, upper = qini(told, score), Estimate.mean(score), told >= np.median(told)
+    rate = float(np.mean([each["visited"] for each in truths if not each["mailed"]]))
+    return {
+        "qini": area.value,
+        "qini_low": area.ends[0],
+        "qini_high": area.ends[1],
+        "effect": mean.value,
+        "effect_low": mean.ends[0],
+        "effect_high": mean.ends[1],
+        "effect_told": float(told.mean()),
+        "e_value": causes.e_value(1 + mean.value / rate),
+        "e_value_low": causes.e_value(1 + max(mean.ends[0], 0.0) / rate),
+        "effect_upper_half": float(score[upper].mean()),
+        "effect_lower_half": float(score[~upper].mean()) if not upper.all() else mean.value,
+        "unsure_of_profit": float(np.mean([each.pays == "unsure" for each in answers])),
+    }
+
+
+def workers(weights: Path) -> tuple[Sample, Sample]:
+    """The experiment, and the same treated beside men of a survey."""
+    # The stages hand over customers alone; the workers were written beside them.
+    rows = examples.read(weights.parent / "data" / "workers.parquet", Worker)
+    before = np.array([list(each.model_dump().values()) for each in rows.records])
+    group = np.array([each["group"] for each in rows.truths])
+    every = Sample(before, group == "course", np.array([each["earnings"] for each in rows.truths]))
+    return every.at(group != "survey"), every.at(group != "drawn")
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    visits, spend = (trial_sample(evaluation.train, each) for each in ("visited", "spent"))
+    mailing = Sample(visits.before[:, 1:], visits.treated, 100 * visits.outcome)
+    drawn, chosen = workers(evaluation.weights)
+    known = causes.naive(drawn)
+
+    figure, axes = plots.panels(3, height=4.6)
+    intervals(axes[0], causes.estimates(mailing, on_treated=False), "E-mail: drawn by chance")
+    axes[0].set_xlabel("visits brought, points (95 %)")
+    found = causes.estimates(chosen, on_treated=True)
+    intervals(axes[1], found, "Course: trained men against a survey's", form="{:,.0f}")
+    axes[1].axvspan(*known.ends, color=plots.PALE, alpha=0.35)
+    axes[1].set_xlabel(f"dollars a year (95 %); shaded: the experiment, {known.value:,.0f}")
+    intervals(axes[2], groups(evaluation), "E-mail, test rows by cell")
+    axes[2].set_xlabel("visits brought, points (95 %)")
+    yield "effects", figure
+
+    figure, axes = plots.panels(3)
+    rng, income = np.random.default_rng(0), list(Worker.model_fields).index("earnings_1975")
+    for panel, name, sample, on_treated, past in (
+        (axes[0], "E-mail", mailing, False, 1),
+        (axes[1], "Course", chosen, True, income),
+    ):
+        estimator = partial(causes.adjusted, on_treated=on_treated)
+        found = causes.refutations(sample, estimator, past, rng)
+        # Outcomes of different units, so in standard errors.
+        found = {kind: Estimate(each.value / each.error, 1.0) for kind, each in found.items()}
+        intervals(panel, found, f"{name}: attempts to refute")
+        panel.set_xlabel("estimate, in its standard errors")
+    balance(axes[2], chosen)
+    yield "refutations", figure
+
+    figure, (left, right) = plots.panels(2)
+    found, effect, some = {}, 0.5, mailing.before[:4000]
+    for strength in (0.4, 0.1, 0.02):
+        # One simulation misses 1 time of 20: shown are medians of 60.
+        made = [causes.encouraged(some, strength, effect, rng) for _ in range(60)]
+        naive, by_chance, power = zip(*made, strict=True)
+        held = 100 * np.mean([each.ends[0] < effect < each.ends[1] for each in by_chance])
+        for name, every in (
+            (f"{100 * strength:.0f} points: least squares", naive),
+            (f"two-stage, F {np.mean(power):.0f}, holds {held:.0f} %", by_chance),
+        ):
+            told = np.median([[each.value, each.error] for each in every], axis=0)
+            found[name] = Estimate(*told.tolist())
+    intervals(left, found, "Encouraged to open (simulated)")
+    left.axvline(effect, color=plots.INK, linestyle=":")
+    left.set_xlabel("effect of opening, medians of 60; dotted: planted")
+    sizes(right, visits, spend)
+    yield "instrument_and_design", figure
+
+
+def intervals(axes: Axes, found: dict[str, Estimate], title: str, form: str = "{:.2f}") -> None:
+    """From the top down, the first one dark."""
+    points = {name: (each.value, *each.ends) for name, each in found.items()}
+    plots.intervals(axes, points, title, form=form, colours=(plots.INK, plots.ACCENT))
+
+
+def groups(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Effects seen in the six cells of test customers, each followed by what was told there: in
+    points."""
+    told, score = (100 * each for each in judged(evaluation.answers, evaluation.test.truths))
+    reach = 100 * np.array([each.visit_high - each.visit_effect for each in evaluation.answers])
+    cells = [(each.mens, each.womens, each.newcomer) for each in evaluation.test.records]
+    wares, found = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, {}
+    for mens, womens, new in sorted(set(cells)):
+        rows = np.array([each == (mens, womens, new) for each in cells])
+        name = f"{wares[mens, womens]}, {'newcomer' if new else 'older'}"
+        found[f"{name}: seen"] = Estimate.mean(score[rows])
+        found[f"{name}: told"] = Estimate(float(told[rows][0]), float(reach[rows][0]) / NORMAL)
+    return found
+
+
+def balance(axes: Axes, chosen: Sample) -> None:
+    """The trained against the survey: as they are, weighted and matched."""
+    share = causes.propensity(chosen)
+    for name, weights, colour in (
+        ("as they are", np.ones(len(share)), plots.PALE),
+        ("weighted", np.where(chosen.treated, 1.0, share / (1 - share)), plots.INK),
+        ("matched", causes.matches(chosen, share)[1], plots.ACCENT),
+    ):
+        apart = causes.imbalance(chosen, weights)
+        axes.plot(apart, range(len(apart)), "o", color=colour, label=name)
+    axes.axvline(0.1, color=plots.INK, linestyle=":", linewidth=0.8)
+    axes.set_yticks(range(len(Worker.model_fields)), list(Worker.model_fields))
+    axes.invert_yaxis()
+    axes.set_xlabel("standard deviations apart; below 0.1 is held fair")
+    axes.set_title("Balance: trained men and a survey's")
+    axes.legend()
+
+
+def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
+    """Customers an arm that an experiment needs."""
+    parts, variances = np.geomspace(0.1, 1, 40), 2 * float(spend.outcome.var())
+    rate, mean = (max(float(each.outcome[~each.treated].mean()), 0.01) for each in (visits, spend))
+    by = {"power": 0.8, "alpha": 0.05}
+    needed = {
+        "visits": [sample_size.two_proportions(rate, part * rate, **by) for part in parts],
+        "dollars": [sample_size.two_means(variances, part * mean, **by) for part in parts],
+    }
+    for (name, counts), colour in zip(needed.items(), (plots.ACCENT, plots.INK), strict=True):
+        whole = np.array(counts, dtype=float)
+        axes.plot(100 * parts, whole, color=colour, label=name)
+        # That an effect differs between two halves takes four times as many.
+        axes.plot(100 * parts, 4 * whole, ":", color=colour)
+    axes.axhline(float(visits.treated.sum()), color=plots.PALE, linewidth=3, label="trained on")
+    axes.set(xscale="log", yscale="log", ylabel="customers an arm")
+    axes.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
+    axes.set_xlabel("effect, % of the mean; dotted: between halves")
+    axes.set_title("Needed to see it 4 times of 5")
+    axes.legend()

@@ -1,0 +1,110 @@
+"""Reporting: recall and NDCG of the suggestions, and pictures of the stages and of `scale.py`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+
+from .data import Truth
+from .metrics import retrieval_metrics
+from .model import CANDIDATES, FILMS, LIKED, NewFilm, Rating, Suggestions, Viewer
+
+# Star Wars, The Empire Strikes Back, Alien; Sleepless in Seattle.
+EXAMPLE_STARS = {50: 5, 172: 5, 183: 4, 88: 2}
+EXAMPLES = [
+    Viewer(
+        history=[Rating(film=film, stars=stars) for film, stars in EXAMPLE_STARS.items()],
+        age=31,
+        new_films=[
+            NewFilm(title="Starship Example", year=1998, genres=["Action", "Sci-Fi"]),
+            NewFilm(title="Wedding Example", year=1998, genres=["Comedy", "Romance"]),
+        ],
+        count=5,
+    ),
+    Viewer(age=60, gender="F", occupation="librarian", count=3, retrieved=5),
+]
+
+SCALE = Path(__file__).with_name("scale.json")
+
+
+def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float]:
+    """Recall is of the hundred retrieved, precision and NDCG are of the ten suggested."""
+    found: dict[str, float] = {}
+    suggested: set[int] = set()
+    for prefix, cold in (("", False), ("cold_", True)):
+        first, hundred = [], []
+        for answer, truth in zip(answers, truths, strict=True):
+            liked = np.zeros(FILMS, dtype=bool)
+            liked[np.array(truth["films"])[np.array(truth["stars"]) >= LIKED] - 1] = True
+            if truth["cold"] == cold and liked.any():
+                places = [(each.film or 0) - 1 for each in answer.suggested]
+                suggested.update(places)
+                first.append((np.array(places), liked))
+                hundred.append((np.array(answer.retrieved) - 1, liked))
+        if first:
+            metrics = retrieval_metrics(first)
+            metrics["recall_at_100"] = retrieval_metrics(hundred)["recall_at_100"]
+            metrics["viewers"] = float(len(first))
+            found |= {f"{prefix}{name}": value for name, value in metrics.items()}
+    return found | {"catalogue_suggested": len(suggested) / FILMS}
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    tried = {each.name: each.metrics for each in evaluation.candidates}
+
+    def bars(axes: Axes, shown: dict[str, str], metrics: dict[str, str], title: str) -> None:
+        """Candidates and metrics, each with what it is called in the picture."""
+        values = {kind: [tried[each][name] for each in shown] for name, kind in metrics.items()}
+        plots.bars(axes, list(shown.values()), values, title, lying=True, form="{:.3f}")
+
+    figure, (left, right) = plots.panels(2)
+    shown = {name: name for name in tried if name.startswith(("baseline", "ease", "towers"))}
+    metrics = {"recall_at_100": "with a history", "cold_recall_at_100": "without"}
+    bars(left, shown, metrics, "Retrieval: recall at 100 (validation)")
+    shown = {name: name for name in tried if name.startswith("new_films")}
+    bars(right, shown, {"new_film_recall_at_100": "of new films"}, "Films held out of training")
+    right.axvline(CANDIDATES / FILMS, color=plots.INK, linestyle=":", label="by chance")
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
+    yield "retrieval_and_cold_start", figure
+
+    figure, (left, right) = plots.panels(2)
+    chosen = next(each for each in evaluation.candidates if each.name == evaluation.chosen)
+    towers, ranker = chosen.parameters["towers"], chosen.parameters["ranker"]
+    shown = {"baseline": "popularity", towers: "retrieved", ranker: "ranked"}
+    shown[chosen.name] = "re-ranked"
+    metrics = {"ndcg_at_10": "with a history", "cold_ndcg_at_10": "without"}
+    bars(left, shown, metrics, "NDCG at 10 after each stage (validation)")
+    again = [e for e in evaluation.candidates if e.name.startswith((ranker, "reranked"))]
+    found = pd.DataFrame([each.metrics for each in again])
+    right.plot(found["diversity"], found["ndcg_at_10"], marker="o", color=plots.ACCENT)
+    for each in again:
+        place = (each.metrics["diversity"], each.metrics["ndcg_at_10"])
+        label = str(each.parameters.get("relevance", 1))
+        right.annotate(label, place, (4, 4), textcoords="offset points", fontsize=6)
+    right.set(xlabel="diversity of genres (relevance 1: as ranked)", ylabel="NDCG at 10")
+    right.set_title("What diversity costs, by relevance")
+    right.margins(x=0.25)
+    yield "stages", figure
+
+    # What `scale.py` measured, which is no part of a run.
+    figure, (left, right) = plots.panels(2)
+    told = json.loads(SCALE.read_text())
+    for name, index in told["indexes"].items():
+        found = pd.DataFrame(index["searches"])
+        label = f"{name}, {index['mib']:,.0f} MiB, built in {index['build_s']:,.0f} s"
+        left.plot(found["p50_ms"], found["recall"], marker="o", markersize=3, label=label)
+    left.set(xscale="log", xlabel="one search, median ms", ylabel="recall at 100 against exact")
+    left.set_title(f"{told['items']:,} simulated items")
+    left.legend(fontsize=7, loc="lower right")
+    steps = told["request_ms"]
+    values = {share: [each[share] for each in steps.values()] for share in ("p50", "p99")}
+    plots.bars(right, list(steps), values, "One request", lying=True, form="{:.2f}")
+    right.set(xscale="log", xlabel="ms")
+    right.legend()
+    yield "scale", figure

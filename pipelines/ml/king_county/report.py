@@ -1,0 +1,99 @@
+"""Reporting: errors and coverage of the served valuations, on the map, by month and by price."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+
+from .metrics import INTERVAL, valuation_metrics
+from .model import TYPICAL, Valuation
+
+
+def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
+    price, low, high = dollars(answers)
+    y_true = np.array(truths)
+    return {
+        **valuation_metrics(np.log(price / TYPICAL), np.log(y_true / TYPICAL)),
+        "coverage": float(np.mean((low <= y_true) & (y_true <= high))),
+        "width": float(np.median((high - low) / price)),
+    }
+
+
+def dollars(answers: list[Valuation]) -> np.ndarray:
+    """Price, low and high (3, rows)."""
+    return np.array([(each.price, each.low, each.high) for each in answers]).T
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    houses, truths = evaluation.test.records, np.array(evaluation.test.truths)
+    price, *_ = dollars(evaluation.answers)
+    figure, (left, right) = plots.panels(2, height=4.2)
+    shown = left.hexbin(
+        [each.longitude for each in houses],
+        [each.latitude for each in houses],
+        C=np.log2(price / truths),
+        gridsize=32,
+        cmap="RdBu",
+        vmin=-0.5,
+        vmax=0.5,
+        extent=(-122.53, -121.7, 47.15, 47.78),
+    )
+    bar = figure.colorbar(shown, ax=left, shrink=0.8, ticks=[-0.415, -0.152, 0, 0.138, 0.379])
+    bar.ax.set_yticklabels(["-25 %", "-10 %", "0", "+10 %", "+30 %"])
+    left.set(xlabel="longitude", ylabel="latitude", xlim=(-122.55, -121.7))
+    left.set_xticks([-122.5, -122.3, -122.1, -121.9, -121.7])
+    left.set_title("Mean of answer against price (test sales)")
+    right.hexbin(
+        truths, price, gridsize=32, xscale="log", yscale="log", bins="log", cmap="GnBu", mincnt=1
+    )
+    right.plot([1e5, 4e6], [1e5, 4e6], color=plots.INK, linestyle=":")
+    right.set(xlabel="price, dollars", ylabel="answer, dollars", title="Prices (test sales)")
+    yield "errors", figure
+    yield "coverage", coverage(evaluation)
+    figure, (left, right) = plots.panels(2)
+    studies = [each for each in evaluation.candidates if "rmse_log" in each.curves]
+    for each, colour in zip(studies, (plots.ACCENT, plots.INK), strict=True):
+        values = each.curves["rmse_log"]
+        count = np.arange(len(values)) + 1
+        left.plot(count, np.minimum.accumulate(values), color=colour, label=each.name)
+        left.scatter(count, values, s=9, color=colour)
+    left.set(xlabel="trial", ylabel="rmse_log on later sales", title="Studies")
+    left.margins(y=0.25)
+    left.legend()
+    found = {each.name: each.metrics["median_relative_error"] for each in evaluation.candidates}
+    models = ("house_alone", "house_and_zip", "house_and_place", "lightgbm")
+    known = ["house", "house and\nzip code", "house and\ncoordinates", "everything"]
+    errors = [100 * found[name] for name in models]
+    title = "What geography buys (validation, LightGBM)"
+    plots.bars(right, known, errors, title, form="{:.1f}", size=9, chosen="everything")
+    right.set(ylabel="median error, %")
+    yield "study_and_geography", figure
+
+
+def coverage(evaluation: Evaluation) -> Figure:
+    """Share of test prices within the interval, as served and as boosted, by month and by price."""
+    truths, (price, low, high) = np.array(evaluation.test.truths), dollars(evaluation.answers)
+    wider = json.loads((evaluation.weights / INTERVAL).read_text())["widening"]
+    kinds = {
+        "as served": (low <= truths) & (truths <= high),
+        "before widening": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
+    }
+    fifths = np.digitize(price, np.quantile(price, [0.2, 0.4, 0.6, 0.8])) + 1
+    groups = {
+        "month": np.array([each.sold_on[:7] for each in evaluation.test.records]),
+        "fifth of the answered price": fifths,
+    }
+    figure, axes = plots.panels(2)
+    for panel, (title, group) in zip(axes, groups.items(), strict=True):
+        names = np.unique(group).tolist()
+        shares = {
+            kind: [100 * within[group == name].mean() for name in names]
+            for kind, within in kinds.items()
+        }
+        plots.bars(panel, names, shares, f"Coverage by {title}", form="{:.0f}")
+        panel.axhline(90, color=plots.INK, linestyle=":")
+        panel.set(ylim=(60, 104), ylabel="within the interval, %")
+    return figure

@@ -1,0 +1,18 @@
+"""What decisions cost: the metric by which candidates are chosen and the served model is judged."""
+
+import numpy as np
+
+from .model import LOSS_OF_DEFAULT, LOST_MARGIN
+
+CUTS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+
+
+def costs(refused: np.ndarray, defaulted: np.ndarray) -> np.ndarray:
+    """Return the dollars that each borrower costs (rows,): defaults granted, good ones refused."""
+    missed, lost = defaulted & ~refused, ~defaulted & refused
+    return np.asarray(missed * LOSS_OF_DEFAULT + lost * LOST_MARGIN)
+
+
+def cost(refused: np.ndarray, defaulted: np.ndarray) -> float:
+    """Return the mean of `costs`: dollars a borrower."""
+    return float(np.mean(costs(refused, defaulted)))

@@ -1,0 +1,83 @@
+"""Score predicted topics; draw their correlations, F1 by rarity, and the comparison on yeast."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+from slipway.training import Candidate
+
+from .metrics import f1, indicator, multilabel_metrics
+from .model import TOPICS, Story, Subjects
+
+# Invented: the stories are Reuters'.
+EXAMPLES = [
+    Story(
+        text="WHEAT AND MAIZE SHIPMENTS DELAYED BY STRIKE. Exports of 200,000 tonnes of wheat and "
+        "corn are waiting at the port, where dock workers stopped loading vessels on Monday."
+    ),
+    Story(
+        text="EXAMPLE CORP 1ST QTR NET. Shr 32 cts vs 21 cts. Net 4.1 mln vs 2.7 mln. The company "
+        "also said it agreed to buy all shares of Sample Inc for 45 mln dlrs."
+    ),
+]
+
+
+def score(*, answers: list[Subjects], truths: list[list[str]]) -> dict[str, float]:
+    told, true = indicator([each.topics for each in answers]), indicator(truths)
+    return multilabel_metrics(true, told) | {
+        "topics_told": float(told.sum(axis=1).mean()),
+        "topics_true": float(true.sum(axis=1).mean()),
+        "stories_of_none": float((~true.any(axis=1)).mean()),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "yeast", plots.candidates(evaluation.candidates, evaluation.chosen, "macro_f1_yeast")
+    truths = indicator(evaluation.train.truths)
+    figure, (left, right) = plots.panels(2, height=5)
+    correlations(left, truths)
+    together(right, truths)
+    yield "correlations", figure
+    figure, (left, right) = plots.panels(2, height=5)
+    told = indicator([each.topics for each in evaluation.answers])
+    by_topic = f1(indicator(evaluation.test.truths), told, average=None)
+    names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
+    title = "F1 by topic and its training\nstories (test rows)"
+    plots.weights(left, names, by_topic, title)
+    left.tick_params("y", labelsize=7)
+    by_rarity(right, evaluation.candidates)
+    yield "imbalance", figure
+
+
+def correlations(axes: Axes, truths: np.ndarray) -> None:
+    """Pearson's correlation of yes and no, which for two such columns is called phi."""
+    with np.errstate(invalid="ignore"):  # of a topic that no story has
+        told = np.nan_to_num(np.corrcoef(truths.T.astype(float)))
+    plots.heat(axes, told, TOPICS, TOPICS, "Correlation of topics (training)", reach=1, size=6)
+
+
+def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:
+    """Which topic tells another."""
+    both = truths.T.astype(float) @ truths
+    share = both / np.maximum(both.diagonal()[:, None], 1)
+    np.fill_diagonal(share, 0)
+    order = np.argsort(-share, axis=None)[:shown]
+    pairs = [divmod(place, len(TOPICS)) for place in order.tolist()]
+    names = [f"{TOPICS[one]} → {TOPICS[other]}" for one, other in pairs]
+    title = "Share of the first topic's stories\nthat are of the second too"
+    plots.weights(axes, names, [share[pair] for pair in pairs], title)
+
+
+def by_rarity(axes: Axes, tried: list[Candidate]) -> None:
+    shown = {
+        each.name: [np.mean(third) for third in np.array_split(each.curves["f1"], 3)]
+        for each in tried
+        if each.name.startswith(("binary", "chain_frequent_first"))
+    }
+    thirds, colours = ("most frequent", "between", "rarest third"), [f"C{n}" for n in range(8)]
+    plots.bars(axes, thirds, shown, "Mean F1 by frequency (validation)", colours=colours)
+    axes.set_ylim(0.4, 1.25)
+    axes.legend(fontsize=6, ncols=2, loc="upper center")

@@ -1,0 +1,122 @@
+"""Score forecasts and their intervals; draw the decomposition, errors by hour, and examples."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.dates import MO, WeekdayLocator
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, plots
+
+from .model import AHEAD, BACK, MISSED, Forecast, hours_asked
+from .windows import EPOCH, Windows
+
+
+def answered(
+    answers: list[Forecast], truths: list[list[float]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What happened and was told, and the ends of the interval, in kilowatts: each (rows, 24)."""
+    told = np.array([[each.kilowatts, each.low, each.high] for each in answers])
+    return np.array([list(each) for each in truths]), told[:, 0], told[:, 1], told[:, 2]
+
+
+def score(*, answers: list[Forecast], truths: list[list[float]]) -> dict[str, float]:
+    """Kilowatts, and the share of hours that fell into their interval."""
+    true, told, low, high = answered(answers, truths)
+    error = told - true
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "bias": float(error.mean()),
+        "mae_next_hour": float(np.abs(error[:, 0]).mean()),
+        "mae_last_hour": float(np.abs(error[:, -1]).mean()),
+        "coverage": float(((true >= low) & (true <= high)).mean()),
+        "missed_above": float((true > high).mean()),
+        "width": float((high - low).mean()),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "decomposition", decomposition(evaluation)
+    yield "horizon", horizon(evaluation)
+    yield "forecasts", examples(evaluation)
+
+
+def decomposition(evaluation: Evaluation, weeks: int = 26) -> Figure:
+    """The last training weeks into trend, day, week and rest (MSTL: Bandara and others 2021)."""
+    from statsmodels.tsa.seasonal import MSTL  # type: ignore[import-untyped]
+
+    hours, logs = Windows.of(evaluation.train.records, evaluation.train.truths).series()
+    line = pd.Series(np.exp(logs), pd.Timestamp(EPOCH) + pd.to_timedelta(hours, "h"))
+    line = line.interpolate()[-BACK * weeks :]
+    parts = MSTL(line, periods=(24, 168)).fit()
+    shown = slice(-BACK * 2, None)
+    figure, panels = plt.subplots(5, 1, sharex=True, figsize=(7, 5))
+    lines = {
+        "Power, in kilowatts": line,
+        "Trend": parts.trend,
+        "Season of the day": parts.seasonal["seasonal_24"],
+        "Season of the week": parts.seasonal["seasonal_168"],
+        "Rest": parts.resid,
+    }
+    for panel, (title, values) in zip(panels, lines.items(), strict=True):
+        share = f" ({values.var() / line.var():.0%} of the variance)" if values is not line else ""
+        panel.plot(values[shown], color=plots.ACCENT, linewidth=0.8)
+        panel.set_title(title + share, fontsize=9)
+    panels[-1].xaxis.set_major_locator(WeekdayLocator(MO))
+    return figure
+
+
+def horizon(evaluation: Evaluation) -> Figure:
+    """Errors of all by hours ahead, of the served one on test rows, and coverage by hour of day."""
+    true, told, low, high = answered(evaluation.answers, evaluation.test.truths)
+    past = np.array([each.kilowatts for each in evaluation.test.records])
+    figure, (first, left, right) = plots.panels(3)
+    ahead = np.arange(1, AHEAD + 1)
+    for each in evaluation.candidates:
+        order = ", ".join(map(str, each.parameters.get("order", [])))
+        label = f"{each.name} ({order})" if order else each.name
+        first.plot(ahead, each.curves["mae by hour"], label=label)
+    first.set_title("Mean absolute error, kilowatts (validation)")
+    for label, answer, colour in (
+        ("same hour a week before", past[:, :AHEAD], plots.INK),
+        ("same hour yesterday", past[:, -AHEAD:], plots.PALE),
+        ("served", told, plots.ACCENT),
+    ):
+        left.plot(ahead, np.abs(answer - true).mean(axis=0), color=colour, label=label)
+    left.set_title("Mean absolute error, kilowatts (test rows)")
+    for panel, columns in ((first, 2), (left, 1)):
+        panel.set(xlabel="hours ahead", ylim=(0, None))
+        panel.legend(loc="lower right", ncols=columns)
+    hour = hours_asked(evaluation.test.records)[:, :, 0]
+    inside = (true >= low) & (true <= high)
+    # A few test rows do not meet every hour of the day.
+    shares = [
+        float(inside[hour == each].mean()) if (hour == each).any() else 0 for each in range(24)
+    ]
+    right.bar(range(24), shares, color=plots.ACCENT)
+    right.axhline(1 - 2 * MISSED, color=plots.INK, linestyle=":")
+    right.set(xlabel="hour of the day (dotted: what was promised)", ylim=(0, 1))
+    right.set_title("Share inside the interval (test rows)")
+    return figure
+
+
+def examples(evaluation: Evaluation) -> Figure:
+    """Three test windows far apart: the day before, and the forecast with its interval."""
+    figure, axes = plots.panels(3, height=2.8)
+    places = np.linspace(0, len(evaluation.test) - 1, 5).astype(int)[1:4]
+    ahead = np.arange(AHEAD)
+    for panel, place in zip(axes, places, strict=True):
+        record, told = evaluation.test.records[place], evaluation.answers[place]
+        true = list(evaluation.test.truths[place])
+        panel.plot(range(-24, 1), [*record.kilowatts[-24:], true[0]], color=plots.INK, lw=1)
+        panel.plot(ahead, true, color=plots.INK, lw=1, label="happened")
+        panel.plot(ahead, told.kilowatts, color=plots.ACCENT, label="forecast")
+        panel.fill_between(ahead, told.low, told.high, color=plots.ACCENT, alpha=0.2, lw=0)
+        panel.set(title=f"From {record.first_hour.replace('T', ' ')}", xlabel="hours ahead")
+        panel.margins(y=0.2)
+        panel.legend(loc="upper left", ncols=2)
+    axes[0].set_ylabel("kilowatts")
+    return figure

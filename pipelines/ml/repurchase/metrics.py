@@ -1,0 +1,15 @@
+"""The Brier skill, by which candidates are compared and the served model is scored."""
+
+import numpy as np
+
+# Reported beside the Brier skill.
+NAMES = ("brier", "roc_auc", "average_precision", "log_loss")
+
+
+def brier_skill(y_true: np.ndarray, y_prob: np.ndarray) -> float:
+    """Return the share of the Brier score taken off that of predicting the mere share of buyers.
+
+    So moments with more and fewer buyers compare. Both are (rows,).
+    """
+    share = float(y_true.mean())
+    return 1 - float(np.mean((y_prob - y_true) ** 2)) / (share * (1 - share))

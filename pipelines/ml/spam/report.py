@@ -1,0 +1,53 @@
+"""Score spam predictions; draw the errors and the words that weigh most."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from slipway.reporting import Evaluation, curves, plots
+from slipway.reporting.metrics import binary_metrics
+
+from .model import Email, Verdict
+
+# Invented: the corpus holds real people's messages, which the documentation must not show.
+EXAMPLES = [
+    Email(
+        subject="Congratulations, you have been selected",
+        body="Claim your FREE prize of $5,000 now! Click http://prize.example/claim before "
+        "midnight. No obligation, this is a limited time offer.",
+    ),
+    Email(
+        subject="Re: build fails on the new server",
+        body="I could reproduce it: the test needs a newer compiler. I will send a patch tonight.",
+    ),
+]
+
+
+def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
+    happened, decided = np.array(truths), np.array([each.spam for each in answers])
+    names = ("f1", "precision", "recall", "accuracy", "average_precision")
+    told = [each.probability for each in answers]
+    return {
+        **binary_metrics(happened, *names, y_prob=told, y_pred=decided),
+        "false_positive_rate": float(decided[~happened].mean()),
+    }
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    truths = evaluation.test.truths
+    figure, (left, right) = plots.panels(2)
+    plots.confusion(left, truths, [each.spam for each in evaluation.answers], [False, True])
+    curves.precision_recall(right, truths, [each.probability for each in evaluation.answers])
+    yield "errors", figure
+    known = json.loads((evaluation.weights / "vocabulary.json").read_text())
+    pushes = json.loads((evaluation.weights / "word_weights.json").read_text())
+    ranked = sorted(zip(pushes, known, strict=True))
+    figure, (left, right) = plots.panels(2, height=4.6)
+    for axes, shown, title in (
+        (left, ranked[::-1][:20], "Words that speak most for spam"),
+        (right, ranked[:20], "Words that speak most for ham"),
+    ):
+        plots.weights(axes, [word for _, word in shown], [push for push, _ in shown], title)
+    yield "words", figure

@@ -1,0 +1,117 @@
+"""The arithmetic of every stage: one instruction set and a fixed number of threads.
+
+NumPy, OpenBLAS, oneDNN, MKL, torch, faiss, Arrow, Numba and Java choose their instructions by the
+processor at run time, and sum floats in another order with each choice. With these variables set
+before any of them is imported, equal inputs give equal bytes on every x86-64 processor that has
+AVX2; see docs/same_bytes.md. It costs torch about 15 % of its speed on processors with AVX-512.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Sums of floats depend on how they are shared out among threads.
+THREADS = "2"
+INSTRUCTIONS: Mapping[str, str] = {
+    # NumPy 2.4's names of all that it can choose above AVX2.
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "FAISS_OPT_LEVEL": "avx2",
+    "ARROW_USER_SIMD_LEVEL": "AVX2",
+    "NUMBA_CPU_NAME": "haswell",
+}
+PINS: Mapping[str, str] = {
+    **INSTRUCTIONS,
+    "OMP_NUM_THREADS": THREADS,
+    "OMP_DYNAMIC": "false",
+    "OPENBLAS_NUM_THREADS": THREADS,
+    "MKL_NUM_THREADS": THREADS,
+    "NUMEXPR_NUM_THREADS": THREADS,
+    "NUMBA_NUM_THREADS": THREADS,
+}
+# What reads the variables once, when it is imported.
+READERS = ("numpy", "torch", "faiss", "pyarrow", "numba", "scipy")
+# `processor` instead leaves the choice to the processor: faster, and unlike the committed locks.
+CHOICE, PINNED, UNPINNED = "SLIPWAY_ARITHMETIC", "pinned", "processor"
+# Java's vectors have no variable of their own; other options are kept.
+JAVA_OPTIONS, JAVA_PIN = "JDK_JAVA_OPTIONS", "-XX:UseAVX=2"
+
+
+def pin() -> None:
+    """Set the variables for this process and those that it starts. Call it before any import.
+
+    With SLIPWAY_ARITHMETIC=processor nothing is set. Where the committed results cannot be
+    expected, because the processor is no x86-64 or lacks AVX2, a line on standard error says so.
+
+    Raises:
+        ValueError: SLIPWAY_ARITHMETIC is neither `pinned` nor `processor`.
+        RuntimeError: a library that reads the variables is imported already, and they differ.
+    """
+    choice = os.environ.get(CHOICE) or PINNED
+    if choice not in (PINNED, UNPINNED):
+        raise ValueError(f"{CHOICE} must be {PINNED} or {UNPINNED}, got {choice!r}")
+    if choice == UNPINNED:
+        return
+    differing = [name for name, value in PINS.items() if os.environ.get(name) != value]
+    early = [name for name in READERS if name in sys.modules]
+    if differing and early:
+        raise RuntimeError(
+            f"{', '.join(early)} imported before the arithmetic was pinned; set "
+            f"{', '.join(differing)} first"
+        )
+    os.environ.update(PINS)
+    if is_x86_64() and JAVA_PIN not in os.environ.get(JAVA_OPTIONS, ""):
+        os.environ[JAVA_OPTIONS] = f"{os.environ.get(JAVA_OPTIONS, '')} {JAVA_PIN}".strip()
+    if reason := unlike_committed():
+        print(f"slipway: {reason}", file=sys.stderr, flush=True)
+
+
+def is_x86_64() -> bool:
+    """Return whether this machine's processor is an x86-64."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def unlike_committed() -> str:
+    """Return why results on this machine may differ from the committed ones; empty if they equal.
+
+    The committed results were computed with AVX2.
+    """
+    if not is_x86_64():
+        return (
+            f"this processor is {platform.machine()}: figures may differ in their last digits from "
+            "the committed ones, which x86-64 computed, and locks are not compared"
+        )
+    known = flags()
+    if known and "avx2" not in known:
+        return "this processor has no AVX2: results may differ from the committed locks"
+    return ""
+
+
+def flags() -> frozenset[str]:
+    """Return the processor's instruction sets as Linux names them; none where it does not say."""
+    return frozenset(_cpuinfo("flags").split())
+
+
+def processor() -> str:
+    """Return the processor's name and its widest instruction set: `AMD EPYC, avx512f`."""
+    known = flags()
+    widest = next((each for each in ("avx512f", "avx2", "avx") if each in known), "")
+    parts = (_cpuinfo("model name") or platform.processor() or platform.machine(), widest)
+    return ", ".join(part for part in parts if part)
+
+
+def _cpuinfo(field: str) -> str:
+    """Return the first value of `field` in /proc/cpuinfo; empty outside Linux."""
+    file = Path("/proc/cpuinfo")
+    if not file.is_file():
+        return ""
+    for line in file.read_text(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == field:
+            return value.strip()
+    return ""

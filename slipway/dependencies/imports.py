@@ -1,0 +1,120 @@
+"""The files and distributions that a Python file imports, also through others."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from slipway.dependencies.pins import normalized
+
+# The folders of the repository that hold importable code.
+OWN = ("slipway", "pipelines")
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Files below the repository's root, and distributions by their normalized names."""
+
+    files: frozenset[Path]
+    distributions: frozenset[str]
+
+
+def imported_by(roots: Iterable[Path], top: Path) -> Imports:
+    """Return what `roots` import, themselves included, within the repository `top`.
+
+    Imports inside functions count, since a stage may run them; those under `TYPE_CHECKING` do not.
+    Modules that are found by name at run time are for the caller to add as roots.
+    """
+    files: set[Path] = set()
+    modules: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        file = waiting.pop()
+        if file in files:
+            continue
+        files.add(file)
+        own, foreign = direct_imports(file, top)
+        modules |= foreign
+        waiting += own
+    known = distributions_by_module()
+    return Imports(
+        frozenset(files),
+        frozenset(name for module in modules for name in known.get(module, ())),
+    )
+
+
+@cache
+def direct_imports(file: Path, top: Path) -> tuple[frozenset[Path], frozenset[str]]:
+    """Return the repository's files and the foreign top-level modules that `file` itself imports.
+
+    A file's packages are imported before it, so their `__init__.py` files are among them.
+    """
+    own = {*_packages(file.parent, top)} - {file}
+    foreign = set()
+    for name, members in _statements(file, top):
+        first = name.partition(".")[0]
+        if first in OWN:
+            own |= _files(name, members, top)
+        elif first not in sys.stdlib_module_names:
+            foreign.add(first)
+    return frozenset(own), frozenset(foreign)
+
+
+@cache
+def distributions_by_module() -> dict[str, tuple[str, ...]]:
+    """Return the installed distributions, normalized, by the top-level module they provide."""
+    return {
+        module: tuple(sorted({normalized(name) for name in names}))
+        for module, names in packages_distributions().items()
+    }
+
+
+def _statements(file: Path, top: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the absolute module name and the imported members of every import statement."""
+    package = file.parent.relative_to(top).parts
+    for node in _nodes(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                yield each.name, ()
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            name = ".".join((*base, *([node.module] if node.module else [])))
+            yield name, tuple(each.name for each in node.names)
+
+
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield `node` and all below it, but for the bodies of `if TYPE_CHECKING`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            for other in child.orelse:
+                yield from _nodes(other)
+        else:
+            yield from _nodes(child)
+
+
+def _files(name: str, members: Iterable[str], top: Path) -> set[Path]:
+    """Return the files that importing `members` from the module `name` runs."""
+    place = top.joinpath(*name.split("."))
+    found = set(_packages(place.parent, top))
+    if (module := place.with_suffix(".py")).is_file():
+        return found | {module}
+    found |= set(_packages(place, top))
+    for member in members:
+        if (module := place / f"{member}.py").is_file():
+            found.add(module)
+        else:
+            found |= set(_packages(place / member, top))
+    return found
+
+
+def _packages(folder: Path, top: Path) -> Iterator[Path]:
+    """Yield the `__init__.py` of `folder` and of the folders above it, below `top`."""
+    for each in (folder, *folder.parents):
+        if each == top or top not in each.parents:
+            return
+        if (file := each / "__init__.py").is_file():
+            yield file

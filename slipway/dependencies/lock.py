@@ -1,0 +1,180 @@
+"""`dvc.lock`: what a project's stages were last run with, and whether that still holds.
+
+DVC's `repro` overwrites a lock that differs, and has no verdict on it (dvc issues 2050, 11058).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# libyaml's loader takes a tenth of the time.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing of a stage that is not as the lock has it."""
+
+    stage: str
+    kind: str
+    """`cmd`, `dep`, `param` or `out`."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.kind} {self.name}".rstrip()
+
+
+def read_yaml(file: Path) -> Any:
+    """Return what a YAML file holds; None if it is missing."""
+    return yaml.load(file.read_bytes(), LOADER) if file.is_file() else None
+
+
+def stages_of(file: Path) -> dict[str, Any]:
+    """Return the stages of a `dvc.yaml` or `dvc.lock` by name; none if it is missing or empty."""
+    content = read_yaml(file)
+    return dict((content or {}).get("stages") or {})
+
+
+def md5(path: Path) -> str:
+    """Return what DVC writes for a file or a folder; `missing` where there is none.
+
+    A folder's is the md5 of its files' names and md5s, with `.dir` behind it.
+    """
+    if path.is_file():
+        return _md5_of_file(path)
+    if not path.is_dir():
+        return MISSING
+    files = (each for each in path.rglob("*") if each.is_file())
+    listed = sorted((each.relative_to(path).as_posix(), _md5_of_file(each)) for each in files)
+    content = [{"md5": digest, "relpath": name} for name, digest in listed]
+    return hashlib.md5(json.dumps(content).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def output_differences(lock: Mapping[str, Any], folder: Path) -> Iterator[Difference]:
+    """Yield the outputs below `folder` that are not the bytes that the lock names."""
+    for stage, locked in lock.items():
+        for out in locked.get("outs", ()):
+            if md5(folder / out["path"]) != out["md5"]:
+                yield Difference(stage, "out", out["path"])
+
+
+def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[Difference]:
+    """Yield what makes the stages of the project in `folder` stale, as `dvc status` finds it.
+
+    Like DVC it ignores what a lock names and `dvc.yaml` does not name any more. Inputs that an
+    earlier stage writes are looked at with `outputs_too` only.
+    """
+    wanted, lock = stages_of(folder / "dvc.yaml"), stages_of(folder / "dvc.lock")
+    made = {_path(out) for stage in wanted.values() for out in _outputs(stage)}
+    for name, stage in wanted.items():
+        locked = lock.get(name)
+        if locked is None:
+            yield Difference(name, "stage", "never ran")
+            continue
+        if stage["cmd"] != locked.get("cmd"):
+            yield Difference(name, "cmd", "")
+        yield from _dependency_differences(name, stage, locked, folder, made, outputs_too)
+        yield from _parameter_differences(name, stage, locked, folder)
+        if outputs_too:
+            yield from output_differences({name: locked}, folder)
+            yield from _undeclared(name, stage, locked)
+
+
+def is_current(folder: Path) -> bool:
+    """Return whether `dvc repro` would run no stage of the project in `folder`.
+
+    What DVC would only look up in its cache is hashed here; a project whose `dvc.yaml` does more
+    than the generated ones (interpolation, several commands, imports) is left to DVC.
+    """
+    text = folder / "dvc.yaml"
+    if not text.is_file() or "${" in text.read_text() or list(folder.glob("*.dvc")):
+        return False
+    return next(input_differences(folder, outputs_too=True), None) is None
+
+
+def _dependency_differences(
+    name: str,
+    stage: Mapping[str, Any],
+    locked: Mapping[str, Any],
+    folder: Path,
+    made: set[str],
+    outputs_too: bool,
+) -> Iterator[Difference]:
+    known = {dep["path"]: dep.get("md5") for dep in locked.get("deps", ())}
+    for path in (_path(each) for each in stage.get("deps", ())):
+        # An output that a stage before reads was compared where it is written.
+        if path in made and not outputs_too:
+            continue
+        if known.get(path) != _digest_once((folder / path).resolve()):
+            yield Difference(name, "dep", path)
+
+
+def _parameter_differences(
+    name: str, stage: Mapping[str, Any], locked: Mapping[str, Any], folder: Path
+) -> Iterator[Difference]:
+    known = locked.get("params") or {}
+    declared: dict[str, list[str]] = {}
+    for each in stage.get("params", ()):
+        if isinstance(each, str):
+            declared.setdefault("params.yaml", []).append(each)
+        else:
+            for file, keys in each.items():
+                declared.setdefault(file, []).extend(keys)
+    for file, keys in declared.items():
+        values, before = _values((folder / file).resolve()), known.get(file) or {}
+        for key in keys:
+            if key not in before or key not in values or before[key] != values[key]:
+                yield Difference(name, "param", f"{file} {key}")
+
+
+def _undeclared(
+    name: str, stage: Mapping[str, Any], locked: Mapping[str, Any]
+) -> Iterator[Difference]:
+    known = {out["path"] for out in locked.get("outs", ())}
+    for path in sorted({_path(out) for out in _outputs(stage)} - known):
+        yield Difference(name, "out", path)
+
+
+def _outputs(stage: Mapping[str, Any]) -> list[Any]:
+    return [*stage.get("outs", ()), *stage.get("metrics", ())]
+
+
+def _path(entry: Any) -> str:
+    """Return the path of a dependency or an output, which options may follow."""
+    return entry if isinstance(entry, str) else str(next(iter(entry)))
+
+
+def _values(file: Path) -> Mapping[str, Any]:
+    """Return the keys of a parameters file; JSON is read as what it is, which is quicker."""
+    return _values_once(file, file.stat().st_mtime_ns) if file.is_file() else {}
+
+
+@cache
+def _values_once(file: Path, changed: int) -> Mapping[str, Any]:
+    content = json.loads(file.read_bytes()) if file.suffix == ".json" else read_yaml(file)
+    return content if isinstance(content, Mapping) else {}
+
+
+def _digest_once(path: Path) -> str:
+    """Return the md5 of what many projects share, computed once as long as it is unchanged."""
+    if path.is_file():
+        status = path.stat()
+        return _digest_of(path, status.st_mtime_ns, status.st_size)
+    return md5(path)
+
+
+@cache
+def _digest_of(path: Path, changed: int, size: int) -> str:
+    return md5(path)
+
+
+def _md5_of_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

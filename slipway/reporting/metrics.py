@@ -1,0 +1,38 @@
+"""Metrics of the served predictions on test rows, by the names that they have in metrics.json."""
+
+from typing import Any
+
+import numpy as np
+
+from slipway.training import validation
+from slipway.training.calibration import Reliability
+
+
+def binary_metrics(
+    y_true: Any, *names: str, y_prob: Any = None, y_pred: Any = None
+) -> dict[str, float]:
+    """Return the metrics `names`, in that order, of predictions for yes-or-no labels (rows,).
+
+    Those of `slipway.training.validation.binary_metrics`, and `calibration_error` of `y_prob`.
+
+    Raises:
+        KeyError: a metric that is not known.
+        ValueError: a metric of `y_prob`, or of `y_pred`, and that is not given.
+    """
+    return validation.compute(KNOWN, y_true, names, y_prob=y_prob, y_pred=y_pred)
+
+
+def expected_calibration_error(bins: Reliability) -> float:
+    """Return the mean distance of `y_prob` from the observed share, weighted by each bin's rows."""
+    gaps = np.abs(bins.y_prob - bins.observed)
+    return float(np.sum(gaps * bins.rows) / bins.rows.sum())
+
+
+def _calibration_error(y_true: np.ndarray, y_prob: np.ndarray) -> float:
+    return expected_calibration_error(Reliability.of(y_prob, y_true))
+
+
+KNOWN: dict[str, validation.Metric] = {
+    **validation.KNOWN,
+    "calibration_error": ("y_prob", _calibration_error),
+}

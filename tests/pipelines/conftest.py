@@ -1,0 +1,86 @@
+"""One project at a time: trained tiny once per run, registered and served once per process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway import home
+from slipway.project import Project
+from slipway.training.workspace import Workspace
+from tests.conftest import mlflow_server, serving_alone
+from tests.services.zoo import empty_database
+from tests.waiting import until
+from tests.workspaces import linked
+
+
+@pytest.fixture(scope="session")
+def trained_project(
+    own_home: Path,
+    tiny_project: Callable[[Project], Workspace],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Project], Workspace]:
+    """Return a project's workspace, trained tiny and registered in this process's registry."""
+    works: dict[str, Workspace] = {}
+
+    def get(project: Project) -> Workspace:
+        if project.name not in works:
+            from slipway.registry.register import register
+
+            if not (own_home / "mlflow.db").exists():
+                shutil.copy(empty_database(), own_home / "mlflow.db")
+            folder = tmp_path_factory.mktemp(project.name)
+            works[project.name] = linked(tiny_project(project), folder)
+            register(works[project.name])
+        return works[project.name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def project_grpc_port() -> int:
+    """The gRPC port of the model server that the fixture `project_server` starts."""
+    return home.free_port()
+
+
+@pytest.fixture(scope="package")
+def registry_server(
+    own_home: Path,
+    serving_python: Path,
+    project_grpc_port: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[httpx.Client]:
+    """The model server over this process's registry, with serving packages alone.
+
+    It follows the registry: a project is served a moment after it is registered.
+    """
+    if not (own_home / "mlflow.db").exists():
+        shutil.copy(empty_database(), own_home / "mlflow.db")
+    logs = tmp_path_factory.mktemp("logs")
+    with (
+        mlflow_server(f"sqlite:///{own_home / 'mlflow.db'}", logs / "mlflow.log") as mlflow,
+        serving_alone(
+            *(serving_python, mlflow, logs / "predict.log"),
+            workers=1,
+            grpc_port=project_grpc_port,
+        ) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def project_server(
+    project: Project,
+    trained_project: Callable[[Project], Workspace],
+    registry_server: httpx.Client,
+) -> httpx.Client:
+    """The model server of this process, from when it serves the project."""
+    trained_project(project)
+    place = f"/v1/models/{project.name}"
+    until(
+        lambda: registry_server.get(place).status_code == 200,
+        lambda: registry_server.get("/v1/models").text,
+    )
+    return registry_server

@@ -1,0 +1,76 @@
+"""Hold each project's README to commands that some run executes, without training anything.
+
+tests/test_newcomer.py executes the READMEs of the projects that a change concerns. The others are
+held here: their generated commands are the template's, which the starters execute in every run,
+with a record that their own model accepts.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from slipway import home, readme
+from slipway.project import Project
+from tests.conftest import PROJECTS, ROOT, by_name
+from tests.selection import ALL, RESULTS, commands, own_commands, pages, select
+
+pytestmark = pytest.mark.parametrize("project", PROJECTS, ids=by_name)
+
+
+def generated(project: Project) -> list[str]:
+    """Return the commands of the README's generated block."""
+    return commands("\n".join(RESULTS.findall((project.folder / "README.md").read_text())))
+
+
+def template(project: Project) -> list[str]:
+    """Return the commands that `slipway readme` writes for the project."""
+    return commands(readme.results(project))
+
+
+def test_the_generated_commands_are_the_templates(project: Project) -> None:
+    found = generated(project)
+    assert found == template(project)
+    folder = project.folder.relative_to(ROOT).as_posix()
+    train = [] if project.params.starter else [f"dvc repro {folder}/dvc.yaml"]
+    # The same commands as the starters', which every run executes, but for name and record.
+    assert found == [*train, readme.curl(project)]
+
+
+def test_the_request_is_one_that_the_model_accepts(project: Project) -> None:
+    for words in requests(project):
+        body = json.loads(words[words.index("-d") + 1])
+        project.model().input_type().model_validate_json(json.dumps(body))
+
+
+def requests(project: Project) -> Iterator[list[str]]:
+    for command in generated(project):
+        if command.startswith("curl "):
+            yield shlex.split(command)
+
+
+def test_every_other_command_is_executed_when_the_page_changes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command of the project's own is run by the walk of a changed README, and every night."""
+    monkeypatch.delenv(ALL, raising=False)
+    text = (project.folder / "README.md").read_text()
+    own = own_commands(project, ROOT)
+    file = (project.folder / "README.md").relative_to(ROOT).as_posix()
+    assert project.name in select(ROOT, [file]).walked
+    monkeypatch.setenv(ALL, "1")
+    assert project.name in select(ROOT, [file]).walked
+    in_every_run = {line for page in pages(ROOT) for line in commands(page.read_text())}
+    assert set(commands(text)) <= {*template(project), *in_every_run, *own}
+
+
+def test_own_commands_name_what_exists(project: Project) -> None:
+    """A module that was renamed, or a port that no service has, shows without running anything."""
+    ports = {str(port) for port in home.PORTS.values()}
+    for command in own_commands(project, ROOT):
+        for module in re.findall(r"python -m ([\w.]+)", command):
+            assert ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file(), command
+        for port in re.findall(r"http://127\.0\.0\.1:(\d+)", command):
+            assert port in ports, command

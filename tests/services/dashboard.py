@@ -1,0 +1,34 @@
+"""The dashboard, opened page by page in this process."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from services.explain import importance, local
+from services.explain.subject import catalogue, load
+from tests.conftest import ROOT
+
+PAGE = ROOT / "services" / "explain" / "page.py"
+PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
+
+
+def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Open every page of a registered model, and fail with the first that fails.
+
+    Returns whether its answers have a number that can be divided among the fields; the pages of a
+    model without one must say so. Explanations are made of few samples, for speed.
+    """
+    monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
+    monkeypatch.setattr(local, "SAMPLES", 200)
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.run()
+    page.sidebar.selectbox(key="project").select(name).run()
+    dividable = bool(load(name, catalogue()[name][0]).numbers)
+    for title in PAGES:
+        page.sidebar.radio(key="page").set_value(title).run()
+        if title in PAGES[1:4] and dividable:
+            page.sidebar.slider(key="rows").set_value(20).run()
+        assert not page.exception, (name, title, page.exception)
+        assert not page.error, (name, title, page.error)
+        if title in PAGES[1:4] and not dividable:
+            assert "no single number" in page.warning[0].value
+    return dividable

@@ -1,0 +1,130 @@
+"""The arithmetic of the stages: what is pinned, when, and what is said where it cannot be."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from slipway import arithmetic
+from tests.conftest import ROOT
+
+READ_BACK = """
+import json, os, sys
+from slipway import arithmetic
+arithmetic.pin()
+import numpy
+from numpy._core._multiarray_umath import __cpu_features__ as features
+from threadpoolctl import threadpool_info
+print(json.dumps({
+    # What NumPy chooses among; single AVX-512 flags stay set and are not looked at.
+    "wide": [name for name in ("X86_V4", "AVX512_ICL", "AVX512_SPR") if features[name]],
+    "pools": [{key: each.get(key) for key in ("num_threads", "architecture")}
+              for each in threadpool_info()],
+    "java": os.environ.get("JDK_JAVA_OPTIONS"),
+}))
+"""
+
+
+def python(code: str, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if name not in arithmetic.PINS}
+    kept.pop(arithmetic.CHOICE, None)
+    return subprocess.run(
+        [sys.executable, *words, "-c", code],
+        env={**kept, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="only x86-64 has these instructions")
+def test_libraries_see_no_wider_instructions_and_warn_of_nothing() -> None:
+    done = python(READ_BACK, "-W", "error")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["wide"] == []
+    assert found["pools"]
+    for pool in found["pools"]:
+        assert pool["architecture"] == "Haswell"
+        # OpenBLAS starts no more threads than there are cores.
+        assert pool["num_threads"] == min(2, os.cpu_count() or 1)
+    assert arithmetic.JAVA_PIN in found["java"]
+
+
+def test_options_of_java_are_kept_and_the_pin_is_set_once() -> None:
+    code = "from slipway import arithmetic as a; import os; a.pin(); a.pin();" + (
+        "print(os.environ['JDK_JAVA_OPTIONS'])"
+    )
+    done = python(code, JDK_JAVA_OPTIONS="-Xmx1g")
+    assert done.stdout.split() == ["-Xmx1g", arithmetic.JAVA_PIN]
+
+
+def test_a_pin_that_comes_too_late_is_refused() -> None:
+    done = python("import numpy; from slipway import arithmetic; arithmetic.pin()")
+    assert "numpy imported before the arithmetic was pinned" in done.stderr
+
+
+def test_variables_that_are_already_set_may_come_with_numpy() -> None:
+    code = "import numpy; from slipway import arithmetic; arithmetic.pin()"
+    done = python(code, **arithmetic.PINS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_processor_may_choose_if_asked() -> None:
+    code = "from slipway import arithmetic as a; import os; a.pin();" + (
+        "print(sorted(set(a.INSTRUCTIONS) & set(os.environ)))"
+    )
+    assert python(code, SLIPWAY_ARITHMETIC="processor").stdout.strip() == "[]"
+    refused = python(code, SLIPWAY_ARITHMETIC="fast")
+    assert "SLIPWAY_ARITHMETIC must be pinned or processor, got 'fast'" in refused.stderr
+
+
+@pytest.mark.parametrize("stage", ["prepare", "fit", "evaluate", "register"])
+def test_every_stage_is_pinned_before_anything_computes(stage: str) -> None:
+    """The command line runs a stage in this test's place, which reads the variables back."""
+    code = f"""
+import importlib, os, sys
+from slipway import arithmetic
+early = [name for name in arithmetic.READERS if name in sys.modules]
+pinned = arithmetic.pin
+def pin():
+    assert not [name for name in arithmetic.READERS if name in sys.modules]
+    pinned()
+arithmetic.pin = pin
+found = importlib.import_module
+def stage_in_its_place(name, package=None):
+    module = found(name, package)
+    if name in ("slipway.stages.{stage}", "slipway.registry.{stage}"):
+        module.{stage} = lambda work: print(work.project.name, os.environ["OMP_NUM_THREADS"])
+    return module
+importlib.import_module = stage_in_its_place
+sys.argv = ["slipway", {stage!r}, {str(ROOT / "pipelines" / "ml" / "titanic")!r}]
+from slipway.cli import main
+main()
+"""
+    done = python(code)
+    assert done.stdout.strip() == "titanic 2", done.stderr
+
+
+def test_a_processor_without_avx2_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arithmetic, "_cpuinfo", lambda field: "sse4_2 avx")
+    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "x86_64")
+    assert "no AVX2" in arithmetic.unlike_committed()
+    for name, value in arithmetic.PINS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JDK_JAVA_OPTIONS", "")
+    arithmetic.pin()
+    assert "this processor has no AVX2" in capfd.readouterr().err
+
+
+def test_arm_is_told_that_locks_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "aarch64")
+    assert "aarch64" in arithmetic.unlike_committed()
+    assert "locks are not compared" in arithmetic.unlike_committed()
+
+
+def test_the_processor_is_named() -> None:
+    assert arithmetic.processor()

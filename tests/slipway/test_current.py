@@ -1,0 +1,144 @@
+"""`slipway repro` skips a project exactly when plain `dvc repro` would run none of its stages."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway.dependencies import pins
+from slipway.dependencies.lock import is_current
+from slipway.repro import dvc_environment
+from tests.services.yard import Yard
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
+    """A small repository whose project `flowers` was trained by DVC."""
+    yard = Yard(tmp_path_factory.mktemp("yard"))
+    done = dvc(yard, "repro", "--quiet", "pipelines/ml/flowers/dvc.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return yard
+
+
+def dvc(yard: Yard, *words: str) -> "subprocess.CompletedProcess[str]":
+    place = yard.folder.parent / "home"
+    if not place.exists():
+        yard.home("home")
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=yard.folder,
+        env={
+            **dvc_environment(),
+            **yard.variables(place, 1),
+            "PYTHONPATH": str(yard.folder),
+            "DVC_SITE_CACHE_DIR": str(yard.folder / ".dvc" / "tmp" / "site"),
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def current_for_dvc(yard: Yard) -> bool:
+    done = dvc(yard, "status", "--json", "pipelines/ml/flowers/dvc.yaml")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) == {}
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def removed(file: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        place = folder / file
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+    return change
+
+
+def another_pin(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder.parents[2] / pins.FILE
+        file.write_text(json.dumps(json.loads(file.read_text()) | {name: "99.0"}))
+
+    return change
+
+
+def more(file: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        place = (folder / file).resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("a") as stream:
+            stream.write("\n")
+
+    return change
+
+
+STALE: dict[str, Callable[[Path], None]] = {
+    "code": more("train.py"),
+    "shared code": more("../../../slipway/training/parity.py"),
+    "data set": more("../../datasets/iris.yaml"),
+    "parameter": replaced("params.yaml", "power: 1", "power: 2"),
+    "parameter gone": replaced("params.yaml", "prepare: {every: 5}\n", ""),
+    "pin": another_pin("numpy"),
+    "command": replaced("dvc.yaml", "slipway fit", "slipway fit ."),
+    "dependency more": replaced(
+        "dvc.yaml", "      - train.py\n", "      - train.py\n      - data.py\n"
+    ),
+    "output more": replaced(
+        "dvc.yaml", "outs: [work/receipt.json]", "outs: [work/r, work/receipt.json]"
+    ),
+    "output changed": more("work/weights/centres.json"),
+    "output gone": removed("work/receipt.json"),
+    "folder gone": removed("work/data"),
+    "file more in an output": more("work/data/more.txt"),
+    "metric changed": replaced("metrics.json", '"accuracy"', '"accuracies"'),
+    "lock gone": removed("dvc.lock"),
+}
+SAME: dict[str, Callable[[Path], None]] = {
+    "dependency less": replaced("dvc.yaml", "      - ../../../pipelines/datasets/iris.yaml\n", ""),
+    "nothing": lambda folder: None,
+    "readme": more("README.md"),
+    "what no stage names": replaced("params.yaml", "environment: training", "environment: torch"),
+    "a library that it does not import": another_pin("river"),
+    "an untracked file": more("notes.txt"),
+}
+
+
+@pytest.mark.parametrize("change", [*STALE, *SAME])
+def test_both_say_the_same(yard: Yard, change: str, tmp_path: Path) -> None:
+    folder = yard.folder / "pipelines" / "ml" / "flowers"
+    kept = {folder: tmp_path / "project", yard.folder / "slipway": tmp_path / "slipway"}
+    others = [yard.folder / pins.FILE, yard.folder / "pipelines" / "datasets" / "iris.yaml"]
+    texts = {file: file.read_text() for file in others}
+    for place, copy in kept.items():
+        shutil.copytree(place, copy)
+    try:
+        {**STALE, **SAME}[change](folder)
+        assert is_current(folder) == current_for_dvc(yard) == (change in SAME)
+    finally:
+        for place, copy in kept.items():
+            shutil.rmtree(place)
+            shutil.copytree(copy, place)
+        for file, text in texts.items():
+            file.write_text(text)
+
+
+def test_a_project_that_does_more_is_left_to_dvc(yard: Yard, tmp_path: Path) -> None:
+    folder = tmp_path / "flowers"
+    shutil.copytree(yard.folder / "pipelines" / "ml" / "flowers", folder)
+    replaced("dvc.yaml", "train.py", "${file}")(folder)
+    assert not is_current(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(yard.folder / "pipelines" / "ml" / "flowers", folder)
+    (folder / "feedback.dvc").write_text("outs: []\n")
+    assert not is_current(folder)

@@ -1,0 +1,86 @@
+"""Three small projects of the tests' own, trained through all stages and registered for real.
+
+`loans` takes numbers and text, one of them optional, and is explained; `shapes` takes a picture;
+`houses` takes numbers only and predicts whole columns. Their data sets lie in `data/`. All three
+are trained and registered in about two seconds, where the projects in `pipelines/` take eight
+seconds of processor time each: a test that needs any served model, not a certain one, takes these.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slipway.project import Project
+from slipway.training.workspace import Workspace
+from tests.conftest import ROOT
+from tests.services.zoo import Zoo
+
+FOLDER = Path(__file__).parent
+NAMES = ("houses", "loans", "shapes")
+
+
+def project(name: str) -> Project:
+    """Return the small project called `name`."""
+    return Project(FOLDER / "pipelines" / "small" / name)
+
+
+PROJECTS = [project(name) for name in NAMES]
+
+
+def make_repository(folder: Path) -> Path:
+    """Lay out a Slipway repository in `folder` whose projects are the small ones."""
+    folder.mkdir(parents=True)
+    (folder / "pipelines").symlink_to(FOLDER / "pipelines")
+    for name in ("pyproject.toml", "infra", "slipway"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@contextmanager
+def inside(repository: Path) -> Iterator[None]:
+    """Work in the repository: its projects are found, and the small data sets are fetched."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(repository):
+        patch.setenv("SLIPWAY_DATASETS", str(FOLDER / "data"))
+        yield
+
+
+def train(name: str, folder: Path) -> Workspace:
+    """Train the small project in `folder`; call it inside a repository of small projects."""
+    from slipway.stages.evaluate import evaluate
+    from slipway.stages.fit import fit
+    from slipway.stages.prepare import prepare
+
+    found = project(name)
+    work = Workspace(found, found.params, folder)
+    for stage in (prepare, fit, evaluate):
+        stage(work)
+    return work
+
+
+class SmallModels(Zoo):
+    """A registry that holds small projects, each with a champion as version 1.
+
+    `works` holds the workspace that each was trained in, by name.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] = NAMES) -> None:
+        super().__init__(folder)
+        from slipway.registry.register import register
+
+        self.repository = make_repository(folder / "repository")
+        self.works: dict[str, Workspace] = {}
+        with self.active():
+            for name in names:
+                self.works[name] = train(name, folder / "trained" / name)
+                register(self.works[name])
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this registry and its repository those of the process, until the block ends."""
+        with pytest.MonkeyPatch.context() as patch, inside(self.repository):
+            patch.setenv("SLIPWAY_HOME", str(self.home))
+            patch.setenv("MLFLOW_TRACKING_URI", self.uri)
+            yield

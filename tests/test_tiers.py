@@ -1,0 +1,39 @@
+"""Hold the tiers of the tests: each file is in one, and the fast one starts nothing slow."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.tiers import TIERS, all_files, files, tier_of
+
+# A fast test starts no model server, no registry server and no Spark, trains no project, and makes
+# no environment. A single program, like git, is allowed: milliseconds.
+SLOW = re.compile(
+    r"\b(serving_python|small_models|small_registry|mlflow_server|serving_alone|running|trained"
+    r"|server|SparkSession|make_venv)\b\s*[(:,)]"
+)
+
+
+def test_every_test_file_is_in_a_tier() -> None:
+    without = [name for name in all_files() if tier_of(name) is None]
+    assert without == [], "add a pattern to TIERS of tests/tiers.py"
+
+
+@pytest.mark.parametrize("pattern", TIERS)
+def test_every_pattern_decides_about_a_file(pattern: str) -> None:
+    deciding = {_deciding(name) for name in all_files()}
+    assert pattern in deciding
+
+
+def _deciding(file: str) -> str | None:
+    from fnmatch import fnmatchcase
+
+    return next((pattern for pattern in TIERS if fnmatchcase(file, pattern)), None)
+
+
+@pytest.mark.parametrize("file", files("fast"))
+def test_a_fast_file_starts_nothing_slow(file: str) -> None:
+    signatures = re.findall(r"^def test_\w+\(.*?\) ->", (ROOT / file).read_text(), re.M | re.S)
+    signatures += re.findall(r"^\s+with .*", (ROOT / file).read_text(), re.M)
+    assert [line for line in signatures if SLOW.search(line)] == []
