@@ -6,12 +6,11 @@ field of the tests that pytest 9.2 does not have any more, and every test became
 
 import re
 from collections.abc import Set
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from slipway.project import discover
-
-if TYPE_CHECKING:
-    import pytest
 
 PIPELINES = re.compile(r"^tests/pipelines/test_(\w+)\.py::")
 PARAMETERS = re.compile(r"\[(.*)\]$")
@@ -33,7 +32,8 @@ def group_of(nodeid: str, projects: Set[str]) -> str:
     return file
 
 
-def pytest_xdist_make_scheduler(config: "pytest.Config", log: Any) -> Any:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Send whole groups to a process, in the order in which they were collected."""
     from xdist.scheduler import LoadScopeScheduling
 

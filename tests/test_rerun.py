@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, pytest_plugins
 
 # `once` fails in the first run only: it leaves a file behind by which the second run knows.
 SUITE = """
@@ -111,6 +111,14 @@ def test_what_passes_the_second_time_is_flaky(tmp_path: Path, workers: tuple[str
         "FLAKY: test_suite.py::test_once[a]",
         "FLAKY: test_suite.py::test_once[mail@b]",
     ]
+    assert closing(done) == "3 passed, 2 rerun"
+
+
+def test_the_second_run_takes_the_plugins_of_this_project(tmp_path: Path) -> None:
+    """It has no pytest-xdist, whose hooks one of them implements."""
+    (tmp_path / "conftest.py").write_text(f"pytest_plugins = {pytest_plugins!r}\n")
+    done = run(tmp_path, *WORKERS, suite=SUITE)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert closing(done) == "3 passed, 2 rerun"
 
 

@@ -34,6 +34,7 @@ PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 # Whether the process runs: answered at any time.
 LIVE = frozenset({"/v1/live", "/v2/health/live"})
+READY = frozenset({"/v1/ready", "/v2/health/ready"})
 TURN_SECONDS = 0.25
 WAIT_SECONDS = 0.02
 
@@ -74,7 +75,7 @@ class App:
         if kind != "http":
             return
         if not self.fleet.preloaded and scope["path"] not in LIVE:
-            await self._let_load()
+            await self._let_load(known=scope["path"] in READY)
         if scope["method"] == "POST":
             path: str = scope["path"]
             name = self.fleet.paths.get(path)
@@ -88,8 +89,10 @@ class App:
                 return
         await self.rest(scope, receive, send)
 
-    async def _let_load(self) -> None:
+    async def _let_load(self, *, known: bool) -> None:
         """Wait until this worker has loaded its models, if another worker has.
+
+        With `known` it is enough that it knows which models there are, which takes no loading.
 
         At the first start several workers accept connections before any has loaded, so that health
         checks are answered; the first to load makes the server ready. A request that came to
@@ -98,6 +101,7 @@ class App:
         deadline = time.monotonic() + self.settings.load_seconds
         while (
             not self.fleet.preloaded
+            and not (known and self.fleet.served)
             and self.readiness.others == LOADED
             and time.monotonic() < deadline
         ):

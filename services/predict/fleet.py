@@ -69,6 +69,15 @@ class Fleet:
         return self.preloaded and bool(self.served)
 
     @property
+    def server_ready(self) -> bool:
+        """Whether models answer: this worker's, or another worker's while this one still loads.
+
+        A probe is answered at once by any worker. It would give up, and the server count as not
+        ready, long before a worker that came later has loaded.
+        """
+        return bool(self.served) and (self.preloaded or self.readiness.others == LOADED)
+
+    @property
     def not_ready_reason(self) -> str:
         """Why the server is not ready."""
         if self.snapshot.settled and not self.snapshot.projects:

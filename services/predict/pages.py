@@ -106,7 +106,7 @@ def _add_health(app: FastAPI, server: "App") -> None:
     @app.get("/v1/ready", tags=["health"])
     async def ready() -> JSONResponse:
         """Whether models answer, 503 with the reason until then; and what is amiss."""
-        if not fleet.ready:
+        if not fleet.server_ready:
             raise Problem(503, "Not ready", fleet.not_ready_reason)
         return JSONResponse(
             {

@@ -54,7 +54,7 @@ class Service(services.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return messages.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        return messages.ServerReadyResponse(ready=self.server.fleet.ready)
+        return messages.ServerReadyResponse(ready=self.server.fleet.server_ready)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
         return messages.ServerMetadataResponse(name="slipway", version="2", extensions=EXTENSIONS)

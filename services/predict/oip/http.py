@@ -252,7 +252,7 @@ def add(app: FastAPI, server: "App") -> None:
 
     @app.get("/v2/health/ready", tags=["open inference protocol"])
     async def ready() -> Response:
-        return Response(status_code=200 if server.fleet.ready else 503)
+        return Response(status_code=200 if server.fleet.server_ready else 503)
 
     @app.get("/v2/models/{name}/ready", tags=["open inference protocol"])
     @app.get("/v2/models/{name}/versions/{version}/ready", tags=["open inference protocol"])
