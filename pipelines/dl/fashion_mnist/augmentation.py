@@ -1,4 +1,4 @@
-"""Random changes of the pictures that training sees, and that the report draws."""
+"""Random changes to the training pictures; the report draws examples of them."""
 
 import torch
 from torch.nn import functional
@@ -17,12 +17,12 @@ def shifted(images: torch.Tensor) -> torch.Tensor:
 
 def flipped(images: torch.Tensor) -> torch.Tensor:
     """Mirror half of the pictures: a shoe that points right is still a shoe."""
-    chosen = torch.rand(len(images)) < 0.5
-    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+    mirrored = torch.rand(len(images)) < 0.5
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def augmented(images: torch.Tensor, *, flip: bool, shift: bool) -> torch.Tensor:
-    """Mirror pictures by chance, then move them, or do only one of these or neither."""
+    """Return the pictures mirrored at random if `flip`, then moved at random if `shift`."""
     if flip:
         images = flipped(images)
     return shifted(images) if shift else images

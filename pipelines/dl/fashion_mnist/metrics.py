@@ -7,7 +7,7 @@ BINS = 15
 
 
 def metrics(y_prob: np.ndarray, y_true: np.ndarray) -> dict[str, float]:
-    """Return the metrics of probabilities (rows, labels) for numbers of labels (rows,)."""
+    """Return the metrics of probabilities (rows, labels), given label numbers (rows,)."""
     y_pred = y_prob.argmax(axis=1)
     # In float64: in float32 the rows sum to 1 only to 7 digits, which scikit-learn warns of.
     exact = y_prob.astype(np.float64)

@@ -1,11 +1,11 @@
 """Which of ten kinds of clothing does this picture show?
 
-Data: Fashion-MNIST, 70,000 grey pictures of 28x28, 10,000 of them to test; ten even classes.
-Task: classification into ten classes; every error weighs alike.
+Data: Fashion-MNIST, 70,000 grey 28x28 pictures, 10,000 of them for the test; ten balanced classes.
+Task: classification into ten classes; every error costs the same.
 Model: a convolutional network, as ONNX: the simplest recipe within one standard error of the best
 accuracy on rows held out of training.
-Limits: it knows one light garment on a black background, upright, as in a shop's catalogue. A
-photograph on a white background, or of a person, is not what it was trained on.
+Limits: it was trained on single light garments on a black background, upright, as in a shop's
+catalogue. It was not trained on photographs with a white background or of people.
 """
 
 from io import BytesIO
@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 
 from slipway.contract import OnnxModel, Record, publish
 
-# In the order of the data set's numbers.
+# In the order of the data set's label numbers.
 LABELS = (
     "T-shirt/top",
     "Trouser",
@@ -36,16 +36,18 @@ FORMATS = ("PNG", "JPEG")
 
 
 def pixels(image: bytes) -> np.ndarray:
-    """(28, 28), 0 to 255; what is transparent shows the black background of training.
+    """Decode a picture to grey values (28, 28) from 0 to 255.
+
+    Transparent parts become black, the background of the training pictures.
 
     Raises:
-        ValueError: it is no picture, a damaged one, or too large.
+        ValueError: it is not a picture, is damaged or is too large.
     """
     try:
         picture: Image.Image = Image.open(BytesIO(image), formats=FORMATS)
     except UnidentifiedImageError as error:  # Pillow's own message holds a memory address
-        raise ValueError("is no PNG or JPEG") from error
-    # Only the header is read so far.
+        raise ValueError("is not a PNG or JPEG") from error
+    # Pillow has read only the header so far.
     if max(picture.size) > LARGEST:
         wide, high = picture.size
         raise ValueError(f"must be at most {LARGEST}x{LARGEST} pixels, got {wide}x{high}")
@@ -66,13 +68,13 @@ class Garment(Record):
     image: bytes = Field(
         min_length=1,
         max_length=1_000_000,
-        description="PNG or JPEG, at most 1024x1024; made grey and 28x28 when it is not",
+        description="PNG or JPEG, at most 1024x1024; converted to grey and 28x28 if necessary",
     )
 
     @field_validator("image")
     @classmethod
     def _decodes(cls, image: bytes) -> bytes:
-        """Refuse here what would only fail, or fill the memory, once the model is asked."""
+        """Refuse a picture that would fail or fill the memory during the prediction."""
         try:
             pixels(image)
         except ValueError:
@@ -84,15 +86,15 @@ class Garment(Record):
 
 
 class Category(Record):
-    """The likeliest kind of clothing."""
+    """The most probable kind of clothing."""
 
     label: str = Field(pattern=f"^({'|'.join(LABELS)})$")
-    probability: float = Field(ge=0, le=1, description="Of that label")
-    probabilities: dict[str, float] = Field(description="Of every label; they sum to 1")
+    probability: float = Field(ge=0, le=1, description="Probability of `label`")
+    probabilities: dict[str, float] = Field(description="Probability of every label; they sum to 1")
 
 
 def features(garments: list[Garment]) -> dict[str, np.ndarray]:
-    """Brightness (rows, 1, 28, 28) float32 from 0, black, to 1."""
+    """Return the brightness (rows, 1, 28, 28) float32 of each pixel, from 0 (black) to 1."""
     images = np.empty((len(garments), 1, SIDE, SIDE), dtype=np.float32)
     for row, each in enumerate(garments):
         images[row, 0] = pixels(each.image)
@@ -101,7 +103,7 @@ def features(garments: list[Garment]) -> dict[str, np.ndarray]:
 
 
 def categories(probabilities: np.ndarray) -> list[Category]:
-    """From the probabilities of the labels (rows, 10)."""
+    """Return predictions, given the probabilities of the labels (rows, 10)."""
     return [
         Category(
             label=LABELS[best],

@@ -1,4 +1,4 @@
-"""Metrics of the served categories on the test garments, and pictures of training and mistakes."""
+"""Test metrics of the served predictions, and pictures of training and mistakes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,16 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
-from slipway.training import Candidate, Examples
+from slipway.training import Candidate, LabelledRows
 
 from .augmentation import augmented
 from .metrics import metrics
 from .model import LABELS, Category, Garment, features, pixels
 
 
-def score(*, answers: list[Category], truths: list[str]) -> dict[str, float]:
-    probabilities = np.array([[each.probabilities[label] for label in LABELS] for each in answers])
-    return metrics(probabilities, np.array([LABELS.index(truth) for truth in truths]))
+def score(*, predictions: list[Category], labels: list[str]) -> dict[str, float]:
+    probabilities = np.array(
+        [[each.probabilities[label] for label in LABELS] for each in predictions]
+    )
+    return metrics(probabilities, np.array([LABELS.index(label) for label in labels]))
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -28,8 +30,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     learning_rates(right, evaluation.candidates)
     yield "learning_curves", figure
     figure, axes = plt.subplots(figsize=(6.4, 5.6))
-    told = [each.label for each in evaluation.answers]
-    plots.confusion(axes, evaluation.test.truths, told, LABELS)
+    y_pred = [each.label for each in evaluation.predictions]
+    plots.confusion(axes, evaluation.test.labels, y_pred, LABELS)
     yield "confusion", figure
     yield "mistakes", mistakes(evaluation)
     yield "augmentation", variants(evaluation.train.head(6))
@@ -39,14 +41,17 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def learning_rates(axes: Axes, tried: Sequence[Candidate]) -> None:
-    """Two recipes that share a schedule share a line, so one of each is drawn."""
+    """Draw the learning rate of one recipe for each schedule: the others' lines are the same."""
     lines = {"one cycle" if each.parameters["one_cycle"] else "constant": each for each in tried}
     named = [replace(each, name=name) for name, each in lines.items()]
     plots.curves(axes, named, "learning_rate", "Learning rate as each epoch starts")
 
 
 def difficulty(axes: Axes, tried: Sequence[Candidate]) -> None:
-    """Errors rather than accuracies: next to 99 % and 91 % the difference would not show."""
+    """Draw the errors on digits and on garments.
+
+    Errors rather than accuracies: bars of 99 % and 91 % would look alike.
+    """
     compared = [each for each in tried if "digits_accuracy" in each.metrics]
     errors = {
         kind: [100 * (1 - each.metrics[metric]) for each in compared]
@@ -62,26 +67,26 @@ def difficulty(axes: Axes, tried: Sequence[Candidate]) -> None:
 
 
 def mistakes(evaluation: Evaluation, rows: int = 3, columns: int = 7) -> Figure:
-    """The wrong answers of the test rows of which the model was surest."""
+    """Draw the wrong predictions with the highest probabilities among the test rows."""
     wrong = [
-        (answer, truth, record)
-        for answer, (record, truth) in zip(evaluation.answers, evaluation.test, strict=True)
-        if answer.label != truth
+        (prediction, label, record)
+        for prediction, (record, label) in zip(evaluation.predictions, evaluation.test, strict=True)
+        if prediction.label != label
     ]
     surest = sorted(wrong, key=lambda each: -each[0].probability)[: rows * columns]
     figure, grid = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.65 * rows + 0.4))
     for axes in grid.flat:
         axes.axis("off")
-    for axes, (answer, truth, record) in zip(grid.flat, surest, strict=False):
+    for axes, (prediction, label, record) in zip(grid.flat, surest, strict=False):
         axes.imshow(pixels(record.image), cmap="gray", vmin=0, vmax=255)
-        said = f"{answer.label} {answer.probability:.3f}\nis {truth}"
-        axes.set_title(said, size=7.5, weight="normal", loc="center")
+        title = f"{prediction.label} {prediction.probability:.3f}\nis {label}"
+        axes.set_title(title, size=7.5, weight="normal", loc="center")
     figure.suptitle("Wrong and surest of it (test rows): answer, probability, truth")
     return figure
 
 
-def variants(shown: Examples[Garment, str], count: int = 7) -> Figure:
-    """Each garment as it is, left, and as training may see it in further epochs."""
+def variants(shown: LabelledRows[Garment, str], count: int = 7) -> Figure:
+    """Draw each garment unchanged in the first column, then augmented as in training."""
     images = torch.from_numpy(features(shown.records)["images"])
     torch.manual_seed(0)
     columns = [images, *(augmented(images, flip=True, shift=True) for _ in range(count))]

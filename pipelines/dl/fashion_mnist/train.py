@@ -1,6 +1,7 @@
-"""A network in four steps, each judged on its own; and how much easier the digits of MNIST are.
+"""Training of a network built up in four steps, each step compared with the one before.
 
-The simplest recipe within one standard error of the best accuracy is trained on all pictures.
+The simplest recipe within one standard error of the best accuracy is trained on all pictures. Two
+recipes are also trained on the digits of MNIST, to show how much easier those are.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from slipway.deep import Plan, deterministic, export_onnx, predict, train
-from slipway.training import Candidate, Examples, Fitted, examples
+from slipway.training import Candidate, Fitted, LabelledRows, labelled_rows
 from slipway.training.selection import simplest_within_error
 
 from .augmentation import augmented
@@ -24,7 +25,7 @@ from .model import LABELS, SIDE, Category, Garment, categories, features
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one candidate does; each differs from the one before in one field."""
+    """The steps that one candidate takes; each differs from the one before in one field."""
 
     convolutions: bool = True
     batch_norm: bool = False
@@ -33,13 +34,13 @@ class Recipe:
     shift: bool = False
 
     def plan(self, epochs: int) -> Plan:
-        """Constant at Adam's usual 0.001, or up to ten times that at the top of the cycle."""
+        """Return a constant rate of 0.001, Adam's usual one, or a cycle with ten times that."""
         if self.one_cycle:
             return Plan(epochs, 0.01, "one_cycle", weight_decay=0.05)
         return Plan(epochs, 0.001, weight_decay=0.05)
 
 
-# From the simplest to the most complex: simpler is what needs fewer of the steps.
+# From the simplest to the most complex: a simpler recipe has fewer of the steps.
 RECIPES = {
     "baseline": Recipe(convolutions=False),
     "cnn": Recipe(),
@@ -48,32 +49,32 @@ RECIPES = {
     "flip": Recipe(batch_norm=True, one_cycle=True, flip=True),
     "flip_shift": Recipe(batch_norm=True, one_cycle=True, flip=True, shift=True),
 }
-# Without augmentation: a mirrored 3 is no digit.
+# Trained on the digits too. Both without augmentation: a mirrored 3 is not a digit.
 COMPARED = ("baseline", "one_cycle")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Brightness (rows, 1, 28, 28) and the number of each one's label."""
+    """Brightness (rows, 1, 28, 28) and label numbers (rows,)."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
     @classmethod
-    def of(cls, rows: Examples[Garment, str], names: Sequence[str]) -> "Pictures":
+    def from_rows(cls, rows: LabelledRows[Garment, str], names: Sequence[str]) -> "Pictures":
         images = torch.from_numpy(features(rows.records)["images"])
-        return cls(images, torch.tensor([names.index(truth) for truth in rows.truths]))
+        return cls(images, torch.tensor([names.index(label) for label in rows.labels]))
 
     def split(self, held_out: int, subset: int, seed: int) -> tuple["Pictures", "Pictures"]:
-        """At most `subset` to train on, and `held_out` others to judge by."""
+        """Return at most `subset` pictures to train on, and `held_out` others to validate on."""
         order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
         parts = (order[held_out : held_out + subset], order[:held_out])
-        kept, judged = (Pictures(self.images[rows], self.labels[rows]) for rows in parts)
-        return kept, judged
+        train, validation = (Pictures(self.images[rows], self.labels[rows]) for rows in parts)
+        return train, validation
 
 
 def network(recipe: Recipe) -> nn.Sequential:
-    """Four convolutions, or for comparison a linear model of the pixels.
+    """Return a network of four convolutions, or a linear model of the pixels to compare with.
 
     28x28 is pooled to 14x14 after the first layer, where a channel costs most, and to 7x7 after
     the second; the fourth layer sees 26x26 of the original pixels.
@@ -94,7 +95,10 @@ def network(recipe: Recipe) -> nn.Sequential:
 
 
 def convolution(inputs: int, outputs: int, batch_norm: bool) -> list[nn.Module]:
-    """Batch normalization subtracts the mean, so a bias before it would have no effect."""
+    """Return the layers of one convolution.
+
+    Batch normalization subtracts the mean, so a bias before it would have no effect.
+    """
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=not batch_norm)
     ]
@@ -103,10 +107,10 @@ def convolution(inputs: int, outputs: int, batch_norm: bool) -> list[nn.Module]:
     return [*layers, nn.ReLU()]
 
 
-def trained(
-    recipe: Recipe, pictures: Pictures, judged: Pictures | None, epochs: int, seed: int
+def train_network(
+    recipe: Recipe, pictures: Pictures, validation: Pictures | None, epochs: int, seed: int
 ) -> tuple[nn.Module, dict[str, list[float]]]:
-    """The network, and its curves; `accuracy` among them where there are pictures to judge by."""
+    """Train a network; return it and its curves, with `accuracy` if `validation` is given."""
     deterministic(seed)
     # Channels last takes a quarter less time on CPUs than torch's usual order.
     module = network(recipe).to(memory_format=torch.channels_last)
@@ -117,15 +121,16 @@ def trained(
         return functional.cross_entropy(module(images), pictures.labels[batch])
 
     def measure() -> dict[str, float]:
-        return {"accuracy": figures(module, judged)["accuracy"]} if judged else {}
+        return {"accuracy": validate(module, validation)["accuracy"]} if validation else {}
 
     rows = len(pictures.labels)
     return module, train(module, rows, loss, recipe.plan(epochs), seed=seed, measure=measure)
 
 
-def figures(module: nn.Module, judged: Pictures) -> dict[str, float]:
-    probabilities = predict(module, judged.images).softmax(dim=1).numpy()
-    return metrics(probabilities, judged.labels.numpy())
+def validate(module: nn.Module, pictures: Pictures) -> dict[str, float]:
+    """Return the metrics of the network on `pictures`."""
+    y_prob = predict(module, pictures.images).softmax(dim=1).numpy()
+    return metrics(y_prob, pictures.labels.numpy())
 
 
 def accuracy_error(metrics: dict[str, float], rows: int) -> dict[str, float]:
@@ -136,36 +141,37 @@ def accuracy_error(metrics: dict[str, float], rows: int) -> dict[str, float]:
 
 def fit(
     *,
-    train: Examples[Garment, str],
+    train: LabelledRows[Garment, str],
     weights: Path,
     seed: int,
     held_out: int,
     subset: int,
     epochs: int,
 ) -> Fitted:
-    """Choose by accuracy on rows held out of a subset; then fit the chosen on all."""
-    garments = Pictures.of(train, LABELS)
+    """Choose a recipe by its accuracy on held-out rows; then train it on all pictures."""
+    garments = Pictures.from_rows(train, LABELS)
     parts = garments.split(held_out, subset, seed)
-    # The stages hand over `train` alone; the digits were written beside it.
+    # The stage passes only `train`; `prepare` wrote the digits to the same folder.
     file = weights.parent / "data" / "digits.parquet"
-    digits = Pictures.of(examples.read(file, Garment), DIGITS).split(held_out, subset, seed)
+    digits = Pictures.from_rows(labelled_rows.read(file, Garment), DIGITS)
+    digit_parts = digits.split(held_out, subset, seed)
     tried = []
     for name, recipe in RECIPES.items():
-        module, curves = trained(recipe, *parts, epochs, seed)
-        measured = figures(module, parts[1])
+        module, curves = train_network(recipe, *parts, epochs, seed)
+        measured = validate(module, parts[1])
         if name in COMPARED:
-            module, _ = trained(recipe, *digits, epochs, seed)
-            measured["digits_accuracy"] = figures(module, digits[1])["accuracy"]
+            module, _ = train_network(recipe, *digit_parts, epochs, seed)
+            measured["digits_accuracy"] = validate(module, digit_parts[1])["accuracy"]
         measured |= accuracy_error(measured, len(parts[1].labels))
         parameters = {"epochs": epochs, "rows": len(parts[0].labels), **asdict(recipe)}
         tried.append(Candidate(name, measured, parameters, curves))
     chosen = simplest_within_error(tried, "accuracy", best="highest").name
-    best, _ = trained(RECIPES[chosen], garments, None, epochs, seed)
-    answering = nn.Sequential(best, nn.Softmax(dim=1))
-    export_onnx(answering, {"images": garments.images[:2]}, ["probabilities"], weights)
+    best, _ = train_network(RECIPES[chosen], garments, None, epochs, seed)
+    served = nn.Sequential(best, nn.Softmax(dim=1))
+    export_onnx(served, {"images": garments.images[:2]}, ["probabilities"], weights)
 
-    def native(garments: list[Garment]) -> list[Category]:
+    def framework_predict(garments: list[Garment]) -> list[Category]:
         images = torch.from_numpy(features(garments)["images"])
-        return categories(predict(answering, images).numpy())
+        return categories(predict(served, images).numpy())
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)

@@ -1,6 +1,6 @@
-"""Experiments cut from the players of Cookie Cats: with no difference, and with a planted one.
+"""Experiments cut from the players of Cookie Cats, half of them with a planted difference.
 
-Each is a series of looks at growing arms. Train and test cut theirs from different players.
+Each experiment is a series of looks at growing arms. The splits use different players.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,13 +30,16 @@ Look = tuple[Experiment, dict[str, Any]]
 def splits(
     dataset: Dataset, *, seed: int, series: int, looks: int, arm: int, effects: dict[str, float]
 ) -> dict[str, Iterable[Look]]:
-    """Looks at experiments, each with what was planted: the effect, and the arm that is better.
+    """Return looks at experiments, each with its label: the planted effect and the better arm.
 
-    `series` experiments a split, of `arm` players an arm at the last of `looks` looks. Every
-    second has a planted effect, of the size that `effects` gives for its outcome.
+    Each split has `series` experiments with `arm` players per arm at the last of `looks` looks.
+    Every second experiment has a planted effect, of the size that `effects` gives for its outcome.
+
+    Raises:
+        ValueError: `effects` names an unknown outcome, or there are too few players for `arm`.
     """
     frame = SCHEMA.validate(pd.read_csv(dataset.path("cookie_cats.csv.gz")))
-    # Rounds reach 49,854 where half the players stop at 16: their mean hangs on a few.
+    # Rounds reach 49,854, and half the players stop at 16: a few players would decide the mean.
     frame["log_rounds"] = np.log1p(frame.pop("sum_gamerounds"))
     if unknown := effects.keys() - set(OUTCOMES):
         raise ValueError(f"effects must name {', '.join(OUTCOMES)}, got {', '.join(unknown)}")
@@ -65,7 +68,7 @@ def cut(
     arm: int,
     effects: dict[str, float],
 ) -> Iterator[Look]:
-    """`looks` rows for each of `series` experiments."""
+    """Yield `looks` rows for each of `series` experiments."""
     names = list(effects)
     for number in range(series):
         name = names[number // 2 % len(names)]
@@ -79,13 +82,16 @@ def cut(
         for look in range(1, looks + 1):
             until = 2 * arm * look // looks
             seen, sides = values[:until], in_b[:until]
-            truth = {"outcome": name, "look": look, "effect": effect, "better": better}
-            told = experiment(seen[~sides], seen[sides], name, effects[name])
-            yield told, {"series": number} | truth
+            label = {"outcome": name, "look": look, "effect": effect, "better": better}
+            record = experiment(seen[~sides], seen[sides], name, effects[name])
+            yield record, {"series": number} | label
 
 
 def improved(values: np.ndarray, effect: float, name: str, rng: np.random.Generator) -> np.ndarray:
-    """Values whose mean is higher by `effect`: some of those who left come back, or all play on."""
+    """Return values whose mean is higher by `effect`.
+
+    Of a rate, some players who left come back; of rounds, every player plays more.
+    """
     if name == "log_rounds":
         return values + effect
     rate = float(values.mean())
@@ -93,12 +99,13 @@ def improved(values: np.ndarray, effect: float, name: str, rng: np.random.Genera
 
 
 def experiment(a: np.ndarray, b: np.ndarray, name: str, effect: float) -> Experiment:
+    """Return the record of two arms, given the outcome `name` of their players."""
     kind = "means" if name == "log_rounds" else "rates"
-    told: dict[str, Any] = {"kind": kind, "smallest_effect": effect, "watched": True}
+    fields: dict[str, Any] = {"kind": kind, "smallest_effect": effect, "watched": True}
     for arm, values in (("a", a), ("b", b)):
-        told[f"{arm}_size"] = len(values)
+        fields[f"{arm}_size"] = len(values)
         if kind == "rates":
-            told[f"{arm}_successes"] = int(values.sum())
+            fields[f"{arm}_successes"] = int(values.sum())
         else:
-            told |= {f"{arm}_mean": values.mean(), f"{arm}_variance": values.var(ddof=1)}
-    return Experiment.model_validate(told)
+            fields |= {f"{arm}_mean": values.mean(), f"{arm}_variance": values.var(ddof=1)}
+    return Experiment.model_validate(fields)

@@ -1,4 +1,4 @@
-"""The analysis a second time, by SciPy and statsmodels: what parity is measured against."""
+"""The same analysis by SciPy and statsmodels: the reference for parity."""
 
 import math
 from dataclasses import asdict
@@ -17,19 +17,20 @@ from .model import (
     Interval,
     Rule,
     analysis,
-    both_halves,
     ends,
+    statistics,
 )
 
 
 def reference(experiment: Experiment, rule: Rule) -> Analysis:
-    """The analysis with all tests, intervals and posteriors by SciPy and statsmodels."""
+    """Return the analysis with all tests, intervals and posteriors by SciPy and statsmodels."""
     by_scipy = reference_rates if experiment.kind == "rates" else reference_means
-    told = both_halves(experiment) | by_scipy(experiment)
-    return analysis(experiment, told, ByScipy(**asdict(rule)))
+    fields = statistics(experiment) | by_scipy(experiment)
+    return analysis(experiment, fields, ByScipy(**asdict(rule)))
 
 
 def reference_rates(experiment: Experiment) -> dict[str, Any]:
+    """Return the fields of an analysis of rates."""
     from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
         confint_proportions_2indep,
         proportion_effectsize,
@@ -59,13 +60,16 @@ def reference_rates(experiment: Experiment) -> dict[str, Any]:
 
 @cache
 def legendre() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights, which take longer to find than all the rest of a posterior."""
+    """Return nodes and weights, cached since they cost more than the rest of a posterior."""
     nodes, weights = np.polynomial.legendre.leggauss(400)
     return nodes, weights
 
 
 def posterior_of_rates(experiment: Experiment) -> dict[str, Any]:
-    """By Gauss-Legendre quadrature over SciPy's Beta distributions and Brent's method."""
+    """Return the Bayesian fields of an analysis of rates.
+
+    By Gauss-Legendre quadrature over SciPy's Beta distributions and Brent's method.
+    """
     first, second = (stats.beta(yes + 0.5, no + 0.5) for yes, no in experiment.table)
     nodes, weights = legendre()
 
@@ -95,7 +99,7 @@ def posterior_of_rates(experiment: Experiment) -> dict[str, Any]:
 
 
 class ByScipy(Rule):
-    """The rule with its interval found by SciPy's solvers from the martingales themselves."""
+    """The rule with its interval computed by SciPy's solvers from the martingales themselves."""
 
     def sequence(self, experiment: Experiment) -> Interval | None:
         (a, b), coverage = experiment.arms, self.coverage(experiment)
@@ -108,7 +112,10 @@ class ByScipy(Rule):
 
 
 def mixture_radius(a: Sample, b: Sample, coverage: float, tightest: float) -> float:
-    """Where the likelihood ratio of a normal mixture of effects to none reaches its limit."""
+    """Return the distance at which the likelihood ratio reaches its limit.
+
+    The ratio is that of a normal mixture of effects to no effect.
+    """
     error = math.sqrt(a.variance / a.n + b.variance / b.n)
     limit = -2 * math.log1p(-coverage)
     prior = math.sqrt((limit + math.log1p(limit)) * (a.variance + b.variance) / tightest)
@@ -122,7 +129,10 @@ def mixture_radius(a: Sample, b: Sample, coverage: float, tightest: float) -> fl
 
 
 def confidence_sequence(experiment: Experiment, coverage: float) -> Interval:
-    """The differences whose least evidence against them, over all pairs of rates, is too little."""
+    """Return the interval of the differences that the data do not rule out.
+
+    The evidence against a difference is the least over all pairs of rates that have it.
+    """
     limit = -math.log1p(-coverage)
 
     def evidence(arm: tuple[int, int], rate: float) -> float:
@@ -131,7 +141,7 @@ def confidence_sequence(experiment: Experiment, coverage: float) -> Interval:
         return float(mixture - special.xlogy(yes, rate) - special.xlog1py(no, -rate))
 
     def over(difference: float) -> float:
-        """Least evidence less the limit, for b's rate less a's being `difference`."""
+        """Return the least evidence against `difference` (b's rate minus a's), minus the limit."""
         a, b = experiment.table
         found = optimize.minimize_scalar(
             lambda rate: evidence(a, rate) + evidence(b, rate + difference),
@@ -150,6 +160,7 @@ def confidence_sequence(experiment: Experiment, coverage: float) -> Interval:
 
 
 def reference_means(experiment: Experiment) -> dict[str, Any]:
+    """Return the fields of an analysis of means."""
     a, b = experiment.arms
     parts = a.variance / a.n, b.variance / b.n
     if not sum(parts) > 0:

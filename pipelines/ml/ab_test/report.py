@@ -17,11 +17,11 @@ from slipway.reporting import Evaluation, plots
 from slipway.statistics import power, sample_size
 
 from .model import Analysis, Experiment, Rule, analyse
-from .stopping import Truth, courses, decisions, error_rates, rules
+from .stopping import Label, courses, decisions, error_rates, rules
 
-# What really came of moving the first gate from level 30 (a) to 40 (b): whether players came back
-# after a week and a day, and the logarithm of 1 + the rounds they played. In six digits, as which
-# the documentation shows them.
+# The real results of moving the first gate from level 30 (a) to 40 (b): whether players came back
+# after a week and a day, and the logarithm of 1 + the rounds they played. They have six digits, as
+# in the documentation.
 ARMS: dict[str, Any] = {"a_size": 44_700, "b_size": 45_489}
 RETENTION_7: dict[str, Any] = {"a_successes": 8_502, "b_successes": 8_279}
 RETENTION_1: dict[str, Any] = {"a_successes": 20_034, "b_successes": 20_119}
@@ -46,28 +46,28 @@ COLOURS = {
 }
 
 
-def told_by_look(answers: list[Analysis], truths: list[Truth]) -> pd.DataFrame:
-    """A row a look, in order: what was told of it, beside what was planted."""
-    told = pd.DataFrame([each.model_dump() for each in answers]).join(pd.DataFrame(truths))
-    return told.sort_values("look", kind="stable", ignore_index=True)
+def looks_with_labels(predictions: list[Analysis], labels: list[Label]) -> pd.DataFrame:
+    """Return a row per look, in order, with the columns of its analysis and of its label."""
+    table = pd.DataFrame([each.model_dump() for each in predictions]).join(pd.DataFrame(labels))
+    return table.sort_values("look", kind="stable", ignore_index=True)
 
 
-def score(*, answers: list[Analysis], truths: list[Truth]) -> dict[str, float]:
-    """What the served rule did, and whether the intervals of the last look hold the truth."""
-    told = told_by_look(answers, truths)
+def score(*, predictions: list[Analysis], labels: list[Label]) -> dict[str, float]:
+    """Return the error rates of the served rule, and the coverage of its intervals."""
+    table = looks_with_labels(predictions, labels)
 
-    def holds(interval: str) -> pd.Series:
-        low, high = (told[f"{interval}_{end}"].astype(float) for end in ("low", "high"))
-        return told["effect"].between(low, high)
+    def covers(interval: str) -> pd.Series:
+        low, high = (table[f"{interval}_{end}"].astype(float) for end in ("low", "high"))
+        return table["effect"].between(low, high)
 
-    # That neither holds the truth nor misses it.
-    without = told["always_valid_low"].isna()
-    missed = told.loc[~without & ~holds("always_valid"), "series"]
-    return error_rates(courses(truths, [each.decision for each in answers])) | {
+    # A look without an interval neither covers the effect nor misses it.
+    without = table["always_valid_low"].isna()
+    missed = table.loc[~without & ~covers("always_valid"), "series"]
+    return error_rates(courses(labels, [each.decision for each in predictions])) | {
         "coverage_at_the_end": float(
-            holds("confidence")[told["look"] == told["look"].max()].mean()
+            covers("confidence")[table["look"] == table["look"].max()].mean()
         ),
-        "coverage_at_every_look": 1 - missed.nunique() / told["series"].nunique(),
+        "coverage_at_every_look": 1 - missed.nunique() / table["series"].nunique(),
         "without_interval": float(without.mean()),
     }
 
@@ -80,19 +80,19 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def looks_taken(evaluation: Evaluation) -> Figure:
-    """What share of the test experiments each rule has decided by each look."""
-    records, truths = evaluation.test.records, evaluation.test.truths
-    looks = range(1, max(truth["look"] for truth in truths) + 1)
+    """Draw the share of test experiments that each rule has decided by each look."""
+    records, labels = evaluation.test.records, evaluation.test.labels
+    looks = range(1, max(label["look"] for label in labels) + 1)
     figure, (left, right) = plots.panels(2)
     for name, rule in rules(len(looks)).items():
         if name not in COLOURS and name != evaluation.chosen:
             continue
-        told = courses(truths, decisions(name, rule, records, evaluation.answers, truths))
-        same = told["better"] == "same"
-        # Its course is nearly the baseline's, which shows in the gaps.
+        table = courses(labels, decisions(name, rule, records, evaluation.predictions, labels))
+        same = table["better"] == "same"
+        # Dashed, since the baseline's curve lies under it and shows in the gaps.
         style = "o--" if name == "probability" else "o-"
         options: dict[str, Any] = {"color": COLOURS.get(name, plots.ACCENT), "markersize": 3}
-        for axes, part in ((left, told[same]), (right, told[~same])):
+        for axes, part in ((left, table[same]), (right, table[~same])):
             by = [100 * (part["at"] <= look).mean() for look in looks]
             axes.plot(looks, by, style, label=name.replace("_", " "), **options)
     alpha = max(each.alpha for each in records)
@@ -109,9 +109,12 @@ def looks_taken(evaluation: Evaluation) -> Figure:
 
 
 def intervals(evaluation: Evaluation) -> Figure:
-    """Two test experiments over time: one without a difference that peeking would have called."""
-    told = told_by_look(evaluation.answers, evaluation.test.truths)
-    rates = told[told["outcome"].str.startswith("retention")]
+    """Draw the intervals of two test experiments over time.
+
+    One has no difference, but peeking would have declared one.
+    """
+    table = looks_with_labels(evaluation.predictions, evaluation.test.labels)
+    rates = table[table["outcome"].str.startswith("retention")]
     early = rates.loc[(rates["p_value"] < 0.05) & (rates["look"] < rates["look"].max()), "series"]
     same, planted = (rates[rates["better"] == better] for better in ("same", "b"))
     called = same[same["series"].isin(early)]
@@ -139,7 +142,7 @@ def intervals(evaluation: Evaluation) -> Figure:
 
 
 def posterior(experiment: Experiment) -> Figure:
-    """The real experiment: posterior densities of both rates and of their difference."""
+    """Draw the posterior densities of both rates of the real experiment and of their difference."""
     a, b = betas = [stats.beta(yes + 0.5, no + 0.5) for yes, no in experiment.table]
     figure, (left, right) = plots.panels(2)
     rates = np.linspace(
@@ -162,8 +165,8 @@ def posterior(experiment: Experiment) -> Figure:
     weights = a.pdf(grid) * (grid[1] - grid[0])
     density = np.array([weights @ b.pdf(grid + step) for step in steps]) / 100
     right.plot(100 * steps, density, color=plots.ACCENT)
-    answer = analyse(experiment, Rule("always_valid"))
-    low, high = answer.credible_low or 0.0, answer.credible_high or 0.0
+    result = analyse(experiment, Rule("always_valid"))
+    low, high = result.credible_low or 0.0, result.credible_high or 0.0
     right.fill_between(
         100 * steps,
         density,
@@ -177,14 +180,14 @@ def posterior(experiment: Experiment) -> Figure:
         xlabel="b less a, percentage points",
         ylabel="posterior density",
         ylim=(0, 1.25 * density.max()),
-        title=f"P(b better) = {answer.probability_b_better:.4f}, p = {answer.p_value:.4f}",
+        title=f"P(b better) = {result.probability_b_better:.4f}, p = {result.p_value:.4f}",
     )
     right.legend(fontsize=8)
     return figure
 
 
 def sizes(experiment: Experiment) -> Figure:
-    """Power by the size of the arms, and the size that a smallest effect needs."""
+    """Draw the power by size of the arms, and the size needed by smallest effect."""
     rate = experiment.arms[0].mean
     figure, (left, right) = plots.panels(2)
     arms = np.geomspace(300, 300_000, 120)

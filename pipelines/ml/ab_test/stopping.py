@@ -11,18 +11,18 @@ import pandas as pd
 
 from .model import UNDECIDED, Analysis, Experiment, Findings, Rule
 
-Truth = dict[str, Any]
-# Units an arm at which the normal mixture is narrowest.
+Label = dict[str, Any]
+# Units per arm at which the normal mixture is narrowest.
 TIGHTEST = (300, 1_000, 3_000, 10_000)
-# These need the number of looks in advance; the served rule must hold for any number of looks.
+# These rules need the number of looks in advance; the served rule must hold for any number.
 COUNTED = ("bonferroni", "one_look_at_the_end")
 
 
 def rules(looks: int) -> dict[str, Rule]:
     """Return every rule by name; the baseline stops at the first p-value below alpha.
 
-    From the simplest to the most complex: simpler is a rule without a parameter, and of those with
-    one, the rule whose interval is narrowest at the smaller arms.
+    From the simplest to the most complex: a rule without a parameter is simpler than one with a
+    parameter; of two mixtures, the one that is narrowest at smaller arms is simpler.
     """
     return {
         "baseline": Rule("p_value"),
@@ -39,33 +39,33 @@ def decisions(
     rule: Rule,
     experiments: list[Experiment],
     analyses: list[Analysis],
-    truths: list[Truth],
+    labels: list[Label],
 ) -> list[str | None]:
-    """Return the decision of `rule` at each look, None at a look that the rule does not take.
+    """Return the decision of `rule` at each look, None if the rule skips the look.
 
     Only the p-value and the posterior are read from `analyses`.
     """
-    first = max(truth["look"] for truth in truths) if name == "one_look_at_the_end" else 1
+    first = max(label["look"] for label in labels) if name == "one_look_at_the_end" else 1
     decided: list[str | None] = []
-    for experiment, analysis, truth in zip(experiments, analyses, truths, strict=True):
+    for experiment, analysis, label in zip(experiments, analyses, labels, strict=True):
         found = Findings(
             analysis.difference,
             analysis.p_value,
             analysis.probability_b_better,
             rule.sequence(experiment),
         )
-        looked = truth["look"] >= first
+        looked = label["look"] >= first
         decided.append(rule.decides(found, experiment.alpha) if looked else None)
     return decided
 
 
-def courses(truths: list[Truth], decisions: list[str | None]) -> pd.DataFrame:
-    """Return a row for each experiment.
+def courses(labels: list[Label], decisions: list[str | None]) -> pd.DataFrame:
+    """Return a row for each experiment, given its looks in any order.
 
-    Its columns: the arm that is `better`, how many `looks` were taken in any order, the arm that
-    was `declared` to be better first, and `at` which look.
+    The columns are `better` (the better arm), `looks` (their number), `declared` (the arm first
+    declared better) and `at` (the look of that decision).
     """
-    looks = pd.DataFrame(truths).assign(declared=pd.Series(decisions)).sort_values("look")
+    looks = pd.DataFrame(labels).assign(declared=pd.Series(decisions)).sort_values("look")
     first = looks[looks["declared"].isin(["a", "b"])].groupby("series")
     return (
         looks.groupby("series")
@@ -76,7 +76,7 @@ def courses(truths: list[Truth], decisions: list[str | None]) -> pd.DataFrame:
 
 
 def error_rates(found: pd.DataFrame) -> dict[str, float]:
-    """Return shares of the experiments in `courses`.
+    """Return error rates of the experiments in `found`, the result of `courses`.
 
     `error` is the mean of the shares of false alarms and of planted differences not found.
     """

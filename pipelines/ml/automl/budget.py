@@ -1,7 +1,7 @@
 """A search in a process of its own, which is stopped when its time or memory is used up.
 
 The process is spawned: one that is forked after OpenMP has started its threads hangs on them.
-Whatever it has found is on file by then, a line a trial: being stopped loses the last one alone.
+The search writes each finished trial to a file, so only the last one is lost when it is stopped.
 """
 
 import json
@@ -19,7 +19,7 @@ OUT_OF_MEMORY = 17
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use: fits make it end alike everywhere, seconds and memory guard it."""
+    """What a search may use: fits end it reproducibly, seconds and megabytes are safeguards."""
 
     fits: int
     seconds: float
@@ -28,19 +28,19 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point tried. `score` is None where it was pruned or asked for too much memory."""
+    """One point tried. `score` is None if it was pruned or needed too much memory."""
 
     settings: dict[str, Any]
     score: float | None
     fits: int
-    """Used by the search up to and with this one."""
+    """Fits used by the search so far, including this trial."""
     ended: str
-    """complete, pruned or memory."""
+    """`complete`, `pruned` or `memory`."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search told. `ended`: done, time or memory; only `done` comes out alike again."""
+class SearchResult:
+    """The trials of a search. `ended` is done, time or memory; only `done` is reproducible."""
 
     trials: list[Trial]
     ended: str
@@ -58,13 +58,14 @@ Journal = Callable[[Trial], None]
 Search = Callable[..., None]
 
 
-def run(search: Search, budget: Budget, **arguments: Any) -> Found:
-    """Call `search(tell, fits=..., **arguments)` in a process of its own.
+def run(search: Search, budget: Budget, **arguments: Any) -> SearchResult:
+    """Call `search(record, fits=..., **arguments)` in a process of its own.
 
-    `search` is found by its name there, so it stands in a module. `tell` keeps a trial.
+    The process imports `search` by its name, so it must be a module's function. The search calls
+    `record` with each trial.
 
     Raises:
-        RuntimeError: the search failed otherwise than by its memory.
+        RuntimeError: the search failed for another reason than its memory.
     """
     with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
         given = (search, Path(file.name), budget, arguments)
@@ -79,33 +80,34 @@ def run(search: Search, budget: Budget, **arguments: Any) -> Found:
         elif process.exitcode == OUT_OF_MEMORY:
             ended = "memory"
         elif process.exitcode:
-            raise RuntimeError(f"search {search.__name__} ended with {process.exitcode}")
-        # A last line without its end was being written when the process was stopped.
+            raise RuntimeError(f"search {search.__name__} ended with exit code {process.exitcode}")
+        # A line without an end was being written when the process was stopped.
         kept = [Trial(**json.loads(line)) for line in file if line.endswith("\n")]
-    return Found(kept, ended)
+    return SearchResult(kept, ended)
 
 
 def _child(search: Search, file: Path, budget: Budget, arguments: dict[str, Any]) -> None:
     limit_memory(budget.megabytes)
     with file.open("a") as stream:
 
-        def tell(trial: Trial) -> None:
+        def record(trial: Trial) -> None:
             stream.write(json.dumps(vars(trial), default=float) + "\n")
             stream.flush()
-            # Nobody stops it otherwise when who started it was killed.
+            # Without this, the search would go on after its parent was killed.
             if (parent := parent_process()) and not parent.is_alive():
-                sys.exit(f"{search.__name__}: who started the search is gone")
+                sys.exit(f"{search.__name__}: the process that started the search is gone")
 
         try:
-            search(tell, fits=budget.fits, **arguments)
+            search(record, fits=budget.fits, **arguments)
         except MemoryError:
             sys.exit(OUT_OF_MEMORY)
 
 
 def limit_memory(megabytes: int) -> None:
-    """So much data above what this process holds now; more is a MemoryError. Linux alone.
+    """Limit this process to `megabytes` more data than it holds now. Works on Linux only.
 
-    Of data, not of addresses (`RLIMIT_AS`): the libraries map gigabytes that they never touch.
+    Allocating more raises MemoryError. The limit is on data, not on addresses (`RLIMIT_AS`): the
+    libraries map gigabytes that they never touch.
     """
     status = Path("/proc/self/status").read_text().splitlines()
     (held,) = (int(line.split()[1]) for line in status if line.startswith("VmData:"))

@@ -1,4 +1,4 @@
-"""Cardholders with whether they defaulted the month after, split at random."""
+"""Cardholders, labelled with whether they defaulted the month after, split at random."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,13 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import MONTHS, Cardholder
 
 DEFAULTED = "default.payment.next.month"
 # The table calls the last month's delay PAY_0, and has no PAY_1.
-# MARRIAGE stays out: who is married is not to decide of a debt, and 54 rows hold a 0 for no status.
+# MARRIAGE is left out: it should not decide on credit, and 54 rows have the undocumented value 0.
 FIELDS = {
     "LIMIT_BAL": "credit_limit",
     "SEX": "sex",
@@ -23,7 +23,7 @@ FIELDS = {
     **{f"BILL_AMT{month}": f"bill_{month}" for month in MONTHS},
     **{f"PAY_AMT{month}": f"paid_{month}" for month in MONTHS},
 }
-# 0, 5 and 6 are in the table and in no description of it.
+# The table also has the undocumented values 0, 5 and 6.
 EDUCATION = {1: "graduate_school", 2: "university", 3: "high_school"}
 SCHEMA = pa.DataFrameSchema(
     {
@@ -39,15 +39,16 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Cardholder, bool]]]:
-    """Left out: 2 rows without an age in this copy, and 124 that equal another in all features.
+    """Return labelled cardholders by split.
 
-    Most of those are cards that nobody uses.
+    Two rows without an age in this copy are left out, and 124 that equal another one in all
+    features. Most of those are cards that nobody uses.
     """
     raw = SCHEMA.validate(pd.read_csv(dataset.path("uci_credit_card_default.csv.gz")))
     known = raw.dropna(subset=["AGE"])
     schools = known["EDUCATION"].where(known["EDUCATION"].isin(EDUCATION), 4)
-    twice = known.assign(EDUCATION=schools).duplicated([*set(FIELDS) - {"SEX"}])
-    frame = known[~twice]
+    repeated = known.assign(EDUCATION=schools).duplicated([*set(FIELDS) - {"SEX"}])
+    frame = known[~repeated]
     train, test = train_test_split(
         frame, test_size=test_share, random_state=seed, stratify=frame[DEFAULTED]
     )
@@ -55,11 +56,12 @@ def splits(
 
 
 def cardholders(frame: pd.DataFrame) -> list[tuple[Cardholder, bool]]:
+    """Return the rows of the raw table as labelled records."""
     named = frame[list(FIELDS)].assign(
         SEX=frame["SEX"].map({1: "male", 2: "female"}),
         EDUCATION=frame["EDUCATION"].map(EDUCATION).fillna("other"),
     )
-    sent = rows(named.rename(columns=FIELDS))
+    sent = to_dicts(named.rename(columns=FIELDS))
     return [
         (Cardholder(**row), bool(defaulted))
         for row, defaulted in zip(sent, frame[DEFAULTED] == 1, strict=True)

@@ -1,4 +1,4 @@
-"""Names that `fit` measures by and `evaluate` scores and draws by.
+"""Names shared by `fit` and `evaluate`.
 
 They are the metrics of probabilities, the column groups whose importance is measured, and the
 learners whose trials are counted.

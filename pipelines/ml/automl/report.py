@@ -1,4 +1,4 @@
-"""Scores of the served outlooks on the test cardholders, and pictures of the searches.
+"""Test metrics of the served predictions, and pictures of the searches.
 
 The pictures show each search's progress, what it selected, and the ROC and precision curves.
 """
@@ -20,14 +20,14 @@ from .model import Outlook
 COLOURS = (plots.INK, plots.PALE, "#d1793b", plots.ACCENT, "#7a5195")
 
 
-def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
-    defaulted = np.array(truths)
-    told = np.array([each.probability for each in answers])
-    flagged = np.array([each.defaults for each in answers])
+def score(*, predictions: list[Outlook], labels: list[bool]) -> dict[str, float]:
+    defaulted = np.array(labels)
+    y_prob = np.array([each.probability for each in predictions])
+    flagged = np.array([each.defaults for each in predictions])
     return {
-        **binary_metrics(defaulted, *FIGURES, "f1", "recall", y_prob=told, y_pred=flagged),
+        **binary_metrics(defaulted, *FIGURES, "f1", "recall", y_prob=y_prob, y_pred=flagged),
         "flagged": float(flagged.mean()),
-        "mean_told_less_happened": float(told.mean() - defaulted.mean()),
+        "mean_probability_bias": float(y_prob.mean() - defaulted.mean()),
     }
 
 
@@ -44,15 +44,15 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     visits(right, runs)
     yield "searches", figure
     yield "selected", selected(evaluation)
-    told = [each.probability for each in evaluation.answers]
+    y_prob = [each.probability for each in evaluation.predictions]
     figure, (left, right) = plots.panels(2, height=3.2)
-    curves.roc(left, evaluation.test.truths, told)
-    curves.precision_recall(right, evaluation.test.truths, told)
+    curves.roc(left, evaluation.test.labels, y_prob)
+    curves.precision_recall(right, evaluation.test.labels, y_prob)
     yield "curves", figure
 
 
 def visits(axes: Axes, runs: list[Candidate]) -> None:
-    """Where each search spent its trials that came to a score."""
+    """Draw how many scored trials each search spent on each learner."""
     start = np.zeros(len(runs))
     for number, (learner, colour) in enumerate(zip(LEARNERS, COLOURS, strict=True)):
         counts = np.array([each.curves["learner"].count(float(number)) for each in runs])
@@ -60,18 +60,18 @@ def visits(axes: Axes, runs: list[Candidate]) -> None:
         start += counts
     axes.legend(fontsize=7, ncols=3, loc="upper left")
     axes.set(xlabel="trials", title="Learners that were scored")
-    # Upside down: the first on top, and room over it.
+    # Inverted, so that the first is on top, with room above it for the legend.
     axes.set_ylim(len(runs) - 0.4, -1.4)
 
 
 def selected(evaluation: Evaluation) -> Figure:
-    """What each candidate relies on, and what it is."""
+    """Draw the importance of column groups for each candidate beside its settings."""
     shown = [each for each in evaluation.candidates if "relied_on" in each.curves]
     lost = np.array([each.curves["relied_on"] for each in shown])
     figure, (left, right) = plots.panels(2, height=1.2 + 0.42 * len(shown))
     rows, columns = [each.name for each in shown], [each.replace("_", " ") for each in GROUPS]
     title = "Area lost when shuffled (validation)"
-    plots.heat(left, lost, rows, columns, title, form="{:.3f}", wide=True)
+    plots.heatmap(left, lost, rows, columns, title, fmt="{:.3f}", wide=True)
     for row, each in enumerate(shown):
         right.text(0, row, summary(each.parameters), va="center", size=7)
     right.set(ylim=(len(shown) - 0.5, -0.5), xlim=(0, 1), title="Selected")
@@ -80,10 +80,10 @@ def selected(evaluation: Evaluation) -> Figure:
 
 
 def summary(settings: dict[str, Any]) -> str:
-    """The learner, its columns, and what it has most of."""
-    told = [settings["learner"], settings["columns"].replace("_", " ")]
+    """Return the learner, its columns and its main settings in one line."""
+    parts = [settings["learner"], settings["columns"].replace("_", " ")]
     if settings["percent_kept"] < 100:
-        told.append(f"best {settings['percent_kept']} %")
+        parts.append(f"best {settings['percent_kept']} %")
     names = {
         "preparation": "",
         "hidden_layer_sizes": "layers ",
@@ -97,5 +97,5 @@ def summary(settings: dict[str, Any]) -> str:
     for name, word in names.items():
         value = settings.get(name)
         if value:
-            told.append(f"{word}{value:.3g}" if isinstance(value, float) else f"{word}{value}")
-    return ", ".join(told)
+            parts.append(f"{word}{value:.3g}" if isinstance(value, float) else f"{word}{value}")
+    return ", ".join(parts)

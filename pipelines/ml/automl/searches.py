@@ -1,7 +1,7 @@
-"""The searches: a list made by hand, random, Optuna's TPE with pruning or not, and FLAML.
+"""The searches: a manual list, random search, Optuna's TPE with and without pruning, and FLAML.
 
-Each may use as many fits as the others. Counted in trials, pruning would gain nothing; counted in
-seconds, no two runs would end alike.
+Each may use the same number of fits. A budget in trials would make pruning useless; a budget in
+seconds would make runs irreproducible.
 """
 
 import sys
@@ -23,14 +23,14 @@ from .budget import Journal, Trial
 from .space import ESTIMATORS, Settings, pipeline, suggested
 
 FOLDS = 3
-# FLAML's names and ours. Its linear learner sees numbers that are not scaled, takes ten times as
-# long as the others and comes to an area of 0.64: it would use up a quarter of the fits.
+# FLAML's learner names and ours. Its linear learner is left out: it gets unscaled numbers, takes
+# ten times as long as the others and reaches an area of 0.64, for a quarter of the fits.
 LIBRARIES = {"lgbm": "lightgbm", "xgboost": "xgboost", "extra_tree": "extra_trees"}
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Numbers (rows, 39) and whether each defaulted (rows,)."""
+    """Numbers (rows, 39) and labels, whether each row defaulted (rows,)."""
 
     numbers: np.ndarray
     defaulted: np.ndarray
@@ -39,37 +39,40 @@ class Rows:
         return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
     def scores(self, settings: Settings, seed: int) -> Iterator[float]:
-        """The area under the ROC curve on each fold, one fit each, as they are asked for."""
+        """Yield the area under the ROC curve on each fold; each costs one fit when consumed."""
         for learn, held in self.folds(seed).split(self.numbers, self.defaulted):
-            made = pipeline(settings, seed).fit(self.numbers[learn], self.defaulted[learn])
-            told = made.predict_proba(self.numbers[held])[:, 1]
-            yield float(roc_auc_score(self.defaulted[held], told))
+            fitted = pipeline(settings, seed).fit(self.numbers[learn], self.defaulted[learn])
+            y_prob = fitted.predict_proba(self.numbers[held])[:, 1]
+            yield float(roc_auc_score(self.defaulted[held], y_prob))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """One thread: two searches run side by side. A network's few epochs are meant."""
+    """Use one thread, since two searches run at once, and silence warnings.
+
+    scikit-learn warns of a network's few epochs, which are intended.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def manual(tell: Journal, *, fits: int, rows: Rows, seed: int, settings: list[Settings]) -> None:
-    """What somebody who knows the learners would try, in order."""
+def manual(record: Journal, *, fits: int, rows: Rows, seed: int, settings: list[Settings]) -> None:
+    """Try `settings`, a list written by somebody who knows the learners, in order."""
     with quiet():
         for number, each in enumerate(settings[: fits // FOLDS], 1):
             score = float(np.mean(list(rows.scores(each, seed))))
-            tell(Trial(each, score, number * FOLDS, "complete"))
+            record(Trial(each, score, number * FOLDS, "complete"))
 
 
 def optimise(
-    tell: Journal, *, fits: int, rows: Rows, seed: int, sampler: str, prune: bool, trees: int
+    record: Journal, *, fits: int, rows: Rows, seed: int, sampler: str, prune: bool, trees: int
 ) -> None:
-    """Optuna over `space.suggested`, `sampler` random or tpe (Bergstra et al. 2011).
+    """Run Optuna over `space.suggested`; `sampler` is random or tpe (Bergstra et al. 2011).
 
-    Pruned is a trial whose mean over the folds so far is below the median of the trials before it.
-    A trial that asks for too much memory is told and has no score.
+    With `prune`, a trial is pruned if its mean over the folds so far is below the median of the
+    trials before it. A trial that needs too much memory is recorded without a score.
     """
     used = 0
 
@@ -83,7 +86,7 @@ def optimise(
             used += 1
             scores.append(next(folds))
             trial.report(float(np.mean(scores)), fold)
-            # Asked after the last fold too, it would throw away the score of a finished trial.
+            # Not after the last fold: pruning there would discard the score of a finished trial.
             if fold < FOLDS - 1 and trial.should_prune():
                 raise optuna.TrialPruned
         return float(np.mean(scores))
@@ -91,15 +94,15 @@ def optimise(
     def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         ended = "memory" if trial.state.name == "FAIL" else trial.state.name.lower()
         score = trial.value if ended == "complete" else None
-        tell(Trial(trial.user_attrs["settings"], score, used, ended))
+        record(Trial(trial.user_attrs["settings"], score, used, ended))
         if used >= fits:
             study.stop()
 
     with quiet():
         samplers = {
             "random": RandomSampler(seed=seed),
-            # Grouped: settings that only one learner has are drawn together. Its first trials are
-            # random: with the same seed they would be those of the random search.
+            # Grouped, so that settings that only one learner has are drawn together. Another seed,
+            # since its first trials are random and would equal those of the random search.
             "tpe": TPESampler(seed=seed + 1, multivariate=True, group=True),
         }
         pruner = MedianPruner(n_startup_trials=5) if prune else NopPruner()
@@ -107,24 +110,25 @@ def optimise(
         study.optimize(area, callbacks=[after], catch=(MemoryError,))
 
 
-def flaml(tell: Journal, *, fits: int, rows: Rows, seed: int) -> None:
-    """FLAML (Wang et al. 2021) on the same folds; it chooses learner and settings, on all columns.
+def flaml(record: Journal, *, fits: int, rows: Rows, seed: int) -> None:
+    """Run FLAML (Wang et al. 2021) on the same folds and all columns.
 
-    By itself it asks next for the learner that promises most a second, which no two runs measure
-    alike. In turn, with a number of trials and no clock, its trials come out equal.
+    By default FLAML picks the learner with the best expected gain per second, and measured seconds
+    differ between runs. Here learners take turns for a fixed number of trials, which is
+    reproducible.
     """
     scores: list[float] = []
     used = 0
 
-    def metric(held: Any, truths: Any, estimator: Any, *_: Any) -> tuple[float, dict[str, float]]:
-        """FLAML calls this after each fit; what was fitted is told in scikit-learn's own terms."""
+    def metric(held: Any, y_true: Any, estimator: Any, *_: Any) -> tuple[float, dict[str, float]]:
+        """Score a fit for FLAML, and record a trial after its last fold."""
         nonlocal used
         used += 1
-        score = float(roc_auc_score(truths, estimator.predict_proba(held)[:, 1]))
+        score = float(roc_auc_score(y_true, estimator.predict_proba(held)[:, 1]))
         scores.append(score)
         if used % FOLDS == 0:
             settings = extracted(estimator.estimator)
-            tell(Trial(settings, float(np.mean(scores[-FOLDS:])), used, "complete"))
+            record(Trial(settings, float(np.mean(scores[-FOLDS:])), used, "complete"))
         return 1 - score, {"area": score}
 
     with quiet():
@@ -150,12 +154,12 @@ def flaml(tell: Journal, *, fits: int, rows: Rows, seed: int) -> None:
 
 
 def extracted(estimator: Any) -> Settings:
-    """What `space.pipeline` makes the same estimator of, out of FLAML's wrapper."""
+    """Return the settings from which `space.pipeline` makes FLAML's estimator."""
     names = {kind: name for name, (kind, _) in ESTIMATORS.items()}
     given = {
         name: value
         for name, value in estimator.get_params().items()
-        # Not-a-number is XGBoost's own value of what is missing.
+        # Without XGBoost's `missing`, which is NaN.
         if value is not None and value == value
     }
     learner = {"learner": names[type(estimator)]}
@@ -163,7 +167,7 @@ def extracted(estimator: Any) -> Settings:
 
 
 def _without_spark() -> Any:
-    """FLAML's class. Where pyspark is installed its import starts a Java machine: it is hidden."""
+    """Import FLAML's class with pyspark hidden, since importing pyspark starts a Java process."""
     held = sys.modules.pop("pyspark", None)
     sys.modules["pyspark"] = None  # type: ignore[assignment]
     try:

@@ -1,8 +1,8 @@
 """Manual tuning, random search, Optuna and FLAML under one budget; one pipeline is served.
 
-Rows are parted in two: searches see the first part alone, in folds. What each found is fitted on
-that part and compared on the second, which no search has seen. The served pipeline is that of the
-simplest candidate within one standard error of the best, fitted on both parts.
+The training rows are split in two. Searches see only the first part, in folds. The best pipeline of
+each search is fitted on that part and compared on the second, which no search has seen. The
+simplest candidate within one standard error of the best is fitted on both parts and served.
 """
 
 import json
@@ -14,28 +14,28 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.boosting_export import export_boosting
 from slipway.training.candidates import BASELINE
 from slipway.training.selection import simplest_within_error
 from slipway.training.tabular import export_onnx
 from slipway.training.validation import binary_metrics
 
-from .budget import Budget, Found, Search, run
+from .budget import Budget, Search, SearchResult, run
 from .metrics import FIGURES, GROUPS, LEARNERS
 from .model import NUMBERS, Cardholder, Outlook, features, outlooks
 from .searches import Rows, flaml, manual, optimise, quiet
 from .space import Settings, pipeline
 
 PLAIN: Settings = {"columns": "as_given", "percent_kept": 100}
-# Compared with: nobody searched for these.
+# To compare with: candidates that were not run_searches for.
 UNTUNED: dict[str, Settings] = {
     "baseline": {"learner": "baseline", **PLAIN},
     "logistic_as_it_comes": {"learner": "logistic", **PLAIN},
     "lightgbm_as_it_comes": {"learner": "lightgbm", **PLAIN},
 }
-# Simpler is what took less search: no search, a list written by hand, random settings, then
-# searches that model the objective, and last a library that brings its own space.
+# From the simplest to the most complex: a list written by hand, random settings, searches that
+# model the objective, and a library with its own space.
 SEARCHES: dict[str, tuple[Search, Settings]] = {
     "manual": (manual, {}),
     "random_search": (optimise, {"sampler": "random", "prune": False}),
@@ -48,13 +48,13 @@ DRAWS = 200
 
 
 def group(name: str) -> str:
-    """Of a column: which of `GROUPS` it tells of."""
+    """Return the one of `GROUPS` to which a column belongs."""
     if name in ("months_behind", "worst_delay", "mean_delay"):
         return "delay"
     return next((each for each in GROUPS if name.startswith(each)), "other")
 
 
-def searched(
+def run_searches(
     names: list[str],
     budget: Budget,
     rows: Rows,
@@ -62,8 +62,8 @@ def searched(
     seed: int,
     trees: int,
     by_hand: list[Settings],
-) -> dict[str, Found]:
-    """Run each search in `names`, two at a time; return what they found, in the order of SEARCHES.
+) -> dict[str, SearchResult]:
+    """Run each search in `names`, two at a time; return their results in the order of SEARCHES.
 
     Raises:
         KeyError: a name is not one of SEARCHES.
@@ -90,7 +90,7 @@ def resampled_areas(
     }
 
 
-def apart(areas: dict[str, np.ndarray], chosen: str) -> dict[str, float]:
+def distance_errors(areas: dict[str, np.ndarray], chosen: str) -> dict[str, float]:
     """Return the standard error of each area's distance from the chosen one's.
 
     Rows that are hard for one candidate are hard for all, and cancel out: the error of one area
@@ -99,26 +99,29 @@ def apart(areas: dict[str, np.ndarray], chosen: str) -> dict[str, float]:
     return {name: float(np.std(each - areas[chosen])) for name, each in areas.items()}
 
 
-def relied_on(made: Pipeline, rows: Rows, seed: int) -> list[float]:
-    """Area lost when the columns of each of `GROUPS` are shuffled together (Breiman 2001)."""
+def group_importance(fitted: Pipeline, rows: Rows, seed: int) -> list[float]:
+    """Return the area lost when the columns of each of `GROUPS` are shuffled together.
+
+    Breiman (2001).
+    """
     order = np.random.default_rng(seed).permutation(len(rows.numbers))
-    whole = roc_auc_score(rows.defaulted, made.predict_proba(rows.numbers)[:, 1])
+    whole = roc_auc_score(rows.defaulted, fitted.predict_proba(rows.numbers)[:, 1])
     lost = []
     for name in GROUPS:
         places = [place for place, column in enumerate(NUMBERS) if group(column) == name]
         shuffled = rows.numbers.copy()
         shuffled[:, places] = rows.numbers[order][:, places]
-        y_prob = made.predict_proba(shuffled)[:, 1]
+        y_prob = fitted.predict_proba(shuffled)[:, 1]
         lost.append(float(whole - roc_auc_score(rows.defaulted, y_prob)))
     return lost
 
 
-def judged(
-    name: str, settings: Settings, found: Found | None, first: Rows, second: Rows, seed: int
+def validate(
+    name: str, settings: Settings, found: SearchResult | None, first: Rows, second: Rows, seed: int
 ) -> tuple[Candidate, np.ndarray]:
-    """Fitted on the first part, scored on the second; with what the search used."""
-    made = pipeline(settings, seed).fit(first.numbers, first.defaulted)
-    y_prob = made.predict_proba(second.numbers)[:, 1]
+    """Fit on the first part and score on the second; return the candidate and its probabilities."""
+    fitted = pipeline(settings, seed).fit(first.numbers, first.defaulted)
+    y_prob = fitted.predict_proba(second.numbers)[:, 1]
     metrics, curves = binary_metrics(second.defaulted, *FIGURES, y_prob=y_prob), {}
     if found is not None and found.best is not None:
         ends = [each.ended for each in found.trials]
@@ -138,19 +141,19 @@ def judged(
             "learner": [float(LEARNERS.index(each.settings["learner"])) for each in found.scored],
         }
     if name != "baseline":
-        curves["relied_on"] = relied_on(made, second, seed)
+        curves["relied_on"] = group_importance(fitted, second, seed)
     return Candidate(name, metrics, settings, curves), y_prob
 
 
-def sharpest(y_prob: np.ndarray, defaulted: np.ndarray) -> float:
-    """The threshold of the best F1, in steps of a hundredth."""
+def best_threshold(y_prob: np.ndarray, defaulted: np.ndarray) -> float:
+    """Return the threshold with the best F1, in steps of 0.01."""
     cuts = np.round(np.arange(0.05, 0.9, 0.01), 2)
     return float(cuts[np.argmax([f1_score(defaulted, y_prob >= cut) for cut in cuts])])
 
 
 def fit(
     *,
-    train: Examples[Cardholder, bool],
+    train: LabelledRows[Cardholder, bool],
     weights: Path,
     seed: int,
     searches: list[str],
@@ -162,27 +165,30 @@ def fit(
 ) -> Fitted:
     """Search, and choose by the area on the second part.
 
-    A search that the clock cut is compared and never served, and neither is the baseline.
+    A search that was stopped by its time is compared but never served, like the baseline.
+
+    Raises:
+        RuntimeError: a search has no scored trial.
     """
-    numbers, defaulted = features(train.records)["numbers"], np.array(train.truths)
+    numbers, defaulted = features(train.records)["numbers"], np.array(train.labels)
     parts = train_test_split(
         numbers, defaulted, test_size=0.25, random_state=seed, stratify=defaulted
     )
     first, second = Rows(*parts[::2]), Rows(*parts[1::2])
     budget = Budget(fits, seconds, megabytes)
-    found = searched(searches, budget, first, seed=seed, trees=trees, by_hand=by_hand)
+    found = run_searches(searches, budget, first, seed=seed, trees=trees, by_hand=by_hand)
     if short := [name for name, each in found.items() if each.best is None]:
-        raise RuntimeError(f"{', '.join(short)}: no trial was scored: raise seconds or megabytes")
+        raise RuntimeError(f"{', '.join(short)}: no trial was scored; raise seconds or megabytes")
     recipes = UNTUNED | {name: each.best.settings for name, each in found.items() if each.best}
     tried, y_prob = [], {}
     with quiet():
         for name, settings in recipes.items():
-            one, y_prob[name] = judged(name, settings, found.get(name), first, second, seed)
+            one, y_prob[name] = validate(name, settings, found.get(name), first, second, seed)
             tried.append(one)
         areas = resampled_areas(y_prob, second.defaulted, seed)
         errors = {name: float(np.std(each, ddof=1)) for name, each in areas.items()}
         chosen = choose(tried, errors).name
-        distances = apart(areas, chosen)
+        distances = distance_errors(areas, chosen)
         tried = [
             each.with_metrics(
                 {"roc_auc_std": distances[each.name], "roc_auc_se": errors[each.name]}
@@ -190,15 +196,15 @@ def fit(
             for each in tried
         ]
         best = pipeline(recipes[chosen], seed).fit(numbers, defaulted)
-    threshold = sharpest(y_prob[chosen], second.defaulted)
+    threshold = best_threshold(y_prob[chosen], second.defaulted)
     export_boosting()
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
     (weights / "decision.json").write_text(json.dumps({"threshold": threshold}) + "\n")
 
-    def native(asked: list[Cardholder]) -> list[Outlook]:
-        return outlooks(best.predict_proba(features(asked)["numbers"])[:, 1], threshold)
+    def framework_predict(records: list[Cardholder]) -> list[Outlook]:
+        return outlooks(best.predict_proba(features(records)["numbers"])[:, 1], threshold)
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
 def choose(tried: list[Candidate], errors: dict[str, float]) -> Candidate:

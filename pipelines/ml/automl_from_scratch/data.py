@@ -1,4 +1,4 @@
-"""Letters, and the smaller tasks on which the history is made; no row stands twice."""
+"""Letters, and the smaller tasks for the search history; no row is repeated."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,10 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Glyph, str]]]:
-    """1,332 of 20,000 rows equal another one: at random they would stand on both sides."""
+    """Return labelled letters by split, without 1,332 of 20,000 rows that equal another one.
+
+    Equal rows could be in both splits.
+    """
     raw = pd.read_csv(dataset.path("letter.dat"), header=None, names=[*NUMBERS, LABEL])
     frame = SCHEMA.validate(raw).drop_duplicates(list(NUMBERS))
     train, test = train_test_split(
@@ -34,15 +37,21 @@ def splits(
 
 
 def glyphs(frame: pd.DataFrame) -> list[tuple[Glyph, str]]:
+    """Return the rows of the raw table as labelled records."""
     rows = frame[list(NUMBERS)].to_dict("records")
     return [
         (Glyph.model_validate(row), letter) for row, letter in zip(rows, frame[LABEL], strict=True)
     ]
 
 
-def earlier(dataset: Dataset, *, names: list[str], learn: int, held: int, seed: int) -> list[Task]:
-    """Small tasks of at most `learn` and `held` rows, their last column the label."""
-    found = []
+def earlier_tasks(
+    dataset: Dataset, *, names: list[str], learn: int, held: int, seed: int
+) -> list[Task]:
+    """Return small tasks with at most `learn` training rows and `held` held-out rows.
+
+    The last column of a raw table is the label.
+    """
+    tasks = []
     for name in names:
         raw = pd.read_csv(dataset.path(f"{name}.dat"), header=None, skipinitialspace=True)
         frame = raw.drop_duplicates()
@@ -51,5 +60,5 @@ def earlier(dataset: Dataset, *, names: list[str], learn: int, held: int, seed: 
         order = np.random.default_rng(seed).permutation(len(labels))
         border = min(learn, 2 * len(labels) // 3)
         parts = (order[:border], order[border : border + held])
-        found.append(Task(name, *((numbers[part], labels[part]) for part in parts)))
-    return found
+        tasks.append(Task(name, *((numbers[part], labels[part]) for part in parts)))
+    return tasks

@@ -1,6 +1,6 @@
-"""A Gaussian process with a Matern kernel, its length scales by marginal likelihood, in NumPy.
+"""A Gaussian process with a Matern kernel in NumPy, fitted by marginal likelihood.
 
-Rasmussen and Williams (2006), chapters 2 and 5. SciPy climbs the likelihood.
+Rasmussen and Williams (2006), chapters 2 and 5. SciPy maximizes the likelihood.
 """
 
 import math
@@ -19,27 +19,27 @@ NOISE = (1e-4, 1.0)
 
 @dataclass(frozen=True)
 class Kernel:
-    """Matern 5/2: `signal` is its variance, `scales` (columns,) are lengths, `noise` a variance."""
+    """A Matern 5/2 kernel with length `scales` (columns,) and variances `signal` and `noise`."""
 
     signal: float
     scales: np.ndarray
     noise: float
 
     def __call__(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Covariances (rows of one, rows of other), without noise."""
+        """Return the covariances (rows of one, rows of other), without noise."""
         far = ROOT * np.sqrt((((one[:, None] - other) / self.scales) ** 2).sum(axis=-1))
         return np.asarray(self.signal * (1 + far + far**2 / 3) * np.exp(-far))
 
     @classmethod
-    def of(cls, logs: np.ndarray) -> "Kernel":
-        """From logarithms of signal, noise and scales (2 + columns,)."""
+    def from_logs(cls, logs: np.ndarray) -> "Kernel":
+        """Make a kernel from the logarithms of signal, noise and scales (2 + columns,)."""
         signal, noise, *scales = np.exp(logs)
         return cls(float(signal), np.array(scales), float(noise))
 
 
 def loss(logs: np.ndarray, points: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray]:
-    """Minus the log marginal likelihood, and its slope by each of `logs`."""
-    kernel = Kernel.of(logs)
+    """Return minus the log marginal likelihood, and its gradient by `logs`."""
+    kernel = Kernel.from_logs(logs)
     apart = (points[:, None] - points) / kernel.scales
     far = ROOT * np.sqrt((apart**2).sum(axis=-1))
     clean = kernel.signal * (1 + far + far**2 / 3) * np.exp(-far)
@@ -47,18 +47,19 @@ def loss(logs: np.ndarray, points: np.ndarray, values: np.ndarray) -> tuple[floa
     root = np.linalg.cholesky(clean + kernel.noise * np.eye(rows))
     weights = cho_solve((root, True), values)
     inverse = cho_solve((root, True), np.eye(rows))
-    found = values @ weights / 2 + np.log(np.diag(root)).sum() + rows / 2 * math.log(2 * math.pi)
+    negative = values @ weights / 2 + np.log(np.diag(root)).sum() + rows / 2 * math.log(2 * math.pi)
     inner = np.outer(weights, weights) - inverse
-    # By the logarithm of a length: 5/3 signal (1 + far) exp(-far) times its squared distance.
+    # The derivative by the logarithm of a length scale is 5/3 signal (1 + far) exp(-far) times the
+    # squared distance.
     steep = inner * (5 / 3 * kernel.signal * (1 + far) * np.exp(-far))
     by_scale = np.einsum("ij,ijk->k", steep, apart**2)
     slope = np.concatenate([[(inner * clean).sum(), kernel.noise * np.trace(inner)], by_scale])
-    return float(found), -slope / 2
+    return float(negative), -slope / 2
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What is known after some points; values are measured from `middle` in units of `spread`."""
+    """A posterior given some points; values are scaled by their mean `middle` and `spread`."""
 
     kernel: Kernel
     points: np.ndarray
@@ -68,16 +69,19 @@ class Gaussian:
     spread: float
 
     @classmethod
-    def of(cls, kernel: Kernel, points: np.ndarray, values: np.ndarray) -> "Gaussian":
-        """Points (rows, columns) with values (rows,)."""
+    def given(cls, kernel: Kernel, points: np.ndarray, values: np.ndarray) -> "Gaussian":
+        """Return the posterior for a kernel, given points (rows, columns) and values (rows,)."""
         middle, spread = float(values.mean()), float(values.std()) or 1.0
         held = (values - middle) / spread
         root = np.linalg.cholesky(kernel(points, points) + kernel.noise * np.eye(len(points)))
         return cls(kernel, points, root, cho_solve((root, True), held), middle, spread)
 
     @classmethod
-    def learnt(cls, points: np.ndarray, values: np.ndarray) -> "Gaussian":
-        """With the kernel of the highest marginal likelihood, climbed from two starts."""
+    def fit(cls, points: np.ndarray, values: np.ndarray) -> "Gaussian":
+        """Return the posterior for the kernel with the highest marginal likelihood.
+
+        The likelihood is maximized from two starting points.
+        """
         held = (values - values.mean()) / (values.std() or 1.0)
         columns = points.shape[1]
         bounds = np.log([SIGNAL, NOISE, *[SCALES] * columns])
@@ -86,17 +90,21 @@ class Gaussian:
             minimize(loss, start, (points, held), "L-BFGS-B", jac=True, bounds=bounds)
             for start in starts
         ]
-        return cls.of(Kernel.of(min(climbs, key=lambda each: each.fun).x), points, values)
+        best = min(climbs, key=lambda each: each.fun)
+        return cls.given(Kernel.from_logs(best.x), points, values)
 
-    def predict(self, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (rows,) of the noiseless value."""
-        across = self.kernel(asked, self.points)
+    def predict(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and standard deviation (rows,) of the noiseless value at `queries`."""
+        across = self.kernel(queries, self.points)
         known = solve_triangular(self.root, across.T, lower=True)
         variance = np.maximum(self.kernel.signal - (known**2).sum(axis=0), 1e-12)
         return self.middle + self.spread * (across @ self.weights), self.spread * np.sqrt(variance)
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """Of the higher over `best`, (rows,). Mockus (1978); Jones, Schonlau and Welch (1998)."""
+    """Return the expected improvement over `best` (rows,).
+
+    Mockus (1978); Jones, Schonlau and Welch (1998).
+    """
     above = (mean - best) / deviation
     return np.asarray(deviation * (above * norm.cdf(above) + norm.pdf(above)))

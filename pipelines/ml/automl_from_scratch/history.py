@@ -1,6 +1,7 @@
-"""Earlier tasks: what each is like, what was tried on it, and which of them are like a new one.
+"""The history of earlier tasks, from which a search on a new task is warm-started.
 
-Starting where alike tasks ended: Feurer, Springenberg and Hutter (2015).
+The method is that of Feurer, Springenberg and Hutter (2015): start with the best settings of
+similar tasks.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from .learners import Task, accuracy
 from .space import Settings, Space
 
 
-def described(task: Task) -> np.ndarray:
-    """Meta-features: logarithms of rows, columns, classes; balance; shape; how far rows tell."""
+def meta_features(task: Task) -> np.ndarray:
+    """Return eight meta-features of a task (8,).
+
+    They are the logarithms of the numbers of rows, columns and classes, the balance of the classes,
+    skewness, kurtosis, correlation, and the share of principal components for 95 % of the variance.
+    """
     numbers, labels = task.learn
     _, counts = np.unique(labels, return_counts=True)
     shares = counts / counts.sum()
@@ -37,40 +42,43 @@ def described(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Past:
-    """A task of earlier: its meta-features, and the settings tried on it with their accuracies."""
+    """An earlier task with its meta-features and the accuracies of the settings tried on it."""
 
     name: str
     features: np.ndarray
     tried: list[tuple[Settings, float]]
 
 
-def remembered(tasks: list[Task], space: Space, *, trials: int, seed: int) -> list[Past]:
-    """The same random settings on each task."""
+def build_history(tasks: list[Task], space: Space, *, trials: int, seed: int) -> list[Past]:
+    """Try the same random settings on each task."""
     rng = np.random.default_rng(seed)
     drawn = [space.draw(rng) for _ in range(trials)]
     return [
-        Past(task.name, described(task), [(each, accuracy(each, task, seed)) for each in drawn])
+        Past(task.name, meta_features(task), [(each, accuracy(each, task, seed)) for each in drawn])
         for task in tasks
     ]
 
 
-def alike(task: Task, past: list[Past]) -> list[tuple[Past, float]]:
-    """Earlier tasks with their distances, the nearest first; each feature in its own spread."""
+def by_similarity(task: Task, past: list[Past]) -> list[tuple[Past, float]]:
+    """Return earlier tasks with their distances from `task`, the nearest first.
+
+    Each meta-feature is divided by its standard deviation.
+    """
     table = np.array([each.features for each in past])
     spread = table.std(axis=0)
-    apart = (table - described(task)) / np.where(spread > 0, spread, 1.0)
+    apart = (table - meta_features(task)) / np.where(spread > 0, spread, 1.0)
     far = np.sqrt((apart**2).mean(axis=1))
     return [(past[place], float(far[place])) for place in np.argsort(far, kind="stable")]
 
 
 def starts(task: Task, past: list[Past], *, tasks: int, each: int) -> list[Settings]:
-    """The best settings of the nearest tasks, one task after the other; none twice."""
-    found: list[Settings] = []
-    near = [one for one, _ in alike(task, past)[:tasks]]
+    """Return the best settings of the nearest tasks, one task after the other, without repeats."""
+    chosen: list[Settings] = []
+    near = [one for one, _ in by_similarity(task, past)[:tasks]]
     ranked = [sorted(one.tried, key=lambda tried: -tried[1]) for one in near]
     for place in range(each):
         for tried in ranked:
-            settings = next((one for one, _ in tried[place:] if one not in found), None)
+            settings = next((one for one, _ in tried[place:] if one not in chosen), None)
             if settings is not None:
-                found.append(settings)
-    return found
+                chosen.append(settings)
+    return chosen

@@ -1,6 +1,6 @@
-"""What the search is over: two learners with their settings, and how well they do on a task.
+"""The learners that are searched, their settings, and their accuracy on a task.
 
-No forest: of 26 classes, its leaves would be a graph of 100 MB.
+There is no forest: with 26 classes its leaves would make a graph of 100 MB.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from .space import Choice, Float, Int, Settings, Space
 
 NETWORK, LINEAR, AS_IT_COMES = "network", "logistic", "network_as_it_comes"
-# A network's depth decides which widths there are: a small search of architectures.
+# A network's depth decides which widths exist: a small architecture search.
 SPACE = Space(
     {
         "learner": Choice((NETWORK, LINEAR)),
@@ -31,14 +31,14 @@ SPACE = Space(
         "C": Float(1e-3, 1e2, log=True, when=("learner", (LINEAR,))),
     }
 )
-# While it is searched; the winner may be taught for longer.
+# Epochs during the search; the winner may be trained for longer.
 EPOCHS = 20
 Rows = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Numbers (rows, columns) with labels (rows,): to learn from, and to be scored on."""
+    """Numbers (rows, columns) with labels (rows,), to learn from and to be scored on."""
 
     name: str
     learn: Rows
@@ -46,6 +46,7 @@ class Task:
 
 
 def pipeline(settings: Settings, seed: int) -> Pipeline:
+    """Return the pipeline that the settings describe."""
     if settings["learner"] == AS_IT_COMES:
         return make_pipeline(StandardScaler(), MLPClassifier(random_state=seed))
     if settings["learner"] == LINEAR:
@@ -69,12 +70,16 @@ def pipeline(settings: Settings, seed: int) -> Pipeline:
 
 
 def fitted(settings: Settings, rows: Rows, seed: int) -> Pipeline:
-    """On one thread, so that equal runs give equal models; a network's few epochs are meant."""
+    """Return the fitted pipeline of `settings`, trained reproducibly on one thread.
+
+    Warnings are silenced, since scikit-learn warns of a network's few epochs, which are intended.
+    """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pipeline(settings, seed).fit(*rows)
 
 
 def accuracy(settings: Settings, task: Task, seed: int) -> float:
-    made = fitted(settings, task.learn, seed)
-    return float(np.mean(made.predict(task.held[0]) == task.held[1]))
+    """Return the accuracy of `settings` on the task's held-out rows."""
+    model = fitted(settings, task.learn, seed)
+    return float(np.mean(model.predict(task.held[0]) == task.held[1]))

@@ -1,10 +1,10 @@
-"""Which capital letter is this, told from 16 numbers about its picture?
+"""Which capital letter is this, given 16 numbers about its picture?
 
 Data: 18,668 different letters of 20 fonts, distorted, 26 classes (Frey and Slate 1991).
-Task: classification; the learner and its settings are searched for by an AutoML written here.
-Model: the pipeline found by random search, by Bayesian optimisation with a Gaussian process or by
-the same warm started from earlier tasks: the simplest within one standard error of the best; as
-ONNX.
+Task: classification; an AutoML written here searches for the learner and its settings.
+Model: a pipeline, as ONNX, found by random search, by Bayesian optimization with a Gaussian process
+or by the same with a warm start from earlier tasks: the simplest search within one standard error
+of the best.
 Limits: the 16 numbers come from Frey and Slate's own program, whose pictures are not published.
 """
 
@@ -17,14 +17,14 @@ from slipway.contract import OnnxModel, Record, publish
 
 
 class Glyph(Record):
-    """A letter's picture in 16 numbers, each scaled to 0 to 15."""
+    """The picture of a letter as 16 numbers, each scaled to the range 0 to 15."""
 
-    x_box: int = Field(ge=0, le=15, description="Place of its box, across")
-    y_box: int = Field(ge=0, le=15, description="Place of its box, up")
+    x_box: int = Field(ge=0, le=15, description="Horizontal position of its box")
+    y_box: int = Field(ge=0, le=15, description="Vertical position of its box")
     width: int = Field(ge=0, le=15)
     height: int = Field(ge=0, le=15)
     ink: int = Field(ge=0, le=15, description="Pixels that are on")
-    x_mean: int = Field(ge=0, le=15, description="Of pixels that are on, in the box")
+    x_mean: int = Field(ge=0, le=15, description="Mean of the pixels that are on, in the box")
     y_mean: int = Field(ge=0, le=15)
     x_variance: int = Field(ge=0, le=15)
     y_variance: int = Field(ge=0, le=15)
@@ -38,7 +38,7 @@ class Glyph(Record):
 
 
 class Letter(Record):
-    """The letter, and what else it might be."""
+    """The most probable letter, and the second most probable."""
 
     letter: str
     probability: float = Field(ge=0, le=1)
@@ -51,17 +51,17 @@ NUMBERS = tuple(Glyph.model_fields)
 
 
 def features(glyphs: list[Glyph]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 16) float32."""
+    """Return the numbers (rows, 16) float32."""
     rows = [[getattr(each, name) for name in NUMBERS] for each in glyphs]
     return {"numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS))}
 
 
 def letters(probabilities: np.ndarray) -> list[Letter]:
-    """From probabilities (rows, 26)."""
-    found = []
+    """Return predictions, given probabilities (rows, 26)."""
+    predictions = []
     for row in probabilities.astype(np.float64).clip(0, 1):
         first, second = np.argsort(-row, kind="stable")[:2]
-        found.append(
+        predictions.append(
             Letter(
                 letter=LETTERS[first],
                 probability=row[first],
@@ -69,14 +69,14 @@ def letters(probabilities: np.ndarray) -> list[Letter]:
                 runner_up_probability=row[second],
             )
         )
-    return found
+    return predictions
 
 
 class AutomlFromScratch(OnnxModel):
     explained = "probability"
 
     def predict(self, model_input: list[Glyph]) -> list[Letter]:
-        # A graph of networks takes no empty batch.
+        # The ONNX graph of a network rejects an empty batch.
         return letters(self.run(features(model_input))["probabilities"]) if model_input else []
 
 

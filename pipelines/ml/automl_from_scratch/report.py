@@ -1,4 +1,4 @@
-"""Scores of the served letters on the test rows, and pictures of searches, history and mistakes."""
+"""Test metrics of the served predictions, and pictures of searches, history and mistakes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -21,14 +21,15 @@ COLOURS = {
 }
 
 
-def score(*, answers: list[Letter], truths: list[str]) -> dict[str, float]:
-    told = [each.letter for each in answers]
+def score(*, predictions: list[Letter], labels: list[str]) -> dict[str, float]:
+    y_pred = [each.letter for each in predictions]
     either = [
-        truth in (each.letter, each.runner_up) for truth, each in zip(truths, answers, strict=True)
+        label in (each.letter, each.runner_up)
+        for label, each in zip(labels, predictions, strict=True)
     ]
     return {
-        "accuracy": float(accuracy_score(truths, told)),
-        "macro_f1": float(f1_score(truths, told, average="macro", zero_division=0.0)),
+        "accuracy": float(accuracy_score(labels, y_pred)),
+        "macro_f1": float(f1_score(labels, y_pred, average="macro", zero_division=0.0)),
         "among_two": float(np.mean(either)),
     }
 
@@ -46,7 +47,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def progress(axes: Axes, named: dict[str, Candidate]) -> None:
-    """Best so far: the mean over seeds, and from the worst seed to the best."""
+    """Draw the best accuracy so far: its mean over seeds, and its range."""
     lowest = []
     for name, each in named.items():
         table = np.array([row for key, row in each.curves.items() if key.startswith("seed_")])
@@ -61,7 +62,7 @@ def progress(axes: Axes, named: dict[str, Candidate]) -> None:
 
 
 def rungs(axes: Axes, each: Candidate) -> None:
-    """Successive halving: a line for each of the settings, as far as it came."""
+    """Draw successive halving: a line for each of the settings, up to its last rung."""
     last = sum(name.startswith("rung_") for name in each.curves)
     paths = defaultdict(list)
     for place in range(last):
@@ -76,21 +77,24 @@ def rungs(axes: Axes, each: Candidate) -> None:
 
 
 def tasks(axes: Axes, each: Candidate) -> None:
+    """Draw the distances of the earlier tasks with the best accuracy on each."""
     found = {
         name.removeprefix("task_"): values
         for name, values in each.curves.items()
         if name.startswith("task_")
     }
     far, best = zip(*found.values(), strict=True)
-    (bars,) = plots.bars(axes, list(found), far, "Earlier tasks, the most alike first", lying=True)
+    (bars,) = plots.bars(
+        axes, list(found), far, "Earlier tasks, the most alike first", horizontal=True
+    )
     axes.bar_label(bars, [f"best {value:.2f}" for value in best], fontsize=7, padding=2)
     axes.set_xlabel("distance of meta-features")
 
 
 def mistaken(axes: Axes, evaluation: Evaluation, shown: int = 12) -> None:
-    """The pairs most often taken for each other."""
-    pairs = zip(evaluation.test.truths, evaluation.answers, strict=True)
-    counts = Counter(f"{truth} as {each.letter}" for truth, each in pairs if truth != each.letter)
+    """Draw the most frequent confusions of two letters."""
+    pairs = zip(evaluation.test.labels, evaluation.predictions, strict=True)
+    counts = Counter(f"{label} as {each.letter}" for label, each in pairs if label != each.letter)
     top = dict(counts.most_common(shown))
-    plots.weights(axes, list(top), list(top.values()), "Most mistaken (test rows)")
+    plots.signed_bars(axes, list(top), list(top.values()), "Most mistaken (test rows)")
     axes.set_xlabel("letters")

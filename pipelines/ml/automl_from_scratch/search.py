@@ -1,4 +1,4 @@
-"""Three ways through a space, and giving up early on what does badly on few rows."""
+"""Three ways to search a space, and successive halving of the settings that they tried."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,10 +13,11 @@ from .space import Choice, Int, Part, Settings, Space
 Objective = Callable[[Settings], float]
 Tried = list[tuple[Settings, float]]
 RANDOM_FIRST = 6
-ASKED = 400
+PROPOSALS = 400
 
 
-def randomly(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
+def random_search(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
+    """Try random settings."""
     rng = np.random.default_rng(seed)
     drawn = [space.draw(rng) for _ in range(trials)]
     return [(each, objective(each)) for each in drawn]
@@ -25,43 +26,47 @@ def randomly(space: Space, objective: Objective, *, trials: int, seed: int) -> T
 def bayesian(
     space: Space, objective: Objective, *, trials: int, seed: int, starts: Sequence[Settings] = ()
 ) -> Tried:
-    """Settings of the highest expected improvement under a Gaussian process of those tried.
+    """Try the settings with the highest expected improvement under a Gaussian process.
 
-    It begins with `starts`, or with a few random ones where there are none. The improvement is
-    looked for among random settings and neighbours of the best.
+    The search begins with `starts`, or with a few random settings if there are none. The highest
+    improvement is sought among random settings and neighbours of the best.
     """
     rng = np.random.default_rng(seed)
     first = list(starts) or [space.draw(rng) for _ in range(RANDOM_FIRST)]
     tried = [(each, objective(each)) for each in first[:trials]]
     while len(tried) < trials:
         values = np.array([value for _, value in tried])
-        known = Gaussian.learnt(np.array([space.encode(each) for each, _ in tried]), values)
+        posterior = Gaussian.fit(np.array([space.encode(each) for each, _ in tried]), values)
         leaders = [tried[place][0] for place in np.argsort(-values)[:4]]
-        asked = [space.draw(rng) for _ in range(ASKED)]
-        asked += [space.near(each, rng, 0.15) for each in leaders for _ in range(ASKED // 4)]
-        mean, deviation = known.predict(np.array([space.encode(each) for each in asked]))
+        proposals = [space.draw(rng) for _ in range(PROPOSALS)]
+        proposals += [
+            space.near(each, rng, 0.15) for each in leaders for _ in range(PROPOSALS // 4)
+        ]
+        mean, deviation = posterior.predict(np.array([space.encode(each) for each in proposals]))
         gain = expected_improvement(mean, deviation, float(values.max()))
-        chosen = asked[int(np.argmax(gain))]
+        chosen = proposals[int(np.argmax(gain))]
         tried.append((chosen, objective(chosen)))
     return tried
 
 
 def tpe(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
-    """Optuna's, to compare with (Bergstra et al. 2011), on the same space."""
+    """Run Optuna's TPE (Bergstra et al. 2011) on the same space, to compare with."""
     tried: Tried = []
 
-    def asked(trial: optuna.Trial) -> float:
-        found = space.filled(partial(suggested, trial))
-        tried.append((found, objective(found)))
+    def objective_of_trial(trial: optuna.Trial) -> float:
+        settings = space.filled(partial(suggested, trial))
+        tried.append((settings, objective(settings)))
         return tried[-1][1]
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_FIRST)
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(asked, n_trials=trials)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective_of_trial, n_trials=trials)
     return tried
 
 
 def suggested(trial: optuna.Trial, name: str, part: Part) -> Any:
+    """Return Optuna's suggestion for one part of the space."""
     if isinstance(part, Choice):
         return trial.suggest_categorical(name, part.values)
     if isinstance(part, Int):
@@ -70,9 +75,9 @@ def suggested(trial: optuna.Trial, name: str, part: Part) -> Any:
 
 
 def halved(settings: Sequence[Settings], scores: Sequence[Objective], *, share: int) -> list[Tried]:
-    """Successive halving (Jamieson and Talwalkar 2016): what was tried on each rung.
+    """Run successive halving (Jamieson and Talwalkar 2016); return what was tried on each rung.
 
-    All run on the first rung, on each next one the best `share`-th of those before it.
+    All settings run on the first rung, and the best `share`-th of each rung on the next one.
     """
     rungs: list[Tried] = []
     left = list(settings)

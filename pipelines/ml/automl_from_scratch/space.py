@@ -1,4 +1,4 @@
-"""A search space: settings with a range each, some of which only exist where another says so."""
+"""A search space: settings with a range each, some of them conditional on another setting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,28 +8,29 @@ import numpy as np
 
 Settings = dict[str, Any]
 UNUSED = 0.5
-"""Where a setting that does not exist lies: points that differ in it alone lie together."""
+"""The place of a setting that does not exist, so that it adds no distance between points."""
 
 
 @dataclass(frozen=True)
 class Float:
-    """A number from `low` to `high`; of `log` the logarithm is drawn and measured."""
+    """A number from `low` to `high`; with `log`, its logarithm is drawn and measured."""
 
     low: float
     high: float
     log: bool = False
     when: tuple[str, tuple[Any, ...]] | None = None
-    """Another setting, and the values of it with which this one exists."""
+    """Another setting, and its values with which this one exists."""
 
     width = 1
 
     def value(self, place: np.ndarray) -> Any:
-        """Of a place (1,) from 0 to 1."""
+        """Return the number at a place (1,) from 0 to 1."""
         low, high = (np.log([self.low, self.high])) if self.log else (self.low, self.high)
-        found = low + float(place[0]) * (high - low)
-        return float(np.clip(np.exp(found) if self.log else found, self.low, self.high))
+        number = low + float(place[0]) * (high - low)
+        return float(np.clip(np.exp(number) if self.log else number, self.low, self.high))
 
     def place(self, value: Any) -> np.ndarray:
+        """Return the place (1,) of a number, the inverse of `value`."""
         low, high, at = np.array([self.low, self.high, value], dtype=float)
         if self.log:
             low, high, at = np.log([low, high, at])
@@ -38,7 +39,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int(Float):
-    """A whole number; each has the same share of the range, of `log` by its logarithm."""
+    """A whole number; each has the same share of the range, or of its logarithm with `log`."""
 
     def value(self, place: np.ndarray) -> Any:
         wide = Float(self.low - 0.5, self.high + 0.5, self.log)
@@ -50,7 +51,7 @@ class Int(Float):
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, none nearer to one than to another."""
+    """One of several values, all at the same distance from each other."""
 
     values: tuple[Any, ...]
     when: tuple[str, tuple[Any, ...]] | None = None
@@ -71,7 +72,11 @@ Part = Float | Int | Choice
 
 @dataclass(frozen=True)
 class Space:
-    """Settings by name; one that depends on another stands after it."""
+    """Settings by name; one that depends on another comes after it.
+
+    Raises:
+        ValueError: a setting depends on one that does not come before it.
+    """
 
     parts: dict[str, Part]
 
@@ -79,28 +84,28 @@ class Space:
         names = list(self.parts)
         for place, (name, part) in enumerate(self.parts.items()):
             if part.when and part.when[0] not in names[:place]:
-                raise ValueError(f"{name} depends on {part.when[0]!r}, which does not stand before")
+                raise ValueError(f"{name} depends on {part.when[0]!r}, which must come before it")
 
     @property
     def width(self) -> int:
         return sum(part.width for part in self.parts.values())
 
     def filled(self, value: Callable[[str, Part], Any]) -> Settings:
-        """The settings that exist, each with the value that is given for its name and part."""
-        found: Settings = {}
+        """Return the settings that exist, each with the result of `value(name, part)`."""
+        settings: Settings = {}
         for name, part in self.parts.items():
-            if part.when is None or found.get(part.when[0]) in part.when[1]:
-                found[name] = value(name, part)
-        return found
+            if part.when is None or settings.get(part.when[0]) in part.when[1]:
+                settings[name] = value(name, part)
+        return settings
 
     def decode(self, point: np.ndarray) -> Settings:
-        """The settings that exist at a point (width,) of the unit cube."""
+        """Return the settings that exist at a point (width,) of the unit cube."""
         ends = np.cumsum([part.width for part in self.parts.values()])
         places = dict(zip(self.parts, np.split(point, ends[:-1]), strict=True))
         return self.filled(lambda name, part: part.value(places[name]))
 
     def encode(self, settings: Settings) -> np.ndarray:
-        """Where settings lie (width,), `UNUSED` for those that do not exist."""
+        """Return the point (width,) of settings, `UNUSED` for those that do not exist."""
         return np.concatenate(
             [
                 part.place(settings[name]) if name in settings else np.full(part.width, UNUSED)
@@ -109,10 +114,11 @@ class Space:
         )
 
     def draw(self, rng: np.random.Generator) -> Settings:
+        """Return random settings."""
         return self.decode(rng.random(self.width))
 
     def near(self, settings: Settings, rng: np.random.Generator, step: float) -> Settings:
-        """A neighbour: some of the places moved by `step` or so."""
+        """Return a neighbour: some of the places moved by normal noise of deviation `step`."""
         point = self.encode(settings)
         moved = rng.random(self.width) < max(0.3, 1 / self.width)
         noise = rng.normal(0, step, self.width)

@@ -1,9 +1,9 @@
-"""Random search, TPE, and Bayesian optimisation with and without earlier tasks; one is served.
+"""Random search, TPE, and Bayesian optimization with and without earlier tasks; one is served.
 
-Training rows are parted in three: to learn from, to score what is tried, and to compare the winners
-of the searches on. Searches learn from few rows; successive halving takes the best of them on, and
-the winner of each is taught for longer. TPE is Optuna's, to compare with: of the searches written
-here, the simplest within one standard error of the best is served.
+The training rows are split in three: to learn from, to score trials on, and to compare the winners
+of the searches on. Searches learn from few rows. Successive halving trains their best settings on
+more rows, and a winning network is trained for more epochs. Of the searches written here, the
+simplest within one standard error of the best is served. TPE is Optuna's, to compare with.
 """
 
 import json
@@ -15,23 +15,24 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.selection import simplest_within_error
 from slipway.training.tabular import export_onnx
 
-from .data import earlier
-from .history import alike, remembered, starts
+from .data import earlier_tasks
+from .history import build_history, by_similarity, starts
 from .learners import AS_IT_COMES, NETWORK, SPACE, Rows, Task, accuracy, fitted
 from .model import LETTERS, NUMBERS, Glyph, Letter, features, letters
-from .search import Objective, Tried, bayesian, halved, randomly, tpe
+from .search import Objective, Tried, bayesian, halved, random_search, tpe
 from .space import Settings
 
-# Simpler is what needs less to search: no model of the objective, then no memory of earlier tasks.
+# From the simplest to the most complex: without a model of the objective, with one, and with a
+# history of earlier tasks.
 OWN = ("random_search", "gaussian_process", "gaussian_process_warm")
 
 
-def remembering(score: Objective) -> Objective:
-    """The same settings are not learnt twice: searches share their starts."""
+def cached(score: Objective) -> Objective:
+    """Return `score` with a cache, since searches share their first settings."""
 
     @cache
     def known(settings: str) -> float:
@@ -40,12 +41,12 @@ def remembering(score: Objective) -> Objective:
     return lambda settings: known(json.dumps(settings))
 
 
-def searched(
+def run_searches(
     objective: Objective, warm: list[Settings], *, trials: int, seeds: list[int]
 ) -> dict[str, list[Tried]]:
-    """What each search tried, a list a seed."""
+    """Run every search with every seed; return what each tried, one list per seed."""
     ways: dict[str, Callable[..., Tried]] = {
-        "random_search": randomly,
+        "random_search": random_search,
         "optuna_tpe": tpe,
         "gaussian_process": bayesian,
         "gaussian_process_warm": partial(bayesian, starts=warm),
@@ -56,9 +57,9 @@ def searched(
     }
 
 
-def parted(train: Examples[Glyph, str], seed: int) -> tuple[Rows, Rows, Rows]:
-    """Three fifths to learn from, a fifth to score what is tried, a fifth to compare winners."""
-    numbers, labels = features(train.records)["numbers"], np.array(train.truths)
+def split(train: LabelledRows[Glyph, str], seed: int) -> tuple[Rows, Rows, Rows]:
+    """Return three fifths to learn from, a fifth to score trials, a fifth to compare winners."""
+    numbers, labels = features(train.records)["numbers"], np.array(train.labels)
     learn, rest = train_test_split(np.arange(len(labels)), test_size=0.4, random_state=seed)
     watch, judge = np.array_split(rest, 2)
     first, second, third = ((numbers[part], labels[part]) for part in (learn, watch, judge))
@@ -67,7 +68,7 @@ def parted(train: Examples[Glyph, str], seed: int) -> tuple[Rows, Rows, Rows]:
 
 def fit(
     *,
-    train: Examples[Glyph, str],
+    train: LabelledRows[Glyph, str],
     weights: Path,
     seed: int,
     seeds: list[int],
@@ -81,15 +82,15 @@ def fit(
     share: int,
     epochs: list[int],
 ) -> Fitted:
-    """Make the history, search on the first rung, halve up to the last; choose on other rows."""
-    learn, watch, judge = parted(train, seed)
+    """Build the history, search on the first rung, halve up to the last, choose on other rows."""
+    learn, watch, judge = split(train, seed)
     small = fetch("keel_small_tasks")
-    before = earlier(small, names=tasks, learn=task_rows, held=task_rows, seed=seed)
-    past = remembered(before, SPACE, trials=task_trials, seed=seed)
+    before = earlier_tasks(small, names=tasks, learn=task_rows, held=task_rows, seed=seed)
+    past = build_history(before, SPACE, trials=task_trials, seed=seed)
     targets = [Task(f"letters_{rows}", (learn[0][:rows], learn[1][:rows]), watch) for rows in rungs]
     warm = starts(targets[0], past, tasks=nearest, each=from_each)
-    scores = [remembering(lambda each, at=target: accuracy(each, at, seed)) for target in targets]  # type: ignore[misc]
-    runs = searched(scores[0], warm, trials=trials, seeds=seeds)
+    scores = [cached(lambda each, at=target: accuracy(each, at, seed)) for target in targets]  # type: ignore[misc]
+    runs = run_searches(scores[0], warm, trials=trials, seeds=seeds)
     judging = Task("judge", learn, judge)
     tried = untuned(judging, seed)
     for name, found in runs.items():
@@ -103,27 +104,27 @@ def fit(
         }
         tried.append(candidate(name, best, metrics, found, climbed))
     tried = [with_error(each, len(judge[1])) for each in tried]
-    for one, far in alike(targets[0], past):
-        # For the picture of the history; what was best there is told, not compared.
+    for one, far in by_similarity(targets[0], past):
+        # For the picture of the history only.
         tried[-1].curves[f"task_{one.name}"] = [far, max(value for _, value in one.tried)]
     own = [each for each in tried if each.name in OWN]
     chosen = simplest_within_error(own, "accuracy", best="highest")
-    everything = features(train.records)["numbers"], np.array(train.truths)
+    everything = features(train.records)["numbers"], np.array(train.labels)
     served = fitted(chosen.parameters, everything, seed)
     export_onnx(served, {"numbers": len(NUMBERS)}, weights)
 
-    def native(asked: list[Glyph]) -> list[Letter]:
-        told = served.predict_proba(features(asked)["numbers"])
-        return letters(spread(served.classes_, told))
+    def framework_predict(records: list[Glyph]) -> list[Letter]:
+        y_prob = served.predict_proba(features(records)["numbers"])
+        return letters(for_all_letters(served.classes_, y_prob))
 
-    return Fitted(tried, chosen.name, native)
+    return Fitted(tried, chosen.name, framework_predict)
 
 
-def spread(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(rows, 26): a letter that training had none of has no probability."""
-    found = np.zeros((len(probabilities), len(LETTERS)))
-    found[:, [LETTERS.index(each) for each in classes]] = probabilities
-    return found
+def for_all_letters(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return probabilities (rows, 26), 0 for letters that are not among `classes`."""
+    filled = np.zeros((len(probabilities), len(LETTERS)))
+    filled[:, [LETTERS.index(each) for each in classes]] = probabilities
+    return filled
 
 
 def with_error(candidate: Candidate, rows: int) -> Candidate:
@@ -133,7 +134,7 @@ def with_error(candidate: Candidate, rows: int) -> Candidate:
 
 
 def untuned(judging: Task, seed: int) -> list[Candidate]:
-    """The commonest letter, and scikit-learn's network as it comes."""
+    """Return the candidates without a search: the commonest letter and a default network."""
     names, counts = np.unique(judging.learn[1], return_counts=True)
     common = float(np.mean(judging.held[1] == names[np.argmax(counts)]))
     plain: Settings = {"learner": AS_IT_COMES}
@@ -144,12 +145,12 @@ def untuned(judging: Task, seed: int) -> list[Candidate]:
 
 
 def together(runs: list[Tried]) -> list[Settings]:
-    """What the seeds of a search tried, none twice."""
+    """Return the settings that the seeds of a search tried, without repeats."""
     return list({json.dumps(each): each for run in runs for each, _ in run}.values())
 
 
 def longer(winner: Settings, epochs: list[int]) -> list[Settings]:
-    """The winner, and where it is a network the same with each number of epochs."""
+    """Return the winner, and if it is a network, the same with each number of epochs."""
     more = epochs if winner["learner"] == NETWORK else []
     return [winner, *({**winner, "epochs": each} for each in more)]
 
@@ -161,7 +162,7 @@ def candidate(
     runs: list[Tried],
     climbed: list[Tried],
 ) -> Candidate:
-    """What a search came to; curves of all its seeds, and of what they tried on each rung."""
+    """Return the candidate of a search, with the curves of its seeds and of each rung."""
     values = [[value for _, value in run] for run in runs]
     found = np.maximum.accumulate(values, axis=1)
     metrics = {

@@ -1,7 +1,7 @@
 """Gradient boosting of decision trees over histograms, in NumPy alone.
 
 Friedman (2001) for the boosting and the leaves of the absolute and Huber losses, Friedman (2002)
-for subsampling, Chen and Guestrin (2016) for second-order gains and the missing values' own way.
+for subsampling, Chen and Guestrin (2016) for second-order gains and the side of missing values.
 """
 
 from collections.abc import Sequence
@@ -11,65 +11,67 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 MISSING = 255
-"""The bin of what is unknown; numbers have bins 0 to 254."""
+"""The bin of missing values; numbers have bins 0 to 254."""
 
 
 class Loss(Protocol):
-    """What is minimized over the scores (rows,) that the trees add up to."""
+    """A loss to minimize over the scores (rows,), the sum of what the trees add."""
 
-    def start(self, truths: np.ndarray) -> float:
-        """The best score that is the same for all."""
+    def start(self, y_true: np.ndarray) -> float:
+        """Return the best constant score."""
 
-    def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First and second by the score, (rows,) each."""
+    def derivatives(self, y_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first and second derivatives by the score, (rows,) each."""
 
     def leaf(self, rest: np.ndarray) -> float | None:
-        """The best step for rows with `rest` = truth - score; None: a Newton step is as good."""
+        """Return the best step for rows with residuals `rest`; None for a Newton step."""
         return None
 
-    def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
-        """The loss itself, averaged over rows."""
+    def mean(self, y_true: np.ndarray, scores: np.ndarray) -> float:
+        """Return the loss, averaged over rows."""
 
 
 class Squared(Loss):
-    def start(self, truths: np.ndarray) -> float:
-        return float(truths.mean())
+    """Half the squared error."""
 
-    def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return scores - truths, np.ones_like(scores)
+    def start(self, y_true: np.ndarray) -> float:
+        return float(y_true.mean())
 
-    def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
-        return float(np.mean((truths - scores) ** 2) / 2)
+    def derivatives(self, y_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return scores - y_true, np.ones_like(scores)
+
+    def mean(self, y_true: np.ndarray, scores: np.ndarray) -> float:
+        return float(np.mean((y_true - scores) ** 2) / 2)
 
 
 class Absolute(Loss):
-    """Its second derivative is 0, so trees are grown by counts and leaves take the median."""
+    """The absolute error; its second derivative is 0: trees count rows and leaves use medians."""
 
-    def start(self, truths: np.ndarray) -> float:
-        return float(np.median(truths))
+    def start(self, y_true: np.ndarray) -> float:
+        return float(np.median(y_true))
 
-    def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.sign(scores - truths), np.ones_like(scores)
+    def derivatives(self, y_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.sign(scores - y_true), np.ones_like(scores)
 
     def leaf(self, rest: np.ndarray) -> float | None:
         return float(np.median(rest))
 
-    def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
-        return float(np.mean(np.abs(truths - scores)))
+    def mean(self, y_true: np.ndarray, scores: np.ndarray) -> float:
+        return float(np.mean(np.abs(y_true - scores)))
 
 
 @dataclass
 class Huber(Loss):
-    """Squared up to the `share` quantile of the distances, absolute beyond it."""
+    """The squared error up to the `share` quantile of the distances, absolute beyond it."""
 
     share: float = 0.9
     border: float = field(default=1.0, init=False)
 
-    def start(self, truths: np.ndarray) -> float:
-        return float(np.median(truths))
+    def start(self, y_true: np.ndarray) -> float:
+        return float(np.median(y_true))
 
-    def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rest = truths - scores
+    def derivatives(self, y_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rest = y_true - scores
         self.border = float(np.quantile(np.abs(rest), self.share))
         return -np.clip(rest, -self.border, self.border), np.ones_like(scores)
 
@@ -77,36 +79,36 @@ class Huber(Loss):
         middle = np.median(rest)
         return float(middle + np.clip(rest - middle, -self.border, self.border).mean())
 
-    def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
-        far = np.abs(truths - scores)
+    def mean(self, y_true: np.ndarray, scores: np.ndarray) -> float:
+        far = np.abs(y_true - scores)
         near = np.minimum(far, self.border)
         return float(np.mean(near * (far - near / 2)))
 
 
 class LogLoss(Loss):
-    """Of truths 0 and 1; scores are log odds."""
+    """The log-loss for labels 0 and 1; scores are log odds."""
 
-    def start(self, truths: np.ndarray) -> float:
-        share = float(truths.mean())
+    def start(self, y_true: np.ndarray) -> float:
+        share = float(y_true.mean())
         return float(np.log(share / (1 - share)))
 
-    def derivatives(self, truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def derivatives(self, y_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         likely = 1 / (1 + np.exp(-scores))
-        return likely - truths, np.maximum(likely * (1 - likely), 1e-9)
+        return likely - y_true, np.maximum(likely * (1 - likely), 1e-9)
 
-    def mean(self, truths: np.ndarray, scores: np.ndarray) -> float:
-        return float(np.mean(np.logaddexp(0, scores) - truths * scores))
+    def mean(self, y_true: np.ndarray, scores: np.ndarray) -> float:
+        return float(np.mean(np.logaddexp(0, scores) - y_true * scores))
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Borders a column, at quantiles of the training rows, float32 as the served graph compares."""
+    """Bin borders of each column, in float32, as which the served graph compares them."""
 
     borders: list[np.ndarray]
 
     @classmethod
-    def learnt(cls, columns: np.ndarray) -> "Bins":
-        """At most 255 bins; a column of fewer different values has one for each."""
+    def fit(cls, columns: np.ndarray) -> "Bins":
+        """Return at most 255 quantile bins per column, or one per value if there are fewer."""
         shares = np.linspace(0, 1, MISSING + 1)[1:-1]
         borders = []
         for column in columns.T:
@@ -119,17 +121,17 @@ class Bins:
         return cls(borders)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
-        """Bins (rows, columns): in bin b or below is what is not above border b."""
-        found = np.empty(columns.shape, dtype=np.int64)
+        """Return the bins (rows, columns) of values; a value at border b is in bin b."""
+        bins = np.empty(columns.shape, dtype=np.int64)
         for place, borders in enumerate(self.borders):
-            found[:, place] = np.searchsorted(borders, columns[:, place], side="left")
-        return np.where(np.isnan(columns), MISSING, found)
+            bins[:, place] = np.searchsorted(borders, columns[:, place], side="left")
+        return np.where(np.isnan(columns), MISSING, bins)
 
 
 class Tree(NamedTuple):
-    """Nodes (nodes,) in the order in which they were made; a leaf's column is -1.
+    """The nodes (nodes,) of a tree, level by level; the column of a leaf is -1.
 
-    A row goes left where its bin is at or below the node's (its value at or below the border).
+    A row goes left if its bin is at or below the node's (its value at or below the border).
     """
 
     column: np.ndarray
@@ -140,18 +142,18 @@ class Tree(NamedTuple):
     value: np.ndarray
 
     @classmethod
-    def joined(cls, parts: "Sequence[Tree]") -> "Tree":
-        """Their nodes, one after another."""
+    def concatenate(cls, parts: "Sequence[Tree]") -> "Tree":
+        """Return the nodes of all parts, one part after another."""
         return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     def below(self, bins: np.ndarray, rows: np.ndarray, node: np.ndarray) -> np.ndarray:
-        """To which child each of `rows` goes from its inner `node` (rows,)."""
-        found = bins[rows, self.column[node]]
-        goes = np.where(found == MISSING, self.missing_left[node], found <= self.bin[node])
-        return np.asarray(self.left[node] + ~goes)
+        """Return the child to which each of `rows` goes from its inner `node` (rows,)."""
+        values = bins[rows, self.column[node]]
+        goes_left = np.where(values == MISSING, self.missing_left[node], values <= self.bin[node])
+        return np.asarray(self.left[node] + ~goes_left)
 
     def leaves(self, bins: np.ndarray) -> np.ndarray:
-        """The leaf of each row (rows,)."""
+        """Return the leaf of each row (rows,)."""
         node = np.zeros(len(bins), dtype=np.int64)
         while (inner := np.flatnonzero(self.column[node] >= 0)).size:
             node[inner] = self.below(bins, inner, node[inner])
@@ -160,7 +162,7 @@ class Tree(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What keeps a tree from learning rows by heart."""
+    """Limits that keep a tree from overfitting."""
 
     max_depth: int = 6
     min_samples: int = 20
@@ -168,22 +170,22 @@ class Limits:
     min_gain: float = 0.0
 
 
-def grown(
-    bins: np.ndarray, first: np.ndarray, second: np.ndarray, counted: np.ndarray, limits: Limits
+def grow(
+    bins: np.ndarray, first: np.ndarray, second: np.ndarray, sampled: np.ndarray, limits: Limits
 ) -> Tree:
-    """A tree of Newton steps, level by level; rows that are not `counted` do not count."""
+    """Grow a tree of Newton steps level by level on the `sampled` rows."""
     rows, columns = bins.shape
     width = MISSING + 1
     size, flat = columns * width, bins + np.arange(columns) * width
-    weights = [each * counted for each in (first, second, np.ones(rows))]
+    weights = [each * sampled for each in (first, second, np.ones(rows))]
     levels: list[Tree] = []
     begin, count, node = 0, 1, np.zeros(rows, dtype=np.int64)
     while count:
         inside = np.flatnonzero(node >= begin)
         at, cells = node[inside] - begin, count * size
         places = ((at * size)[:, None] + flat[inside]).ravel()
-        found = [np.bincount(places, np.repeat(each[inside], columns), cells) for each in weights]
-        sums = np.reshape(found, (len(weights), count, columns, width))
+        counts = [np.bincount(places, np.repeat(each[inside], columns), cells) for each in weights]
+        sums = np.reshape(counts, (len(weights), count, columns, width))
         totals = sums[:, :, 0].sum(axis=-1)
         column = np.full(count, -1)
         border, missing_left = np.zeros_like(column), np.zeros_like(column, dtype=bool)
@@ -196,41 +198,42 @@ def grown(
         moves = splits[at]
         node[inside[moves]] = levels[-1].below(bins, inside[moves], at[moves])
         begin, count = begin + count, 2 * int(splits.sum())
-    return Tree.joined(levels)
+    return Tree.concatenate(levels)
 
 
 def best_splits(
     sums: np.ndarray, totals: np.ndarray, limits: Limits
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column (-1 where no gain is enough), bin and whether the missing go left, (nodes,) each.
+    """Return each node's best split: column, bin and whether missing values go left (nodes,).
 
-    `sums` (3, nodes, columns, 256) are first and second derivatives and counts, by bin; `totals`
-    (3, nodes) over all bins. The gain is that of Chen and Guestrin (2016), without its half.
+    The column is -1 if no gain is high enough. `sums` (3, nodes, columns, 256) are first and second
+    derivatives and counts by bin, and `totals` (3, nodes) the same over all bins. The gain is that
+    of Chen and Guestrin (2016), without the factor of one half.
     """
 
-    def gained(sums: np.ndarray) -> np.ndarray:
-        """By the best step, twice: from first and second derivatives, the leading axis."""
+    def gain_of(sums: np.ndarray) -> np.ndarray:
+        """Return twice the gain of the best step, from derivatives along the leading axis."""
         return np.asarray(sums[0] ** 2 / np.maximum(sums[1] + limits.l2, 1e-12))
 
     known = np.cumsum(sums[..., :MISSING], axis=-1)[..., :-1]
     everything = totals[:, :, None, None]
-    nodes, found = np.arange(sums.shape[1]), []
+    nodes, by_side = np.arange(sums.shape[1]), []
     for left in (known + sums[..., MISSING:], known):
         right = everything - left
-        gain = gained(left) + gained(right) - gained(everything)
+        gain = gain_of(left) + gain_of(right) - gain_of(everything)
         enough = np.minimum(left[2], right[2]) >= limits.min_samples
-        found.append(np.where(enough, gain, -np.inf).reshape(len(nodes), -1))
-    gains = np.maximum(*found)
+        by_side.append(np.where(enough, gain, -np.inf).reshape(len(nodes), -1))
+    gains = np.maximum(*by_side)
     place = gains.argmax(axis=1)
     column, border = np.divmod(place, MISSING - 1)
     splits = gains[nodes, place] > limits.min_gain
-    missing_left = (found[0] > found[1])[nodes, place]
+    missing_left = (by_side[0] > by_side[1])[nodes, place]
     return np.where(splits, column, -1), border * splits, missing_left & splits
 
 
 @dataclass
 class Boosting:
-    """Scores are `start` plus `learning_rate` times what each tree says."""
+    """A boosted ensemble; scores are `start` plus `learning_rate` times each tree's value."""
 
     loss: Loss
     trees: int
@@ -242,34 +245,35 @@ class Boosting:
     def fit(
         self,
         columns: np.ndarray,
-        truths: np.ndarray,
-        watched: tuple[np.ndarray, np.ndarray] | None = None,
+        y_true: np.ndarray,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> "Boosting":
-        """Learn from float32 columns (rows, columns), not-a-number where unknown.
+        """Learn from float32 columns (rows, columns), NaN where unknown.
 
-        `watched` are columns and truths whose mean loss after each tree is kept in `losses`.
+        `validation` holds columns and labels; their mean loss after each tree is kept in `losses`.
         """
         rng = np.random.default_rng(self.seed)
-        self.bins, self.start = Bins.learnt(columns), self.loss.start(truths)
+        self.bins, self.start = Bins.fit(columns), self.loss.start(y_true)
         self.grown: list[Tree] = []
         self.losses: list[float] = []
-        bins, scores = self.bins(columns), np.full(len(truths), self.start)
-        if watched is not None:
-            seen, told = self.bins(watched[0]), np.full(len(watched[1]), self.start)
+        bins, scores = self.bins(columns), np.full(len(y_true), self.start)
+        if validation is not None:
+            held = self.bins(validation[0])
+            held_scores = np.full(len(validation[1]), self.start)
         for _ in range(self.trees):
-            counted = rng.random(len(truths)) < self.subsample
-            tree = grown(bins, *self.loss.derivatives(truths, scores), counted, self.limits)
+            sampled = rng.random(len(y_true)) < self.subsample
+            tree = grow(bins, *self.loss.derivatives(y_true, scores), sampled, self.limits)
             leaves = tree.leaves(bins)
-            self.refine(tree, leaves[counted], (truths - scores)[counted])
+            self.refine(tree, leaves[sampled], (y_true - scores)[sampled])
             scores += self.learning_rate * tree.value[leaves]
             self.grown.append(tree)
-            if watched is not None:
-                told += self.learning_rate * tree.value[tree.leaves(seen)]
-                self.losses.append(self.loss.mean(watched[1], told))
+            if validation is not None:
+                held_scores += self.learning_rate * tree.value[tree.leaves(held)]
+                self.losses.append(self.loss.mean(validation[1], held_scores))
         return self
 
     def refine(self, tree: Tree, leaves: np.ndarray, rest: np.ndarray) -> None:
-        """Put the loss's own best step into each leaf, where a Newton step is not it."""
+        """Replace the value of each leaf by the loss's own best step, if it defines one."""
         for leaf in np.unique(leaves):
             step = self.loss.leaf(rest[leaves == leaf])
             if step is None:
@@ -277,7 +281,7 @@ class Boosting:
             tree.value[leaf] = step
 
     def predict(self, columns: np.ndarray) -> np.ndarray:
-        """Scores (rows,): for log-loss the log odds."""
+        """Return scores (rows,), which are log odds for the log-loss."""
         bins = self.bins(columns)
         steps = [tree.value[tree.leaves(bins)] for tree in self.grown]
         return np.asarray(self.start + self.learning_rate * np.sum(steps, axis=0))

@@ -1,4 +1,4 @@
-"""Blocks with the median value of their houses, split at random."""
+"""Blocks, labelled with the median value of their houses, split at random."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import HIGHEST, OCEAN, Block
 
@@ -33,13 +33,14 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Block, float]]]:
-    """Blocks with dollars."""
+    """Return blocks by split, labelled with dollars."""
     frame = SCHEMA.validate(pd.read_csv(dataset.path("california_housing.csv.gz")))
     sides = train_test_split(frame, test_size=test_share, random_state=seed)
     return {name: blocks(side) for name, side in zip(("train", "test"), sides, strict=True)}
 
 
 def blocks(frame: pd.DataFrame) -> list[tuple[Block, float]]:
+    """Return the rows of the raw table as labelled records."""
     values = frame["median_house_value"]
-    records = rows(frame.drop(columns=values.name).rename(columns=FIELDS))
+    records = to_dicts(frame.drop(columns=values.name).rename(columns=FIELDS))
     return [(Block(**row), value) for row, value in zip(records, values, strict=True)]

@@ -10,7 +10,7 @@ from .model import HIGHEST, UNIT
 
 
 def in_dollars(scores: np.ndarray) -> np.ndarray:
-    """Return dollars, from scores (rows,) in 100,000 dollars cut off where the census cuts off."""
+    """Return dollars, given scores (rows,) in 100,000 dollars, clipped to the census's maximum."""
     return np.asarray(np.clip(scores, 0.0, HIGHEST / UNIT) * UNIT)
 
 

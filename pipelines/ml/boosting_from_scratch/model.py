@@ -4,9 +4,9 @@ Data: 20,640 blocks of the census of 1990, some 1,400 people each, with the medi
 Task: regression in dollars.
 Model: gradient boosting of decision trees in NumPy (`boosting.py`), the simplest candidate within
 one standard error of the best RMSE, as an ONNX tree ensemble.
-Limits: one state in 1990. The census cut values off at 500,001 dollars, so the model cannot tell
-how much dearer the dearest are. Test blocks lie between training blocks: another state is another
-matter, and so is another year.
+Limits: the data are from one state in 1990. The census cut values off at 500,001 dollars, so the
+model predicts nothing above that. Test blocks lie between training blocks, so the test says nothing
+about other states or years.
 """
 
 import numpy as np
@@ -15,37 +15,37 @@ from pydantic import Field
 from slipway.contract import OnnxModel, Record, publish
 
 HIGHEST = 500_001.0
-# The graph answers in this unit: near 1 float32 is exact to 1e-7.
+# The unit of the graph's output, in which float32 is exact to 1e-7.
 UNIT = 100_000.0
-# By how much the sea is worth, inland least.
+# Ordered by typical house value, the lowest first.
 OCEAN = ("INLAND", "<1H OCEAN", "NEAR OCEAN", "NEAR BAY", "ISLAND")
 
 
 class Block(Record):
-    """A block group as the census of 1990 counted it."""
+    """A block group of the census of 1990."""
 
     longitude: float = Field(ge=-125, le=-114)
     latitude: float = Field(ge=32, le=42.5)
-    house_age: float = Field(ge=0, le=100, description="Median, in years; 52 stands for more")
-    rooms: float = Field(ge=1, le=50_000, description="Of all houses together")
+    house_age: float = Field(ge=0, le=100, description="Median age in years; 52 means 52 or more")
+    rooms: float = Field(ge=1, le=50_000, description="Total of all houses")
     bedrooms: float | None = Field(
-        default=None, ge=1, le=10_000, description="Of all houses together; unknown for 1 %"
+        default=None, ge=1, le=10_000, description="Total of all houses; unknown for 1 %"
     )
     population: float = Field(ge=1, le=50_000)
     households: float = Field(ge=1, le=10_000)
     income: float = Field(
-        ge=0, le=20, description="Median of the households, in 10,000 dollars; 15 stands for more"
+        ge=0, le=20, description="Median of the households, in 10,000 dollars; 15 means 15 or more"
     )
     ocean: str = Field(
         pattern="^(INLAND|<1H OCEAN|NEAR OCEAN|NEAR BAY|ISLAND)$",
-        description="Where the sea is; <1H OCEAN is within an hour of it",
+        description="Position relative to the sea; <1H OCEAN is within an hour of it",
     )
 
 
 class Worth(Record):
-    """Dollars of 1990."""
+    """The predicted value in dollars of 1990."""
 
-    value: float = Field(gt=0, le=HIGHEST, description="Of the median house")
+    value: float = Field(gt=0, le=HIGHEST, description="Value of the median house")
 
 
 NUMBERS = (
@@ -67,14 +67,14 @@ NUMBERS = (
 
 
 def features(blocks: list[Block]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 14) float32, not-a-number where unknown."""
+    """Return numbers (rows, 14) float32, NaN where unknown."""
     numbers = np.empty((len(blocks), len(NUMBERS)), dtype=np.float32)
     for row, each in enumerate(blocks):
         bedrooms = np.nan if each.bedrooms is None else each.bedrooms
         numbers[row] = (
             each.longitude,
             each.latitude,
-            # The coast runs from north-west to south-east, where a tree cuts east to west.
+            # The coast runs diagonally, and a tree splits only along its features.
             each.longitude + each.latitude,
             each.longitude - each.latitude,
             each.house_age,
@@ -92,7 +92,10 @@ def features(blocks: list[Block]) -> dict[str, np.ndarray]:
 
 
 def worths(scores: np.ndarray) -> list[Worth]:
-    """From values in 100,000 dollars (rows,); the lowest in the data is 14,999 dollars."""
+    """Return predictions, given values in 100,000 dollars (rows,).
+
+    They are clipped below at 1,000 dollars; the lowest value in the data is 14,999 dollars.
+    """
     dollars = np.clip(scores.astype(np.float64) * UNIT, 1000.0, HIGHEST)
     return [Worth(value=value) for value in dollars.tolist()]
 

@@ -1,4 +1,4 @@
-"""Errors of the served values on the test blocks, and pictures of limits, speed and losses."""
+"""Test metrics of the served predictions, and pictures of limits, speed and losses."""
 
 import json
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from .metrics import errors
 from .model import UNIT, Worth, features
 
 
-def score(*, answers: list[Worth], truths: list[float]) -> dict[str, float]:
-    told, happened = np.array([each.value for each in answers]) / UNIT, np.array(truths)
-    off = np.abs(told * UNIT / happened - 1)
-    return errors(told, happened / UNIT) | {"median_relative_error": float(np.median(off))}
+def score(*, predictions: list[Worth], labels: list[float]) -> dict[str, float]:
+    y_pred, y_true = np.array([each.value for each in predictions]) / UNIT, np.array(labels)
+    off = np.abs(y_pred * UNIT / y_true - 1)
+    return errors(y_pred, y_true / UNIT) | {"median_relative_error": float(np.median(off))}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -35,16 +35,16 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     tried = {each.name: each.metrics for each in evaluation.candidates}
     names = ("squared", "absolute", "huber")
     dollars = {metric: [tried[name][metric] for name in names] for metric in ("rmse", "mae")}
-    plots.bars(right, names, dollars, "Dollars off, by loss (validation)", form="{:.0f}")
+    plots.bars(right, names, dollars, "Dollars off, by loss (validation)", fmt="{:.0f}")
     yield "losses", figure
-    told = np.array([each.value for each in evaluation.answers])
-    truths = np.array(evaluation.test.truths)
+    y_pred = np.array([each.value for each in evaluation.predictions])
+    y_true = np.array(evaluation.test.labels)
     figure, (left, right) = plots.panels(2, height=4.2)
-    left.hexbin(truths / 1000, told / 1000, gridsize=50, bins="log", cmap="GnBu", mincnt=1)
+    left.hexbin(y_true / 1000, y_pred / 1000, gridsize=50, bins="log", cmap="GnBu", mincnt=1)
     left.plot([0, 500], [0, 500], color=plots.INK, linestyle=":")
     left.set(xlabel="true, 1000 dollars", ylabel="answered", title="Values (test rows)")
     east, north = features(evaluation.test.records)["numbers"][:, :2].T
-    off = (told - truths) / 1000
+    off = (y_pred - y_true) / 1000
     shown = right.scatter(east, north, c=off, s=3, linewidths=0, cmap="RdBu", vmin=-150, vmax=150)
     figure.colorbar(shown, ax=right, shrink=0.8)
     right.set(xlabel="longitude", ylabel="latitude", title="Answer less truth, 1000 dollars")
@@ -52,7 +52,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def speed(axes: Axes, tried: list[Candidate]) -> None:
-    """The seconds of speed.json, with errors beside; ours in colour."""
+    """Draw the fit times of speed.json with the errors beside them; our own are in colour."""
     seconds = json.loads(Path(__file__).with_name("speed.json").read_text())
     shown = [each for each in tried if "rmse" in each.metrics and each.name != "baseline"]
     shown.sort(key=lambda each: seconds[each.name])
@@ -69,14 +69,14 @@ def speed(axes: Axes, tried: list[Candidate]) -> None:
 
 
 def shapes(axes: Axes) -> None:
-    """The losses of one row, by how far it is off."""
+    """Draw the loss of one row by its error."""
     off = np.linspace(-3, 3, 121)
-    for name, loss, truth in (
+    for name, loss, label in (
         ("squared", Squared(), 0),
         ("absolute", Absolute(), 0),
         ("huber", Huber(), 0),
         ("log-loss", LogLoss(), 1),
     ):
-        axes.plot(off, [loss.mean(np.array([truth]), each) for each in off], label=name)
+        axes.plot(off, [loss.mean(np.array([label]), each) for each in off], label=name)
     axes.set(xlabel="score less truth (log-loss: log odds)", title="Losses", ylim=(0, 4))
     axes.legend(loc="upper center")

@@ -1,6 +1,7 @@
-"""`python -m pipelines.ml.boosting_from_scratch.speed`: seconds to fit, ours and the libraries'.
+"""Measure the seconds to fit our own models and the libraries', and write them to speed.json.
 
-Times are no two runs' the same, and so no part of a run: they stand in speed.json, for a picture.
+Run it with `python -m pipelines.ml.boosting_from_scratch.speed`. It is not a stage, because times
+differ between runs. A picture of the report shows them.
 """
 
 import json
@@ -21,21 +22,21 @@ FILE = Path(__file__).with_name("speed.json")
 
 def main() -> None:
     project = find("boosting_from_scratch")
-    told = project.params.fit
-    trees, rate, seed = told["trees"], told["learning_rate"], told["seed"]
-    table = Table.of(read_split(Workspace.of(project), "train"))
-    learn, _ = table.split(told["validation_share"], seed)
+    given = project.params.fit
+    trees, rate, seed = given["trees"], given["learning_rate"], given["seed"]
+    table = Table.from_rows(read_split(Workspace.for_project(project), "train"))
+    learn, _ = table.split(given["validation_share"], seed)
     every = own(trees, rate, seed) | libraries(trees, rate, seed, classify=False)
     every["log_loss"] = Boosting(LogLoss(), trees, rate, seed=seed)
-    found = {}
+    seconds = {}
     with threadpool_limits(limits=1):
         for name, model in every.items():
-            truths = learn.dear if name == "log_loss" else learn.values
+            y_true = learn.expensive if name == "log_loss" else learn.values
             start = time.perf_counter()
-            model.fit(learn.numbers, truths)
-            found[name] = round(time.perf_counter() - start, 2)
-            print(f"{name:26} {found[name]:8.2f} s")
-    FILE.write_text(json.dumps(found, indent=1) + "\n")
+            model.fit(learn.numbers, y_true)
+            seconds[name] = round(time.perf_counter() - start, 2)
+            print(f"{name:26} {seconds[name]:8.2f} s")
+    FILE.write_text(json.dumps(seconds, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Our own trees and boosting, loss by loss and limit by limit, against three libraries.
+"""Training of our own trees and boosting with several losses and limits, beside three libraries.
 
-What is written from scratch is served: the simplest of ours within one standard error of the best.
-The libraries say how good and how fast it could be. All run on one thread.
+The simplest of our own models within one standard error of the best is served. The libraries show
+the accuracy and speed that are possible. All run on one thread.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 from slipway.training.selection import bootstrap_error, simplest_within_error
 
@@ -20,37 +20,38 @@ from .boosting import MISSING, Absolute, Boosting, Huber, Limits, LogLoss, Squar
 from .metrics import errors, in_dollars
 from .model import NUMBERS, UNIT, Block, Worth, features, worths
 
-DEAR = 180_000.0
-"""Half of the blocks are worth more: what the log-loss is tried on."""
+EXPENSIVE = 180_000.0
+"""Half of the blocks are worth more; the log-loss is tried on this label."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Features (rows, 14) float32 and dollars over 100,000 (rows,)."""
+    """Features (rows, 14) float32 and values in 100,000 dollars (rows,)."""
 
     numbers: np.ndarray
     values: np.ndarray
 
     @classmethod
-    def of(cls, examples: Examples[Block, float]) -> "Table":
-        return cls(features(examples.records)["numbers"], np.array(examples.truths) / UNIT)
+    def from_rows(cls, rows: LabelledRows[Block, float]) -> "Table":
+        return cls(features(rows.records)["numbers"], np.array(rows.labels) / UNIT)
 
     def split(self, share: float, seed: int) -> tuple["Table", "Table"]:
-        """To learn from, and `share` of the rows to judge by."""
+        """Return the rows to learn from and, a `share` of all, the rows to validate on."""
         held = np.random.default_rng(seed).random(len(self.values)) < share
-        learn, then = (Table(self.numbers[rows], self.values[rows]) for rows in (~held, held))
-        return learn, then
+        learn, validation = (Table(self.numbers[rows], self.values[rows]) for rows in (~held, held))
+        return learn, validation
 
     @property
-    def dear(self) -> np.ndarray:
-        return (self.values > DEAR / UNIT).astype(np.float64)
+    def expensive(self) -> np.ndarray:
+        """Whether each value is above 180,000 dollars (rows,), as 0 or 1."""
+        return (self.values > EXPENSIVE / UNIT).astype(np.float64)
 
 
 def own(trees: int, rate: float, seed: int) -> dict[str, Boosting]:
-    """Ours by name; a boosting of one tree that is taken whole is a decision tree.
+    """Return our own models by name, from the simplest to the most complex.
 
-    From the simplest to the most complex: simpler is one tree, then fewer leaves a tree, then the
-    plain squared loss on all rows.
+    One tree is simpler than several, validation fewer leaves per tree, validation the squared loss
+    on all rows. Boosting with one tree and a learning rate of 1 is a decision tree.
     """
     plain = Boosting(Squared(), trees, rate, limits=Limits(), seed=seed)
     single = replace(plain, trees=1, learning_rate=1.0)
@@ -71,10 +72,11 @@ def own(trees: int, rate: float, seed: int) -> dict[str, Boosting]:
 
 
 def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str, Any]:
-    """With the limits of `squared`, and XGBoost with those of `squared_depth_9` too; one thread.
+    """Return the libraries' models with the limits of `squared`, on one thread.
 
-    All have 20 rows in a leaf or more. XGBoost counts second derivatives: 1 a row for squares, a
-    quarter at most for the log-loss.
+    XGBoost has a second model with the limits of `squared_depth_9`. All have at least 20 rows per
+    leaf. XGBoost counts second derivatives instead of rows: 1 per row for squares, at most a
+    quarter for the log-loss.
     """
     import lightgbm
     import xgboost
@@ -86,7 +88,7 @@ def libraries(trees: int, rate: float, seed: int, *, classify: bool) -> dict[str
     counted = {"min_child_weight": 5 if classify else 20, "tree_method": "hist"}
     xgb, lgbm = getattr(xgboost, f"XGB{kind}"), getattr(lightgbm, f"LGBM{kind}")
     leaves: dict[str, Any] = {"num_leaves": 64, "min_child_samples": 20, "verbose": -1}
-    # LightGBM otherwise measures which of two ways to count is faster.
+    # Otherwise LightGBM measures which of two algorithms is faster, and the result may differ.
     leaves |= {"deterministic": True, "force_row_wise": True}
     return {
         "xgboost": xgb(max_depth=6, **counted, **same),
@@ -112,11 +114,13 @@ def rmse_error(scores: np.ndarray, values: np.ndarray, seed: int) -> float:
     )
 
 
-def tried_own(name: str, model: Boosting, learn: Table, then: Table) -> Candidate:
-    """Its loss curve is the RMSE in dollars, where it minimizes squares."""
-    model.fit(learn.numbers, learn.values, (then.numbers, then.values))
-    scores = model.predict(then.numbers)
-    figures = errors(scores, then.values) | {"rmse_se": rmse_error(scores, then.values, model.seed)}
+def try_own(name: str, model: Boosting, learn: Table, validation: Table) -> Candidate:
+    """Fit and validate one of our own models; a squared loss has a curve of the RMSE in dollars."""
+    model.fit(learn.numbers, learn.values, (validation.numbers, validation.values))
+    scores = model.predict(validation.numbers)
+    metrics = errors(scores, validation.values) | {
+        "rmse_se": rmse_error(scores, validation.values, model.seed)
+    }
     curves = {}
     if isinstance(model.loss, Squared) and model.trees > 1:
         curves = {"rmse": [float(np.sqrt(2 * loss)) * UNIT for loss in model.losses]}
@@ -125,12 +129,12 @@ def tried_own(name: str, model: Boosting, learn: Table, then: Table) -> Candidat
         "learning_rate": model.learning_rate,
         "library": False,
     }
-    return Candidate(name, figures, parameters, curves)
+    return Candidate(name, metrics, parameters, curves)
 
 
 def fit(
     *,
-    train: Examples[Block, float],
+    train: LabelledRows[Block, float],
     weights: Path,
     seed: int,
     validation_share: float,
@@ -139,60 +143,65 @@ def fit(
     served_trees: int,
     served_rate: float,
 ) -> Fitted:
-    """Choose one of our own by RMSE, and fit it on all rows, with more and smaller steps."""
-    table = Table.of(train)
-    learn, then = table.split(validation_share, seed)
+    """Choose one of our own models by RMSE, and fit it on all rows with more and smaller steps."""
+    table = Table.from_rows(train)
+    learn, validation = table.split(validation_share, seed)
     models = own(trees, learning_rate, seed)
     with threadpool_limits(limits=1):
-        tried = [tried_own(name, model, learn, then) for name, model in models.items()]
+        tried = [try_own(name, model, learn, validation) for name, model in models.items()]
         chosen = simplest_within_error(tried, "rmse", best="lowest").name
         likely = Boosting(LogLoss(), trees, learning_rate, seed=seed)
-        likely.fit(learn.numbers, learn.dear)
-        odds = likely.predict(then.numbers)
-        told = {"log_loss": log_loss(then.dear, 1 / (1 + np.exp(-odds)))}
-        tried.append(Candidate("log_loss", told, {"trees": trees}))
-        tried += rivals(learn, then, trees, learning_rate, seed)
+        likely.fit(learn.numbers, learn.expensive)
+        odds = likely.predict(validation.numbers)
+        metrics = {"log_loss": log_loss(validation.expensive, 1 / (1 + np.exp(-odds)))}
+        tried.append(Candidate("log_loss", metrics, {"trees": trees}))
+        tried += try_libraries(learn, validation, trees, learning_rate, seed)
         best = models[chosen]
         if best.trees > 1:
             best = replace(best, trees=served_trees, learning_rate=served_rate)
         best.fit(table.numbers, table.values)
     export(best, weights / "model.onnx")
 
-    def native(blocks: list[Block]) -> list[Worth]:
+    def framework_predict(blocks: list[Block]) -> list[Worth]:
         return worths(best.predict(features(blocks)["numbers"]))
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
-def rivals(learn: Table, then: Table, trees: int, rate: float, seed: int) -> list[Candidate]:
-    found = []
+def try_libraries(
+    learn: Table, validation: Table, trees: int, rate: float, seed: int
+) -> list[Candidate]:
+    """Fit and validate the libraries' regressors and classifiers."""
+    tried = []
     classifiers = libraries(trees, rate, seed, classify=True)
     for name, model in libraries(trees, rate, seed, classify=False).items():
         model.fit(learn.numbers, learn.values)
-        scores = model.predict(then.numbers)
-        figures = errors(scores, then.values)
-        likely = classifiers[name].fit(learn.numbers, learn.dear).predict_proba(then.numbers)
-        figures |= {"log_loss": float(log_loss(then.dear, likely))}
-        figures |= {"rmse_se": rmse_error(scores, then.values, seed)}
+        scores = model.predict(validation.numbers)
+        metrics = errors(scores, validation.values)
+        likely = (
+            classifiers[name].fit(learn.numbers, learn.expensive).predict_proba(validation.numbers)
+        )
+        metrics |= {"log_loss": float(log_loss(validation.expensive, likely))}
+        metrics |= {"rmse_se": rmse_error(scores, validation.values, seed)}
         parameters = {"trees": trees, "learning_rate": rate, "library": True}
-        found.append(Candidate(name, figures, parameters))
-    return found
+        tried.append(Candidate(name, metrics, parameters))
+    return tried
 
 
 def export(model: Boosting, file: Path) -> None:
-    """One ONNX tree ensemble: `numbers` (rows, 14) to `scores` (rows, 1)."""
+    """Write the model as one ONNX tree ensemble: `numbers` (rows, 14) to `scores` (rows, 1)."""
     from onnx import helper
 
-    # Past the last border only the missing lie on the other side.
+    # A border that separates only missing values: every number is below it.
     borders = np.full((len(NUMBERS), MISSING), np.finfo(np.float32).max)
     for row, each in zip(borders, model.bins.borders, strict=True):
         row[: len(each)] = each
     counts = [len(tree.column) for tree in model.grown]
     trees = np.repeat(np.arange(len(counts)), counts)
     places = np.concatenate([np.arange(count) for count in counts])
-    nodes = Tree.joined(model.grown)
+    nodes = Tree.concatenate(model.grown)
     leaf = nodes.column < 0
-    told = {
+    attributes = {
         "nodes_treeids": trees,
         "nodes_nodeids": places,
         "nodes_featureids": np.where(leaf, 0, nodes.column),
@@ -213,6 +222,6 @@ def export(model: Boosting, file: Path) -> None:
         domain="ai.onnx.ml",
         n_targets=1,
         base_values=[model.start],
-        **{name: each.tolist() for name, each in told.items()},
+        **{name: each.tolist() for name, each in attributes.items()},
     )
     write_graph(file, [ensemble], inputs={"numbers": len(NUMBERS)}, outputs={"scores": 1})

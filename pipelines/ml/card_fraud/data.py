@@ -1,9 +1,9 @@
-"""Card payments drawn by a program that says so, and real HTTP connections to compare with.
+"""Generated card payments, and real HTTP connections to compare with.
 
-The payments have the fields, rows and frauds of Kaggle's file (28 anonymous factors, amount and
-time), and nothing else of it: no figure here says anything of real cards. Frauds overlap with
-honest payments, so that nobody can tell all of them apart, who knows the generator neither
-(`best_possible`). On the real file learners reach an average precision of 0.7 to 0.85.
+The payments have the fields and the numbers of rows and frauds of Kaggle's file (28 anonymous
+factors, amount and time), and nothing else of it: no result here is about real cards. Frauds
+overlap with honest payments, so that no model can separate all of them, even one that knows the
+generator (`best_possible`). On the real file learners reach an average precision of 0.7 to 0.85.
 """
 
 from collections.abc import Iterable
@@ -19,19 +19,20 @@ from .model import FIELDS, Payment
 FACTORS = 28
 # Each factor varies less than the one before, as principal components do.
 SCALES = np.linspace(2.0, 0.35, FACTORS)
-# Groups of payments: share, spread, and centre by factor, both in the factor's scale.
+# Groups of payments: share, spread and centre by factor; spread and centre are in the factor's
+# scale.
 Groups = list[tuple[float, float, dict[int, float]]]
-# One in a hundred is odd and honest: what lies far out is more often that than a fraud.
+# One in a hundred is an honest outlier: outliers are more often honest than frauds.
 HONEST: Groups = [(0.99, 1.0, {}), (0.01, 1.6, {})]
-# Plain, half hidden and hidden frauds: 7.5, 4.8 and 2 standard deviations away.
+# Obvious, partly hidden and hidden frauds: 7.5, 4.8 and 2 standard deviations from the centre.
 FRAUD: Groups = [
     (0.50, 1.0, {3: -2.5, 10: -3.0, 12: -3.5, 14: -4.0, 17: -3.5}),
     (0.35, 1.0, {2: 1.8, 4: 2.6, 11: 2.6, 14: -2.4}),
     (0.15, 1.0, {4: 1.2, 8: -1.2, 21: 1.1}),
 ]
-# Mean and spread of the amount's logarithm: 22 and 18 dollars at the middle, 68 and 110 on average.
+# Mean and spread of the amount's logarithm: medians of 22 and 18 dollars, means of 68 and 110.
 AMOUNTS = {False: (3.1, 1.5), True: (2.9, 1.9)}
-# Honest customers sleep: 30 % of the mean in the hour before 4. Frauds go on.
+# Honest customers sleep: the hour before 4 has 30 % of their mean rate. Frauds are even.
 HOURS = {
     False: (1 + 0.7 * np.cos((np.arange(24) - 15.5) / 12 * np.pi)) / 24,
     True: np.ones(24) / 24,
@@ -39,11 +40,12 @@ HOURS = {
 
 
 def centres(groups: Groups) -> np.ndarray:
+    """Return the centres of the groups (groups, 28)."""
     return np.array([[at.get(each + 1, 0.0) for each in range(FACTORS)] for _, _, at in groups])
 
 
-def drawn(fraud: bool, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Factors, amount, hour of the day and the day (count, 31)."""
+def draw(fraud: bool, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw factors, amount, hour of the day and the day (count, 31)."""
     groups = FRAUD if fraud else HONEST
     shares, spreads = np.array([each[:2] for each in groups]).T
     which = rng.choice(len(groups), count, p=shares)
@@ -57,23 +59,23 @@ def drawn(fraud: bool, count: int, rng: np.random.Generator) -> np.ndarray:
 def splits(
     dataset: Dataset, *, seed: int, payments: int, frauds: int
 ) -> dict[str, Iterable[tuple[Payment, bool]]]:
-    """Payments with whether they were frauds: those of the first day, and of the second to test."""
+    """Return labelled payments: the first day for training, the second for the test."""
     rng = np.random.default_rng(seed)
-    made = np.concatenate([drawn(False, payments - frauds, rng), drawn(True, frauds, rng)])
-    truths = np.arange(payments) >= payments - frauds
+    table = np.concatenate([draw(False, payments - frauds, rng), draw(True, frauds, rng)])
+    labels = np.arange(payments) >= payments - frauds
     days: dict[str, Iterable[tuple[Payment, bool]]] = {}
     for day, name in enumerate(("train", "test")):
-        rows = np.flatnonzero(made[:, -1] == day)
-        rows = rows[np.argsort(made[rows, -2], kind="stable")]
+        rows = np.flatnonzero(table[:, -1] == day)
+        rows = rows[np.argsort(table[rows, -2], kind="stable")]
         days[name] = [
-            (Payment(**dict(zip(FIELDS, row, strict=True))), truth)
-            for row, truth in zip(made[rows, :-1].tolist(), truths[rows].tolist(), strict=True)
+            (Payment(**dict(zip(FIELDS, row, strict=True))), label)
+            for row, label in zip(table[rows, :-1].tolist(), labels[rows].tolist(), strict=True)
         ]
     return days
 
 
 def best_possible(payments: list[Payment]) -> np.ndarray:
-    """Log odds of fraud (rows,), but for a constant, by the generator's own densities."""
+    """Return log odds of fraud (rows,) from the generator's own densities, up to a constant."""
     numbers = np.array([list(each.__dict__.values()) for each in payments])
     density = {}
     for fraud, groups in ((False, HONEST), (True, FRAUD)):
@@ -90,10 +92,12 @@ def best_possible(payments: list[Payment]) -> np.ndarray:
 
 
 def connections(dataset: Dataset, *, honest: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real HTTP connections: logarithms of seconds, bytes sent and got (rows, 3); attack (rows,).
+    """Return real HTTP connections and their labels, whether each is an attack (rows,).
 
-    Those equal in all three are kept once, or copies would be on both sides of a split: of 2,211
-    attacks 72 are left, all of them kept, and of 221,828 `honest` ones so many.
+    A connection (rows, 3) is the logarithms of seconds, bytes sent and bytes received. Of
+    connections equal in all three only one is kept, since copies could be in both parts of a split.
+    All 72 different attacks of 2,211 are kept, and `honest` of 221,828 different honest
+    connections.
     """
     with np.load(dataset.path("http.npz")) as held:
         numbers, attack = held["X"].astype(np.float32), held["y"] == 1

@@ -1,13 +1,15 @@
 """Is this card payment a fraud, and should it be blocked, reviewed or let pass?
 
 Data: GENERATED, not real: 284,807 payments of two days, 492 of them frauds (0.173 %), drawn by a
-seeded program in the shape of Kaggle's Credit Card Fraud file: it could not be obtained here.
-Task: binary classification of a very rare event, by precision and recall; accuracy says nothing.
+seeded program in the shape of Kaggle's Credit Card Fraud file, which could not be obtained here.
+Task: binary classification of a very rare event, measured by precision and recall; accuracy is
+meaningless here.
 Model: the simplest supervised candidate within one standard error of the best cross-validated
-average precision, its probabilities calibrated, as ONNX; what is done with a payment is what costs
-least for its amount.
-Limits: shows the method and knows nothing of real cards: train it on your own payments. The costs
-are assumed: 20 dollars beside the amount of a fraud let pass, 4 a review, 40 a customer blocked.
+average precision, with calibrated probabilities, as ONNX. The action is the one with the lowest
+expected cost for the payment's amount.
+Limits: it demonstrates the method and has seen no real cards: train it on your own payments. The
+costs are assumed: the amount and 20 dollars for a fraud let pass, 4 dollars for a review, 40
+dollars for an honest customer blocked.
 """
 
 import json
@@ -21,18 +23,16 @@ from pydantic import Field
 from slipway.contract import OnnxModel, Record, publish
 from slipway.contract.calibration import log_odds
 
-# Assumed dollars: the bank's fee on a fraud let pass, a person's look, an honest customer blocked.
+# Assumed dollars: the fee for a fraud let pass, a manual review, an honest customer blocked.
 CHARGEBACK, REVIEW, WRONG_BLOCK = 20.0, 4.0, 40.0
 ACTIONS = ("pass", "review", "block")
 SHOWN = 3
 # Kaggle's file reaches from -114 to 121.
-Factor = Annotated[
-    float, Field(ge=-1000, le=1000, description="Anonymous factor of the bank, no unit")
-]
+Factor = Annotated[float, Field(ge=-1000, le=1000, description="Anonymous factor without a unit")]
 
 
 class Payment(Record):
-    """A payment as the bank's own anonymous factors tell it."""
+    """A payment, described by the bank's anonymous factors."""
 
     v1: Factor
     v2: Factor
@@ -63,35 +63,40 @@ class Payment(Record):
     v27: Factor
     v28: Factor
     amount: float = Field(ge=0, le=100_000, description="Dollars")
-    hour: float = Field(ge=0, lt=24, description="Of the day, with its fraction")
+    hour: float = Field(ge=0, lt=24, description="Hour of the day, with a fraction")
 
 
 FIELDS = tuple(Payment.model_fields)
 
 
 class Reason(Record):
-    """A field of a suspect payment that speaks for fraud."""
+    """A field of a suspect payment that raises its odds of fraud."""
 
     field: str
-    log_odds: float = Field(ge=0, description="By so much they fall were the field's value usual")
+    log_odds: float = Field(
+        ge=0, description="By how much the log odds would fall if the field had its usual value"
+    )
 
 
 class Verdict(Record):
-    """What to do, and what each deed is expected to cost."""
+    """The recommended action, and the expected cost of each action."""
 
     action: str = Field(pattern="^(pass|review|block)$", description="The cheapest of the three")
-    suspect: bool = Field(description="Not simply let pass")
-    probability: float = Field(ge=0, le=1, description="Of fraud")
-    cost_if_passed: float = Field(ge=0, description="Dollars expected")
-    cost_if_reviewed: float = Field(ge=0, description="Dollars expected")
-    cost_if_blocked: float = Field(ge=0, description="Dollars expected")
-    reasons: list[Reason] = Field(description="Of suspects, the strongest first; at most three")
+    suspect: bool = Field(description="Whether the action is review or block")
+    probability: float = Field(ge=0, le=1, description="Probability of fraud")
+    cost_if_passed: float = Field(ge=0, description="Expected dollars")
+    cost_if_reviewed: float = Field(ge=0, description="Expected dollars")
+    cost_if_blocked: float = Field(ge=0, description="Expected dollars")
+    reasons: list[Reason] = Field(
+        description="For suspects only: at most three, the strongest first"
+    )
 
 
 def features(payments: list[Payment]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 30) float32, a column a field: the amount's logarithm, hours from 4 at night.
+    """Return numbers (rows, 30) float32, a column per field.
 
-    Of four digits: in float32 and float64 they fall on the same side of a tree's threshold.
+    The amount becomes its logarithm, the hour its distance from 4 at night. Rounded to four
+    decimals, numbers fall on the same side of a tree's threshold in float32 and float64.
     """
     plain = np.array([list(each.__dict__.values()) for each in payments], dtype=np.float64)
     numbers = plain.reshape(-1, len(FIELDS))
@@ -105,7 +110,7 @@ def sigmoid(scores: np.ndarray) -> np.ndarray:
 
 
 def costs(probabilities: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-    """Dollars expected of each of `ACTIONS` (rows, 3). A review finds every fraud."""
+    """Return the expected dollars of each of `ACTIONS` (rows, 3). A review finds every fraud."""
     passed = probabilities * (amounts + CHARGEBACK)
     return np.stack(
         [passed, np.full_like(passed, REVIEW), (1 - probabilities) * WRONG_BLOCK], axis=1
@@ -118,30 +123,36 @@ def reasons(
     likely: Callable[[np.ndarray], np.ndarray],
     usual: list[float],
 ) -> list[list[Reason]]:
-    """For each row, the fields whose usual value would take most off its log odds (rows,)."""
+    """Return for each row the fields whose usual value would lower its log odds most.
+
+    `scores` are the log odds (rows,).
+    """
     if not len(numbers):
         return []
     changed = np.repeat(numbers[:, None], len(FIELDS), axis=1)
     places = np.arange(len(FIELDS))
     changed[:, places, places] = np.array(usual, dtype=np.float32)
     falls = scores[:, None] - likely(changed.reshape(-1, len(FIELDS))).reshape(-1, len(FIELDS))
-    found = []
+    by_row = []
     for row in falls:
         best = np.argsort(-row, kind="stable")[:SHOWN]
-        found.append(
+        by_row.append(
             [Reason(field=FIELDS[place], log_odds=row[place]) for place in best if row[place] > 0]
         )
-    return found
+    return by_row
 
 
 def verdicts(
     payments: list[Payment], likely: Callable[[np.ndarray], np.ndarray], usual: list[float]
 ) -> list[Verdict]:
-    """`likely` gives calibrated log odds (rows,) of numbers; `usual` is a value for each field."""
+    """Return the predictions for payments.
+
+    `likely` computes calibrated log odds (rows,) from features, and `usual` has a value per field.
+    """
     numbers = features(payments)["numbers"]
     scores = likely(numbers)
-    told = sigmoid(scores)
-    dollars = costs(told, np.array([each.amount for each in payments]))
+    y_prob = sigmoid(scores)
+    dollars = costs(y_prob, np.array([each.amount for each in payments]))
     best = dollars.argmin(axis=1)
     suspect = best > 0
     why = iter(reasons(numbers[suspect], scores[suspect], likely, usual))
@@ -156,7 +167,7 @@ def verdicts(
             reasons=next(why) if place > 0 else [],
         )
         for place, probability, (passed, reviewed, blocked) in zip(
-            best.tolist(), told.tolist(), dollars.tolist(), strict=True
+            best.tolist(), y_prob.tolist(), dollars.tolist(), strict=True
         )
     ]
 
@@ -169,7 +180,7 @@ class CardFraud(OnnxModel):
         self._decision = json.loads((weights / "decision.json").read_text())
 
     def likely(self, numbers: np.ndarray) -> np.ndarray:
-        """Calibrated log odds of fraud (rows,)."""
+        """Return calibrated log odds of fraud (rows,)."""
         raw = self.run({"numbers": numbers})["probabilities"][:, 1]
         return np.asarray(self._decision["slope"] * log_odds(raw) + self._decision["intercept"])
 

@@ -1,8 +1,8 @@
-"""Learners that see which payments were frauds, against learners that do not.
+"""Supervised and unsupervised learners for fraud, compared by cross-validation on the first day.
 
-All are compared on the first day, by cross-validation; the second day judges the served one once.
-It is the simplest with labels within one standard error of the best average precision. Learners
-without labels see the frauds among the rest, as they would in a bank.
+The simplest supervised learner within one standard error of the best average precision is served;
+the second day tests it once. Unsupervised learners see the frauds among the other payments without
+their labels, as in a bank.
 """
 
 import json
@@ -27,31 +27,33 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.platt import platt
 from slipway.training.selection import bootstrap_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
 from . import model
 from .data import connections
-from .metrics import RECALLS, figures, spent
+from .metrics import RECALLS, cost_of_actions, ranking_metrics
 from .model import FIELDS, Payment, Verdict, features, verdicts
 
-# The time to fit it grows with the square of the rows.
+# The time to fit an SVM grows with the square of the rows.
 SVM_ROWS = 4000
 
 
 class SomeRowsSVM(OneClassSVM):  # type: ignore[misc]
-    def fit(self, numbers: np.ndarray, truths: object = None) -> Self:
+    """A one-class SVM that is fitted on about 4,000 evenly spaced rows."""
+
+    def fit(self, numbers: np.ndarray, labels: object = None) -> Self:
         return super().fit(numbers[:: max(1, len(numbers) // SVM_ROWS)])  # type: ignore[no-any-return]
 
 
 class Autoencoder(MLPRegressor):  # type: ignore[misc]
-    """Tells a payment through few numbers; what it tells badly is unlike the others."""
+    """An autoencoder; a payment that it reconstructs badly is unlike the others."""
 
-    def fit(self, numbers: np.ndarray, truths: object = None) -> Self:
+    def fit(self, numbers: np.ndarray, labels: object = None) -> Self:
         with warnings.catch_warnings():
-            # A few epochs are enough, and not all that it could learn.
+            # A few epochs are enough, although the network has not converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().fit(numbers, numbers)  # type: ignore[no-any-return]
 
@@ -60,10 +62,10 @@ class Autoencoder(MLPRegressor):  # type: ignore[misc]
 
 
 def learners(seed: int, trees: int, rounds: int, epochs: int) -> dict[str, Any]:
-    """Return learners by name, from the simplest to the most complex of those with labels.
+    """Return learners by name, the supervised ones from the simplest to the most complex.
 
-    Simpler is a linear model before trees, and rows weighted alike before balanced ones. Those with
-    `predict_proba` learn from labels; the others have `score_samples`.
+    A linear model is simpler than trees, and equal weights are simpler than balanced ones.
+    Supervised learners have `predict_proba`, the others `score_samples`.
     """
     boosting = HistGradientBoostingClassifier(
         max_iter=rounds,
@@ -73,46 +75,46 @@ def learners(seed: int, trees: int, rounds: int, epochs: int) -> dict[str, Any]:
         early_stopping=False,
         random_state=seed,
     )
-    made = {}
+    supervised = {}
     for name, each in {
         "logistic": LogisticRegression(C=0.1, max_iter=300),
         "boosting": boosting,
     }.items():
-        made[name] = each
-        made[f"{name}_balanced"] = clone(each).set_params(class_weight="balanced")
-    unlabelled = {
+        supervised[name] = each
+        supervised[f"{name}_balanced"] = clone(each).set_params(class_weight="balanced")
+    unsupervised = {
         "isolation_forest": IsolationForest(n_estimators=trees, random_state=seed),
         "one_class_svm": SomeRowsSVM(nu=0.02),
         "autoencoder": Autoencoder(
             hidden_layer_sizes=(16, 8, 16), max_iter=epochs, random_state=seed
         ),
     }
-    # scikit-learn's name for a rule that looks at no payment.
-    found = {"baseline": DummyClassifier(), **made, **unlabelled}
+    # The baseline is a constant rule.
+    every = {"baseline": DummyClassifier(), **supervised, **unsupervised}
     scaled = ("logistic", "logistic_balanced", "one_class_svm", "autoencoder")
     return {
         name: make_pipeline(StandardScaler(), each) if name in scaled else each
-        for name, each in found.items()
+        for name, each in every.items()
     }
 
 
 def suspicion(learner: Any, numbers: np.ndarray) -> np.ndarray:
-    """Log odds of fraud (rows,) of a learner with labels; of others any number, higher is odder."""
+    """Return the log odds of fraud (rows,), or an outlier score of an unsupervised learner."""
     if hasattr(learner, "predict_proba"):
         return log_odds(learner.predict_proba(numbers)[:, 1])
     return np.asarray(-learner.score_samples(numbers))
 
 
 def held_out(
-    learner: Any, numbers: np.ndarray, truths: np.ndarray, folds: int, seed: int
+    learner: Any, numbers: np.ndarray, labels: np.ndarray, folds: int, seed: int
 ) -> np.ndarray:
-    """The suspicion (rows,) of each row, by a learner that was fitted on the other folds."""
-    scores = np.empty(len(truths))
+    """Return the suspicion of each row (rows,), by a learner that was fitted on the other folds."""
+    scores = np.empty(len(labels))
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    # Boosting's threads wait for each other by spinning: on busy cores 30 times slower.
+    # Boosting's threads wait for each other by spinning, which is 30 times slower on busy cores.
     with threadpool_limits(limits=1):
-        for rest, fold in split.split(numbers, truths):
-            scores[fold] = suspicion(clone(learner).fit(numbers[rest], truths[rest]), numbers[fold])
+        for rest, fold in split.split(numbers, labels):
+            scores[fold] = suspicion(clone(learner).fit(numbers[rest], labels[rest]), numbers[fold])
     return scores
 
 
@@ -139,15 +141,15 @@ def resampled_precision(scores: np.ndarray, frauds: np.ndarray) -> Callable[[np.
 
 def fit(
     *,
-    train: Examples[Payment, bool],
+    train: LabelledRows[Payment, bool],
     weights: Path,
     seed: int,
     folds: int,
     real_honest: int,
     **sizes: int,
 ) -> Fitted:
-    """Choose among those with labels by cross-validated average precision; fit it on all rows."""
-    numbers, frauds = features(train.records)["numbers"], np.array(train.truths)
+    """Choose a supervised learner by cross-validated average precision; fit it on all rows."""
+    numbers, frauds = features(train.records)["numbers"], np.array(train.labels)
     amounts = np.array([each.amount for each in train.records])
     real, attacks = connections(fetch("card_fraud_like"), honest=real_honest, seed=seed)
     tried, lines = [], {}
@@ -155,14 +157,16 @@ def fit(
         scores = held_out(learner, numbers, frauds, folds, seed)
         slope, intercept = lines[name] = platt(scores, frauds)
         cheapest = model.costs(model.sigmoid(slope * scores + intercept), amounts).argmin(axis=1)
-        on_real = figures(held_out(learner, real, attacks, folds, seed), attacks)
-        metrics = figures(scores, frauds) | {"cost": spent(cheapest, amounts, frauds)}
+        on_real = ranking_metrics(held_out(learner, real, attacks, folds, seed), attacks)
+        metrics = ranking_metrics(scores, frauds) | {
+            "cost": cost_of_actions(cheapest, amounts, frauds)
+        }
         metrics["average_precision_http"] = on_real["average_precision"]
         metrics["average_precision_se"] = precision_error(scores, frauds, seed)
         precision, recall, _ = precision_recall_curve(frauds, scores)
         curves = {"precision": np.interp(RECALLS, recall[::-1], precision[::-1]).tolist()}
-        labels = hasattr(learner, "predict_proba")
-        tried.append(Candidate(name, metrics, {"labels": labels}, curves))
+        supervised = hasattr(learner, "predict_proba")
+        tried.append(Candidate(name, metrics, {"labels": supervised}, curves))
     allowed = [each for each in tried if each.parameters["labels"]]
     chosen = simplest_within_error(allowed, "average_precision", best="highest").name
     with threadpool_limits(limits=1):
@@ -173,7 +177,7 @@ def fit(
     decision = {"slope": slope, "intercept": intercept, "usual": usual}
     (weights / "decision.json").write_text(json.dumps(decision, indent=1) + "\n")
 
-    def native(payments: list[Payment]) -> list[Verdict]:
+    def framework_predict(payments: list[Payment]) -> list[Verdict]:
         return verdicts(payments, lambda rows: slope * suspicion(best, rows) + intercept, usual)
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)

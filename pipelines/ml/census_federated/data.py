@@ -1,4 +1,4 @@
-"""People of the census, split at random; the same person never stands on both sides."""
+"""People of the census, split at random; no person is in both splits."""
 
 from collections.abc import Iterable
 
@@ -24,17 +24,17 @@ SCHEMA = pa.DataFrameSchema(
         "income": pa.Column(str, pa.Check.isin(["<=50K", ">50K"])),
     }
 )
-# Columns that `Person` lacks: `weight` is how many people one stands for, `degree` says what
-# `education` says, `relationship` (husband, wife) is the sex, and `country` the origin.
+# Columns left out of `Person`: `weight` is a sampling weight, `degree` repeats `education`,
+# `relationship` (husband, wife) reveals the sex, and `country` the origin.
 NAMES = ("employer", "married", "occupation", "race", "sex")
 
 
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Person, bool]]]:
-    """People with whether they earned over 50,000 dollars."""
+    """Return people by split, labelled with whether they earned over 50,000 dollars."""
     raw = pd.read_csv(dataset.path("adult.data"), header=None, names=COLUMNS, skipinitialspace=True)
-    # 24 lines stand twice, to the last column.
+    # 24 lines are complete duplicates.
     frame = SCHEMA.validate(raw).drop_duplicates()
     train, test = train_test_split(
         frame, test_size=test_share, random_state=seed, stratify=frame["income"]
@@ -43,6 +43,7 @@ def splits(
 
 
 def people(frame: pd.DataFrame) -> list[tuple[Person, bool]]:
+    """Return the rows of the raw table as labelled records."""
     wanted = list(Person.model_fields)
     texts = frame.assign(**{name: frame[name].map(plain) for name in NAMES})
     return [
@@ -52,5 +53,5 @@ def people(frame: pd.DataFrame) -> list[tuple[Person, bool]]:
 
 
 def plain(value: str) -> str | None:
-    """`self_emp_inc` of `Self-emp-inc`; None where the census has a question mark."""
+    """Return `self_emp_inc` for `Self-emp-inc`, and None for a question mark."""
     return None if value == "?" else value.lower().replace("-", "_")

@@ -1,13 +1,13 @@
-"""Does this person earn over 50,000 dollars, told by a model that no employer showed its people to?
+"""Does this person earn over 50,000 dollars, by a model trained without sharing anybody's data?
 
 Data: 32,561 adults of the American census of 1994; 24 % earned more.
 Task: binary classification, learnt by clients that share weights and never rows.
-Model: logistic regression, the average of what 20 clients learnt each on its own rows, as ONNX; of
-three ways to average, the simplest within one standard error of the best area.
-Limits: a study of the method. Incomes of 1994 say little of today's, and who earned more then says
-whom society paid, not who deserves it. Sex and race are no features: they are sent only so that
-each group can be watched; occupation and marriage still tell some of both. Clients unlike by income
-make probabilities too low on average, by several percentage points.
+Model: logistic regression, as ONNX: the average of the weights that 20 clients each learnt on their
+own rows. Of three federated methods it is the simplest within one standard error of the best area.
+Limits: this is a study of the method. Incomes of 1994 say little about today's, and they show whom
+society paid, not who deserves it. Sex and race are not features: they are sent only so that each
+group can be monitored. Occupation and marriage still reveal part of both. Clients that differ in
+income make probabilities too low on average, by several percentage points.
 """
 
 import numpy as np
@@ -31,36 +31,37 @@ RACES = "white black asian_pac_islander amer_indian_eskimo other".split()
 
 
 def one_of(names: list[str]) -> str:
+    """Return a regular expression that matches exactly one of `names`."""
     return f"^({'|'.join(names)})$"
 
 
 class Person(Record):
-    """An adult, as the census of 1994 asked."""
+    """An adult, described by fields of the census of 1994."""
 
     age: int = Field(ge=16, le=120)
     employer: str | None = Field(
-        default=None, pattern=one_of(EMPLOYERS), description="Leave out where unknown"
+        default=None, pattern=one_of(EMPLOYERS), description="Omit if unknown"
     )
     education: int = Field(ge=1, le=16, description="9 is high school, 13 bachelor, 16 doctorate")
     married: str = Field(pattern=one_of(MARRIED), description="Marital status")
     occupation: str | None = Field(
-        default=None, pattern=one_of(OCCUPATIONS), description="Leave out where unknown"
+        default=None, pattern=one_of(OCCUPATIONS), description="Omit if unknown"
     )
     capital_gain: int = Field(default=0, ge=0, le=99_999, description="Dollars in the year")
     capital_loss: int = Field(default=0, ge=0, le=99_999)
-    hours: int = Field(ge=1, le=99, description="Worked a week")
+    hours: int = Field(ge=1, le=99, description="Hours worked per week")
     sex: str = Field(pattern="^(female|male)$", description="Not a feature")
     race: str = Field(pattern=one_of(RACES), description="Not a feature")
 
 
 class Income(Record):
-    """What the model holds likely."""
+    """The predicted income."""
 
     over_50k: bool
     probability: float = Field(
         ge=0,
         le=1,
-        description="Of earning over 50,000 dollars; too low on average on the test rows",
+        description="Probability of over 50,000 dollars; too low on average on the test rows",
     )
 
 
@@ -84,9 +85,9 @@ COLUMNS = (
 
 
 def features(people: list[Person]) -> dict[str, np.ndarray]:
-    """Columns (rows, 58) float32 from 0 to 1, the last all ones.
+    """Return columns (rows, 58) float32 from 0 to 1, the last all ones.
 
-    Bounds and steps are fixed beforehand: measured ones would have told of the clients' rows.
+    Bounds and steps are fixed in advance: measured ones would reveal something about clients' rows.
     """
     rows = [
         [
@@ -105,7 +106,7 @@ def features(people: list[Person]) -> dict[str, np.ndarray]:
 
 
 def incomes(probabilities: np.ndarray) -> list[Income]:
-    """From the probabilities of earning over 50,000 dollars (rows,)."""
+    """Return predictions, given the probabilities of earning over 50,000 dollars (rows,)."""
     return [Income(over_50k=p >= 0.5, probability=p) for p in probabilities.tolist()]
 
 

@@ -1,4 +1,4 @@
-"""What noise buys: epsilon of a sampled Gaussian mechanism, by its Rényi divergences."""
+"""Privacy accounting: epsilon of a sampled Gaussian mechanism by its Rényi divergences."""
 
 import math
 
@@ -9,10 +9,10 @@ ORDERS: tuple[int, ...] = (*range(2, 64), *range(64, 257, 8), 512)
 
 
 def divergence(share: float, noise: float, order: int) -> float:
-    """Rényi divergence of one round in which each client takes part with chance `share`.
+    """Return the Rényi divergence of one round in which a client takes part with chance `share`.
 
     For whole orders: Mironov, Talwar and Zhang, "Rényi differential privacy of the sampled
-    Gaussian mechanism", 2019, section 3.3. Client and no client are neighbours.
+    Gaussian mechanism", 2019, section 3.3. Neighbouring data sets differ by one client.
     """
     part = np.arange(order + 1)
     terms = gammaln(order + 1) - gammaln(part + 1) - gammaln(order - part + 1)
@@ -21,10 +21,10 @@ def divergence(share: float, noise: float, order: int) -> float:
 
 
 def epsilon(share: float, noise: float, rounds: int, delta: float) -> float:
-    """Of (epsilon, delta) differential privacy after so many rounds; infinite without noise.
+    """Return epsilon of (epsilon, delta) differential privacy after `rounds` rounds.
 
-    Divergences add up over rounds; from them to epsilon by Mironov, "Rényi differential
-    privacy", 2017, proposition 3, at the best order.
+    It is infinite without noise. Divergences add up over rounds. They are converted to epsilon by
+    Mironov, "Rényi differential privacy", 2017, proposition 3, at the best order.
 
     Raises:
         ValueError: the share or delta is not between 0 and 1, or the noise is negative.

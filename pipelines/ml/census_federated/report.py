@@ -1,4 +1,4 @@
-"""Metrics of the served incomes on the test rows, and pictures of rounds, clients and privacy."""
+"""Test metrics of the served predictions, and pictures of rounds, clients and privacy."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,14 @@ from slipway.training import Candidate
 from .model import Income
 
 
-def score(*, answers: list[Income], truths: list[bool]) -> dict[str, float]:
-    told, decided = [each.probability for each in answers], [each.over_50k for each in answers]
+def score(*, predictions: list[Income], labels: list[bool]) -> dict[str, float]:
+    y_prob = [each.probability for each in predictions]
+    y_pred = [each.over_50k for each in predictions]
     names = ("roc_auc", "accuracy", "log_loss", "brier")
     return {
-        **binary_metrics(truths, *names, y_prob=told, y_pred=decided),
-        "told": float(np.mean(told)),
-        "happened": float(np.mean(truths)),
+        **binary_metrics(labels, *names, y_prob=y_prob, y_pred=y_pred),
+        "mean_probability": float(np.mean(y_prob)),
+        "share_over_50k": float(np.mean(labels)),
     }
 
 
@@ -46,7 +47,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     privacy(right, named)
     yield "alone_and_private", figure
     figure, (left, right) = plots.panels(2)
-    curves.roc(left, evaluation.test.truths, [each.probability for each in evaluation.answers])
+    curves.roc(left, evaluation.test.labels, [each.probability for each in evaluation.predictions])
     groups(right, evaluation)
     yield "errors", figure
 
@@ -67,7 +68,7 @@ def privacy(axes: Axes, named: dict[str, Candidate]) -> None:
     axes.plot(spent, areas, "o-", color=plots.ACCENT)
     for each, place in zip(shown, zip(spent, areas, strict=True), strict=True):
         text = f"noise {each.parameters['noise']:g}\nepsilon {place[0]:.2g}"
-        # Up and to the left, off the curve and the level.
+        # Up and to the left, clear of the curve and the line.
         axes.annotate(
             text, place, (-4, 4), textcoords="offset points", size=7, ha="right", va="bottom"
         )
@@ -81,12 +82,13 @@ def privacy(axes: Axes, named: dict[str, Candidate]) -> None:
 
 
 def groups(axes: Axes, evaluation: Evaluation) -> None:
-    """What was told of each protected group, beside what happened."""
-    told = pd.DataFrame([each.model_dump() for each in evaluation.test.records])
-    told["told"] = [each.probability for each in evaluation.answers]
-    told["happened"] = evaluation.test.truths
-    means = [told.groupby(field)[["told", "happened"]].mean() for field in ("sex", "race")]
-    found = pd.concat(means)
-    shares = {str(kind): column.tolist() for kind, column in found.items()}
-    names = found.index.str.replace("_", " ").tolist()
-    plots.bars(axes, names, shares, "Over 50,000 dollars (test rows)", lying=True)
+    """Draw the mean predicted probability and the share of positives of each protected group."""
+    table = pd.DataFrame([each.model_dump() for each in evaluation.test.records])
+    table["mean_probability"] = [each.probability for each in evaluation.predictions]
+    table["share_over_50k"] = evaluation.test.labels
+    columns = ["mean_probability", "share_over_50k"]
+    means = [table.groupby(field)[columns].mean() for field in ("sex", "race")]
+    by_group = pd.concat(means)
+    shares = {str(kind): column.tolist() for kind, column in by_group.items()}
+    names = by_group.index.str.replace("_", " ").tolist()
+    plots.bars(axes, names, shares, "Over 50,000 dollars (test rows)", horizontal=True)

@@ -1,9 +1,10 @@
-"""FedAvg and FedProx over clients that are alike or not, against pooled rows and each client alone.
+"""FedAvg and FedProx over similar and different clients, beside pooled rows and clients alone.
 
-The loop here and Flower's simulation run the same client: `flower` in params.yaml says whether
-both run, and they must end with the same weights. Privacy is tried on many more clients: the noise
-that hides one is divided by how many take part. Of the federated ways with clients unlike by
-income, the simplest within one standard error of the best validation area is served.
+The loop here and Flower's simulation run the same client. With `flower` in params.yaml both run,
+and they must end with the same weights. Privacy is tried with many more clients, since the noise
+that hides one of them is divided by the number that take part. Of the federated methods with
+clients that differ in income, the simplest within one standard error of the best validation area is
+served.
 """
 
 import json
@@ -19,29 +20,30 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from slipway.environments import python_of
-from slipway.training import Candidate, Examples, Fitted
+from slipway.programs.environments import python_of
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 from slipway.training.selection import bootstrap_error, fold_error, simplest_within_error
 from slipway.training.validation import binary_metrics, mean_over_folds
 
-from .client import Local, averaged, learnt, private_sum, sigmoid
+from .client import Local, average, private_sum, sigmoid, train_client
 from .model import COLUMNS, Income, Person, features, incomes
 from .privacy import epsilon
 
 LEAST_ROWS = 8
 SAME = 1e-9
 OFTEN = Local(epochs=5)
-# Simpler is fewer local epochs, and then no pull to choose a strength for.
+# From the simplest to the most complex: fewer local epochs, validation no pull.
 SERVED = ("fedavg", "fedavg_5", "fedprox_5")
 Clients = list[np.ndarray]
 
 
 def dirichlet(groups: np.ndarray, clients: int, alpha: float, seed: int) -> Clients:
-    """Places of the rows of each client, which has its own mixture of `groups` (rows,).
+    """Return the row numbers of each client, which has its own mixture of `groups` (rows,).
 
-    Each group is shared out in shares drawn from a Dirichlet distribution (Hsu, Qi and Brown,
-    2019): the smaller `alpha`, the less alike the clients. Drawn again until each has some rows.
+    Each group is divided among the clients by shares drawn from a Dirichlet distribution (Hsu, Qi
+    and Brown, 2019): the smaller `alpha`, the more clients differ. The shares are drawn again until
+    each client has some rows.
     """
     rng = np.random.default_rng(seed)
     least = min(LEAST_ROWS, len(groups) // (4 * clients))
@@ -56,41 +58,42 @@ def dirichlet(groups: np.ndarray, clients: int, alpha: float, seed: int) -> Clie
             return [np.array(sorted(part)) for part in parts]
 
 
-def alike(rows: int, clients: int, seed: int) -> Clients:
+def similar(rows: int, clients: int, seed: int) -> Clients:
+    """Return the row numbers of each client, divided evenly at random."""
     return np.array_split(np.random.default_rng(seed).permutation(rows), clients)
 
 
 class Table:
-    """Features (rows, 58) and truths (rows,), and how good weights are on them.
+    """Features (rows, 58) and labels (rows,), with the metrics of weights on them.
 
     `seed` draws the resamples of `area_error`.
     """
 
-    def __init__(self, people: list[Person], truths: list[bool], seed: int = 0) -> None:
+    def __init__(self, people: list[Person], labels: list[bool], seed: int = 0) -> None:
         self.seed = seed
         self.columns = features(people)["columns"].astype(np.float64)
-        self.truths = np.array(truths, dtype=np.float64)
+        self.labels = np.array(labels, dtype=np.float64)
         self.jobs = np.array([str(each.occupation) for each in people])
 
-    def measured(self, weights: np.ndarray) -> dict[str, float]:
+    def metrics(self, weights: np.ndarray) -> dict[str, float]:
         """Return area, accuracy and log-loss of the model with `weights` (58,) on these rows."""
         y_prob = self.probabilities(weights)
         names = ("roc_auc", "accuracy", "log_loss")
-        return binary_metrics(self.truths, *names, y_prob=y_prob, y_pred=y_prob >= 0.5)
+        return binary_metrics(self.labels, *names, y_prob=y_prob, y_pred=y_prob >= 0.5)
 
     def probabilities(self, weights: np.ndarray) -> np.ndarray:
         return sigmoid(self.columns @ weights)
 
     def area_error(self, weights: np.ndarray) -> dict[str, float]:
         """Return the standard error of the area under the ROC curve, by resampling the rows."""
-        area = resampled_area(self.truths, self.probabilities(weights))
-        return {"roc_auc_se": bootstrap_error(area, len(self.truths), seed=self.seed)}
+        area = resampled_area(self.labels, self.probabilities(weights))
+        return {"roc_auc_se": bootstrap_error(area, len(self.labels), seed=self.seed)}
 
 
 def resampled_area(y_true: np.ndarray, y_prob: np.ndarray) -> Callable[[np.ndarray], float]:
     """Return a function from row numbers to the area under the ROC curve over these rows.
 
-    The rows are sorted once for all resamples; of two rows with one probability half counts.
+    The rows are sorted once for all resamples; a tie counts one half.
     """
     levels, place = np.unique(y_prob, return_inverse=True)
 
@@ -106,54 +109,57 @@ def resampled_area(y_true: np.ndarray, y_prob: np.ndarray) -> Callable[[np.ndarr
 
 
 def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
-    """FedAvg with every client in every round: the weights after each (rounds, 58)."""
-    found = [np.zeros(len(COLUMNS))]
+    """Run FedAvg with every client in every round; return the weights after each (rounds, 58)."""
+    path = [np.zeros(len(COLUMNS))]
     for number in range(rounds):
         updates = [
-            learnt(found[-1], table.columns[own], table.truths[own], local, (seed, client, number))
+            train_client(
+                path[-1], table.columns[own], table.labels[own], local, (seed, client, number)
+            )
             for client, own in enumerate(clients)
         ]
-        found.append(averaged(updates, [len(own) for own in clients]))
-    return np.stack(found[1:])
+        path.append(average(updates, [len(own) for own in clients]))
+    return np.stack(path[1:])
 
 
 def private(
     table: Table, parts: Clients, rounds: int, seed: int, *, share: float, clip: float, noise: float
 ) -> np.ndarray:
-    """Each client takes part with chance `share`; the sum is divided by how many are expected.
+    """Run private averaging; return the weights.
 
-    Not by how many came, nor by their rows: either would tell of them.
+    Each client takes part with chance `share`. The sum is divided by the expected number of
+    clients. The actual number or their rows would reveal something about them.
     """
     rng = np.random.default_rng((seed, 1))
     weights = np.zeros(len(COLUMNS))
     for number in range(rounds):
-        came = np.flatnonzero(rng.random(len(parts)) < share)
+        present = np.flatnonzero(rng.random(len(parts)) < share)
         changes = [np.zeros(len(COLUMNS))]
-        for client in came.tolist():
+        for client in present.tolist():
             own, draw = parts[client], (seed, client, number)
-            found = learnt(weights, table.columns[own], table.truths[own], OFTEN, draw)
-            changes.append(found - weights)
+            updated = train_client(weights, table.columns[own], table.labels[own], OFTEN, draw)
+            changes.append(updated - weights)
         weights = weights + private_sum(changes, clip, noise, rng) / (share * len(parts))
     return weights
 
 
 def by_flower(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
-    """What Flower's simulation makes of the same clients.
+    """Return the weights after Flower's simulation of the same clients.
 
     Raises:
         EnvironmentMissing: Flower cannot be installed.
         RuntimeError: the simulation failed; the message is its last line.
     """
-    told = {"local": asdict(local), "rounds": rounds, "seed": seed}
-    told |= {"clients": len(clients), "columns": len(COLUMNS)}
+    settings = {"local": asdict(local), "rounds": rounds, "seed": seed}
+    settings |= {"clients": len(clients), "columns": len(COLUMNS)}
     with tempfile.TemporaryDirectory(prefix="fl-") as place:
         folder = Path(place)
-        (folder / "told.json").write_text(json.dumps(told))
+        (folder / "settings.json").write_text(json.dumps(settings))
         held = {f"columns_{client}": table.columns[own] for client, own in enumerate(clients)}
-        held |= {f"truths_{client}": table.truths[own] for client, own in enumerate(clients)}
+        held |= {f"labels_{client}": table.labels[own] for client, own in enumerate(clients)}
         np.savez(folder / "clients.npz", **held)  # type: ignore[arg-type]
-        # What points Python at Slipway's own packages would hide Flower's. Ray's sockets lie under
-        # a path of at most 107 characters.
+        # Without Python's variables, which would make Slipway's packages hide Flower's. The path of
+        # Ray's sockets may have at most 107 characters, hence /tmp.
         env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         env |= {"RAY_TMPDIR": "/tmp", "FLWR_HOME": str(folder / "flwr")}
         command = [python_of("federated"), Path(__file__).with_name("flower.py"), folder]
@@ -166,7 +172,7 @@ def by_flower(table: Table, clients: Clients, local: Local, rounds: int, seed: i
 
 def fit(
     *,
-    train: Examples[Person, bool],
+    train: LabelledRows[Person, bool],
     weights: Path,
     seed: int,
     rounds: int,
@@ -180,99 +186,108 @@ def fit(
     delta: float,
     flower: bool,
 ) -> Fitted:
-    """Train every way, and choose by validation area among those in SERVED."""
+    """Train by every method, and choose by validation area among those in SERVED."""
     kept, held = train_test_split(
-        np.arange(len(train)), test_size=0.2, random_state=seed, stratify=train.truths
+        np.arange(len(train)), test_size=0.2, random_state=seed, stratify=train.labels
     )
-    learn, then = (
-        Table([train.records[row] for row in rows], [train.truths[row] for row in rows], seed)
+    learn, validation = (
+        Table([train.records[row] for row in rows], [train.labels[row] for row in rows], seed)
         for rows in (kept, held)
     )
-    by_income = dirichlet(learn.truths, clients, alpha, seed)
+    by_income = dirichlet(learn.labels, clients, alpha, seed)
     by_occupation = dirichlet(learn.jobs, clients, alpha, seed)
-    drawn = Local(epochs=5, pull=0.1)
+    pulled = Local(epochs=5, pull=0.1)
     ways: dict[str, tuple[Clients, Local]] = {
         "centralized": ([np.arange(len(kept))], Local()),
-        "fedavg_alike": (alike(len(kept), clients, seed), Local()),
+        "fedavg_alike": (similar(len(kept), clients, seed), Local()),
         "fedavg": (by_income, Local()),
         "fedavg_5": (by_income, OFTEN),
-        "fedprox_5": (by_income, drawn),
+        "fedprox_5": (by_income, pulled),
         "fedavg_jobs": (by_occupation, Local()),
         "fedavg_jobs_5": (by_occupation, OFTEN),
-        "fedprox_jobs_5": (by_occupation, drawn),
+        "fedprox_jobs_5": (by_occupation, pulled),
     }
     same = np.zeros(len(COLUMNS))
-    same[-1] = logit(learn.truths.mean())
-    tried, found = [Candidate("baseline", then.measured(same) | then.area_error(same))], {}
+    same[-1] = logit(learn.labels.mean())
+    baseline = Candidate("baseline", validation.metrics(same) | validation.area_error(same))
+    tried, by_name = [baseline], {}
     for name, (own, local) in ways.items():
         path = federated(learn, own, local, rounds, seed)
-        areas = [then.measured(each)["roc_auc"] for each in path]
+        areas = [validation.metrics(each)["roc_auc"] for each in path]
         parameters = {"clients": len(own), "rounds": rounds, **asdict(local)}
-        metrics = then.measured(path[-1]) | then.area_error(path[-1])
+        metrics = validation.metrics(path[-1]) | validation.area_error(path[-1])
         tried.append(Candidate(name, metrics, parameters, {"roc_auc": areas}))
-        found[name] = path[-1]
+        by_name[name] = path[-1]
     pooled = converged(learn)
-    metrics = then.measured(pooled) | then.area_error(pooled)
+    metrics = validation.metrics(pooled) | validation.area_error(pooled)
     tried.append(Candidate("centralized_converged", metrics))
-    tried.append(alone(learn, then, by_income, rounds, seed))
-    phones = alike(len(kept), devices, seed)
+    tried.append(alone(learn, validation, by_income, rounds, seed))
+    phones = similar(len(kept), devices, seed)
     for noise in (0.0, *sorted(noises)):
-        got = private(
+        noisy = private(
             learn, phones, private_rounds, seed, share=device_share, clip=clip, noise=noise
         )
-        metrics = then.measured(got)
+        metrics = validation.metrics(noisy)
         if noise:
             metrics["epsilon"] = epsilon(device_share, noise, private_rounds, delta)
-        metrics |= then.area_error(got)
+        metrics |= validation.area_error(noisy)
         name = f"private_noise_{noise:g}" if noise else "devices_clipped"
         parameters = {"noise": noise, "clip": clip, "delta": delta, "clients": devices}
         tried.append(Candidate(name, metrics, parameters))
     allowed = [each for each in tried if each.name in SERVED]
     chosen = simplest_within_error(allowed, "roc_auc", best="highest").name
-    # Served as judged: other rows would be other clients, and end elsewhere.
-    best = found[chosen]
+    # Not fitted again on all rows: that would make other clients and another result.
+    best = by_name[chosen]
     if flower:
-        tried.append(checked(best, then, by_flower(learn, *ways[chosen], rounds, seed)))
+        tried.append(
+            compare_with_flower(best, validation, by_flower(learn, *ways[chosen], rounds, seed))
+        )
     export(best, weights / "model.onnx")
 
-    def native(people: list[Person]) -> list[Income]:
+    def framework_predict(people: list[Person]) -> list[Income]:
         return incomes(sigmoid(features(people)["columns"].astype(np.float64) @ best))
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
 def converged(table: Table) -> np.ndarray:
-    """The weights (58,) of all rows in one place, to the end: constant steps swing about them."""
-    # Hardly any penalty, for the columns that add up to the last, which is the constant.
+    """Return the weights (58,) of logistic regression on all rows, trained to convergence."""
+    # A tiny penalty, because some columns add up to the last one, which is the constant.
     model = LogisticRegression(C=1e4, tol=1e-6, fit_intercept=False, max_iter=5_000)
-    return np.asarray(model.fit(table.columns, table.truths).coef_[0])
+    return np.asarray(model.fit(table.columns, table.labels).coef_[0])
 
 
-def alone(learn: Table, then: Table, clients: Clients, rounds: int, seed: int) -> Candidate:
-    """The mean client that shares nothing, judged on everybody's rows."""
-    found = [
-        then.measured(federated(learn, [own], Local(), rounds, seed + place)[-1])
+def alone(learn: Table, validation: Table, clients: Clients, rounds: int, seed: int) -> Candidate:
+    """Return the mean of the clients that share nothing, validated on everybody's rows."""
+    metrics_of_each = [
+        validation.metrics(federated(learn, [own], Local(), rounds, seed + place)[-1])
         for place, own in enumerate(clients)
     ]
     curves = {
-        "alone": [each["roc_auc"] for each in found],
-        "share": [float(learn.truths[own].mean()) for own in clients],
+        "alone": [each["roc_auc"] for each in metrics_of_each],
+        "share": [float(learn.labels[own].mean()) for own in clients],
         "rows": [float(len(own)) for own in clients],
     }
-    metrics = mean_over_folds(found, "roc_auc") | {"roc_auc_se": fold_error(curves["alone"])}
+    metrics = mean_over_folds(metrics_of_each, "roc_auc") | {
+        "roc_auc_se": fold_error(curves["alone"])
+    }
     return Candidate("alone", metrics, {"clients": len(clients)}, curves)
 
 
-def checked(ours: np.ndarray, then: Table, theirs: np.ndarray) -> Candidate:
-    """Raises RuntimeError: Flower ended with other weights than the loop here."""
+def compare_with_flower(ours: np.ndarray, validation: Table, theirs: np.ndarray) -> Candidate:
+    """Return the candidate of Flower's weights.
+
+    Raises:
+        RuntimeError: Flower ended with other weights than the loop here.
+    """
     apart = float(np.abs(ours - theirs).max())
     if apart > SAME:
         raise RuntimeError(f"Flower's weights are {apart:.2g} from ours, more than {SAME:g}")
-    return Candidate("flower", then.measured(theirs) | then.area_error(theirs))
+    return Candidate("flower", validation.metrics(theirs) | validation.area_error(theirs))
 
 
 def export(best: np.ndarray, file: Path) -> None:
-    """`columns` (rows, 58) to `probabilities` (rows, 1)."""
+    """Write the graph from `columns` (rows, 58) to `probabilities` (rows, 1)."""
     from onnx import helper
 
     nodes = [

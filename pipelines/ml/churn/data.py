@@ -1,4 +1,4 @@
-"""Customers from the company's table, split so that both parts hold the same share of leavers."""
+"""Customers from the company's table, split with the same share of leavers in both parts."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_snake
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import Customer
 
@@ -27,7 +27,7 @@ CODES = {
     },
     "gender": {"Female": "female", "Male": "male"},
 }
-# "No internet service" says no more than "No" does beside the column of the internet service.
+# "No internet service" means "No"; another column has the internet service.
 FLAG = {"Yes": True, "No": False, "No internet service": False, "No phone service": False}
 FLAGS = [name for name, field in Customer.model_fields.items() if field.annotation is bool]
 FLAGS.remove("senior_citizen")  # a number in the table
@@ -42,10 +42,10 @@ SCHEMA = pa.DataFrameSchema(
         **{name: pa.Column(str, pa.Check.isin(list(codes))) for name, codes in CODES.items()},
         **{name: pa.Column(str, pa.Check.isin(list(FLAG))) for name in FLAGS},
     },
-    # The table writes PaperlessBilling what the record calls paperless_billing.
+    # The table has PaperlessBilling for paperless_billing.
     parsers=pa.Parser(lambda frame: frame.rename(columns=to_snake)),
     checks=[
-        # The 11 without a sum are those in their first month.
+        # The 11 customers without a total are in their first month.
         pa.Check(lambda frame: frame["total_charges"].isna() == (frame["tenure"] == 0)),
         pa.Check(lambda frame: frame.loc[frame["tenure"] == 0, "churn"] == "No"),
     ],
@@ -55,7 +55,7 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Customer, bool]]]:
-    """Customers with whether they left."""
+    """Return customers by split, labelled with whether they left."""
     raw = pd.read_csv(dataset.path("telco_customer_churn.csv.gz"), na_values={"TotalCharges": " "})
     frame = SCHEMA.validate(raw)
     train, test = train_test_split(
@@ -65,10 +65,11 @@ def splits(
 
 
 def customers(table: pd.DataFrame) -> list[tuple[Customer, bool]]:
+    """Return the rows of the raw table as labelled records."""
     frame = table.assign(
         **{name: table[name].map(codes) for name, codes in CODES.items()},
         **{name: table[name].map(FLAG) for name in FLAGS},
         senior_citizen=table["senior_citizen"] == 1,
     )
-    told = zip(rows(frame[list(Customer.model_fields)]), table["churn"] == "Yes", strict=True)
-    return [(Customer(**row), bool(left)) for row, left in told]
+    rows = zip(to_dicts(frame[list(Customer.model_fields)]), table["churn"] == "Yes", strict=True)
+    return [(Customer(**row), bool(left)) for row, left in rows]

@@ -1,12 +1,12 @@
 """Will this telephone and internet customer leave, and is an offer to stay worth its cost?
 
 Data: 7,043 customers of one company with their services and charges; 27 % left within the month.
-Task: binary classification whose probabilities are multiplied with money, so they must be true.
-Model: behaviour features into the simplest candidate within one standard error of the best
-cross-validated Brier score, as ONNX, with a calibration of its probabilities where that helps.
-Gender and age group are not features: they are sent only so that each group can be watched.
-Limits: one company and one month, no dates. That an offer keeps some of those who would leave is
-assumed (`params.yaml`), not learnt: nobody here was drawn at random to get one.
+Task: binary classification with calibrated probabilities, since they are multiplied with money.
+Model: the simplest candidate on behaviour features within one standard error of the best
+cross-validated Brier score, as ONNX, with a calibration of its probabilities if that helps. Gender
+and age group are not features: they are sent only so that each group can be monitored.
+Limits: the data are from one company and one month, without dates. The success rate of an offer is
+assumed (`params.yaml`), not learnt: nobody in the data got an offer at random.
 """
 
 import json
@@ -22,7 +22,7 @@ from slipway.contract.calibration import calibrated
 
 
 class Customer(Record):
-    """A customer at the end of a month, as the billing system knows him."""
+    """A customer at the end of a month, as recorded by the billing system."""
 
     gender: str = Field(pattern="^(female|male)$")
     senior_citizen: bool = Field(description="65 or older")
@@ -30,7 +30,7 @@ class Customer(Record):
     dependents: bool
     tenure: int = Field(ge=0, le=600, description="Months since the first contract")
     phone_service: bool
-    multiple_lines: bool = Field(default=False, description="Of the telephone")
+    multiple_lines: bool = Field(default=False, description="Several telephone lines")
     internet_service: str = Field(pattern="^(none|dsl|fiber_optic)$")
     online_security: bool = False
     online_backup: bool = False
@@ -44,24 +44,24 @@ class Customer(Record):
         pattern="^(electronic_check|mailed_check|bank_transfer|credit_card)$",
         description="The last two are automatic",
     )
-    monthly_charges: float = Field(ge=0, le=10_000, description="Dollars, of this month")
+    monthly_charges: float = Field(ge=0, le=10_000, description="Dollars in this month")
     total_charges: float | None = Field(
         default=None,
         ge=0,
         le=1e7,
-        description="Dollars since the first contract; None before a bill",
+        description="Dollars since the first contract; None before the first bill",
     )
 
 
 class ChurnRisk(Record):
-    """What the model expects, and what that means in dollars."""
+    """The risk that a customer leaves, and its value in dollars."""
 
-    leaves: bool = Field(description="More likely than not")
-    probability: float = Field(ge=0, le=1, description="Of leaving within the month")
+    leaves: bool = Field(description="Whether the probability is at least one half")
+    probability: float = Field(ge=0, le=1, description="Probability of leaving within the month")
     revenue: float = Field(ge=0, description="Dollars over the horizon if the customer stays")
     revenue_at_stake: float = Field(ge=0, description="Probability times revenue")
-    offer_gain: float = Field(description="Dollars expected of an offer, less its cost")
-    make_offer: bool = Field(description="The expected gain is above zero")
+    offer_gain: float = Field(description="Expected dollars from an offer, minus its cost")
+    make_offer: bool = Field(description="Whether the expected gain is above zero")
 
 
 SERVICES = (
@@ -76,21 +76,21 @@ FLAGS = ("partner", "dependents", "multiple_lines", "paperless_billing", *SERVIC
 
 
 def mean_charges(customer: Customer) -> float:
-    """Dollars a month since the first contract; of a new customer those of this month."""
+    """Return dollars per month since the first contract, or of this month for a new customer."""
     if customer.total_charges is None or customer.tenure == 0:
         return customer.monthly_charges
     return round(customer.total_charges / customer.tenure, 2)
 
 
 def services(customer: Customer) -> int:
-    """One to eight: telephone and internet count too."""
+    """Return the number of services, one to eight, with telephone and internet."""
     over_internet = sum(bool(getattr(customer, name)) for name in SERVICES)
     return over_internet + customer.phone_service + (customer.internet_service != "none")
 
 
-# Behaviour, with dollars in whole cents: LightGBM splits in float64 where the graph has float32,
-# and values that differed by rounding alone would fall to either side of a threshold.
-MADE: dict[str, Callable[[Customer], float]] = {
+# Behaviour features, with dollars in whole cents: LightGBM splits in float64, but the graph in
+# float32, and values that differ only by rounding could fall on different sides of a threshold.
+DERIVED: dict[str, Callable[[Customer], float]] = {
     "tenure": lambda each: each.tenure,
     "log_tenure": lambda each: np.log1p(each.tenure),
     "monthly_charges": lambda each: each.monthly_charges,
@@ -101,14 +101,14 @@ MADE: dict[str, Callable[[Customer], float]] = {
     "pays_automatically": lambda each: each.payment_method in ("bank_transfer", "credit_card"),
     "first_year": lambda each: each.tenure <= 12,
 }
-NUMBERS = (*FLAGS, *MADE)
+NUMBERS = (*FLAGS, *DERIVED)
 CATEGORIES = ("internet_service", "contract", "payment_method")
 
 
 def features(customers: list[Customer]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 19) float32 and categories (rows, 3) text."""
+    """Return numbers (rows, 19) float32 and categories (rows, 3) text."""
     rows = [
-        [*(getattr(each, name) for name in FLAGS), *(make(each) for make in MADE.values())]
+        [*(getattr(each, name) for name in FLAGS), *(make(each) for make in DERIVED.values())]
         for each in customers
     ]
     categories = [[getattr(each, name) for name in CATEGORIES] for each in customers]
@@ -120,17 +120,17 @@ def features(customers: list[Customer]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the graph's probabilities to true ones: linear between knots, on the log odds or not."""
+    """A map from the graph's probabilities to calibrated ones."""
 
     kind: str
     """`none`, `sigmoid` (Platt 1999) or `isotonic` (Zadrozny and Elkan 2002)."""
     inputs: tuple[float, ...] = ()
-    """Sigmoid: slope and intercept on the log odds. Isotonic: the knots, rising."""
+    """Sigmoid: slope and intercept on the log odds. Isotonic: the knots in rising order."""
     outputs: tuple[float, ...] = ()
     """Isotonic: the probabilities at the knots."""
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrate (rows,), all within 0 and 1.
+        """Return calibrated probabilities (rows,), each between 0 and 1.
 
         Raises:
             ValueError: the kind is not one of the three.
@@ -150,26 +150,26 @@ class Offer:
     """The assumptions behind the dollars."""
 
     horizon_months: float
-    """For how long a customer who is kept goes on paying."""
+    """How long a customer who is kept goes on paying."""
     cost: float
-    """Dollars a customer called, whether he stays or not."""
+    """Dollars per customer who gets an offer."""
     success_rate: float
-    """Of those who would leave, the share that the offer keeps."""
+    """The share of customers who would leave but stay because of the offer."""
 
     def revenue(self, monthly_charges: np.ndarray) -> np.ndarray:
         return self.horizon_months * monthly_charges
 
     def gain(self, probabilities: np.ndarray, monthly_charges: np.ndarray) -> np.ndarray:
-        """Dollars expected of the offer: of its success where needed, less what it costs."""
+        """Return the expected dollars from an offer, minus its cost (rows,)."""
         kept = self.success_rate * probabilities
         return np.asarray(kept * self.revenue(monthly_charges) - self.cost)
 
 
 def risks(customers: list[Customer], probabilities: np.ndarray, offer: Offer) -> list[ChurnRisk]:
-    """From calibrated probabilities of leaving (rows,)."""
+    """Return predictions, given calibrated probabilities of leaving (rows,)."""
     monthly = np.array([each.monthly_charges for each in customers], dtype=np.float64)
     revenue, gain = offer.revenue(monthly), offer.gain(probabilities, monthly)
-    return ChurnRisk.of_columns(
+    return ChurnRisk.from_columns(
         leaves=probabilities >= 0.5,
         probability=probabilities,
         revenue=revenue,

@@ -1,4 +1,4 @@
-"""Metrics of the served risks on the test customers, and pictures of calibration and profit."""
+"""Test metrics of the served predictions, and pictures of calibration and profit."""
 
 import json
 from collections.abc import Iterator
@@ -11,23 +11,24 @@ from sklearn.metrics import roc_auc_score
 
 from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics, expected_calibration_error
-from slipway.training import Candidate, Examples
+from slipway.training import Candidate, LabelledRows
 from slipway.training.calibration import Reliability
 
 from .metrics import CALIBRATIONS, by_gain, profits
 from .model import SERVICES, ChurnRisk, Customer, Offer
 
 
-def score(*, answers: list[ChurnRisk], truths: list[bool]) -> dict[str, float]:
-    table, left = pd.DataFrame([each.model_dump() for each in answers]), np.array(truths)
+def score(*, predictions: list[ChurnRisk], labels: list[bool]) -> dict[str, float]:
+    table, left = pd.DataFrame([each.model_dump() for each in predictions]), np.array(labels)
     lost, called = left * table["revenue"], table["make_offer"]
     all_lost = max(float(lost.sum()), 1.0)
     names = ("brier", "log_loss", "calibration_error", "roc_auc", "average_precision")
     return {
         **binary_metrics(left, *names, y_prob=table["probability"]),
         **binary_metrics(left, "recall", y_pred=table["leaves"]),
-        # Of the dollars that left: how many were foretold, and how many belonged to the called.
-        "lost_revenue_told": float(table["revenue_at_stake"].sum()) / all_lost,
+        # Relative to the revenue of all who left: the predicted loss, and the share of those
+        # called.
+        "lost_revenue_predicted": float(table["revenue_at_stake"].sum()) / all_lost,
         "lost_revenue_called": float(lost[called].sum()) / all_lost,
         "called": float(called.mean()),
     }
@@ -45,23 +46,23 @@ def reliability_of(candidate: Candidate) -> Reliability:
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    left = np.array(evaluation.test.truths)
-    told = np.array([each.probability for each in evaluation.answers])
-    yield "calibration", calibrations(evaluation, told, left)
-    yield "profit", profit(evaluation, told, left)
+    left = np.array(evaluation.test.labels)
+    y_prob = np.array([each.probability for each in evaluation.predictions])
+    yield "calibration", calibrations(evaluation, y_prob, left)
+    yield "profit", profit(evaluation, y_prob, left)
     figure, (first, second) = plots.panels(2)
-    curves.roc(first, evaluation.test.truths, told)
-    curves.precision_recall(second, evaluation.test.truths, told)
+    curves.roc(first, evaluation.test.labels, y_prob)
+    curves.precision_recall(second, evaluation.test.labels, y_prob)
     yield "errors", figure
-    yield "groups", groups(evaluation, told, left)
+    yield "groups", groups(evaluation, y_prob, left)
     yield "behaviour", behaviour(evaluation.train)
 
 
-def calibrations(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
-    """Reliability curves: of the served model on the test rows, of candidates out of fold."""
+def calibrations(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figure:
+    """Draw reliability curves of the served model on test rows, and of candidates out of fold."""
     figure, (served, *axes) = plots.panels(3)
     title = f"As served, {len(left):,} test rows (95 %)"
-    plots.reliability(served, Reliability.of(told, left), title)
+    plots.reliability(served, Reliability.from_predictions(y_prob, left), title)
     found = {each.name: each for each in evaluation.candidates}
     own = unweighted(evaluation.chosen)
     # XGBoost was not tried with weights.
@@ -80,24 +81,24 @@ def calibrations(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> 
 
 
 def unweighted(candidate: str) -> str:
-    """The learner without weights that a candidate's name starts with."""
+    """Return the learner in a candidate's name, without its weights and calibration."""
     for suffix in (*CALIBRATIONS, "balanced"):
         candidate = candidate.removesuffix(f"_{suffix}")
     return candidate
 
 
-def profit(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
-    """Dollars a customer as more are called, and were one of the assumptions another."""
+def profit(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figure:
+    """Draw dollars per customer by the share called, and by the value of each assumption."""
     offer = Offer(**json.loads((evaluation.weights / "offer.json").read_text()))
     monthly = np.array([each.monthly_charges for each in evaluation.test.records])
     revenue = offer.revenue(monthly)
-    curve, called = by_gain(told, left, monthly, offer)
+    curve, called = by_gain(y_prob, left, monthly, offer)
     figure, (first, *others) = plots.panels(4)
     share = 100 * np.arange(len(left) + 1) / len(left)
     curves = {
         "who leaves is known": (profits(left * revenue, left, revenue, offer), plots.INK, ":"),
         "by expected gain": (curve, plots.ACCENT, "-"),
-        "by probability": (profits(told, left, revenue, offer), "#d1793b", "--"),
+        "by probability": (profits(y_prob, left, revenue, offer), "#d1793b", "--"),
         "at random": (share / 100 * curve[-1], plots.PALE, "-"),
     }
     for name, (values, colour, style) in curves.items():
@@ -114,7 +115,7 @@ def profit(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure
     first.set(xlabel="customers called, %", title=title)
     for panel, (field, (name, most)) in zip(others, ASSUMED.items(), strict=True):
         values = np.linspace(0, most, 25)
-        model, everyone = sensitivity(field, values, told, left, monthly, offer)
+        model, everyone = sensitivity(field, values, y_prob, left, monthly, offer)
         panel.plot(values, model, color=plots.ACCENT, label="those with an expected gain")
         panel.plot(values, everyone, color=plots.PALE, label="everyone")
         panel.axvline(getattr(offer, field), color=plots.INK, linestyle=":", linewidth=0.8)
@@ -126,7 +127,7 @@ def profit(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure
     return figure
 
 
-# What is assumed of an offer: its name, and up to where it is varied.
+# The assumptions about an offer: the name of each, and the largest value to draw.
 ASSUMED = {
     "success_rate": ("success rate", 0.6),
     "cost": ("cost, dollars", 150.0),
@@ -137,51 +138,52 @@ ASSUMED = {
 def sensitivity(
     field: str,
     values: np.ndarray,
-    told: np.ndarray,
+    y_prob: np.ndarray,
     left: np.ndarray,
     monthly: np.ndarray,
     offer: Offer,
 ) -> tuple[list[float], list[float]]:
-    """Profit at each value of one assumption: of calling by expected gain, and of calling all."""
+    """Return profits at each value of one assumption, of calling by expected gain and of all."""
     others = [replace(offer, **{field: float(value)}) for value in values]
-    found = [by_gain(told, left, monthly, other) for other in others]
-    return [curve[called] for curve, called in found], [curve[-1] for curve, _ in found]
+    results = [by_gain(y_prob, left, monthly, other) for other in others]
+    return [curve[called] for curve, called in results], [curve[-1] for curve, _ in results]
 
 
-def groups(evaluation: Evaluation, told: np.ndarray, left: np.ndarray) -> Figure:
-    """Predicted and observed shares by protected group, and each group's ROC AUC."""
+def groups(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figure:
+    """Draw predicted and observed shares by protected group, and each group's ROC AUC."""
     records = evaluation.test.records
     women = np.array([each.gender == "female" for each in records])
     senior = np.array([each.senior_citizen for each in records])
     every = {"women": women, "men": ~women, "under 65": ~senior, "65 or older": senior}
     members = {name: rows for name, rows in every.items() if 0 < left[rows].sum() < rows.sum()}
-    parts = [(told[rows].mean(), left[rows].mean(), rows.sum()) for rows in members.values()]
+    parts = [(y_prob[rows].mean(), left[rows].mean(), rows.sum()) for rows in members.values()]
     found = Reliability(*np.array(parts).T)
     names = [f"{name}\n{rows.sum()}" for name, rows in members.items()]
     figure, (first, second) = plots.panels(2)
     shares = {"predicted": found.y_prob, "observed (95 %)": found.observed}
     title = "Share that leaves, by group (test rows)"
-    plots.bars(first, names, shares, title, reach=found.margin)
-    areas = [roc_auc_score(left[rows], told[rows]) for rows in members.values()]
-    plots.bars(second, names, areas, "Area under the ROC curve, by group", form="{:.3f}", size=9)
+    plots.bars(first, names, shares, title, half_width=found.margin)
+    areas = [roc_auc_score(left[rows], y_prob[rows]) for rows in members.values()]
+    plots.bars(second, names, areas, "Area under the ROC curve, by group", fmt="{:.3f}", size=9)
     second.set_ylim(0.5, 1)
     return figure
 
 
-def behaviour(train: Examples[Customer, bool]) -> Figure:
+def behaviour(train: LabelledRows[Customer, bool]) -> Figure:
+    """Draw the share that left by contract, services and tenure."""
     figure, axes = plots.panels(3)
     years = ["1st year", "2nd", "3rd", "4th", "5th", "6th or later"]
     over = [sum(getattr(each, name) for name in SERVICES) for each in train.records]
-    told = {
+    fields = {
         "contract": [each.contract.replace("_", " ") for each in train.records],
         "services over internet": [str(each) for each in over],
         "year of tenure": [years[year_of(each.tenure) - 1] for each in train.records],
     }
-    for panel, (name, values) in zip(axes, told.items(), strict=True):
-        plots.share(panel, values, train.truths, f"Left, by {name}")
+    for panel, (name, values) in zip(axes, fields.items(), strict=True):
+        plots.positive_rate(panel, values, train.labels, f"Left, by {name}")
     return figure
 
 
 def year_of(tenure: int) -> int:
-    """1 of the first twelve months, as `first_year` counts them; at most 6."""
+    """Return the year of a tenure in months, 1 for the first twelve and at most 6."""
     return min(max(tenure - 1, 0) // 12 + 1, 6)

@@ -1,8 +1,8 @@
-"""Logistic regression and boosted trees, as they are and weighted for imbalance, each calibrated.
+"""Logistic regression and boosted trees, with and without balanced weights, each calibrated.
 
-Every learner is judged with each calibration by cross-validation, the calibration fitted on
-predictions for rows that the learner did not see either. The simplest within one standard error of
-the best Brier score is served.
+Every learner is cross-cross_validate with each calibration. The calibration is fitted on
+predictions for rows that the learner did not see. The simplest candidate within one standard error
+of the best Brier score is served.
 """
 
 import json
@@ -22,10 +22,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from slipway.contract.calibration import log_odds
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.boosting_export import export_boosting
 from slipway.training.calibration import Reliability
-from slipway.training.frames import together
+from slipway.training.frames import concatenate_blocks
 from slipway.training.platt import platt
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
@@ -49,14 +49,14 @@ PROTECTED = "boosting_with_gender_and_age"
 def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
     """Return learners by name, from the simplest to the most complex.
 
-    Simpler is a linear model before trees, and rows weighted alike before balanced ones. Of one
-    learner no calibration is simpler than a sigmoid, and a sigmoid than isotonic steps.
+    A linear model is simpler than trees, and equal weights are simpler than balanced ones. For one
+    learner, no calibration is simpler than a sigmoid, and a sigmoid is simpler than isotonic steps.
     """
     from lightgbm import LGBMClassifier
     from xgboost import XGBClassifier
 
-    # What both libraries name alike.
-    alike: dict[str, Any] = {
+    # Parameters that have the same name in both libraries.
+    common: dict[str, Any] = {
         "n_estimators": trees,
         "learning_rate": 0.03,
         "subsample": 0.8,
@@ -66,7 +66,7 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
         "n_jobs": 1,  # so that sums, and with them the trees, are the same on every machine
     }
     boosting = LGBMClassifier(
-        **alike,
+        **common,
         num_leaves=8,
         min_child_samples=40,
         subsample_freq=1,
@@ -80,12 +80,15 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
         "logistic_balanced": clone(logistic).set_params(class_weight="balanced"),
         "boosting": boosting,
         "boosting_balanced": clone(boosting).set_params(class_weight="balanced"),
-        "xgboost": XGBClassifier(**alike, grow_policy="lossguide", max_leaves=8, max_depth=0),
+        "xgboost": XGBClassifier(**common, grow_policy="lossguide", max_leaves=8, max_depth=0),
     }
 
 
 def pipeline(estimator: ClassifierMixin) -> Pipeline:
-    """Encode, scale for linear models, then `estimator`; numbers after the categories stay."""
+    """Return a pipeline that encodes categories, scales numbers for linear models, and predicts.
+
+    Numbers after the categories are passed through.
+    """
     last = len(NUMBERS) + len(CATEGORIES)
     scaled = StandardScaler() if isinstance(estimator, LogisticRegression) else "passthrough"
     encoded = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
@@ -98,7 +101,7 @@ def pipeline(estimator: ClassifierMixin) -> Pipeline:
 
 
 def calibrator(kind: str, probabilities: np.ndarray, left: np.ndarray) -> Calibration:
-    """Fitted on out-of-fold probabilities (rows,) and what happened."""
+    """Return a calibration fitted on out-of-fold probabilities (rows,) and labels (rows,)."""
     if kind == "sigmoid":
         return Calibration(kind, platt(log_odds(probabilities), left))
     if kind == "isotonic":
@@ -109,25 +112,25 @@ def calibrator(kind: str, probabilities: np.ndarray, left: np.ndarray) -> Calibr
     return Calibration(kind)
 
 
-def out_of_fold(made: Pipeline, columns: np.ndarray, left: np.ndarray, folds: int) -> np.ndarray:
-    """Probabilities (rows,), each from a fit that did not see its row."""
+def out_of_fold(model: Pipeline, columns: np.ndarray, left: np.ndarray, folds: int) -> np.ndarray:
+    """Return probabilities (rows,), each from a fit that did not see its row."""
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=0)
-    y_prob = cross_val_predict(made, columns, left, cv=splits, method="predict_proba")
+    y_prob = cross_val_predict(model, columns, left, cv=splits, method="predict_proba")
     return np.asarray(y_prob[:, 1])
 
 
-def validated(
-    made: Pipeline, columns: np.ndarray, left: np.ndarray, splits: StratifiedKFold
+def cross_validate(
+    model: Pipeline, columns: np.ndarray, left: np.ndarray, splits: StratifiedKFold
 ) -> dict[str, np.ndarray]:
-    """Out-of-fold probabilities (rows,) by calibration.
+    """Return out-of-fold probabilities (rows,) by calibration.
 
     The calibration is fitted within each training part, on a second round of folds.
     """
     y_prob = {kind: np.empty(len(left)) for kind in CALIBRATIONS}
     for kept, held in splits.split(columns, left):
-        inner = out_of_fold(made, columns[kept], left[kept], splits.get_n_splits())
-        made.fit(columns[kept], left[kept])
-        raw = made.predict_proba(columns[held])[:, 1]
+        inner = out_of_fold(model, columns[kept], left[kept], splits.get_n_splits())
+        model.fit(columns[kept], left[kept])
+        raw = model.predict_proba(columns[held])[:, 1]
         for kind in CALIBRATIONS:
             y_prob[kind][held] = calibrator(kind, inner, left[kept])(raw)
     return y_prob
@@ -135,7 +138,7 @@ def validated(
 
 def fit(
     *,
-    train: Examples[Customer, bool],
+    train: LabelledRows[Customer, bool],
     weights: Path,
     seed: int,
     folds: int,
@@ -144,31 +147,34 @@ def fit(
     offer_cost: float,
     success_rate: float,
 ) -> Fitted:
-    """Choose by cross-validated Brier score, and fit the chosen on all training rows.
+    """Choose by cross-validated Brier score, and fit the chosen candidate on all training rows.
 
     The baseline and the candidate with the protected fields are compared and never served.
     """
-    columns, left = together(features(train.records)), np.array(train.truths)
+    columns, left = concatenate_blocks(features(train.records)), np.array(train.labels)
     monthly = np.array([each.monthly_charges for each in train.records])
     offer = Offer(horizon_months, offer_cost, success_rate)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
-    made = learners(seed, trees)
-    # What every gain is measured against: each customer gets the share of all who left.
+    estimators = learners(seed, trees)
+    # The baseline predicts the share of all who left for each customer.
     prior = cross_val_predict(DummyClassifier(), columns, left, cv=splits, method="predict_proba")
-    found = {"baseline": (prior[:, 1], {"estimator": "prior"})}
+    by_name = {"baseline": (prior[:, 1], {"estimator": "prior"})}
     options = {}
-    for learner, estimator in made.items():
-        for kind, y_prob in validated(pipeline(estimator), columns, left, splits).items():
+    for learner, estimator in estimators.items():
+        for kind, y_prob in cross_validate(pipeline(estimator), columns, left, splits).items():
             name = f"{learner}_{kind}".removesuffix("_none")
             options[name] = (learner, kind)
-            found[name] = y_prob, {"estimator": type(estimator).__name__, "calibration": kind}
+            by_name[name] = y_prob, {"estimator": type(estimator).__name__, "calibration": kind}
     groups = [[each.gender == "female", each.senior_citizen] for each in train.records]
     wider = np.concatenate([columns, np.array(groups, dtype=object)], axis=1)
-    y_prob = validated(pipeline(made["boosting"]), wider, left, splits)["none"]
-    parameters = {"estimator": type(made["boosting"]).__name__, "fields": "the protected ones too"}
-    found[PROTECTED] = y_prob, parameters
+    y_prob = cross_validate(pipeline(estimators["boosting"]), wider, left, splits)["none"]
+    parameters = {
+        "estimator": type(estimators["boosting"]).__name__,
+        "fields": "the protected ones too",
+    }
+    by_name[PROTECTED] = y_prob, parameters
     candidates = []
-    for name, (y_prob, parameters) in found.items():
+    for name, (y_prob, parameters) in by_name.items():
         parts = [
             brier_score_loss(left[held], y_prob[held]) for _, held in splits.split(y_prob, left)
         ]
@@ -177,12 +183,15 @@ def fit(
         metrics = binary_metrics(left, *names, y_prob=y_prob)
         metrics |= {"brier_std": float(np.std(parts)), "profit": float(curve[called])}
         metrics |= {"brier_se": fold_error(parts)}
-        bins = {key: each.tolist() for key, each in vars(Reliability.of(y_prob, left)).items()}
+        bins = {
+            key: each.tolist()
+            for key, each in vars(Reliability.from_predictions(y_prob, left)).items()
+        }
         candidates.append(Candidate(name, metrics, parameters, bins))
     allowed = [each for each in candidates if each.name in options]
     chosen = simplest_within_error(allowed, "brier", best="lowest").name
     learner, kind = options[chosen]
-    best = pipeline(made[learner])
+    best = pipeline(estimators[learner])
     calibration = calibrator(kind, out_of_fold(best, columns, left, folds), left)
     best.fit(columns, left)
     export_boosting()
@@ -190,8 +199,8 @@ def fit(
     (weights / "calibration.json").write_text(json.dumps(asdict(calibration)) + "\n")
     (weights / "offer.json").write_text(json.dumps(asdict(offer)) + "\n")
 
-    def native(customers: list[Customer]) -> list[ChurnRisk]:
-        raw = best.predict_proba(together(features(customers)))[:, 1]
+    def framework_predict(customers: list[Customer]) -> list[ChurnRisk]:
+        raw = best.predict_proba(concatenate_blocks(features(customers)))[:, 1]
         return risks(customers, calibration(raw), offer)
 
-    return Fitted(candidates, chosen, native)
+    return Fitted(candidates, chosen, framework_predict)

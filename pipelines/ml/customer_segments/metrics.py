@@ -1,6 +1,6 @@
-"""How much of the later spending the segments explain.
+"""The share of the later spending that the segments explain.
 
-`fit` computes it for each candidate, `evaluate` for the served segments of the test customers.
+`fit` computes it for each candidate, and `evaluate` for the served segments of the test customers.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 def explained(labels: np.ndarray, spent: np.ndarray) -> float:
     """Return the share of the variance of log(1 + later spending) that lies between segments.
 
-    Both are (rows,). It is 0 where all customers spent the same.
+    Both arguments are (rows,). The share is 0 if all customers spent the same.
     """
     log = np.log1p(spent)
     if not log.var():

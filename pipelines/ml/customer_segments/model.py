@@ -1,13 +1,13 @@
 """Which kind of customer is this, and what should the shop do about them?
 
-Data: customers of a British online shop for gifts with their purchases of one year, as they stood
-on 12 June 2011; tested on how they stood 90 days later.
-Task: clustering into named segments; what was spent in the 90 days after is never an input.
-Model: k-means on the logarithms of recency, frequency and money, standardized; as ONNX. Of the
-stable numbers of segments, the fewest within one standard error of the best silhouette.
-Limits: one shop, many of whose customers are wholesalers. Recency, frequency and money lie on a
-continuum, which the segments cut: who stands between two is told by `sureness`. A customer who
-has not bought for a year is not one that it can place.
+Data: customers of a British online gift shop with their purchases in the year before 12 June 2011;
+the test uses the year before a moment 90 days later.
+Task: clustering into named segments; the spending in the 90 days after is never an input.
+Model: k-means on the standardized logarithms of recency, frequency and money, as ONNX. Of the
+stable numbers of segments it has the fewest within one standard error of the best silhouette.
+Limits: the data are from one shop with many wholesalers. Recency, frequency and money are a
+continuum that the segments divide; `sureness` is low for a customer between two segments. The model
+cannot place a customer who has not bought for a year.
 """
 
 import json
@@ -32,39 +32,43 @@ RECOMMENDATIONS = {
 
 
 class Customer(Record):
-    """What is known of a customer from the last year."""
+    """A customer's purchases of the last year."""
 
-    recency_days: float = Field(ge=0, le=YEAR_DAYS, description="Since the last purchase")
-    orders: int = Field(ge=1, le=10_000, description="In the year")
+    recency_days: float = Field(ge=0, le=YEAR_DAYS, description="Days since the last purchase")
+    orders: int = Field(ge=1, le=10_000, description="Orders in the year")
     spent: float = Field(
         ge=0,
         le=1e9,
-        description="Pounds in the year, less what was sent back; 0 where more was sent back",
+        description="Pounds in the year minus returns; 0 if the returns were larger",
     )
 
 
 class Segment(Record):
-    """The nearest segment, and how customers like that went on."""
+    """The nearest segment, and what its customers did in the 90 days after."""
 
     segment: str
     recommendation: str
-    distance: float = Field(ge=0, description="To the segment's centre, in standard deviations")
-    next_segment: str = Field(description="The second nearest")
-    sureness: float = Field(
-        ge=0, le=1, description="1 - distance / distance to the next; 0 on the border"
+    distance: float = Field(
+        ge=0, description="Distance to the segment's centre, in standard deviations"
     )
-    unusual: bool = Field(description="Farther out than 99 of 100 customers in training")
-    share_buying: float = Field(ge=0, le=1, description="Of the segment, in the 90 days after")
+    next_segment: str = Field(description="The second nearest segment")
+    sureness: float = Field(
+        ge=0, le=1, description="1 - distance / distance to the next segment; 0 on the border"
+    )
+    unusual: bool = Field(description="Whether 99 of 100 training customers are nearer to a centre")
+    share_buying: float = Field(
+        ge=0, le=1, description="Share of the segment that bought in the 90 days after"
+    )
     spent_after: float = Field(
-        ge=0, description="Pounds a head of the segment in the 90 days after, before returns"
+        ge=0, description="Mean pounds of the segment in the 90 days after, before returns"
     )
 
 
 def features(customers: list[Customer]) -> dict[str, np.ndarray]:
-    """Logarithms of recency, frequency and money (rows, 3) float32.
+    """Return the logarithms of recency, frequency and money (rows, 3) float32.
 
-    Of all money 47 % comes from 5 % of the customers: on the plain scale k-means would spend its
-    centres on them.
+    5 % of the customers spend 47 % of all money: without logarithms k-means would spend its centres
+    on them.
     """
     plain = [(each.recency_days, each.orders, each.spent) for each in customers]
     logs = np.log1p(np.array(plain, dtype=np.float64).reshape(-1, 3))
@@ -72,10 +76,10 @@ def features(customers: list[Customer]) -> dict[str, np.ndarray]:
 
 
 def name(centre: np.ndarray) -> str:
-    """A segment's name by rule, from its centre (3,) in standard deviations from the average.
+    """Return the name of a segment, given its centre (3,) in standard deviations from the average.
 
-    More or less recent than the average customer, and worth more or less, where worth is the mean
-    of frequency and money.
+    The rule compares its recency and its worth with the average customer's; worth is the mean of
+    frequency and money.
     """
     recent, worth = centre[0] < 0, float(centre[1] + centre[2]) / 2
     if recent:
@@ -84,25 +88,25 @@ def name(centre: np.ndarray) -> str:
 
 
 def segments(distances: np.ndarray, about: dict[str, Any]) -> list[Segment]:
-    """From distances to the centres (rows, segments) and what is told of the segments."""
+    """Return predictions, given distances to the centres (rows, segments) and segments.json."""
     order = np.argsort(distances, axis=1, kind="stable")[:, :2]
-    answers = []
+    predictions = []
     for row, (first, second) in zip(distances, order, strict=True):
-        own, told = float(row[first]), about["segments"][first]
-        answers.append(
+        own, profile = float(row[first]), about["segments"][first]
+        predictions.append(
             Segment(
-                segment=told["segment"],
-                recommendation=RECOMMENDATIONS[told["kind"]],
+                segment=profile["segment"],
+                recommendation=RECOMMENDATIONS[profile["kind"]],
                 distance=own,
                 next_segment=about["segments"][second]["segment"],
-                # Two centres never fall together: k-means gives each its own customers.
+                # Never a division by 0: the centres of k-means are all different.
                 sureness=1 - own / float(row[second]),
                 unusual=own > about["usual_distance"],
-                share_buying=told["share_buying"],
-                spent_after=told["spent_after"],
+                share_buying=profile["share_buying"],
+                spent_after=profile["spent_after"],
             )
         )
-    return answers
+    return predictions
 
 
 class CustomerSegments(OnnxModel):

@@ -1,4 +1,4 @@
-"""Metrics of the served segments on the test customers, and pictures of the segments."""
+"""Test metrics of the served segments, and pictures of the segments."""
 
 from collections.abc import Iterator
 
@@ -16,40 +16,43 @@ from .model import Customer, Segment, features
 EXAMPLES = [
     Customer(recency_days=12, orders=2, spent=460),
     Customer(recency_days=140, orders=5, spent=2100),
-    # Bought once, and sent all of it back.
+    # Returned the only order.
     Customer(recency_days=235, orders=1, spent=0),
 ]
 
 
-def score(*, answers: list[Segment], truths: list[float]) -> dict[str, float]:
-    """`silhouette` is the simplified one, which is the mean `sureness`; the others look at what the
-    segments' customers did in the 90 days after."""
-    labels, spent = np.array([each.segment for each in answers]), np.array(truths)
-    after = [spent[labels == label] for label in np.unique(labels)]
+def score(*, predictions: list[Segment], labels: list[float]) -> dict[str, float]:
+    """Return the metrics of the served segments.
+
+    `silhouette` is the simplified one, the mean `sureness`. Most others use what the customers of
+    each segment did in the 90 days after.
+    """
+    segments, spent = np.array([each.segment for each in predictions]), np.array(labels)
+    after = [spent[segments == each] for each in np.unique(segments)]
     bought = [float((each > 0).mean()) for each in after]
     return {
-        "silhouette": float(np.mean([each.sureness for each in answers])),
-        "spending_explained": explained(labels, spent),
+        "silhouette": float(np.mean([each.sureness for each in predictions])),
+        "spending_explained": explained(segments, spent),
         "share_buying": float((spent > 0).mean()),
-        "share_expected": float(np.mean([each.share_buying for each in answers])),
+        "share_expected": float(np.mean([each.share_buying for each in predictions])),
         "best_segment_buying": max(bought),
         "worst_segment_buying": min(bought),
         "smallest_share": min(len(each) for each in after) / len(spent),
-        "unusual": float(np.mean([each.unusual for each in answers])),
+        "unusual": float(np.mean([each.unusual for each in predictions])),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "choice_of_k", choice(evaluation)
     numbers = features(evaluation.test.records)["numbers"]
-    labels = np.array([each.segment for each in evaluation.answers])
+    labels = np.array([each.segment for each in evaluation.predictions])
     order = sorted(set(labels), key=lambda label: -numbers[labels == label, 2].mean())
     yield "plane", plane(features(evaluation.train.records)["numbers"], numbers, labels, order)
-    yield "profiles", profiles(numbers, np.array(evaluation.test.truths), labels, order)
+    yield "profiles", profiles(numbers, np.array(evaluation.test.labels), labels, order)
 
 
 def choice(evaluation: Evaluation) -> Figure:
-    """The elbow, the silhouette and the stability for each k."""
+    """Draw the elbow, the silhouette and the stability for each k."""
     figure, axes = plots.panels(3, height=3)
     tried = {each.name: each.metrics for each in evaluation.candidates}
     ks = [k for k in range(2, 30) if f"kmeans_{k}" in tried]
@@ -67,7 +70,7 @@ def choice(evaluation: Evaluation) -> Figure:
 
 
 def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: list[str]) -> Figure:
-    """Test customers on the first two principal components of the training customers."""
+    """Draw test customers on the first two principal components of the training customers."""
     scaler = StandardScaler().fit(train)
     pca = PCA(2).fit(scaler.transform(train))
     figure, (left, right) = plots.panels(2, height=4)
@@ -82,14 +85,14 @@ def plane(train: np.ndarray, numbers: np.ndarray, labels: np.ndarray, order: lis
     left.set_ylabel(f"second component ({pca.explained_variance_ratio_[1]:.0%})")
     left.set_title("Customers by segment (test rows)")
     names = [f"{field}, {part}" for part in ("first", "second") for field in ("R", "F", "M")]
-    plots.weights(right, names, pca.components_.ravel(), "What the components weigh")
+    plots.signed_bars(right, names, pca.components_.ravel(), "What the components weigh")
     return figure
 
 
 def profiles(
     numbers: np.ndarray, spent: np.ndarray, labels: np.ndarray, order: list[str]
 ) -> Figure:
-    """Medians of what is known, and what came after, a bar a segment."""
+    """Draw the median inputs of each segment, and its later spending."""
     known = ("days since the last purchase", "orders in the year", "pounds in the year")
     plain = pd.DataFrame(np.expm1(numbers), columns=[f"Median {each}" for each in known])
     table = plain.groupby(labels).median()
@@ -99,7 +102,7 @@ def profiles(
     figure.set_size_inches(15, 2.6)
     for panel, (title, values) in zip(axes, table.loc[order].items(), strict=True):
         form = "{:.0f} %" if title == "Bought within 90 days" else "{:,.0f}"
-        plots.bars(panel, order, values.tolist(), lying=True, form=form, size=8)
+        plots.bars(panel, order, values.tolist(), horizontal=True, fmt=form, size=8)
         panel.margins(x=0.25)
         panel.set_xticks([])
         panel.set_title(str(title), fontsize=9)

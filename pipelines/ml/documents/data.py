@@ -1,4 +1,4 @@
-"""Postings as words, split by date as everyone splits them; none stands twice."""
+"""Postings as words in the usual split by date, without repeated postings."""
 
 from collections.abc import Iterable
 
@@ -18,14 +18,14 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Posting, str]]]:
-    """Postings with their newsgroups, in an order that mixes the groups.
+    """Return postings by split, labelled with their newsgroups, in a random order.
 
-    What was posted again is left out, from the test rows too if training has it.
+    Repeated postings are left out, also from the test split if the training split has them.
     """
     seen: set[str] = set()
-    found: dict[str, Iterable[tuple[Posting, str]]] = {}
+    by_name: dict[str, Iterable[tuple[Posting, str]]] = {}
     for name in ("train", "test"):
-        # Two more lines of the header tell kinds of columns.
+        # The header has two more lines with column types.
         raw = pd.read_csv(dataset.path(f"{name}.tab"), sep="\t", skiprows=[1, 2], quoting=3)
         frame = SCHEMA.validate(raw).sample(frac=1, random_state=1)
         kept = []
@@ -34,5 +34,5 @@ def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Posting, str]]]:
             if key not in seen:
                 seen.add(key)
                 kept.append((Posting(text=text), group))
-        found[name] = kept
-    return found
+        by_name[name] = kept
+    return by_name

@@ -1,8 +1,8 @@
-"""Vectorizer and classifier in one pipeline, and a grid over all of it.
+"""Grid search over one pipeline of cleaning, vectorizer and classifier.
 
-The test postings are later than the training ones. Validation rows are drawn at random from the
-training ones, so its figures are higher: threads go on, and the same people write. Of the linear
-models that see no citations, the simplest within one standard error of the best macro F1 is served.
+Validation rows are drawn at random from the training postings, and the test postings are later. So
+validation metrics are higher: threads and writers are the same. Of the linear models without
+citations, the simplest within one standard error of the best macro F1 is served.
 """
 
 import json
@@ -22,7 +22,7 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 from slipway.training.selection import bootstrap_error, simplest_within_error
 
@@ -33,7 +33,7 @@ TEMPERATURES = np.geomspace(0.5, 16, 31)
 
 
 class Words(BaseEstimator, TransformerMixin):  # type: ignore[misc]
-    """The first step of the pipeline: texts to words, as the service cleans them."""
+    """The first step of the pipeline: it cleans texts as the service does."""
 
     def __init__(self, keep_citations: bool = False) -> None:
         self.keep_citations = keep_citations
@@ -48,14 +48,14 @@ class Words(BaseEstimator, TransformerMixin):  # type: ignore[misc]
         return True
 
 
-# The baseline, under scikit-learn's name: a rule that reads nothing, and says the largest group.
+# The baseline always predicts the largest group.
 BASELINE = DummyClassifier()
 
 
 def pipeline(terms: int, memory: str | None = None) -> Pipeline:
-    """Up to the classifier, whose place the baseline keeps until the grid sets one.
+    """Return the pipeline; the grid replaces its classifier, the baseline.
 
-    `memory` is a folder where what the first steps made is kept.
+    `memory` is a folder in which the results of the first steps are cached.
     """
     vectorizer = TfidfVectorizer(
         tokenizer=str.split,
@@ -73,9 +73,9 @@ def pipeline(terms: int, memory: str | None = None) -> Pipeline:
 def grid(seed: int, trees: int) -> list[dict[str, list[Any]]]:
     """Return ranges of n-grams with classifiers and their strengths, from the simplest.
 
-    Simpler is single words before pairs, then naive Bayes, whose weights are counted, before the
-    SVM, whose weights are optimized, then the stronger smoothing or penalty. The last point keeps
-    the citations, to show what they give away.
+    Single words are simpler than pairs; naive Bayes, which counts, is simpler than the SVM, which
+    optimizes; then stronger smoothing or penalty is simpler. The last point keeps the citations, to
+    show how much they reveal.
     """
     single, pairs = (1, 1), (1, 2)
     bayes = [ComplementNB(alpha=alpha) for alpha in (0.5, 0.1)]
@@ -89,7 +89,7 @@ def grid(seed: int, trees: int) -> list[dict[str, list[Any]]]:
 
 
 def named(setting: dict[str, Any]) -> str:
-    """`svm_1_pairs` and the like."""
+    """Return the name of a point of the grid, for example `svm_1_pairs`."""
     classifier = setting["classifier"]
     if isinstance(classifier, DummyClassifier):
         return "baseline"
@@ -125,12 +125,12 @@ def macro_f1(y_true: np.ndarray, y_pred: np.ndarray, classes: int, rows: np.ndar
     return float(np.mean(2 * np.diag(table)[counts > 0] / counts[counts > 0]))
 
 
-def searched(
+def search_grid(
     texts: list[str], groups: list[str], settings: list[dict[str, Any]], terms: int, seed: int
 ) -> list[tuple[Candidate, dict[str, Any]]]:
-    """Every point of the grid, on a quarter of the rows held out."""
+    """Score every point of the grid on a held-out quarter of the rows."""
     held = StratifiedShuffleSplit(n_splits=1, test_size=0.25, random_state=seed)
-    # The words and terms of one range are the same for every classifier: kept, not made again.
+    # The words and terms of one range are the same for every classifier, so they are cached.
     with TemporaryDirectory() as memory:
         search = GridSearchCV(
             pipeline(terms, memory),
@@ -140,32 +140,33 @@ def searched(
             cv=held,
             error_score="raise",
         ).fit(texts, groups)
-    found = []
+    tried = []
     for place, setting in enumerate(search.cv_results_["params"]):
         metrics = {name: float(search.cv_results_[f"mean_test_{name}"][place]) for name in SCORES}
-        told = {name: str(value) for name, value in setting.items()}
-        found.append((Candidate(named(setting), metrics, told), setting))
-    return found
+        parameters = {name: str(value) for name, value in setting.items()}
+        tried.append((Candidate(named(setting), metrics, parameters), setting))
+    return tried
 
 
 def servable(candidate: Candidate) -> bool:
-    """A linear model that does not see who is answered."""
+    """Return whether the candidate is a linear model that sees no citations."""
     name = candidate.name
     return name.startswith(("svm", "naive_bayes")) and not name.endswith("citations")
 
 
 def scores(model: Pipeline, texts: list[str]) -> np.ndarray:
-    """Of each newsgroup (rows, 20), any scale."""
+    """Return a score for each newsgroup (rows, 20), on any scale."""
     matrix = model[:-1].transform(texts)
     weights, intercepts = linear(model[-1])
     return np.asarray(matrix @ weights.T + intercepts)
 
 
 def linear(classifier: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (20, terms) and intercepts (20,) of a linear classifier.
+    """Return the weights (20, terms) and intercepts (20,) of a linear classifier.
 
-    Each term's weights have their mean over the groups taken off, which no softmax sees: naive
-    Bayes has all of them near 10, where float32 has four digits less for their differences.
+    The mean over the groups is subtracted from each term's weights, which does not change a
+    softmax: the weights of naive Bayes are near 10, where float32 has four digits less for their
+    differences.
     """
     if isinstance(classifier, ComplementNB):
         weights, intercepts = classifier.feature_log_prob_, np.zeros(len(classifier.classes_))
@@ -180,46 +181,49 @@ def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def temperature_of(model: Pipeline, texts: list[str], groups: list[str]) -> float:
-    """How sharp the scores must be, on rows held out. Guo et al. (2017)."""
+    """Return the temperature with the lowest log-loss on held-out rows. Guo et al. (2017)."""
     kept = [place for place in range(len(texts)) if place % 5]
     model.fit([texts[place] for place in kept], [groups[place] for place in kept])
-    told = scores(model, texts[::5])
+    held = scores(model, texts[::5])
     places = np.searchsorted(model.classes_, groups[::5])
     rows = np.arange(len(places))
-    losses = [-np.log(softmax(told, each)[rows, places] + 1e-12).mean() for each in TEMPERATURES]
+    losses = [-np.log(softmax(held, each)[rows, places] + 1e-12).mean() for each in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def fit(
-    *, train: Examples[Posting, str], weights: Path, seed: int, terms: int, trees: int
+    *, train: LabelledRows[Posting, str], weights: Path, seed: int, terms: int, trees: int
 ) -> Fitted:
-    """Choose by macro F1 over the grid, and fit the chosen on all training postings."""
-    texts, groups = [each.text for each in train.records], list(train.truths)
-    found = searched(texts, groups, grid(seed, trees), terms, seed)
-    settings = {candidate.name: setting for candidate, setting in found}
-    allowed = [candidate for candidate, _ in found if servable(candidate)]
+    """Choose by macro F1 over the grid, and fit the chosen point on all training postings."""
+    texts, groups = [each.text for each in train.records], list(train.labels)
+    tried = search_grid(texts, groups, grid(seed, trees), terms, seed)
+    settings = {candidate.name: setting for candidate, setting in tried}
+    allowed = [candidate for candidate, _ in tried if servable(candidate)]
     chosen = simplest_within_error(allowed, "macro_f1", best="highest").name
     best = pipeline(terms).set_params(**settings[chosen])
     temperature = temperature_of(best, texts, groups)
     best.fit(texts, groups)
     export(best, temperature, weights)
 
-    def native(postings: list[Posting]) -> list[Topic]:
-        asked = [each.text for each in postings]
-        known = np.diff(best[:-1].transform(asked).indptr)
-        return topics(softmax(scores(best, asked), temperature), known, best.classes_.tolist())
+    def framework_predict(postings: list[Posting]) -> list[Topic]:
+        texts = [each.text for each in postings]
+        known = np.diff(best[:-1].transform(texts).indptr)
+        return topics(softmax(scores(best, texts), temperature), known, best.classes_.tolist())
 
-    return Fitted([candidate for candidate, _ in found], chosen, native)
+    return Fitted([candidate for candidate, _ in tried], chosen, framework_predict)
 
 
 def export(model: Pipeline, temperature: float, weights: Path) -> None:
-    """One graph: `terms` (rows, terms), weighted and brought to length 1, to `probabilities`."""
+    """Write the graph from `terms` (rows, terms) to `probabilities`.
+
+    It weights the terms and scales each row to length 1.
+    """
     from onnx import helper
 
     vectorizer = model["tfidf"]
     names = vectorizer.get_feature_names_out().tolist()
-    told = {"groups": model.classes_.tolist(), "terms": names}
-    (weights / "terms.json").write_text(json.dumps(told) + "\n")
+    content = {"groups": model.classes_.tolist(), "terms": names}
+    (weights / "terms.json").write_text(json.dumps(content) + "\n")
     coefficients, intercepts = linear(model[-1])
     constants = {
         "idf": vectorizer.idf_,

@@ -1,4 +1,4 @@
-"""Half hours in their order, each with what was known as it ended and what the next one brought."""
+"""Half hours in order, each with what was known at its end, labelled with the next one."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +16,7 @@ SCHEMA = pa.DataFrameSchema(
         **{name: pa.Column(float, pa.Check.in_range(0, 1)) for name in NAMES},
         "class": pa.Column(int, pa.Check.isin([0, 1])),
     },
-    # 944 whole days, none missing: so rows are half hours, and weekdays can be counted.
+    # 944 whole days without gaps, so rows are half hours and weekdays can be counted.
     checks=pa.Check(lambda frame: (frame["period"] * 47).round() == np.arange(len(frame)) % DAY),
 )
 # 7 May 1996.
@@ -24,17 +24,21 @@ FIRST_WEEKDAY = 1
 
 
 def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[Market, bool]]]:
-    """Markets with whether the price of the half hour after was up; the test's are the last."""
-    frame = streamed(SCHEMA.validate(pd.read_csv(dataset.path("elec2.csv.gz"))))
+    """Return markets by split, labelled with whether the next half hour's price is up.
+
+    The test split is the end of the stream.
+    """
+    frame = stream_rows(SCHEMA.validate(pd.read_csv(dataset.path("elec2.csv.gz"))))
     border = int(len(frame) * (1 - test_share))
     return {"train": markets(frame.iloc[:border]), "test": markets(frame.iloc[border:])}
 
 
-def streamed(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows as they are known when their half hour ends, `truth` being told half an hour later.
+def stream_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with what is known when a half hour ends; `label` is known half an hour later.
 
-    The published row holds the price that its own label is made of: who is asked ahead of it knows
-    the row before. The first day has no day before it, and the last half hour none after.
+    A published row contains the price from which its own label is computed, so a prediction may use
+    only the row before. The first day is left out, since it has no day before, and so is the last
+    half hour, which has no next one.
     """
     price, demand = table["nswprice"], table["nswdemand"]
     place = np.arange(len(table))
@@ -53,13 +57,14 @@ def streamed(table: pd.DataFrame) -> pd.DataFrame:
             "vic_demand": table["vicdemand"],
             "transfer": table["transfer"],
             "is_up": table["class"] == 1,
-            "truth": table["class"].shift(-1) == 1,
+            "label": table["class"].shift(-1) == 1,
         }
     )
     return frame.iloc[DAY:-1]
 
 
 def markets(frame: pd.DataFrame) -> Iterator[tuple[Market, bool]]:
-    truths = frame["truth"].tolist()
-    rows = frame.drop(columns="truth").to_dict("records")
-    return ((Market.model_validate(row), truth) for row, truth in zip(rows, truths, strict=True))
+    """Yield the rows of `stream_rows` as labelled records."""
+    labels = frame["label"].tolist()
+    rows = frame.drop(columns="label").to_dict("records")
+    return ((Market.model_validate(row), label) for row, label in zip(rows, labels, strict=True))

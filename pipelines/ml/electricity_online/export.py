@@ -1,4 +1,4 @@
-"""What an online learner knows, written for who serves it."""
+"""Export of an online learner for serving."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ from .model import NUMBERS
 
 
 def export(learner: Learner, weights: Path) -> None:
-    """Write `model.onnx`, and `learner.json` to go on from, each whole or as it was before."""
+    """Write `model.onnx` to serve, and `learner.json` to continue from, each atomically."""
     weights.mkdir(parents=True, exist_ok=True)
     served = LogisticRegression()
     line, intercept = learner.line()
     served.coef_, served.intercept_ = line[None], np.array([intercept])
     served.classes_, served.n_features_in_ = np.array([0, 1]), len(NUMBERS)
     with TemporaryDirectory(dir=weights) as folder:
-        # A graph has its folder's name: elsewhere, equal learners would give other bytes.
+        # A graph contains its folder's name, which must be the same for equal learners.
         new = Path(folder) / weights.resolve().name
         new.mkdir()
         export_onnx(served, {"numbers": len(NUMBERS)}, new)

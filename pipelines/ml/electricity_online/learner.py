@@ -1,4 +1,4 @@
-"""The online learner: what it is, and its state as plain numbers."""
+"""The online learner and its state as plain numbers."""
 
 from typing import Any
 
@@ -20,16 +20,17 @@ class Learner:
         self.linear = LogisticRegression(SGD(rate), intercept_lr=rate)
 
     def predict_proba_one(self, x: dict[str, float]) -> dict[bool, float]:
-        """The probabilities that the price will be up and not."""
-        told: dict[bool, float] = self.linear.predict_proba_one(self.scale.transform_one(x))
-        return told
+        """Return the probabilities that the price will be up and not."""
+        y_prob: dict[bool, float] = self.linear.predict_proba_one(self.scale.transform_one(x))
+        return y_prob
 
     def learn_one(self, x: dict[str, float], up: bool) -> None:
+        """Update the scale, then the weights."""
         self.scale.learn_one(x)
         self.linear.learn_one(self.scale.transform_one(x), up)
 
     def state(self) -> dict[str, Any]:
-        """All that it knows. JSON keeps a float to its last bit."""
+        """Return the whole state. JSON keeps every bit of a float."""
         return {
             "rate": self.rate,
             "counts": dict(self.scale.counts),
@@ -41,8 +42,8 @@ class Learner:
         }
 
     @classmethod
-    def of(cls, state: dict[str, Any]) -> "Learner":
-        """Goes on as the one that had this state would have."""
+    def from_state(cls, state: dict[str, Any]) -> "Learner":
+        """Return a learner that continues exactly as the one that had this state."""
         learner = cls(state["rate"])
         learner.scale.counts.update(state["counts"])
         learner.scale.means.update(state["means"])
@@ -53,7 +54,7 @@ class Learner:
         return learner
 
     def line(self) -> tuple[np.ndarray, float]:
-        """Weights (20,) and intercept on inputs as they are, the scale folded in."""
+        """Return weights (20,) and intercept for unscaled inputs."""
         means, weights = (
             np.array([values.get(name, 0.0) for name in NUMBERS])
             for values in (self.scale.means, self.linear.weights)
@@ -63,6 +64,6 @@ class Learner:
         return folded, float(self.linear.intercept - folded @ means)
 
 
-def named(numbers: np.ndarray) -> list[dict[str, float]]:
-    """As River takes its inputs: a dictionary a row, of numbers (rows, 20)."""
+def to_dicts(numbers: np.ndarray) -> list[dict[str, float]]:
+    """Return a dictionary per row of numbers (rows, 20), the input format of River."""
     return [dict(zip(NUMBERS, row, strict=True)) for row in numbers.astype(np.float64).tolist()]

@@ -7,11 +7,11 @@ import numpy as np
 
 from slipway.training.validation import binary_metrics
 
-from .learner import named
+from .learner import to_dicts
 from .model import DAY, NUMBERS
 
 Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From inputs (rows, 20) and labels (rows,) to probabilities (rows,), each of the past alone."""
+"""Maps inputs (rows, 20) and labels (rows,) to probabilities (rows,), each from the past alone."""
 MONTH = 30 * DAY
 IS_UP = NUMBERS.index("is_up")
 
@@ -19,7 +19,7 @@ IS_UP = NUMBERS.index("is_up")
 def no_change(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Predict that the next half hour is like this one.
 
-    On this stream it beats many a learner (Žliobaitė 2013), since its labels come in runs.
+    On this stream it beats many learners (Žliobaitė 2013), since labels come in runs.
     """
     return numbers[:, IS_UP].astype(np.float64)
 
@@ -29,8 +29,8 @@ def online(learner: Any) -> Predictor:
 
     def predict(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
         y_prob = np.empty(len(up))
-        for row, (x, label) in enumerate(zip(named(numbers), up.tolist(), strict=True)):
-            # River's trees know of no label that they have not seen.
+        for row, (x, label) in enumerate(zip(to_dicts(numbers), up.tolist(), strict=True)):
+            # River's trees return no probability for a label that they have not seen.
             y_prob[row] = learner.predict_proba_one(x).get(True, 0.5)
             learner.learn_one(x, label)
         return y_prob
@@ -43,6 +43,6 @@ def stream_metrics(y_prob: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dic
 
     Kappa temporal is the share of the errors of no-change that are avoided (Bifet 2015).
     """
-    found = binary_metrics(up, "roc_auc", "accuracy", y_prob=y_prob, y_pred=y_prob >= 0.5)
+    metrics = binary_metrics(up, "roc_auc", "accuracy", y_prob=y_prob, y_pred=y_prob >= 0.5)
     naive = float((is_up == up).mean())
-    return found | {"kappa_temporal": (found["accuracy"] - naive) / max(1 - naive, 1e-9)}
+    return metrics | {"kappa_temporal": (metrics["accuracy"] - naive) / max(1 - naive, 1e-9)}

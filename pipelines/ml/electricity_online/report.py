@@ -1,4 +1,4 @@
-"""Reporting: metrics of the weights as shipped, online against batch learning, and drift alarms."""
+"""Test metrics of the served weights, and pictures of online and batch learning and of drift."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ DETECTORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def score(*, answers: list[Outlook], truths: list[bool]) -> dict[str, float]:
-    """Return metrics of weights that learn no more.
+def score(*, predictions: list[Outlook], labels: list[bool]) -> dict[str, float]:
+    """Return the metrics of the served weights, which are not updated.
 
-    Rows are in order: the label of each is `is_up` of the next.
+    Rows are in order: the label of each is `is_up` of the next one.
     """
-    up, y_prob = np.array(truths), np.array([each.probability for each in answers])
+    up, y_prob = np.array(labels), np.array([each.probability for each in predictions])
     unchanged = stream_metrics(up[:-1].astype(float), up[1:], up[:-1])
     return {
         **stream_metrics(y_prob[1:], up[1:], up[:-1]),
@@ -42,15 +42,15 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     learning_on(right, evaluation)
     yield "online_and_batch", figure
     figure, (left, middle, right) = plots.panels(3)
-    told = np.array([each.probability for each in evaluation.answers])
-    detectors(left, middle, np.abs(evaluation.test.truths - told))
+    y_prob = np.array([each.probability for each in evaluation.predictions])
+    detectors(left, middle, np.abs(evaluation.test.labels - y_prob))
     stream(right, evaluation)
     yield "drift", figure
 
 
 def months(axes: Axes, evaluation: Evaluation) -> None:
-    """Points of accuracy over no-change, a month at a time, of the training stream."""
-    found = {each.name: np.array(each.curves["accuracy"]) for each in evaluation.candidates}
+    """Draw the accuracy by month of the training stream, in points above no-change."""
+    monthly = {each.name: np.array(each.curves["accuracy"]) for each in evaluation.candidates}
     styles = {
         evaluation.chosen: (plots.ACCENT, "-", 2.0),
         "adaptive_forest": ("#d1793b", "-", 1.0),
@@ -59,7 +59,7 @@ def months(axes: Axes, evaluation: Evaluation) -> None:
         "boosting_monthly": (plots.PALE, "-", 2.0),
     }
     for name, (colour, style, width) in styles.items():
-        gained = 100 * (found[name] - found["baseline"])
+        gained = 100 * (monthly[name] - monthly["baseline"])
         axes.plot(range(2, len(gained) + 2), gained, style, color=colour, lw=width, label=name)
     axes.axhline(0, color=plots.INK, linewidth=0.6)
     axes.set(xlabel="month of the stream", ylabel="points of accuracy over no-change")
@@ -68,22 +68,22 @@ def months(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def rolling(axes: Axes, values: np.ndarray, width: int, colour: str, label: str) -> None:
-    """Means of the past `width` half hours (rows,), by the day."""
+    """Draw the mean over the past `width` half hours, by day."""
     means = np.convolve(values, np.full(width, 1 / width), "valid")
     axes.plot((np.arange(len(means)) + width) / DAY, means, color=colour, label=label)
 
 
 def learning_on(axes: Axes, evaluation: Evaluation) -> None:
-    """The test stream: weights as they ship, and the same learner going on from its state."""
+    """Draw accuracy on the test stream: the served weights, and the learner updated from them."""
     state = json.loads((evaluation.weights / "learner.json").read_text())
     numbers = features(evaluation.test.records)["numbers"]
-    up, width = np.array(evaluation.test.truths), min(MONTH, len(evaluation.test))
-    for name, told, colour in (
-        ("learning on", online(Learner.of(state))(numbers, up), plots.ACCENT),
-        ("as shipped", np.array([each.probability for each in evaluation.answers]), plots.INK),
+    up, width = np.array(evaluation.test.labels), min(MONTH, len(evaluation.test))
+    for name, y_prob, colour in (
+        ("learning on", online(Learner.from_state(state))(numbers, up), plots.ACCENT),
+        ("as shipped", np.array([each.probability for each in evaluation.predictions]), plots.INK),
         ("no change", no_change(numbers, up), plots.PALE),
     ):
-        right = (told >= 0.5) == up
+        right = (y_prob >= 0.5) == up
         rolling(axes, 100 * right, width, colour, f"{name}: {100 * right.mean():.1f} %")
     axes.set(xlabel="day of the test stream", ylabel="accuracy of the past 30 days, %")
     axes.set_title("Updated without training anew")
@@ -91,18 +91,21 @@ def learning_on(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def alarms(detector: Any, values: np.ndarray) -> np.ndarray:
-    """The rows (alarms,) at which a detector spoke."""
-    found = []
+    """Return the rows (alarms,) at which a detector raised an alarm."""
+    rows = []
     for row, value in enumerate(values.tolist()):
         detector.update(value)
         if detector.drift_detected:
-            found.append(row)
-    return np.array(found, dtype=int)
+            rows.append(row)
+    return np.array(rows, dtype=int)
 
 
-def planted(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Errors in an order drawn anew, so that nothing drifts; in the second half 3 labels of 10 are
-    turned round, at once or ever more of them."""
+def plant_drift(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Return errors in a random order with a drift planted in the second half.
+
+    The random order removes any drift of the errors themselves. The drift flips 3 labels of 10, all
+    at once for `sudden` and increasingly for `gradual`; `none` flips no label.
+    """
     drawn, middle = rng.choice(errors, rows), rows // 2
     share = np.zeros(rows)
     if kind != "none":
@@ -112,23 +115,23 @@ def planted(errors: np.ndarray, kind: str, rows: int, rng: np.random.Generator) 
 
 
 def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
-    """Rows from a planted drift to the first alarm, and alarms where nothing drifts."""
+    """Draw the delay from a planted drift to the first alarm, and false alarms without a drift."""
     rows, runs = min(3_000, len(errors)), 1 if len(errors) < MONTH else 5
     middle, rng = rows // 2, np.random.default_rng(0)
     streams = {
-        kind: [planted(errors, kind, rows, rng) for _ in range(runs)]
+        kind: [plant_drift(errors, kind, rows, rng) for _ in range(runs)]
         for kind in ("sudden", "gradual", "none")
     }
     late: dict[str, list[np.ndarray]] = {"sudden": [], "gradual": []}
     false = []
-    for made in DETECTORS.values():
+    for make in DETECTORS.values():
         for kind, delays in late.items():
-            found = [alarms(made(), each) for each in streams[kind]]
-            # To the stream's end where there was no alarm.
-            first = [each[each >= middle].min(initial=rows) for each in found]
+            by_stream = [alarms(make(), each) for each in streams[kind]]
+            # Up to the end of the stream if there was no alarm.
+            first = [each[each >= middle].min(initial=rows) for each in by_stream]
             delays.append(np.array(first) - middle)
-        spoken = sum(len(alarms(made(), each)) for each in streams["none"])
-        false.append(1e4 * spoken / runs / rows)
+        count = sum(len(alarms(make(), each)) for each in streams["none"])
+        false.append(1e4 * count / runs / rows)
     means = {kind: [float(each.mean()) for each in delays] for kind, delays in late.items()}
     drawn = plots.bars(left, [*DETECTORS], means, colours=(plots.ACCENT, plots.INK))
     for bars, delays in zip(drawn, late.values(), strict=True):
@@ -136,15 +139,15 @@ def detectors(left: Axes, right: Axes, errors: np.ndarray) -> None:
         left.bar_label(bars, [f"{count}/{runs}" for count in seen], fontsize=7)
     left.set_ylabel(f"half hours to the alarm (mean; {rows - middle:,} if none)")
     left.set_title("Planted drifts: delay, and how many seen", fontsize=10)
-    plots.bars(right, [*DETECTORS], false, form="{:.2g}", size=8)
+    plots.bars(right, [*DETECTORS], false, fmt="{:.2g}", size=8)
     right.set_ylabel("alarms in 10,000 half hours")
     right.set_title("False alarms where nothing drifts", fontsize=10)
 
 
 def stream(axes: Axes, evaluation: Evaluation) -> None:
-    """Where ADWIN speaks on the real stream: of the prices, and of the online learner's errors."""
+    """Draw ADWIN's alarms on the real stream, for the prices and for the learner's errors."""
     numbers = features(evaluation.train.records)["numbers"]
-    up = np.array(evaluation.train.truths)
+    up = np.array(evaluation.train.labels)
     rate = json.loads((evaluation.weights / "learner.json").read_text())["rate"]
     errors = np.abs(online(Learner(rate))(numbers, up) - up)
     prices = numbers[:, NUMBERS.index("log_price")].astype(np.float64)

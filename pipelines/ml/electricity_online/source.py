@@ -1,4 +1,4 @@
-"""Where labelled events come from, and the plain one of two places: a file of lines."""
+"""The interface of event sources, and the simpler source of the two: a file of lines."""
 
 import time
 from collections.abc import Generator
@@ -11,25 +11,27 @@ PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands between two places of a source."""
+    """An entry of a source, at a position."""
 
     place: int
     after: int
-    """Where the next one stands."""
+    """The position of the next entry."""
     text: bytes | None
-    """None: what stood there was deleted before it was read."""
+    """None if entries were deleted before they were read."""
 
 
 class Source(Protocol):
+    """A source of events with positions to continue from."""
+
     name: str
-    """The same whenever it is followed: a place says nothing in another source."""
+    """Always the same for a source, since a position is meaningless in another one."""
     unit: str
-    """What places count."""
+    """The unit of positions."""
 
     def entries(self, place: int) -> Generator[Entry | None, None, None]:
-        """What stands there from `place` on; None whenever all that was there has been told.
+        """Yield the entries from `place` on, and None whenever there are no more.
 
-        Asked on after None, it waits for more.
+        When resumed after None, it waits for more.
 
         Raises:
             ValueError: the source ends before `place`, so it is not the one that was followed.
@@ -37,7 +39,7 @@ class Source(Protocol):
 
 
 class EventFile:
-    """Places are bytes. A last line without its end is not yet there."""
+    """A file of events; positions are bytes. A last line without a line end is not read yet."""
 
     unit = "byte"
 
@@ -48,7 +50,7 @@ class EventFile:
     def entries(self, place: int) -> Generator[Entry | None, None, None]:
         with self._file.open("rb") as stream:
             if place > stream.seek(0, 2):
-                raise ValueError(f"{self.name} ends before byte {place}, to which it was followed")
+                raise ValueError(f"{self.name} ends before byte {place}, the saved position")
             stream.seek(place)
             while True:
                 line = stream.readline()

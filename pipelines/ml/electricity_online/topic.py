@@ -9,16 +9,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from .source import PAUSE_SECONDS, Entry
 
 log = logging.getLogger(__name__)
-ANSWER_SECONDS = 10.0
+RESPONSE_SECONDS = 10.0
 UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION)
 
 
 class Topic:
-    """Places are offsets. They are assigned, never committed to the broker: a place kept apart from
-    the weights is the older or the newer of the two when something dies in between.
+    """One partition of a topic; positions are offsets.
 
-    One partition, since an order is given within one only, and what is learnt depends on it.
-    Brokers that are away, and a topic that nobody made yet, are waited for.
+    Offsets are assigned and never committed to the broker: a committed offset and the weights could
+    differ after a crash. There is one partition, since only one partition has an order, on which
+    learning depends. Brokers that are unreachable and a topic that does not exist yet are retried.
     """
 
     unit = "offset"
@@ -28,11 +28,11 @@ class Topic:
         self.name = f"topic {topic}, partition {partition}"
 
     def entries(self, place: int) -> Generator[Entry | None, None, None]:
-        """As of any source.
+        """Yield the messages from offset `place` on, as every source does.
 
         Raises:
             ValueError: the partition ends before `place`.
-            OSError: a broker refuses, and waiting does not mend it.
+            OSError: a broker returned an error that a retry cannot resolve.
         """
         with closing(self._consumer()) as consumer:
             consumer.assign([self._at(place)])
@@ -41,7 +41,7 @@ class Topic:
                 error = message.error() if message else None
                 if message and error is None:
                     offset = message.offset()
-                    assert offset is not None  # of a message that a broker sent
+                    assert offset is not None  # a message from a broker has one
                     yield Entry(offset, offset + 1, message.value() or b"")
                     place = offset + 1
                 elif error is None:
@@ -55,7 +55,7 @@ class Topic:
                         place = first
                     consumer.assign([self._at(place)])
                 elif error.code() in UNKNOWN:
-                    self._waits(error)
+                    self._log_retry(error)
                 else:
                     raise OSError(f"{self.name}: {error.str()}") from KafkaException(error)
 
@@ -66,34 +66,34 @@ class Topic:
         return Consumer(
             {
                 "bootstrap.servers": self._brokers,
-                # It must have a name, and joins no group.
+                # librdkafka requires a name, but the consumer joins no group.
                 "group.id": "electricity_online",
                 "enable.auto.commit": False,
-                # A place that is gone is told, and not taken for another.
+                # Report an offset that is gone instead of continuing at another.
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "enable.metrics.push": False,
-                # It would tell of every attempt; what it tells as an error is told by `_waits`.
+                # Do not log every attempt: `_log_retry` logs the errors.
                 "log_level": 2,
-                "error_cb": self._waits,
+                "error_cb": self._log_retry,
             }
         )
 
-    def _waits(self, error: KafkaError) -> None:
-        log.warning("%s at %s is waited for: %s", self.name, self._brokers, error.str())
+    def _log_retry(self, error: KafkaError) -> None:
+        log.warning("%s: waiting for %s: %s", self.name, self._brokers, error.str())
 
     def _first(self, consumer: Consumer, place: int) -> int:
-        """The first offset that is there, when `place` is not; `place` while nobody answers."""
+        """Return the first available offset, given that `place` is not; `place` on a timeout."""
         try:
-            known = consumer.get_watermark_offsets(self._at(place), timeout=ANSWER_SECONDS)
+            known = consumer.get_watermark_offsets(self._at(place), timeout=RESPONSE_SECONDS)
         except KafkaException as error:
-            self._waits(error.args[0])
+            self._log_retry(error.args[0])
             return place
-        assert known is not None  # without an answer in time it raises
+        assert known is not None  # it raises if there is no response in time
         first, end = known
         if place > end:
             raise ValueError(
-                f"{self.name} ends at offset {end}, before {place}, to which it was followed: "
-                "it was made anew"
+                f"{self.name} ends at offset {end}, before {place}, the saved position: "
+                "the topic was created again"
             )
         return max(first, place)

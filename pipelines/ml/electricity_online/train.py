@@ -1,8 +1,8 @@
-"""Training: online learners and batch models over one stream, and the export of the chosen one.
+"""Training of online learners and batch models over one stream.
 
-The served learner is the online logistic regression with the smallest learning rate whose area
-under the ROC curve, over half hours predicted before they were learnt from, lies within one
-standard error of the best.
+The served learner is an online logistic regression. Its learning rate is the smallest whose area
+under the ROC curve lies within one standard error of the best. Each half hour is predicted before
+the learner learns from it.
 """
 
 from pathlib import Path
@@ -17,17 +17,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.selection import bootstrap_error, simplest_within_error
 
 from .export import export
-from .learner import Learner, named
+from .learner import Learner, to_dicts
 from .model import DAY, Market, Outlook, features, outlooks
 from .prequential import IS_UP, MONTH, Predictor, no_change, online, stream_metrics
 
 
 def batch(model: Any, *, monthly: bool) -> Predictor:
-    """Learn from all months before, each month anew or after the first one alone."""
+    """Fit on all earlier months, every month or only once after the first month."""
 
     def predict(numbers: np.ndarray, up: np.ndarray) -> np.ndarray:
         y_prob = no_change(numbers, up)
@@ -41,10 +41,10 @@ def batch(model: Any, *, monthly: bool) -> Predictor:
     return predict
 
 
-def contestants(seed: int, rates: list[float], trees: int) -> dict[str, Predictor]:
-    """Return the candidates; of those that may be served, the simplest first.
+def predictors(seed: int, rates: list[float], trees: int) -> dict[str, Predictor]:
+    """Return the candidates, with those that may be served from the simplest.
 
-    Simpler is the smaller learning rate: a half hour moves the weights less.
+    A smaller learning rate is simpler: a half hour moves the weights less.
     """
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     boosting = HistGradientBoostingClassifier(max_iter=40, random_state=seed)
@@ -82,15 +82,15 @@ def roc_auc_error(up: np.ndarray, y_prob: np.ndarray, seed: int) -> float:
 
 
 def fit(
-    *, train: Examples[Market, bool], weights: Path, seed: int, rates: list[float], trees: int
+    *, train: LabelledRows[Market, bool], weights: Path, seed: int, rates: list[float], trees: int
 ) -> Fitted:
-    """Choose among the rates of the online regression, and learn the whole stream once more."""
-    numbers, up = features(train.records)["numbers"], np.array(train.truths)
+    """Choose a rate of the online regression, and learn the whole stream again with it."""
+    numbers, up = features(train.records)["numbers"], np.array(train.labels)
     tried = []
-    # The first month is to learn alone, so that all are judged on the same rows.
+    # The first month is only for learning, so that all are scored on the same rows.
     judge = slice(min(MONTH, len(up) // 2), None)
-    for name, predict in contestants(seed, rates, trees).items():
-        # Trees this small are done before a second thread has started.
+    for name, predict in predictors(seed, rates, trees).items():
+        # Trees this small take less time than starting a second thread.
         with threadpool_limits(limits=1):
             y_prob = predict(numbers, up)[judge]
         metrics = stream_metrics(y_prob, up[judge], numbers[judge, IS_UP])
@@ -104,8 +104,8 @@ def fit(
     online(learner)(numbers, up)
     export(learner, weights)
 
-    def native(markets: list[Market]) -> list[Outlook]:
-        rows = named(features(markets)["numbers"])
+    def framework_predict(markets: list[Market]) -> list[Outlook]:
+        rows = to_dicts(features(markets)["numbers"])
         return outlooks(np.array([learner.predict_proba_one(each)[True] for each in rows]))
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)

@@ -1,4 +1,4 @@
-"""From half hours as they end to markets: lags and the day's mean, of the past day alone."""
+"""Streaming features: markets from the half hours of the past day, with lags and a mean."""
 
 from collections import deque
 
@@ -12,7 +12,7 @@ WEEK = 7 * DAY
 
 
 class HalfHour(Record):
-    """What is measured of one; fields as of `Market`."""
+    """The measurements of one half hour; fields as in `Market`."""
 
     half_hour: int = Field(ge=0, lt=DAY)
     weekday: int = Field(ge=0, le=6)
@@ -25,21 +25,22 @@ class HalfHour(Record):
 
     @property
     def place(self) -> int:
-        """Of the week's half hours: 0 to 335."""
+        """Return its number in the week, 0 to 335."""
         return self.weekday * DAY + self.half_hour
 
 
 class Window:
-    """The past day. Where a half hour is missing it begins anew: a lag would be of another one.
+    """The half hours of the past day.
 
-    That whole weeks are missing is not seen.
+    If a half hour is missing, the window starts again, since lags would be wrong. A gap of whole
+    weeks is not detected.
     """
 
     def __init__(self, past: list[HalfHour]) -> None:
         self.past = deque(past, DAY)
 
-    def take(self, now: HalfHour) -> bool:
-        """Whether it follows the last one, which `market` told of."""
+    def append(self, now: HalfHour) -> bool:
+        """Add a half hour; return whether it directly follows the last one."""
         follows = bool(self.past) and (self.past[-1].place + 1) % WEEK == now.place
         if not follows:
             self.past.clear()
@@ -47,7 +48,7 @@ class Window:
         return follows
 
     def market(self) -> Market | None:
-        """As the last half hour ended; None before there is a whole day."""
+        """Return the market at the end of the last half hour; None before a whole day."""
         if len(self.past) < DAY:
             return None
         now, before, yesterday = self.past[-1], self.past[-2], self.past[0]

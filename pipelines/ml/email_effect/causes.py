@@ -1,4 +1,4 @@
-"""Average effects with their errors, what should refute them, and an instrument."""
+"""Average treatment effects with standard errors, refutation tests, and an instrument."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,17 +11,17 @@ from sklearn.preprocessing import StandardScaler
 
 from .trial import Estimate, Sample
 
-# Of a match, in standard deviations of the logit of the propensity (Austin 2011).
+# Largest distance of a match, in standard deviations of the logit of the propensity (Austin 2011).
 CALIPER = 0.2
-# Nobody weighs more than 50 times: else one would speak for all.
+# The least propensity: no row gets a weight above 50, so that none dominates the mean.
 LEAST = 0.02
 PLACEBOS = 20
 
 
 def design(before: np.ndarray) -> np.ndarray:
-    """A constant, the columns, squares of numbers, and whether one is 0 where many are.
+    """Return a constant, the columns, squares of numbers, and indicators of frequent zeros.
 
-    After Dehejia and Wahba (1999), who had it without a look at the experiment's control group.
+    Dehejia and Wahba (1999) chose these without looking at the experiment's control group.
     """
     columns = [np.ones(len(before)), *before.T]
     for column in before.T:
@@ -33,29 +33,29 @@ def design(before: np.ndarray) -> np.ndarray:
 
 
 def propensity(sample: Sample) -> np.ndarray:
-    """The probability of treatment (rows,), by logistic regression."""
+    """Return the probability of treatment (rows,) by logistic regression."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e3, max_iter=3000))
     columns = design(sample.before)
-    found = model.fit(columns, sample.treated).predict_proba(columns)[:, 1]
-    return np.asarray(np.clip(found, 1e-6, 1 - LEAST))
+    y_prob = model.fit(columns, sample.treated).predict_proba(columns)[:, 1]
+    return np.asarray(np.clip(y_prob, 1e-6, 1 - LEAST))
 
 
 def expected(sample: Sample) -> np.ndarray:
-    """The outcome without and with treatment (2, rows), by least squares in each arm."""
+    """Return the expected outcome without and with treatment (2, rows), by least squares."""
     columns = design(sample.before)
     arms = [sample.treated == arm for arm in (False, True)]
     fitted = [np.linalg.lstsq(columns[arm], sample.outcome[arm])[0] for arm in arms]
     return np.stack([columns @ each for each in fitted])
 
 
-def weighed(
+def weighted_effect(
     sample: Sample, share: np.ndarray, means: np.ndarray | None = None, *, on_treated: bool
 ) -> Estimate:
-    """The doubly robust effect on all or on the treated (Robins, Rotnitzky and Zhao 1994).
+    """Return the doubly robust effect on all or on the treated (Robins, Rotnitzky and Zhao 1994).
 
-    `share` is the propensity (rows,), `means` the outcomes expected (2, rows). Without `means` it
-    is weighting alone, with an even share regression alone, with both the difference of means.
-    Weights sum to 1 in each arm; the error takes share and means for known.
+    `share` is the propensity (rows,), `means` the expected outcomes (2, rows). Without `means` it
+    is weighting alone, with a constant share it is regression alone, and with neither it is the
+    difference of means. Weights sum to 1 in each arm; the error treats share and means as known.
     """
     treated = sample.treated.astype(float)
     if on_treated:
@@ -73,10 +73,11 @@ def weighed(
 
 
 def matches(sample: Sample, share: np.ndarray) -> tuple[Estimate, np.ndarray]:
-    """The effect on the treated against the nearest others by propensity, who may serve twice.
+    """Return the effect on the treated by nearest matches on the propensity, with replacement.
 
-    The weights (rows,) say how often each counts. The error is Abadie's and Imbens's (2006), with
-    the spread of all matched outcomes for that among equals: rather too large.
+    The weights (rows,) are how often each row counts. The error is that of Abadie and Imbens
+    (2006), with the variance of all matched outcomes instead of that among equal rows, so it is
+    conservative.
     """
     logit = np.log(share / (1 - share))
     treated, others = np.flatnonzero(sample.treated), np.flatnonzero(~sample.treated)
@@ -94,27 +95,34 @@ def matches(sample: Sample, share: np.ndarray) -> tuple[Estimate, np.ndarray]:
 
 
 def adjusted(sample: Sample, *, on_treated: bool) -> Estimate:
-    return weighed(sample, propensity(sample), expected(sample), on_treated=on_treated)
+    """Return the doubly robust effect, adjusted for what was known before."""
+    return weighted_effect(sample, propensity(sample), expected(sample), on_treated=on_treated)
 
 
 def naive(sample: Sample) -> Estimate:
-    return weighed(sample, np.full(len(sample.treated), sample.treated.mean()), on_treated=False)
+    """Return the difference of means."""
+    return weighted_effect(
+        sample, np.full(len(sample.treated), sample.treated.mean()), on_treated=False
+    )
 
 
 def estimates(sample: Sample, *, on_treated: bool) -> dict[str, Estimate]:
-    """The naive difference, and what adjusts it for what was known before."""
+    """Return the naive difference and the adjusted effects by method."""
     even, share = np.full(len(sample.treated), sample.treated.mean()), propensity(sample)
-    found = {
+    by_method = {
         "difference of means": naive(sample),
-        "regression": weighed(sample, even, expected(sample), on_treated=on_treated),
-        "weighting (IPW)": weighed(sample, share, on_treated=on_treated),
+        "regression": weighted_effect(sample, even, expected(sample), on_treated=on_treated),
+        "weighting (IPW)": weighted_effect(sample, share, on_treated=on_treated),
         "both (AIPW)": adjusted(sample, on_treated=on_treated),
     }
-    return found | ({"matching": matches(sample, share)[0]} if on_treated else {})
+    return by_method | ({"matching": matches(sample, share)[0]} if on_treated else {})
 
 
 def imbalance(sample: Sample, weights: np.ndarray) -> np.ndarray:
-    """Between treated and weighted others, in standard deviations of the treated (columns,)."""
+    """Return the distance of treated and weighted untreated means (columns,).
+
+    It is in standard deviations of the treated.
+    """
     arms = (sample.treated, ~sample.treated)
     means = [np.average(sample.before[arm], axis=0, weights=weights[arm]) for arm in arms]
     spread = sample.before[sample.treated].std(axis=0)
@@ -124,14 +132,14 @@ def imbalance(sample: Sample, weights: np.ndarray) -> np.ndarray:
 def refutations(
     sample: Sample, estimator: Callable[[Sample], Estimate], past: int, rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    """The estimate, two changes that should not move it, and two that should leave nothing.
+    """Return the estimate, two changes that should not move it, and two that should make it zero.
 
-    The column `past` is an outcome from before the treatment, which can have had no effect on it.
+    The column `past` is an outcome from before the treatment, which the treatment cannot affect.
     """
     rows = len(sample.treated)
     more = np.column_stack([sample.before, rng.normal(size=rows)])
     without = np.delete(sample.before, past, axis=1)
-    # Of one draw an estimate is as far from 0 as chance has it; of many the mean is near.
+    # A single random treatment gives a noisy estimate; the mean of many is near 0.
     draws = [replace(sample, treated=rng.permutation(sample.treated)) for _ in range(PLACEBOS)]
     placebo = np.array([estimator(each).value for each in draws])
     return {
@@ -144,36 +152,42 @@ def refutations(
 
 
 def e_value(ratio: float) -> float:
-    """The risk ratios to treatment and outcome that a hidden cause needs to make `ratio` (1 or
-    more) of nothing. VanderWeele and Ding (2017)."""
+    """Return the E-value of a risk ratio of 1 or more (VanderWeele and Ding 2017).
+
+    It is the risk ratio with both treatment and outcome that a hidden cause would need to explain
+    `ratio` without any effect.
+    """
     return ratio + float(np.sqrt(ratio * (ratio - 1)))
 
 
 def two_stage(outcome: np.ndarray, columns: np.ndarray, instruments: np.ndarray) -> Estimate:
-    """The first column's effect by two-stage least squares, with robust errors; by plain ones
-    where the columns are their own instruments."""
-    seen = instruments @ np.linalg.lstsq(instruments, columns)[0]
-    inverse = np.linalg.inv(seen.T @ columns)
-    found = inverse @ (seen.T @ outcome)
-    part = seen * (outcome - columns @ found)[:, None]
+    """Return the first column's effect by two-stage least squares, with a robust error.
+
+    If the columns are their own instruments, this is ordinary least squares.
+    """
+    fitted = instruments @ np.linalg.lstsq(instruments, columns)[0]
+    inverse = np.linalg.inv(fitted.T @ columns)
+    coefficients = inverse @ (fitted.T @ outcome)
+    part = fitted * (outcome - columns @ coefficients)[:, None]
     spread = inverse @ (part.T @ part) @ inverse.T
-    return Estimate(float(found[0]), float(np.sqrt(spread[0, 0])))
+    return Estimate(float(coefficients[0]), float(np.sqrt(spread[0, 0])))
 
 
 def encouraged(
     before: np.ndarray, strength: float, effect: float, rng: np.random.Generator
 ) -> tuple[Estimate, Estimate, float]:
-    """Simulated over real customers: half are encouraged, at random, to open the e-mail.
+    """Simulate, over real customers, that half are encouraged at random to open the e-mail.
 
-    Who is fond of the shop, which no column tells, opens it rather and buys more anyway. Returns
-    least squares, two-stage least squares, and the first stage's F.
+    Customers who like the shop open it more often and buy more anyway; no column shows that.
+    Returns the estimates of least squares and two-stage least squares, and the F of the first
+    stage.
     """
     rows = len(before)
-    fond, asked = rng.normal(size=rows), rng.random(rows) < 0.5
-    opened = (rng.random(rows) < np.clip(0.3 + strength * asked + 0.1 * fond, 0, 1)).astype(float)
+    fond, invited = rng.normal(size=rows), rng.random(rows) < 0.5
+    opened = (rng.random(rows) < np.clip(0.3 + strength * invited + 0.1 * fond, 0, 1)).astype(float)
     bought = before.sum(axis=1) / 10 + effect * opened + fond + rng.normal(size=rows)
     known = np.column_stack([before, np.ones(rows)])
-    columns, instruments = np.column_stack([opened, known]), np.column_stack([asked, known])
+    columns, instruments = np.column_stack([opened, known]), np.column_stack([invited, known])
     first = two_stage(opened, instruments, instruments)
     by = [two_stage(bought, columns, each) for each in (columns, instruments)]
     return by[0], by[1], (first.value / first.error) ** 2

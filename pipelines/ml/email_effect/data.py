@@ -1,7 +1,7 @@
-"""Customers drawn to get an e-mail or none; and workers of whom only some were drawn to a course.
+"""Customers assigned at random to an e-mail or none, and workers with and without a job course.
 
-The customers' draw makes cause and effect plain. Of the workers the same effect is known from an
-experiment, and is looked for once more without its control group, among men of a survey.
+The random assignment of customers makes their effect causal. For the workers the effect is known
+from an experiment; it is estimated again with men of a survey instead of the control group.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ CUSTOMERS = pa.DataFrameSchema(
         "visit": pa.Column(int, pa.Check.isin([0, 1])),
         "spend": pa.Column(float, pa.Check.ge(0)),
     },
-    # Nobody buys without a visit.
+    # There is no purchase without a visit.
     checks=pa.Check(lambda frame: (frame["spend"] == 0) | (frame["visit"] == 1)),
 )
-# What was known of a man before the course of 1976, earnings in dollars a year.
+# Columns known before the course of 1976; earnings are in dollars per year.
 BEFORE = {
     "age": "age",
     "educ": "schooling",
@@ -47,13 +47,13 @@ Rows = Iterable[tuple[Record, dict[str, Any]]]
 
 
 def splits(dataset: Dataset, *, seed: int, test_share: float) -> dict[str, Rows]:
-    """Customers with the arm they were drawn to, whether they came and what they spent.
+    """Return customers by split, labelled with their arm, whether they visited and what they spent.
 
-    Beside them `workers`, with earnings of 1978: `course` were drawn to it, `drawn` are the
-    experiment's control group, `survey` were never part of it.
+    The split `workers` is labelled with earnings of 1978 and a group: `course` were assigned to the
+    course, `drawn` are the experiment's control group, `survey` were not part of the experiment.
     """
     frame = CUSTOMERS.validate(pd.read_csv(dataset.path("hillstrom_email.csv.gz")))
-    # The men's e-mail is left to the project uplift: one treatment, one question.
+    # The men's e-mail is in the project uplift; this project has a single treatment.
     frame = frame[frame["segment"].isin(list(ARMS))]
     train, test = train_test_split(
         frame, test_size=test_share, random_state=seed, stratify=frame[["segment", "visit"]]
@@ -62,6 +62,7 @@ def splits(dataset: Dataset, *, seed: int, test_share: float) -> dict[str, Rows]
 
 
 def customers(frame: pd.DataFrame) -> Rows:
+    """Yield the rows of the raw table as labelled records."""
     known = frame.assign(
         area=frame["zip_code"].str.lower().replace("surburban", "suburban"),
         channel=frame["channel"].str.lower(),
@@ -69,14 +70,14 @@ def customers(frame: pd.DataFrame) -> Rows:
     )
     for row in known.to_dict("records"):
         sent = {name: row[name] for name in Customer.model_fields if name in row}
-        truth = {"mailed": ARMS[row["segment"]], "visited": row["visit"], "spent": row["spend"]}
-        yield Customer.model_validate(sent), truth
+        label = {"mailed": ARMS[row["segment"]], "visited": row["visit"], "spent": row["spend"]}
+        yield Customer.model_validate(sent), label
 
 
 def workers(seed: int) -> Rows:
-    """The experiment's first."""
-    found = fetch("nsw_training")
-    nsw, cps = (pd.read_stata(found.path(f"{name}_mixtape.dta")) for name in ("nsw", "cps"))
+    """Yield labelled workers, those of the experiment first."""
+    dataset = fetch("nsw_training")
+    nsw, cps = (pd.read_stata(dataset.path(f"{name}_mixtape.dta")) for name in ("nsw", "cps"))
     nsw["group"], cps["group"] = nsw["treat"].map({1: "course", 0: "drawn"}), "survey"
     for part in (nsw, cps):
         for row in WORKERS.validate(part).sample(frac=1, random_state=seed).to_dict("records"):

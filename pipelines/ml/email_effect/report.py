@@ -1,4 +1,4 @@
-"""Reporting: the served effects judged on test customers, and pictures of causal checks."""
+"""Test metrics of the served effects, and pictures of causal checks."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,28 +10,30 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
 from slipway.statistics import sample_size
-from slipway.training import Examples, examples
+from slipway.training import LabelledRows, labelled_rows
 
 from . import causes
 from .data import Worker
 from .model import NORMAL, Effect
-from .trial import Estimate, Sample, Truth, qini, robust, trial_sample
+from .trial import Estimate, Label, Sample, qini, robust, trial_sample
 
 
-def judged(answers: list[Effect], truths: list[Truth]) -> tuple[np.ndarray, np.ndarray]:
-    """The effects told and the doubly robust scores (rows,), on visits."""
-    told = np.array([each.visit_effect for each in answers])
-    without = np.array([each.visit_without for each in answers])
-    # Of the rows only who was mailed and who came: what was known before is not judged by.
-    customers = trial_sample(Examples([], truths), "visited")
-    return told, robust(customers, np.stack([without, without + told]))
+def predicted_and_scores(
+    predictions: list[Effect], labels: list[Label]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predicted effects on visits and the doubly robust scores (rows,)."""
+    y_pred = np.array([each.visit_effect for each in predictions])
+    without = np.array([each.visit_without for each in predictions])
+    # Only the labels are needed, who was mailed and who visited, so there are no records.
+    customers = trial_sample(LabelledRows([], labels), "visited")
+    return y_pred, robust(customers, np.stack([without, without + y_pred]))
 
 
-def score(*, answers: list[Effect], truths: list[Truth]) -> dict[str, float]:
-    """On customers drawn by chance: is the order right, and are the effects as large as told?"""
-    told, score = judged(answers, truths)
-    area, mean, upper = qini(told, score), Estimate.mean(score), told >= np.median(told)
-    rate = float(np.mean([each["visited"] for each in truths if not each["mailed"]]))
+def score(*, predictions: list[Effect], labels: list[Label]) -> dict[str, float]:
+    """Return metrics of the order and of the size of the predicted effects."""
+    y_pred, score = predicted_and_scores(predictions, labels)
+    area, mean, upper = qini(y_pred, score), Estimate.mean(score), y_pred >= np.median(y_pred)
+    rate = float(np.mean([each["visited"] for each in labels if not each["mailed"]]))
     return {
         "qini": area.value,
         "qini_low": area.ends[0],
@@ -39,22 +41,22 @@ def score(*, answers: list[Effect], truths: list[Truth]) -> dict[str, float]:
         "effect": mean.value,
         "effect_low": mean.ends[0],
         "effect_high": mean.ends[1],
-        "effect_told": float(told.mean()),
+        "effect_predicted": float(y_pred.mean()),
         "e_value": causes.e_value(1 + mean.value / rate),
         "e_value_low": causes.e_value(1 + max(mean.ends[0], 0.0) / rate),
         "effect_upper_half": float(score[upper].mean()),
         "effect_lower_half": float(score[~upper].mean()) if not upper.all() else mean.value,
-        "unsure_of_profit": float(np.mean([each.pays == "unsure" for each in answers])),
+        "unsure_of_profit": float(np.mean([each.pays == "unsure" for each in predictions])),
     }
 
 
 def workers(weights: Path) -> tuple[Sample, Sample]:
-    """The experiment, and the same treated beside men of a survey."""
-    # The stages hand over customers alone; the workers were written beside them.
-    rows = examples.read(weights.parent / "data" / "workers.parquet", Worker)
+    """Return the experiment, and its treated men with the men of the survey."""
+    # The stage passes only customers; `prepare` wrote the workers to the same folder.
+    rows = labelled_rows.read(weights.parent / "data" / "workers.parquet", Worker)
     before = np.array([list(each.model_dump().values()) for each in rows.records])
-    group = np.array([each["group"] for each in rows.truths])
-    every = Sample(before, group == "course", np.array([each["earnings"] for each in rows.truths]))
+    group = np.array([each["group"] for each in rows.labels])
+    every = Sample(before, group == "course", np.array([each["earnings"] for each in rows.labels]))
     return every.at(group != "survey"), every.at(group != "drawn")
 
 
@@ -83,7 +85,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     ):
         estimator = partial(causes.adjusted, on_treated=on_treated)
         found = causes.refutations(sample, estimator, past, rng)
-        # Outcomes of different units, so in standard errors.
+        # In standard errors, since the outcomes have different units.
         found = {kind: Estimate(each.value / each.error, 1.0) for kind, each in found.items()}
         intervals(panel, found, f"{name}: attempts to refute")
         panel.set_xlabel("estimate, in its standard errors")
@@ -93,16 +95,16 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (left, right) = plots.panels(2)
     found, effect, some = {}, 0.5, mailing.before[:4000]
     for strength in (0.4, 0.1, 0.02):
-        # One simulation misses 1 time of 20: shown are medians of 60.
-        made = [causes.encouraged(some, strength, effect, rng) for _ in range(60)]
-        naive, by_chance, power = zip(*made, strict=True)
+        # One interval in 20 misses the effect, so medians of 60 simulations are drawn.
+        simulated = [causes.encouraged(some, strength, effect, rng) for _ in range(60)]
+        naive, by_chance, power = zip(*simulated, strict=True)
         held = 100 * np.mean([each.ends[0] < effect < each.ends[1] for each in by_chance])
         for name, every in (
             (f"{100 * strength:.0f} points: least squares", naive),
             (f"two-stage, F {np.mean(power):.0f}, holds {held:.0f} %", by_chance),
         ):
-            told = np.median([[each.value, each.error] for each in every], axis=0)
-            found[name] = Estimate(*told.tolist())
+            medians = np.median([[each.value, each.error] for each in every], axis=0)
+            found[name] = Estimate(*medians.tolist())
     intervals(left, found, "Encouraged to open (simulated)")
     left.axvline(effect, color=plots.INK, linestyle=":")
     left.set_xlabel("effect of opening, medians of 60; dotted: planted")
@@ -111,28 +113,30 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def intervals(axes: Axes, found: dict[str, Estimate], title: str, form: str = "{:.2f}") -> None:
-    """From the top down, the first one dark."""
+    """Draw estimates with their intervals, from the top down, the first one dark."""
     points = {name: (each.value, *each.ends) for name, each in found.items()}
-    plots.intervals(axes, points, title, form=form, colours=(plots.INK, plots.ACCENT))
+    plots.intervals(axes, points, title, fmt=form, colours=(plots.INK, plots.ACCENT))
 
 
 def groups(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Effects seen in the six cells of test customers, each followed by what was told there: in
-    points."""
-    told, score = (100 * each for each in judged(evaluation.answers, evaluation.test.truths))
-    reach = 100 * np.array([each.visit_high - each.visit_effect for each in evaluation.answers])
+    """Return the observed and the predicted effect in each of the six cells, in points."""
+    y_pred, score = (
+        100 * each for each in predicted_and_scores(evaluation.predictions, evaluation.test.labels)
+    )
+    reach = 100 * np.array([each.visit_high - each.visit_effect for each in evaluation.predictions])
     cells = [(each.mens, each.womens, each.newcomer) for each in evaluation.test.records]
     wares, found = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, {}
     for mens, womens, new in sorted(set(cells)):
         rows = np.array([each == (mens, womens, new) for each in cells])
         name = f"{wares[mens, womens]}, {'newcomer' if new else 'older'}"
-        found[f"{name}: seen"] = Estimate.mean(score[rows])
-        found[f"{name}: told"] = Estimate(float(told[rows][0]), float(reach[rows][0]) / NORMAL)
+        error = float(reach[rows][0]) / NORMAL
+        found[f"{name}: observed"] = Estimate.mean(score[rows])
+        found[f"{name}: predicted"] = Estimate(float(y_pred[rows][0]), error)
     return found
 
 
 def balance(axes: Axes, chosen: Sample) -> None:
-    """The trained against the survey: as they are, weighted and matched."""
+    """Draw the distance of trained men and the survey's, unadjusted, weighted and matched."""
     share = causes.propensity(chosen)
     for name, weights, colour in (
         ("as they are", np.ones(len(share)), plots.PALE),
@@ -150,7 +154,7 @@ def balance(axes: Axes, chosen: Sample) -> None:
 
 
 def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
-    """Customers an arm that an experiment needs."""
+    """Draw the number of customers per arm that an experiment needs."""
     parts, variances = np.geomspace(0.1, 1, 40), 2 * float(spend.outcome.var())
     rate, mean = (max(float(each.outcome[~each.treated].mean()), 0.01) for each in (visits, spend))
     by = {"power": 0.8, "alpha": 0.05}
@@ -161,7 +165,7 @@ def sizes(axes: Axes, visits: Sample, spend: Sample) -> None:
     for (name, counts), colour in zip(needed.items(), (plots.ACCENT, plots.INK), strict=True):
         whole = np.array(counts, dtype=float)
         axes.plot(100 * parts, whole, color=colour, label=name)
-        # That an effect differs between two halves takes four times as many.
+        # Detecting a difference between two halves takes four times as many.
         axes.plot(100 * parts, 4 * whole, ":", color=colour)
     axes.axhline(float(visits.treated.sum()), color=plots.PALE, linewidth=3, label="trained on")
     axes.set(xscale="log", yscale="log", ylabel="customers an arm")

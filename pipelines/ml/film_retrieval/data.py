@@ -1,4 +1,4 @@
-"""Viewers with what they had rated and what they rated next; everything after a moment tests."""
+"""Viewers with their past ratings, labelled with their next ones, and split at a moment."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from slipway.datasets import Dataset
 
 from .model import FILMS, OCCUPATIONS, Viewer
 
-Truth = dict[str, Any]
+Label = dict[str, Any]
 RETRIEVED = 100
 RATINGS = pa.DataFrameSchema(
     {
@@ -32,48 +32,52 @@ PEOPLE = pa.DataFrameSchema(
 )
 
 
-def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[Viewer, Truth]]]:
-    """The last `test_share` of all ratings test; nothing from their first moment on trains.
+def splits(dataset: Dataset, *, test_share: float) -> dict[str, Iterable[tuple[Viewer, Label]]]:
+    """Return viewers by split; the last `test_share` of all ratings is for the test.
 
-    A viewer's own ratings are cut in the middle of those on the same side of that moment: the
-    earlier half is sent, the later one is what happened next. Whoever is first seen after the
-    moment is asked about a second time without a history: a cold viewer, of whom all is next.
+    No rating from the beginning of that period on is used for training. The ratings of a viewer in
+    one split are cut in half: the earlier half is in the record, and the later one is the label. A
+    viewer who first appears in the test period has a second row without a history, as a cold viewer
+    whose label is all ratings.
     """
     ratings = ratings_of(dataset)
     people = pd.read_csv(dataset.path("viewers.tsv"), sep="\t")
     people = PEOPLE.validate(people.set_axis([*PEOPLE.columns], axis=1)).drop(columns="zip_code")
-    who: dict[Any, Any] = people.set_index("viewer").to_dict("index")
+    profiles: dict[Any, Any] = people.set_index("viewer").to_dict("index")
     moment = int(ratings["time"].iloc[int(len(ratings) * (1 - test_share))])
     train, test = [], []
     for number, own in ratings.groupby("viewer", sort=False):
-        known = who[number]
+        known = profiles[number]
         before, after = own[own["time"] < moment], own[own["time"] >= moment]
         if len(before):
-            train.append(asked(before, before, known))
+            train.append(labelled(before, before, known))
         if len(after):
-            viewer, truth = asked(own, after, known, retrieved=RETRIEVED)
-            test += [(viewer, truth)] if viewer.history else []
+            viewer, label = labelled(own, after, known, retrieved=RETRIEVED)
+            test += [(viewer, label)] if viewer.history else []
         if not len(before):
-            test.append((Viewer(**known, retrieved=RETRIEVED), happened(own, cold=True)))
+            test.append((Viewer(**known, retrieved=RETRIEVED), label_of(own, cold=True)))
     return {"train": train, "test": test}
 
 
 def ratings_of(dataset: Dataset) -> pd.DataFrame:
-    """Viewer, film, stars, time of every rating in the order of time."""
+    """Return viewer, film, stars and time of every rating in order of time."""
     frame = pd.read_csv(dataset.path("ratings.tsv"), sep="\t")
     frame = RATINGS.validate(frame.set_axis([*RATINGS.columns], axis=1))
     return frame.sort_values(["time", "viewer", "film"], ignore_index=True)
 
 
-def asked(
+def labelled(
     own: pd.DataFrame, late: pd.DataFrame, known: dict[str, Any], retrieved: int = 0
-) -> tuple[Viewer, Truth]:
-    """Ratings of one moment are not torn apart: what happened next comes after all that is sent."""
+) -> tuple[Viewer, Label]:
+    """Return a viewer with the ratings before the middle of `late`, labelled with the later ones.
+
+    Ratings of the same moment are kept together, so that the label is after the whole history.
+    """
     middle = late["time"].iloc[len(late) // 2]
     sent = own.loc[own["time"] < middle, ["film", "stars"]].to_dict("records")
     viewer = Viewer.model_validate({"history": sent, **known, "retrieved": retrieved})
-    return viewer, happened(own[own["time"] >= middle], cold=False)
+    return viewer, label_of(own[own["time"] >= middle], cold=False)
 
 
-def happened(then: pd.DataFrame, *, cold: bool) -> Truth:
-    return {"films": then["film"].tolist(), "stars": then["stars"].tolist(), "cold": cold}
+def label_of(ratings: pd.DataFrame, *, cold: bool) -> Label:
+    return {"films": ratings["film"].tolist(), "stars": ratings["stars"].tolist(), "cold": cold}

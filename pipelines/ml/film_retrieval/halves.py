@@ -1,48 +1,49 @@
-"""Viewers' ratings in two halves: those that are sent, and those that were given next."""
+"""Viewers' ratings in two halves: those in the request, and those given next."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
-from .data import Truth
+from .data import Label
 from .model import FILMS, LIKED, Past, Viewer, attributes
 from .towers import Rated
 
 Case = tuple[Past, np.ndarray]
-"""A viewer by their past, and which films they liked next (films,)."""
+"""A viewer's past, and which films they liked next (films,)."""
 
 
 def cases(sent: np.ndarray, then: np.ndarray, about: np.ndarray) -> list[Case]:
-    """Return those who liked a film next.
+    """Return the viewers who liked a film next.
 
-    `sent` and `then` are stars (viewers, films) sent and given next, `about` is who they are.
+    `sent` and `then` are stars (viewers, films) in the request and given next, `about` are their
+    attributes.
     """
-    found = []
+    liking = []
     for stars, liked, who in zip(sent, then >= LIKED, about, strict=True):
         if liked.any():
             places = np.flatnonzero(stars)
-            found.append((Past(places, stars[places].astype(np.int64), who), liked))
-    return found
+            liking.append((Past(places, stars[places].astype(np.int64), who), liked))
+    return liking
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Viewers' stars in the order sent and given next (viewers, films), and who they are."""
+    """Viewers' stars in the request and given next (viewers, films), and their attributes."""
 
     sent: np.ndarray
     then: np.ndarray
     about: np.ndarray
 
     @classmethod
-    def of(cls, rows: Examples[Viewer, Truth]) -> "Halves":
+    def from_rows(cls, rows: LabelledRows[Viewer, Label]) -> "Halves":
         sent = np.zeros((len(rows), FILMS), dtype=np.float32)
         then = np.zeros_like(sent)
-        for row, (viewer, truth) in enumerate(rows):
+        for row, (viewer, label) in enumerate(rows):
             for each in viewer.history:
                 sent[row, each.film - 1] = each.stars
-            then[row, np.array(truth["films"]) - 1] = truth["stars"]
+            then[row, np.array(label["films"]) - 1] = label["stars"]
         return cls(sent, then, np.stack([attributes(viewer) for viewer in rows.records]))
 
     def at(self, rows: np.ndarray | slice) -> "Halves":
@@ -58,5 +59,5 @@ class Halves:
 
     @property
     def cold(self) -> list[Case]:
-        """The same viewers, known by age, gender and occupation alone."""
+        """The same viewers, with age, gender and occupation alone."""
         return cases(np.zeros_like(self.sent), self.sent + self.then, self.about)

@@ -10,21 +10,21 @@ AT = 10
 
 
 def per_viewer(orders: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return each metric (viewers,) of each viewer's films in order and those liked next.
+    """Return each metric (viewers,), given each viewer's films in order and those liked next.
 
-    An order is (up to 100,), a mask of the films liked next (films,). Recall is of what can be
-    found: of 120 liked films a hundred. Precision and NDCG (Järvelin and Kekäläinen 2002, gains 0
-    and 1) are of the first ten.
+    An order is (up to 100,), and the films liked next are a mask (films,). Recall is relative to
+    what can be retrieved, at most a hundred films. Precision and NDCG (Järvelin and Kekäläinen
+    2002, gains 0 and 1) are those of the first ten.
     """
     discounts = 1 / np.log2(np.arange(2, AT + 2))
-    found = []
+    values = []
     for order, liked in orders:
         hits, count = liked[order], int(liked.sum())
         first = hits[:AT]
         gained = first @ discounts[: len(first)] / discounts[:count].sum()
-        found.append((hits.sum() / min(count, CANDIDATES), first.sum() / AT, gained))
+        values.append((hits.sum() / min(count, CANDIDATES), first.sum() / AT, gained))
     names = ("recall_at_100", "precision_at_10", "ndcg_at_10")
-    return dict(zip(names, np.array(found).T, strict=True))
+    return dict(zip(names, np.array(values).T, strict=True))
 
 
 def retrieval_metrics(orders: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:

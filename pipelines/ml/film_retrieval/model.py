@@ -1,15 +1,15 @@
-"""Which of all films should this viewer be shown, found in three stages as for a million of them?
+"""Which of all films should this viewer be shown, chosen in three stages as for a million films?
 
 Data: MovieLens 100K, 100,000 ratings of 1,682 films by 943 viewers, September 1997 to April 1998.
-Task: ten films that will be liked out of all; split by time. Viewers without a history and films
-without a rating are asked about on their own.
-Model: two towers give viewer and film a direction each; the hundred films nearest to the viewer's
-are ranked by a linear model or a small network, and the first ten chosen for being unlike each
-other too. No viewer is stored: the viewer tower reads the history that is sent. A new film needs
-year and genres alone. Towers and ranker are each the simplest candidate within one standard error
-of the best.
-Limits: films to 1998, viewers of one American website. What was shown to them is not known, so a
-film that nobody rated counts as not liked. A new film's direction is a guess from its genres.
+Task: retrieve ten films that will be liked, out of all; the split is by time. Viewers without a
+history and films without a rating are evaluated separately.
+Model: two towers map viewer and film to a direction each. The hundred films nearest to the viewer
+are ranked by a linear model or a small network, and the first ten are also chosen for diversity. No
+viewer is stored: the viewer tower reads the history in the request. A new film needs only year and
+genres. Towers and ranker are each the simplest candidate within one standard error of the best.
+Limits: films up to 1998, viewers of one American website. The data do not contain which films were
+shown, so a film without a rating counts as not liked. A new film's direction is a guess from its
+genres and year.
 """
 
 import json
@@ -40,15 +40,17 @@ GENRES = (
     "Musical Mystery Romance Sci-Fi Thriller War Western"
 ).split()
 AGES = (18, 25, 35, 45, 56)
-# Half of the films are of 1994 to 1998: steps of a decade would not tell them apart.
+# Half of the films are from 1994 to 1998, so decades alone would be too coarse.
 YEARS = (1950, 1960, 1970, 1980, 1990, 1994, 1996, 1997)
 UNKNOWN_YEAR = 1996
 Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-"""A graph: float32 inputs by name to outputs by name, first axis the rows."""
+"""A graph: maps float32 inputs by name to outputs by name; the first axis is the rows."""
 
 
 class Rating(Record):
-    film: int = Field(ge=1, le=FILMS, description="Its number in MovieLens 100K")
+    """A viewer's rating of a film."""
+
+    film: int = Field(ge=1, le=FILMS, description="The film's number in MovieLens 100K")
     stars: int = Field(ge=1, le=5)
 
 
@@ -59,27 +61,27 @@ class NewFilm(Record):
     year: int | None = Field(default=None, ge=1900, le=2100)
     genres: list[str] = Field(min_length=1, max_length=len(GENRES))
 
-    # Not a pattern of the items: MLflow takes no signature from an annotated one.
+    # Not a pattern on the items, since MLflow derives no signature from annotated items.
     @model_validator(mode="after")
     def _genres_exist(self) -> Self:
         if wrong := [genre for genre in self.genres if genre not in GENRES]:
-            raise ValueError(f"genres: no genre {wrong[0]!r}; known: {', '.join(GENRES)}")
+            raise ValueError(f"genres: unknown genre {wrong[0]!r}; known: {', '.join(GENRES)}")
         return self
 
 
 class Viewer(Record):
-    """Who asks: what they rated so far, in any order, and what they like to tell of themselves."""
+    """A viewer: the ratings so far, in any order, and optional attributes."""
 
     history: list[Rating] = Field(default=[], max_length=FILMS)
     age: int | None = Field(default=None, ge=5, le=110, description="Years")
     gender: str | None = Field(default=None, pattern="^[FM]$")
     occupation: str | None = Field(default=None, pattern=f"^({'|'.join(OCCUPATIONS)})$")
     new_films: list[NewFilm] = Field(
-        default=[], max_length=50, description="May be suggested too, by their content alone"
+        default=[], max_length=50, description="Further films to suggest, by their content alone"
     )
-    count: int = Field(default=10, ge=1, le=50, description="How many films to suggest")
+    count: int = Field(default=10, ge=1, le=50, description="Number of films to suggest")
     retrieved: int = Field(
-        default=0, ge=0, le=CANDIDATES, description="How many retrieved films to tell by number"
+        default=0, ge=0, le=CANDIDATES, description="Number of retrieved films to list"
     )
 
     @model_validator(mode="after")
@@ -91,23 +93,25 @@ class Viewer(Record):
 
 
 class Suggestion(Record):
-    """A film, and what each stage said of it."""
+    """A suggested film with the result of each stage."""
 
     film: int | None = Field(description="null for one of `new_films`")
     title: str
     year: int | None
     source: str = Field(
         pattern="^(taste|profile|content)$",
-        description="Retrieved by the history, without one by who asks, or as a new film",
+        description="Retrieved by the history, without one by the attributes, or as a new film",
     )
     similarity: float = Field(ge=-1.001, le=1.001, description="Cosine of viewer and film")
-    retrieved_at: int = Field(ge=1, description="Place after retrieval")
-    score: float = Field(description="The ranker's, higher is better; within one answer only")
-    ranked_at: int = Field(ge=1, description="Place after ranking")
+    retrieved_at: int = Field(ge=1, description="Position after retrieval")
+    score: float = Field(
+        description="The ranker's score, higher is better; comparable within one prediction only"
+    )
+    ranked_at: int = Field(ge=1, description="Position after ranking")
 
 
 class Suggestions(Record):
-    """Films to show, in this order; none that the viewer rated."""
+    """The films to show, in this order, without those that the viewer has rated."""
 
     suggested: list[Suggestion]
     retrieved: list[int] = Field(description="Film numbers, the nearest first; 0 is a new film")
@@ -116,10 +120,10 @@ class Suggestions(Record):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Films (n, ...): direction (d,) of length 1, and what the ranker asks about them.
+    """The films (n, ...): directions (n, d) of length 1, and the inputs of the ranker.
 
-    `popularity` is log1p of the number of ratings and `stars` their mean above 3.5, shrunk; both
-    are 0 of a film that is not `known`.
+    `popularity` is log1p of the number of ratings, and `stars` their mean minus 3.5, shrunk. Both
+    are 0 for a film that is not `known`.
     """
 
     vectors: np.ndarray
@@ -138,14 +142,14 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Past:
-    """What a viewer rated, as places in the catalogue (n,), the stars (n,), and who (29,)."""
+    """A viewer's ratings as catalogue indices (n,) and stars (n,), and attributes (29,)."""
 
     places: np.ndarray
     stars: np.ndarray
     about: np.ndarray
 
     @classmethod
-    def of(cls, viewer: Viewer) -> "Past":
+    def from_viewer(cls, viewer: Viewer) -> "Past":
         return cls(
             np.array([each.film - 1 for each in viewer.history], dtype=np.int64),
             np.array([each.stars for each in viewer.history], dtype=np.int64),
@@ -162,33 +166,36 @@ class Past:
 
 
 def attributes(viewer: Viewer) -> np.ndarray:
-    """Age, gender and occupation one-hot (29,); all zero for what is not told."""
-    told = np.zeros(len(AGES) + 3 + len(OCCUPATIONS), dtype=np.float32)
+    """Return age, gender and occupation one-hot (29,), zeros for what is missing."""
+    encoded = np.zeros(len(AGES) + 3 + len(OCCUPATIONS), dtype=np.float32)
     if viewer.age is not None:
-        told[sum(viewer.age >= border for border in AGES)] = 1
+        encoded[sum(viewer.age >= border for border in AGES)] = 1
     if viewer.gender is not None:
-        told[len(AGES) + 1 + "FM".index(viewer.gender)] = 1
+        encoded[len(AGES) + 1 + "FM".index(viewer.gender)] = 1
     if viewer.occupation is not None:
-        told[len(AGES) + 3 + OCCUPATIONS.index(viewer.occupation)] = 1
-    return told
+        encoded[len(AGES) + 3 + OCCUPATIONS.index(viewer.occupation)] = 1
+    return encoded
 
 
 def content(genres: list[list[str]], years: list[int | None]) -> np.ndarray:
-    """Genres, and which years a film is not older than (films, 26)."""
-    told = [
+    """Return genres one-hot, and for each year in `YEARS` whether the film is newer (films, 26)."""
+    encoded = [
         [genre in own for genre in GENRES] + [(year or UNKNOWN_YEAR) >= border for border in YEARS]
         for own, year in zip(genres, years, strict=True)
     ]
-    return np.array(told, dtype=np.float32).reshape(-1, len(GENRES) + len(YEARS))
+    return np.array(encoded, dtype=np.float32).reshape(-1, len(GENRES) + len(YEARS))
 
 
 def mean(rows: np.ndarray) -> np.ndarray:
-    """Of no rows zero."""
+    """Return the mean of the rows, zero if there are none."""
     return np.asarray(rows.sum(axis=0) / max(len(rows), 1))
 
 
 def viewer_features(past: Past, catalogue: Catalogue) -> dict[str, np.ndarray]:
-    """The viewer tower's inputs, one row: mean directions of liked and disliked films, and who."""
+    """Return the viewer tower's inputs, one row.
+
+    They are the mean directions of liked and of disliked films, and the attributes.
+    """
     pooled = [mean(catalogue.vectors[places]) for places in (past.liked, past.disliked)]
     count = np.array([np.log1p(len(past.places)) / 5])
     return {
@@ -200,10 +207,10 @@ def viewer_features(past: Past, catalogue: Catalogue) -> dict[str, np.ndarray]:
 def ranking_features(
     past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
 ) -> np.ndarray:
-    """What the ranker knows of each candidate for this viewer (candidates, 10)."""
+    """Return the ranker's inputs for each candidate of this viewer (candidates, 10)."""
     films, taste = catalogue.at(candidates), mean(catalogue.content[past.liked])
-    alike = films.vectors @ catalogue.vectors[past.liked].T
-    closest = np.sort(alike, axis=1)[:, -3:].sum(axis=1) / 3
+    similarities = films.vectors @ catalogue.vectors[past.liked].T
+    closest = np.sort(similarities, axis=1)[:, -3:].sum(axis=1) / 3
     columns = [
         similarity,
         closest,
@@ -220,39 +227,39 @@ def ranking_features(
 
 
 def highest(scores: np.ndarray, seen: np.ndarray, count: int = CANDIDATES) -> np.ndarray:
-    """Places of the highest scores, the highest first, by looking at every film not yet seen."""
+    """Return the indices of the highest scores, the highest first, without the `seen` ones."""
     left = scores.copy()
     left[seen] = -np.inf
     return np.argsort(-left, kind="stable")[: min(count, len(scores) - len(seen))]
 
 
 def kinds(described: np.ndarray) -> np.ndarray:
-    """Genres of content (films, 26) as directions (films, 18), zero for a film without any."""
+    """Return genres as directions (films, 18), given content (films, 26); zero without a genre."""
     genres = described[:, : len(GENRES)]
     return np.asarray(genres / np.sqrt(np.maximum(genres.sum(axis=1, keepdims=True), 1)))
 
 
-def reranked(scores: np.ndarray, vectors: np.ndarray, count: int, relevance: float) -> np.ndarray:
-    """Places (count,) chosen one by one, each for its score and against its likeness to those.
+def rerank(scores: np.ndarray, vectors: np.ndarray, count: int, relevance: float) -> np.ndarray:
+    """Return indices (count,) chosen one by one, by score and by difference from those chosen.
 
-    Maximal marginal relevance (Carbonell and Goldstein 1998): `relevance` 1 is the ranker's order.
-    Scores are stretched to 0 to 1, likeness is the highest product of `vectors`, which have no
-    negative numbers, with those of a film already chosen.
+    This is maximal marginal relevance (Carbonell and Goldstein 1998); with `relevance` 1 it is the
+    ranker's order. Scores are scaled to 0 to 1. The similarity is the highest product of `vectors`,
+    which are not negative, with those of the films already chosen.
     """
     scaled = (scores - scores.min()) / (np.ptp(scores) or 1)
-    likeness = np.zeros(len(scores), dtype=np.float32)
+    similarity = np.zeros(len(scores), dtype=np.float32)
     chosen: list[int] = []
     while len(chosen) < min(count, len(scores)):
-        worth = relevance * scaled - (1 - relevance) * likeness
+        worth = relevance * scaled - (1 - relevance) * similarity
         worth[chosen] = -np.inf
         chosen.append(int(worth.argmax()))
-        likeness = np.maximum(likeness, vectors @ vectors[chosen[-1]])
+        similarity = np.maximum(similarity, vectors @ vectors[chosen[-1]])
     return np.array(chosen, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Retrieve, rank, re-rank; the graphs are ONNX to serve and torch's own to compare with."""
+    """Retrieval, ranking and re-ranking; the graphs are ONNX to serve, or torch for parity."""
 
     viewer_tower: Run
     film_tower: Run
@@ -260,24 +267,24 @@ class Stages:
     relevance: float
 
     def taste(self, past: Past, catalogue: Catalogue) -> np.ndarray:
-        """The viewer's direction (d,)."""
+        """Return the viewer's direction (d,)."""
         return np.asarray(self.viewer_tower(viewer_features(past, catalogue))["direction"][0])
 
-    def retrieved(self, past: Past, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the candidates, the nearest first, and their cosines to the viewer."""
+    def retrieve(self, past: Past, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+        """Return indices of the candidates, the nearest first, and their cosines."""
         taste = self.taste(past, catalogue)
         candidates = highest(catalogue.vectors @ taste, past.places)
         return candidates, catalogue.vectors[candidates] @ taste
 
-    def described(self, films: np.ndarray) -> Catalogue:
-        """New films by their content (n, 26), which nobody rated."""
+    def new_films(self, films: np.ndarray) -> Catalogue:
+        """Return unrated films as a catalogue, given their content (n, 26)."""
         unrated = [np.zeros(len(films), dtype=np.float32)] * 3
         return Catalogue(self.film_tower({"content": films})["direction"], films, *unrated)
 
-    def ranked(
+    def rank(
         self, past: Past, catalogue: Catalogue, candidates: np.ndarray, similarity: np.ndarray
     ) -> np.ndarray:
-        """The ranker's score of each candidate."""
+        """Return the ranker's score of each candidate."""
         features = ranking_features(past, catalogue, candidates, similarity)
         return np.asarray(self.ranker({"features": features})["score"][:, 0])
 
@@ -286,7 +293,11 @@ class FilmRetrieval(Model):
     protected = ("gender",)
 
     def load(self, weights: Path) -> None:
-        """Raises FileNotFoundError: a graph, the catalogue or the titles are missing."""
+        """Load the graphs, the catalogue and the titles.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+        """
         with np.load(weights / "catalogue.npz") as arrays:
             known = {name: arrays[name] for name in arrays}
         relevance = float(known.pop("relevance"))
@@ -296,16 +307,17 @@ class FilmRetrieval(Model):
         self.stages = Stages(**graphs, relevance=relevance)
 
     def predict(self, model_input: list[Viewer]) -> list[Suggestions]:
-        return [self.answer(viewer, self.stages) for viewer in model_input]
+        return [self.suggest(viewer, self.stages) for viewer in model_input]
 
-    def answer(self, viewer: Viewer, stages: Stages) -> Suggestions:
-        past, catalogue = Past.of(viewer), self.catalogue
+    def suggest(self, viewer: Viewer, stages: Stages) -> Suggestions:
+        """Return the films for a viewer by the given stages."""
+        past, catalogue = Past.from_viewer(viewer), self.catalogue
         if viewer.new_films:
             genres = [each.genres for each in viewer.new_films]
             described = content(genres, [each.year for each in viewer.new_films])
-            catalogue = catalogue + stages.described(described)
-        candidates, similarity = stages.retrieved(past, catalogue)
-        scores = stages.ranked(past, catalogue, candidates, similarity)
+            catalogue = catalogue + stages.new_films(described)
+        candidates, similarity = stages.retrieve(past, catalogue)
+        scores = stages.rank(past, catalogue, candidates, similarity)
         ranks = np.argsort(np.argsort(-scores, kind="stable"))
         own = kinds(catalogue.content[candidates])
         suggested = [
@@ -316,7 +328,7 @@ class FilmRetrieval(Model):
                 score=float(scores[place]),
                 ranked_at=int(ranks[place]) + 1,
             )
-            for place in reranked(scores, own, viewer.count, stages.relevance).tolist()
+            for place in rerank(scores, own, viewer.count, stages.relevance).tolist()
         ]
         numbers = np.where(candidates < FILMS, candidates + 1, 0)
         return Suggestions(

@@ -1,4 +1,4 @@
-"""Reporting: recall and NDCG of the suggestions, and pictures of the stages and of `scale.py`."""
+"""Test metrics of the suggestions, and pictures of the stages and of the results of `scale.py`."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
 
-from .data import Truth
+from .data import Label
 from .metrics import retrieval_metrics
 from .model import CANDIDATES, FILMS, LIKED, NewFilm, Rating, Suggestions, Viewer
 
@@ -33,35 +33,35 @@ EXAMPLES = [
 SCALE = Path(__file__).with_name("scale.json")
 
 
-def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float]:
-    """Recall is of the hundred retrieved, precision and NDCG are of the ten suggested."""
-    found: dict[str, float] = {}
+def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, float]:
+    """Return recall of the hundred retrieved films, precision and NDCG of the ten suggested."""
+    result: dict[str, float] = {}
     suggested: set[int] = set()
     for prefix, cold in (("", False), ("cold_", True)):
         first, hundred = [], []
-        for answer, truth in zip(answers, truths, strict=True):
+        for prediction, label in zip(predictions, labels, strict=True):
             liked = np.zeros(FILMS, dtype=bool)
-            liked[np.array(truth["films"])[np.array(truth["stars"]) >= LIKED] - 1] = True
-            if truth["cold"] == cold and liked.any():
-                places = [(each.film or 0) - 1 for each in answer.suggested]
+            liked[np.array(label["films"])[np.array(label["stars"]) >= LIKED] - 1] = True
+            if label["cold"] == cold and liked.any():
+                places = [(each.film or 0) - 1 for each in prediction.suggested]
                 suggested.update(places)
                 first.append((np.array(places), liked))
-                hundred.append((np.array(answer.retrieved) - 1, liked))
+                hundred.append((np.array(prediction.retrieved) - 1, liked))
         if first:
             metrics = retrieval_metrics(first)
             metrics["recall_at_100"] = retrieval_metrics(hundred)["recall_at_100"]
             metrics["viewers"] = float(len(first))
-            found |= {f"{prefix}{name}": value for name, value in metrics.items()}
-    return found | {"catalogue_suggested": len(suggested) / FILMS}
+            result |= {f"{prefix}{name}": value for name, value in metrics.items()}
+    return result | {"catalogue_suggested": len(suggested) / FILMS}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     tried = {each.name: each.metrics for each in evaluation.candidates}
 
     def bars(axes: Axes, shown: dict[str, str], metrics: dict[str, str], title: str) -> None:
-        """Candidates and metrics, each with what it is called in the picture."""
+        """Draw bars; both mappings go from a name to its label in the picture."""
         values = {kind: [tried[each][name] for each in shown] for name, kind in metrics.items()}
-        plots.bars(axes, list(shown.values()), values, title, lying=True, form="{:.3f}")
+        plots.bars(axes, list(shown.values()), values, title, horizontal=True, fmt="{:.3f}")
 
     figure, (left, right) = plots.panels(2)
     shown = {name: name for name in tried if name.startswith(("baseline", "ease", "towers"))}
@@ -92,19 +92,19 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     right.margins(x=0.25)
     yield "stages", figure
 
-    # What `scale.py` measured, which is no part of a run.
+    # The results of `scale.py`, which is not a stage.
     figure, (left, right) = plots.panels(2)
-    told = json.loads(SCALE.read_text())
-    for name, index in told["indexes"].items():
+    measured = json.loads(SCALE.read_text())
+    for name, index in measured["indexes"].items():
         found = pd.DataFrame(index["searches"])
         label = f"{name}, {index['mib']:,.0f} MiB, built in {index['build_s']:,.0f} s"
         left.plot(found["p50_ms"], found["recall"], marker="o", markersize=3, label=label)
     left.set(xscale="log", xlabel="one search, median ms", ylabel="recall at 100 against exact")
-    left.set_title(f"{told['items']:,} simulated items")
+    left.set_title(f"{measured['items']:,} simulated items")
     left.legend(fontsize=7, loc="lower right")
-    steps = told["request_ms"]
+    steps = measured["request_ms"]
     values = {share: [each[share] for each in steps.values()] for share in ("p50", "p99")}
-    plots.bars(right, list(steps), values, "One request", lying=True, form="{:.2f}")
+    plots.bars(right, list(steps), values, "One request", horizontal=True, fmt="{:.2f}")
     right.set(xscale="log", xlabel="ms")
     right.legend()
     yield "scale", figure

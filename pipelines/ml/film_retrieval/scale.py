@@ -1,13 +1,13 @@
-"""A simulation: the three stages over a million items, for a million viewers with state in Redis.
+"""A simulation of the three stages over a million items, for a million viewers with state in Redis.
 
     python -m pipelines.ml.film_retrieval.scale --items 20000 --viewers 20000 --requests 300
 
-Neither are there a million films nor may ratings of a million people be passed on. An item is drawn
-between a trained film and one of its neighbours, with noise; a viewer has the history of a real
-training viewer, each film replaced by an item drawn from it. So search, memory and time are those
-of a million directions that lie as the trained ones do; how good suggestions are is not told here.
-The towers, the ranker and the code of each stage are those that are served; only the search
-through all films gives way to an index of faiss.
+There are no public ratings of a million films by a million people. So an item is drawn between a
+trained film and one of its neighbours, with noise. A viewer has the history of a real training
+viewer, with each film replaced by an item drawn from it. The simulation measures search, memory and
+time for a million directions distributed like the trained ones. It does not measure the quality of
+the suggestions. The towers, the ranker and the code of each stage are those that are served; only
+the search through all films is replaced by an index of faiss.
 """
 
 import argparse
@@ -29,14 +29,15 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from slipway import debian, home
+from slipway import home
+from slipway.programs import debian
 from slipway.project import find
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace, write_json
 
-from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, kinds, reranked
+from .model import CANDIDATES, FILMS, Catalogue, FilmRetrieval, Past, Stages, kinds, rerank
 
-# What the state of a viewer holds: the last ratings, five bytes each, the latest at the end.
+# The state of a viewer is the last ratings, five bytes each, the latest at the end.
 RECENT = 20
 RATING = struct.Struct("<IB")
 NEIGHBOURS, NOISE = 8, 0.3
@@ -48,19 +49,19 @@ Index = Any
 
 @dataclass(frozen=True)
 class World:
-    """Items with the film that each was drawn from, grouped by film: `order` from `starts` on."""
+    """Items grouped by the film from which they were drawn: `order` from `starts` on."""
 
     catalogue: Catalogue
     order: np.ndarray
     starts: np.ndarray
 
     @classmethod
-    def drawn(cls, films: Catalogue, items: int, rng: np.random.Generator) -> "World":
-        """Every film has an item; the others go to films by chance."""
+    def draw(cls, films: Catalogue, items: int, rng: np.random.Generator) -> "World":
+        """Draw `items` items: one from every film, the others from random films."""
         parents = np.concatenate([np.arange(FILMS), rng.integers(FILMS, size=items - FILMS)])
         rng.shuffle(parents)
-        alike = np.argsort(-films.vectors @ films.vectors.T, axis=1)[:, 1 : NEIGHBOURS + 1]
-        others = alike[parents, rng.integers(NEIGHBOURS, size=items)]
+        nearest = np.argsort(-films.vectors @ films.vectors.T, axis=1)[:, 1 : NEIGHBOURS + 1]
+        others = nearest[parents, rng.integers(NEIGHBOURS, size=items)]
         along = rng.random((items, 1), dtype=np.float32)
         vectors = films.vectors[parents] * (1 - along) + films.vectors[others] * along
         noise = rng.standard_normal(vectors.shape, dtype=np.float32) * NOISE
@@ -71,19 +72,19 @@ class World:
         return cls(catalogue, np.argsort(parents, kind="stable"), starts)
 
     def like(self, films: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """An item drawn from each of these films."""
+        """Return an item drawn from each of these films."""
         counts = self.starts[films + 1] - self.starts[films]
         return np.asarray(self.order[self.starts[films] + rng.integers(counts)])
 
 
 class Viewers:
-    """Recent ratings in Redis. To append and to read the end of a value is one step each."""
+    """Recent ratings in Redis. Appending to a value and reading its end is one command each."""
 
     def __init__(self, client: redis.Redis, abouts: np.ndarray) -> None:
         self.client, self.abouts = client, abouts
 
     def fill(self, pasts: list[Past], world: World, count: int, rng: np.random.Generator) -> None:
-        """`count` viewers, each after one of the real ones."""
+        """Write `count` viewers, each modelled on one of the real ones."""
         for start in range(0, count, BATCH):
             states = {}
             for number in range(start, min(start + BATCH, count)):
@@ -95,6 +96,7 @@ class Viewers:
             self.client.mset(states)
 
     def past(self, number: int) -> Past:
+        """Read a viewer's recent ratings."""
         state: Any = self.client.getrange(key(number), -RECENT * RATING.size, -1)
         # The latest counts where an item was rated twice.
         rated: dict[int, int] = dict(RATING.iter_unpack(state))
@@ -114,7 +116,7 @@ def key(number: int) -> str:
 
 @contextmanager
 def server() -> Iterator[redis.Redis]:
-    """A redis-server of its own that keeps nothing, ended with the block."""
+    """Start a redis-server without persistence, and stop it at the end of the block."""
     port = home.free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = [str(debian.binary("redis-server")), "--port", str(port), "--save", ""]
@@ -130,11 +132,11 @@ def server() -> Iterator[redis.Redis]:
             process.wait(60)
 
 
-def built(vectors: np.ndarray) -> Iterator[tuple[str, Index, float, list[int]]]:
-    """Each index's name, itself, its seconds to build, and how widely it may search.
+def build_indexes(vectors: np.ndarray) -> Iterator[tuple[str, Index, float, list[int]]]:
+    """Yield each index with its name, its seconds to build, and the search widths to try.
 
-    Flat looks at every item. HNSW (Malkov and Yashunin 2020) walks a graph of neighbours; IVF-PQ
-    (Jégou, Douze and Schmid 2011) looks into the nearest of some lists, two dimensions in a byte.
+    Flat compares every item. HNSW (Malkov and Yashunin 2020) searches a graph of neighbours. IVF-PQ
+    (Jégou, Douze and Schmid 2011) searches the nearest lists, with two dimensions per byte.
     """
     items, width = vectors.shape
     lists = 2 ** round(np.log2(2 * items**0.5))
@@ -153,26 +155,26 @@ def built(vectors: np.ndarray) -> Iterator[tuple[str, Index, float, list[int]]]:
             index.train(vectors[: 50 * lists])
         index.add(vectors)
         seconds = time.perf_counter() - start
-        # A request is one search: threads would be taken from other requests.
+        # A request is one search; more threads would slow other requests.
         faiss.omp_set_num_threads(1)
         yield name, index, seconds, [each for each in reach if each <= lists or name != "ivf_pq"]
 
 
-def reach(index: Index, name: str, width: int) -> None:
-    """How many items HNSW keeps in view, or how many lists IVF looks into."""
+def set_width(index: Index, name: str, width: int) -> None:
+    """Set how many candidates HNSW keeps, or how many lists IVF searches."""
     if name == "hnsw":
         index.hnsw.efSearch = width
     elif name == "ivf_pq":
         index.nprobe = width
 
 
-def searched(
+def measure_index(
     index: Index, name: str, widths: list[int], queries: np.ndarray, exact: np.ndarray
 ) -> list[dict[str, float]]:
-    """Recall at 100 and milliseconds of one search, for each width."""
-    found = []
+    """Return the recall at 100 and the milliseconds of one search for each width."""
+    results = []
     for width in widths:
-        reach(index, name, width)
+        set_width(index, name, width)
         taken, hits = [], []
         for query, wanted in zip(queries, exact, strict=True):
             start = time.perf_counter()
@@ -180,8 +182,8 @@ def searched(
             taken.append(time.perf_counter() - start)
             hits.append(len(np.intersect1d(places[0], wanted)) / CANDIDATES)
         recall = float(np.mean(hits))
-        found.append({"width": width, "recall": recall, **milliseconds(taken, "_ms")})
-    return found
+        results.append({"width": width, "recall": recall, **milliseconds(taken, "_ms")})
+    return results
 
 
 def milliseconds(seconds: list[float], unit: str = "") -> dict[str, float]:
@@ -190,7 +192,7 @@ def milliseconds(seconds: list[float], unit: str = "") -> dict[str, float]:
 
 @dataclass
 class Requests:
-    """Each: read the state, tower, index, rank, re-rank, and note that the first was seen."""
+    """Requests: read the state, tower, index, rank, re-rank, and store that the first was seen."""
 
     viewers: Viewers
     stages: Stages
@@ -198,7 +200,7 @@ class Requests:
     index: Index
 
     def one(self, number: int) -> tuple[list[int], dict[str, float]]:
-        """Items suggested, and the seconds of each step."""
+        """Run one request; return the suggested items and the seconds of each step."""
         taken, moments = {}, [time.perf_counter()]
 
         def done(step: str) -> None:
@@ -213,10 +215,10 @@ class Requests:
         fresh = ~np.isin(places[0], past.places) & (places[0] >= 0)
         candidates, similarity = (each[0][fresh][:CANDIDATES] for each in (places, similarity))
         done("index")
-        scores = self.stages.ranked(past, self.catalogue, candidates, similarity)
+        scores = self.stages.rank(past, self.catalogue, candidates, similarity)
         done("rank")
         own = kinds(self.catalogue.content[candidates])
-        chosen = candidates[reranked(scores, own, SUGGESTED, self.stages.relevance)].tolist()
+        chosen = candidates[rerank(scores, own, SUGGESTED, self.stages.relevance)].tolist()
         done("re-rank")
         self.viewers.rate(number, chosen[0], 5)
         done("write state")
@@ -224,7 +226,7 @@ class Requests:
         return chosen, taken
 
 
-def measured(
+def measure(
     model: FilmRetrieval,
     pasts: list[Past],
     *,
@@ -234,35 +236,37 @@ def measured(
     seed: int = 27,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """All figures; memory is that of this process and of the Redis beside it, MiB.
+    """Run the simulation and return its results; memory is in MiB, of this process and of Redis.
 
     Raises:
-        ValueError: fewer items than films.
+        ValueError: there are fewer items than films.
     """
     if items < FILMS:
-        raise ValueError(f"items must be at least {FILMS}, one a film; got {items}")
+        raise ValueError(f"items must be at least {FILMS}, one per film; got {items}")
     rng = np.random.default_rng(seed)
-    world = World.drawn(model.catalogue, items, rng)
-    told: dict[str, Any] = {"items": items, "viewers": viewers, "cpus": os.cpu_count()}
+    world = World.draw(model.catalogue, items, rng)
+    results: dict[str, Any] = {"items": items, "viewers": viewers, "cpus": os.cpu_count()}
     log(f"simulated: {items:,} items, {viewers:,} viewers; {os.cpu_count()} CPUs")
     with server() as client:
         state = Viewers(client, np.stack([past.about for past in pasts]))
         start = time.perf_counter()
         state.fill(pasts, world, viewers, rng)
-        told["state_s"] = time.perf_counter() - start
+        results["state_s"] = time.perf_counter() - start
         memory: Any = client.info("memory")
-        told["redis_mib"] = memory["used_memory"] / 2**20
-        log(f"state in Redis: {told['redis_mib']:,.0f} MiB, filled in {told['state_s']:.0f} s")
-        asking = rng.integers(viewers, size=requests).tolist()
-        tastes = [model.stages.taste(state.past(each), world.catalogue) for each in asking]
+        results["redis_mib"] = memory["used_memory"] / 2**20
+        log(
+            f"state in Redis: {results['redis_mib']:,.0f} MiB, filled in {results['state_s']:.0f} s"
+        )
+        numbers = rng.integers(viewers, size=requests).tolist()
+        tastes = [model.stages.taste(state.past(each), world.catalogue) for each in numbers]
         queries = np.stack(tastes)
-        told["indexes"] = {}
-        for name, index, seconds, widths in built(world.catalogue.vectors):
+        results["indexes"] = {}
+        for name, index, seconds, widths in build_indexes(world.catalogue.vectors):
             if name == "flat":
                 exact = index.search(queries, CANDIDATES)[1]
-            points = searched(index, name, widths, queries, exact)
+            points = measure_index(index, name, widths, queries, exact)
             size = faiss.serialize_index(index).nbytes / 2**20
-            told["indexes"][name] = {"build_s": seconds, "mib": size, "searches": points}
+            results["indexes"][name] = {"build_s": seconds, "mib": size, "searches": points}
             for each in points:
                 log(
                     f"{name:7} {each['width']:5} recall@100 {each['recall']:.3f}"
@@ -271,33 +275,33 @@ def measured(
                 )
             if name == "hnsw":
                 enough = [each for each in points if each["recall"] >= RECALL] or points[-1:]
-                told["served_width"] = enough[0]["width"]
-                reach(index, name, told["served_width"])
+                results["served_width"] = enough[0]["width"]
+                set_width(index, name, results["served_width"])
                 served = Requests(state, model.stages, world.catalogue, index)
-        steps = [served.one(each)[1] for each in asking]
-    told["request_ms"] = {}
+        steps = [served.one(each)[1] for each in numbers]
+    results["request_ms"] = {}
     for step in steps[0]:
-        taken = told["request_ms"][step] = milliseconds([each[step] for each in steps])
+        taken = results["request_ms"][step] = milliseconds([each[step] for each in steps])
         log(f"{step:14} p50 {taken['p50']:.2f} ms  p99 {taken['p99']:.2f} ms")
-    told["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    log(f"peak memory of this process {told['peak_mib']:,.0f} MiB")
-    return told
+    results["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log(f"peak memory of this process {results['peak_mib']:,.0f} MiB")
+    return results
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     for name, count in (("items", 1_000_000), ("viewers", 1_000_000), ("requests", 1_000)):
-        asked.add_argument(f"--{name}", type=int, default=count)
-    asked.add_argument("--save", type=Path, help="write the figures as JSON")
-    given = vars(asked.parse_args())
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--save", type=Path, help="write the results to this JSON file")
+    given = vars(parser.parse_args())
     save = given.pop("save")
-    work = Workspace.of(find("film_retrieval"))
+    work = Workspace.for_project(find("film_retrieval"))
     model = FilmRetrieval()
     model.load(work.weights)
-    pasts = [Past.of(each) for each in read_split(work, "train").records if each.history]
-    told = measured(model, pasts, **given)
+    pasts = [Past.from_viewer(each) for each in read_split(work, "train").records if each.history]
+    results = measure(model, pasts, **given)
     if save:
-        write_json(save, told)
+        write_json(save, results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Two towers that give viewers and films a direction each, and the ranker of what they retrieve.
+"""Two towers that map viewers and films to directions, and the ranker of the retrieved films.
 
-Films' directions come from their number and their content; in training the number is left out by
-chance (Volkovs, Yu and Poutanen, DropoutNet, 2017), so content alone must do for a new film.
+A film's direction depends on its number and its content. In training the number is left out at
+random (Volkovs, Yu and Poutanen, DropoutNet, 2017), so that content alone works for a new film.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from slipway.deep import Plan, deterministic, train
 
 from .model import LIKED, Catalogue
 
-# Both are by chance left out of a training viewer, so that the tower knows of cold ones.
+# The chance to omit a training viewer's history or profile, so that the tower learns cold viewers.
 NO_HISTORY, NO_PROFILE = 0.1, 0.1
-# A viewer stands in a batch with so many liked films.
+# The number of liked films per viewer in a batch.
 TARGETS = 4
 FEATURES = 10
 
 
 @dataclass(frozen=True)
 class Rated:
-    """Stars (viewers, films), 0 where unrated, and who the viewers are (viewers, 29)."""
+    """Stars (viewers, films), 0 if unrated, and the viewers' attributes (viewers, 29)."""
 
     stars: np.ndarray
     about: np.ndarray
@@ -33,32 +33,32 @@ class Rated:
         return Rated(self.stars[rows], self.about[rows])
 
     def without(self, films: np.ndarray) -> "Rated":
-        """As if nobody had rated these films, given as a mask (films,)."""
+        """Return the ratings without these films, given as a mask (films,)."""
         return Rated(np.where(films, 0, self.stars), self.about)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one candidate does. `negatives`: `batch`, `mixed` or `all`, see `softmax`."""
+    """The settings of one candidate. `negatives` is `batch`, `mixed` or `all`; see `softmax`."""
 
     negatives: str = "mixed"
     logq: bool = True
     number: bool = True
     content: bool = True
     dropout: float = 0.2
-    """How often a film's number is left out in training."""
+    """The share of a film's training steps without its number."""
     width: int = 32
     temperature: float = 0.15
 
 
 def network(inputs: int, hidden: int, outputs: int, *, bias: bool = True) -> nn.Sequential:
-    """One hidden layer; `bias` is that of the outputs."""
+    """Return a network with one hidden layer; `bias` is that of the outputs."""
     layers = nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=bias)
     return nn.Sequential(*layers)
 
 
 class FilmTower(nn.Module):
-    """Content (n, 26) to directions (n, width), of films without a number as they stand."""
+    """A tower from content (n, 26) to directions (n, width); `forward` ignores the number."""
 
     def __init__(self, films: int, features: int, recipe: Recipe) -> None:
         super().__init__()
@@ -71,17 +71,17 @@ class FilmTower(nn.Module):
         return functional.normalize(self.content(content), dim=1)
 
     def numbered(self, content: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Directions of all films, the number counting where `known` (films,) is 1."""
-        found = torch.zeros(1)
+        """Return the directions of all films, with the number where `known` (films,) is 1."""
+        total = torch.zeros(1)
         if self.recipe.number:
-            found = found + self.numbers.weight * known[:, None]
+            total = total + self.numbers.weight * known[:, None]
         if self.recipe.content:
-            found = found + self.content(content)
-        return functional.normalize(found, dim=1)
+            total = total + self.content(content)
+        return functional.normalize(total, dim=1)
 
 
 class ViewerTower(nn.Module):
-    """Mean directions of liked and disliked films (n, 2 width) and who (n, 30) to directions."""
+    """A tower from mean directions of rated films (n, 2 width) and attributes (n, 30)."""
 
     def __init__(self, about: int, width: int) -> None:
         super().__init__()
@@ -89,11 +89,13 @@ class ViewerTower(nn.Module):
         self.layers = network(2 * width + about, 128, width)
 
     def forward(self, pooled: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
-        found = self.linear(pooled) + self.layers(torch.cat([pooled, about], dim=1))
-        return functional.normalize(found, dim=1)
+        total = self.linear(pooled) + self.layers(torch.cat([pooled, about], dim=1))
+        return functional.normalize(total, dim=1)
 
 
 class Towers(nn.Module):
+    """Both towers, with the content of all films."""
+
     def __init__(self, content: np.ndarray, about: int, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
@@ -102,27 +104,32 @@ class Towers(nn.Module):
         self.viewers = ViewerTower(about + 1, recipe.width)
 
     def tastes(self, stars: torch.Tensor, about: torch.Tensor, films: torch.Tensor) -> torch.Tensor:
-        """Directions of viewers by their stars (n, films): `viewer_features`, differentiable."""
+        """Return the directions of viewers, given their stars (n, films).
+
+        It is `viewer_features` and the tower, differentiable.
+        """
         liked, rated = (stars >= LIKED).float(), (stars > 0).float()
         pooled = [
             each @ films / each.sum(dim=1, keepdim=True).clamp(min=1)
             for each in (liked, rated - liked)
         ]
         count = torch.log1p(rated.sum(dim=1, keepdim=True)) / 5
-        found: torch.Tensor = self.viewers(
+        directions: torch.Tensor = self.viewers(
             torch.cat(pooled, dim=1), torch.cat([about, count], dim=1)
         )
-        return found
+        return directions
 
 
-def learnt(rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: int) -> Towers:
-    """From all that the viewers liked, a random part of the rest being the history each time."""
+def train_towers(
+    rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: int
+) -> Towers:
+    """Train towers on all liked films, with a random part of a viewer's other films as history."""
     deterministic(seed)
     towers = Towers(content, rated.about.shape[1], recipe)
     rated = rated.at(np.flatnonzero((rated.stars >= LIKED).any(axis=1)))
     stars, about = torch.from_numpy(rated.stars), torch.from_numpy(rated.about)
     liked = (stars >= LIKED).float()
-    # How often a film is drawn as a target: what the correction divides by.
+    # The probability of each film as a target, for the correction.
     shares = (liked / liked.sum(dim=1, keepdim=True)).mean(dim=0)
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
@@ -130,11 +137,11 @@ def learnt(rated: Rated, content: np.ndarray, recipe: Recipe, plan: Plan, seed: 
         kept = torch.rand(len(rows), stars.shape[1]) < torch.rand(len(rows), 1)
         kept &= torch.rand(len(rows), 1) >= NO_HISTORY
         kept.scatter_(1, targets, value=False)
-        told = about[rows] * (torch.rand(len(rows), 1) >= NO_PROFILE)
+        profile = about[rows] * (torch.rand(len(rows), 1) >= NO_PROFILE)
         films = towers.films.numbered(
             towers.described, (torch.rand(stars.shape[1]) >= recipe.dropout).float()
         )
-        tastes = towers.tastes(stars[rows] * kept, told, films)
+        tastes = towers.tastes(stars[rows] * kept, profile, films)
         return softmax(tastes, films, targets, liked[rows] > 0, shares, recipe)
 
     train(towers, len(stars), loss, plan, seed=seed)
@@ -149,11 +156,12 @@ def softmax(
     shares: torch.Tensor,
     recipe: Recipe,
 ) -> torch.Tensor:
-    """Each target (viewers, 4) against films that its viewer did not like; the mean loss.
+    """Return the mean loss of each target (viewers, 4) against films that its viewer did not like.
 
-    Against `all` films; or those that are targets in this `batch`, which are popular ones, so that
-    the log of how often a film is drawn is subtracted (Yi et al. 2019); or those and as many drawn
-    evenly (`mixed`, Yang et al. 2020), for else films that few like are never told apart.
+    The negatives are `all` films, or the targets of the `batch`, or those and as many films drawn
+    evenly (`mixed`, Yang et al. 2020). Targets are mostly popular films, so the log of their
+    probability is subtracted (Yi et al. 2019). Without the evenly drawn films, rarely liked films
+    are never separated.
     """
     if recipe.negatives == "all":
         drawn, often = torch.arange(len(films)), torch.ones(len(films))
@@ -171,7 +179,7 @@ def softmax(
 
 
 def catalogue(towers: Towers, rated: Rated, hidden: np.ndarray | None = None) -> Catalogue:
-    """All films as these ratings show them; those nobody rated, or `hidden`, by content alone."""
+    """Return all films given these ratings; unrated and `hidden` ones by content alone."""
     if hidden is not None:
         rated = rated.without(hidden)
     counts = (rated.stars > 0).sum(axis=0).astype(np.float32)
@@ -183,7 +191,7 @@ def catalogue(towers: Towers, rated: Rated, hidden: np.ndarray | None = None) ->
 
 
 class Ranker(nn.Module):
-    """A score (n, 1) of what `ranking_features` (n, 10) tell."""
+    """A ranker from `ranking_features` (n, 10) to scores (n, 1)."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -191,14 +199,16 @@ class Ranker(nn.Module):
         self.layers = network(FEATURES, hidden, 1, bias=False) if hidden else None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.linear(features)
-        return found if self.layers is None else found + self.layers(features)
+        score: torch.Tensor = self.linear(features)
+        return score if self.layers is None else score + self.layers(features)
 
 
-def ranker(features: np.ndarray, liked: np.ndarray, hidden: int, plan: Plan, seed: int) -> Ranker:
-    """From lists (lists, candidates, 10) and which were liked (lists, candidates).
+def train_ranker(
+    features: np.ndarray, liked: np.ndarray, hidden: int, plan: Plan, seed: int
+) -> Ranker:
+    """Train a ranker on lists (lists, candidates, 10), given which were liked (lists, candidates).
 
-    The loss is that of the softmax over the list (Cao et al., ListNet, 2007); `hidden` 0 is linear.
+    The loss is the softmax over the list (Cao et al., ListNet, 2007). With `hidden` 0 it is linear.
     """
     deterministic(seed)
     module = Ranker(hidden)

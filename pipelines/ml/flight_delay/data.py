@@ -1,4 +1,4 @@
-"""Flights with what was known on the morning of their day; the last month of them tests."""
+"""Flights with what was known on the morning of their day; the last month is for the test."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from slipway.datasets import Dataset
 
-from .history import FIRST, flights, prepared
+from .history import FIRST, add_history, flights
 from .model import COUNTS, SHARES, Flight
 from .spark import session
 
@@ -30,20 +30,21 @@ PARTS = 1_000_000
 def splits(
     dataset: Dataset, *, seed: int, begin: str, test_from: str, end: str, share: float
 ) -> dict[str, Iterable[tuple[Flight, bool]]]:
-    """Flights with whether they were over 15 minutes late, a `share` of them, day by day.
+    """Return a `share` of the flights by split and day, labelled with delays over 15 minutes.
 
-    Before `begin` there is no whole month to look back on. Which flights are drawn hangs on their
-    hash: so neither on how many machines counted, nor on the order in which they did.
+    Flights before `begin` have no whole month of history. Flights are sampled by their hash, so the
+    sample does not depend on the number of machines or on their order.
     """
     first, border, last = (
         (date.fromisoformat(day) - date.fromisoformat(FIRST)).days
         for day in (begin, test_from, end)
     )
     with session() as spark:
-        found = flights(spark, dataset.path(FILE)).filter(F.col("day") < last)
-        drawn = F.pmod(F.xxhash64("name", F.lit(seed)), F.lit(PARTS)) < int(share * PARTS)
-        told = prepared(found.filter((F.col("day") >= first) & drawn), found).toPandas()
-    frame = SCHEMA.validate(told.sort_values(["day", "name"]))
+        every = flights(spark, dataset.path(FILE)).filter(F.col("day") < last)
+        sampled = F.pmod(F.xxhash64("name", F.lit(seed)), F.lit(PARTS)) < int(share * PARTS)
+        kept = every.filter((F.col("day") >= first) & sampled)
+        table = add_history(kept, every).toPandas()
+    frame = SCHEMA.validate(table.sort_values(["day", "name"]))
     return {
         "train": rows(frame[frame["day"] < border]),
         "test": rows(frame[frame["day"] >= border]),
@@ -51,6 +52,7 @@ def splits(
 
 
 def rows(frame: pd.DataFrame) -> Iterable[tuple[Flight, bool]]:
-    truths = frame["late"].tolist()
-    told = frame[list(Flight.model_fields)].to_dict("records")
-    return ((Flight.model_validate(row), truth) for row, truth in zip(told, truths, strict=True))
+    """Return the rows of a table as labelled records."""
+    labels = frame["late"].tolist()
+    records = frame[list(Flight.model_fields)].to_dict("records")
+    return ((Flight.model_validate(row), label) for row, label in zip(records, labels, strict=True))

@@ -1,4 +1,4 @@
-"""What Spark's tasks did, from the log of events that it writes as JSON lines."""
+"""Metrics of Spark's tasks, from its event log of JSON lines."""
 
 import json
 from pathlib import Path
@@ -7,19 +7,20 @@ import pandas as pd
 
 
 def tasks(folder: Path) -> pd.DataFrame:
-    """A row a task: its job's description (`job`), `stage`, `seconds`, `read` rows and `written`
-    bytes of a shuffle, and `spilled` bytes that went to disk for want of memory.
+    """Return a row per task.
 
-    The session must have ended: the last lines are written then.
+    The columns are the job's description (`job`), `stage`, `seconds`, rows `read` and bytes
+    `written` in a shuffle, and bytes `spilled` to disk when memory was short. The session must have
+    ended, since Spark writes the last lines then.
 
     Raises:
-        ValueError: the folder holds no log.
+        ValueError: the folder has no log.
     """
     logs = [file for file in folder.iterdir() if file.is_file() and file.suffix != ".crc"]
     if not logs:
-        raise ValueError(f"{folder}: no log of events; give session() this folder as `events`")
+        raise ValueError(f"{folder}: no event log; pass this folder to session() as `events`")
     jobs: dict[tuple[str, int], str] = {}
-    found = []
+    rows = []
     for log in sorted(logs):
         for line in log.read_text().splitlines():
             event = json.loads(line)
@@ -28,7 +29,7 @@ def tasks(folder: Path) -> pd.DataFrame:
                 jobs |= {(log.name, stage): job for stage in event["Stage IDs"]}
             elif event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event:
                 stage, metrics = event["Stage ID"], event["Task Metrics"]
-                found.append(
+                rows.append(
                     {
                         "job": jobs[log.name, stage],
                         "stage": stage,
@@ -38,4 +39,4 @@ def tasks(folder: Path) -> pd.DataFrame:
                         "spilled": metrics["Disk Bytes Spilled"],
                     }
                 )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)

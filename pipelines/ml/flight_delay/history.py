@@ -1,4 +1,4 @@
-"""What was known on the morning of a flight's day, by Spark and by a single machine."""
+"""Features known on the morning of a flight's day, by Spark and by pandas."""
 
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ LATE_FROM = 15
 
 
 def flights(spark: SparkSession, files: Path) -> DataFrame:
-    """Each flight with its `day` since `FIRST`, `weekday` and whether it was `late`.
+    """Return each flight with its `day` since `FIRST`, `weekday` and whether it was `late`.
 
-    Of `date`, when it really left, the time of day is dropped: a late flight leaves later, so the
-    hour would tell the delay. Of the flights that leave between 2 and 4 at night 67 % are late.
+    The time of day in `date` is dropped, since it is the actual departure: a late flight leaves
+    later, so the hour would reveal the delay. 67 % of the flights that leave between 2 and 4 at
+    night are late.
     """
     raw = spark.read.parquet(str(files))
     day = F.datediff(F.to_date("date"), F.lit(FIRST))
@@ -36,51 +37,57 @@ def flights(spark: SparkSession, files: Path) -> DataFrame:
         day.alias("day"),
         (day % 7).alias("weekday"),
         (F.col("delay") > LATE_FROM).alias("late"),
-        # A flight has no name in the file: what it is hashed to serves to draw and to order.
+        # The file has no flight number, so a hash serves for sampling and ordering.
         F.xxhash64("date", "origin", "destination", "delay").alias("name"),
     )
 
 
-def by_day(found: DataFrame) -> DataFrame:
-    """Flights and late ones a route and day: the one pass over all rows, the rest adds these up."""
+def by_day(every: DataFrame) -> DataFrame:
+    """Return the numbers of flights and of late ones per route and day.
+
+    This is the only pass over all rows; everything else sums these up.
+    """
     late = F.sum(F.col("late").cast("int")).alias("late")
-    return found.groupBy("origin", "destination", "day").agg(F.count("*").alias("flights"), late)
+    return every.groupBy("origin", "destination", "day").agg(F.count("*").alias("flights"), late)
 
 
 def known(days: DataFrame, group: str) -> DataFrame:
-    """By the group's keys and day: shares and counts of the days before it, none of its own."""
+    """Return shares and counts of the days before each day, by the group's keys and day."""
     keys = KEYS[group]
-    found = days.groupBy(*keys, "day").agg(
+    sums = days.groupBy(*keys, "day").agg(
         F.sum("flights").alias("flights"), F.sum("late").alias("late")
     )
-    told = {}
+    by_name = {}
     for span, width in DAYS.items():
-        # The network has one partition, which Spark warns of unless a column names it.
+        # The network is one partition; Spark warns of that unless a column defines it.
         within: list[Any] = [*keys] or [F.floor(F.col("day") / 10_000)]
         past = Window.partitionBy(*within).orderBy("day").rangeBetween(-width, -1)
         late, count = (F.coalesce(F.sum(name).over(past), F.lit(0)) for name in ("late", "flights"))
-        told[f"{group}_{span}"] = (late + LATE) / (count + FLIGHTS)
+        by_name[f"{group}_{span}"] = (late + LATE) / (count + FLIGHTS)
         if keys:
-            told[f"{group}_flights"] = count / width
-    return found.select(*keys, "day", *(value.alias(name) for name, value in told.items()))
+            by_name[f"{group}_flights"] = count / width
+    return sums.select(*keys, "day", *(value.alias(name) for name, value in by_name.items()))
 
 
-def prepared(asked: DataFrame, found: DataFrame) -> DataFrame:
-    """Each flight `asked` beside what `found` tells of its origin, destination, route and all."""
-    days = by_day(found)
+def add_history(selected: DataFrame, every: DataFrame) -> DataFrame:
+    """Join the `selected` flights with the history of their origin, destination, route and network.
+
+    The history is that of `every` flight.
+    """
+    days = by_day(every)
     for group, keys in KEYS.items():
-        asked = asked.join(known(days, group), [*keys, "day"])
-    return asked
+        selected = selected.join(known(days, group), [*keys, "day"])
+    return selected
 
 
-def by_pandas(found: pd.DataFrame) -> pd.DataFrame:
-    """The same columns on a single machine: all flights at once, as whole columns."""
-    day, late = found["day"].to_numpy(), found["late"].to_numpy()
-    days, told = int(day.max()) + 1, {}
+def by_pandas(every: pd.DataFrame) -> pd.DataFrame:
+    """Return the same columns on a single machine, by operations on whole columns."""
+    day, late = every["day"].to_numpy(), every["late"].to_numpy()
+    days, by_name = int(day.max()) + 1, {}
     for group, keys in KEYS.items():
-        places = np.zeros(len(found), dtype=np.int64)
+        places = np.zeros(len(every), dtype=np.int64)
         for key in keys:
-            codes, names = pd.factorize(found[key])
+            codes, names = pd.factorize(every[key])
             places = places * len(names) + codes
         places, _ = pd.factorize(places)
         cells = places * (days + 1) + day + 1
@@ -93,7 +100,7 @@ def by_pandas(found: pd.DataFrame) -> pd.DataFrame:
             since = np.maximum(day - width, 0)
             flown = count[places, day] - count[places, since]
             were = of_late[places, day] - of_late[places, since]
-            told[f"{group}_{span}"] = (were + LATE) / (flown + FLIGHTS)
+            by_name[f"{group}_{span}"] = (were + LATE) / (flown + FLIGHTS)
             if keys:
-                told[f"{group}_flights"] = flown / width
-    return found.assign(**told)
+                by_name[f"{group}_flights"] = flown / width
+    return every.assign(**by_name)

@@ -1,4 +1,4 @@
-"""The metrics of a probability of delay, and the standard error of the one that chooses."""
+"""The metrics of a probability of delay, and the standard error of ROC AUC."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def delay_metrics(y_true: Any, y_prob: np.ndarray) -> dict[str, float]:
 
 
 def roc_auc_error(y_true: np.ndarray, y_prob: np.ndarray) -> float:
-    """Return the standard error of ROC AUC, by the ranks of the late among the others.
+    """Return the standard error of ROC AUC, by the ranks of late flights among the others.
 
     It is the placement-value form of DeLong, DeLong and Clarke-Pearson (1988).
     """

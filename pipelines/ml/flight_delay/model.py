@@ -1,12 +1,12 @@
-"""Will this flight be more than a quarter of an hour late, as seen on the morning of its day?
+"""Will this flight be more than a quarter of an hour late, predicted on the morning of its day?
 
-Data: 3,000,000 flights within the United States, January to June 2001; 20 % were late. All are
-counted; a draw of 6 % of them, 122,616 to train and 30,201 to test, is learnt from and judged.
-Task: binary classification, from the route, the weekday, and how late earlier days were.
-Model: Spark MLlib's logistic regression, learnt on flights until May, its weights as ONNX; of its
-penalties the strongest within one standard error of the best validation ROC AUC.
-Limits: no hour of the day, for the data tell only when a flight really left, which a late one did
-late; no weather and no airline. Summer was not seen in training. From 2001.
+Data: 3,000,000 flights within the United States, January to June 2001; 20 % were late. The features
+count all of them; a sample of 6 % has 122,616 for the training and 30,201 for the test.
+Task: binary classification, from the route, the weekday, and the delays of earlier days.
+Model: Spark MLlib's logistic regression on flights until May, its weights as ONNX. Of its penalties
+it has the strongest within one standard error of the best validation ROC AUC.
+Limits: there is no hour of the day, since the data have only the actual departure, which reveals
+the delay. There is no weather and no airline. The training has no summer. The data are from 2001.
 """
 
 import json
@@ -20,29 +20,36 @@ from slipway.contract import OnnxModel, Record, publish
 SPANS = ("yesterday", "week", "month")
 GROUPS = ("origin", "destination", "route", "network")
 AIRPORT = "^[A-Z0-9]{3}$"
-# What a share is counted with: so no share is 0 or 1, and of few flights none is extreme.
+# Added to the counts of a share, so that no share is 0 or 1, or extreme for few flights.
 FLIGHTS, LATE = 5, 1
 THRESHOLD = "threshold.json"
 
 
-def share(told: str) -> float:
-    told = f"Share of late flights {told}, counted with {FLIGHTS} more of which {LATE} was late"
-    found: float = Field(gt=0, lt=1, description=told)
-    return found
+def share(which: str) -> float:
+    """Return the field of a share of late flights."""
+    text = f"Share of late flights {which}, with {FLIGHTS} flights added, {LATE} of them late"
+    field: float = Field(gt=0, lt=1, description=text)
+    return field
 
 
 class Flight(Record):
-    """A flight of today, and how late others were on the days before; a month is 28 days."""
+    """A flight of today, with the delays of the days before; a month is 28 days."""
 
-    origin: str = Field(pattern=AIRPORT, description="Its code; watched, not a feature")
-    destination: str = Field(pattern=AIRPORT, description="Its code; watched, not a feature")
+    origin: str = Field(pattern=AIRPORT, description="Airport code; for monitoring, not a feature")
+    destination: str = Field(
+        pattern=AIRPORT, description="Airport code; for monitoring, not a feature"
+    )
     distance: int = Field(ge=1, le=10_000, description="Miles")
     weekday: int = Field(ge=0, le=6, description="Monday is 0")
-    origin_flights: float = Field(ge=0, le=5_000, description="From there, a day, over the month")
-    destination_flights: float = Field(
-        ge=0, le=5_000, description="To there, a day, over the month"
+    origin_flights: float = Field(
+        ge=0, le=5_000, description="Flights from there per day, over the month"
     )
-    route_flights: float = Field(ge=0, le=500, description="On the route, a day, over the month")
+    destination_flights: float = Field(
+        ge=0, le=5_000, description="Flights to there per day, over the month"
+    )
+    route_flights: float = Field(
+        ge=0, le=500, description="Flights on the route per day, over the month"
+    )
     origin_yesterday: float = share("from there yesterday")
     origin_week: float = share("from there in the past 7 days")
     origin_month: float = share("from there in the month")
@@ -58,8 +65,10 @@ class Flight(Record):
 
 
 class Delay(Record):
+    """The prediction for a flight."""
+
     late: bool = Field(
-        description="More than 15 minutes: told of as many flights as were late in validation"
+        description="More than 15 minutes late; predicted as often as it occurred in validation"
     )
     probability: float = Field(ge=0, le=1)
 
@@ -71,28 +80,28 @@ NUMBERS = (*SHARES, *COUNTS, "distance", *(f"weekday_{day}" for day in range(1, 
 
 
 def columns(values: dict[str, np.ndarray]) -> np.ndarray:
-    """Numbers (rows, 22) float32, from the `FIELDS`, (rows,) each: shares by their log odds."""
+    """Return numbers (rows, 22) float32 from the `FIELDS`, (rows,) each; shares become log odds."""
     shares = np.stack([np.asarray(values[name], dtype=np.float64) for name in SHARES], axis=1)
     counts = np.stack([np.asarray(values[name], dtype=np.float64) for name in COUNTS], axis=1)
     distance = np.asarray(values["distance"], dtype=np.float64)[:, None]
     days = np.asarray(values["weekday"])[:, None] == np.arange(1, 7)
-    told = [np.log(shares / (1 - shares)), np.log1p(counts), np.log(distance), days]
-    return np.concatenate(told, axis=1).astype(np.float32)
+    blocks = [np.log(shares / (1 - shares)), np.log1p(counts), np.log(distance), days]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
 def features(flights: list[Flight]) -> dict[str, np.ndarray]:
-    """What the graph takes: `columns` of the records."""
+    """Return the graph's inputs: `columns` of the records."""
     values = {name: np.array([getattr(each, name) for each in flights]) for name in FIELDS}
     return {"numbers": columns(values)}
 
 
 def delays(probabilities: np.ndarray, late_from: float) -> list[Delay]:
-    """From the probabilities of being late (rows,), and the one from which it is said."""
+    """Return predictions, given probabilities of being late (rows,) and the threshold."""
     return [Delay(late=p >= late_from, probability=p) for p in probabilities.tolist()]
 
 
 class FlightDelay(OnnxModel):
-    """`predict_columns` too: a timetable of a day is a batch."""
+    """The served model; it has `predict_columns` for batches such as a day's timetable."""
 
     explained = "probability"
 
@@ -104,8 +113,8 @@ class FlightDelay(OnnxModel):
         return delays(self.run(features(model_input))["probabilities"][:, 0], self._late_from)
 
     def predict_columns(self, columns_sent: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        told = self.run({"numbers": columns(columns_sent)})["probabilities"][:, 0]
-        return {"late": told >= self._late_from, "probability": told}
+        y_prob = self.run({"numbers": columns(columns_sent)})["probabilities"][:, 0]
+        return {"late": y_prob >= self._late_from, "probability": y_prob}
 
 
 publish(FlightDelay())

@@ -1,4 +1,4 @@
-"""Reporting: metrics of the served probabilities, and what each way to join costs."""
+"""Test metrics of the served predictions, and pictures of the cost of each kind of join."""
 
 from collections.abc import Iterator
 
@@ -14,16 +14,16 @@ from .metrics import delay_metrics
 from .model import Delay
 
 
-def score(*, answers: list[Delay], truths: list[bool]) -> dict[str, float]:
-    y_prob = np.array([each.probability for each in answers])
-    late = [each.late for each in answers]
+def score(*, predictions: list[Delay], labels: list[bool]) -> dict[str, float]:
+    y_prob = np.array([each.probability for each in predictions])
+    late = [each.late for each in predictions]
     shares = {
         "probability": float(y_prob.mean()),
-        "late_told": float(np.mean(late)),
-        "late_true": float(np.mean(truths)),
+        "late_predicted": float(np.mean(late)),
+        "late_true": float(np.mean(labels)),
     }
-    decisions = binary_metrics(truths, "precision", "recall", y_pred=late)
-    return delay_metrics(truths, y_prob) | decisions | shares
+    decisions = binary_metrics(labels, "precision", "recall", y_pred=late)
+    return delay_metrics(labels, y_prob) | decisions | shares
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -46,12 +46,12 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     titles = {"shuffled_mb": "Megabytes shuffled", "tasks": "Tasks run"}
     for panel, (metric, title) in zip(axes, titles.items(), strict=True):
         values = [named[name].metrics[metric] for name in joins]
-        plots.bars(panel, joins, values, title, lying=True, form="{:.4g}")
+        plots.bars(panel, joins, values, title, horizontal=True, fmt="{:.4g}")
     yield "configurations", figure
     figure, axes = plots.panels(2)
-    truths, told = evaluation.test.truths, [each.probability for each in evaluation.answers]
-    curves.roc(axes[0], truths, told)
-    found = Reliability.of(np.array(told), np.array(truths))
-    plots.reliability(axes[1], found, "Calibration (test rows)")
-    axes[1].set(xlabel="told, by tenths", ylabel="were late")
+    y_true, y_prob = evaluation.test.labels, [each.probability for each in evaluation.predictions]
+    curves.roc(axes[0], y_true, y_prob)
+    bins = Reliability.from_predictions(np.array(y_prob), np.array(y_true))
+    plots.reliability(axes[1], bins, "Calibration (test rows)")
+    axes[1].set(xlabel="predicted probability, by tenths", ylabel="were late")
     yield "errors", figure

@@ -1,13 +1,13 @@
-"""Flights in a number that memory does not hold: Spark and a single machine with as much of it.
+"""Compare Spark with a single machine on more flights than fit into memory.
 
     python -m pipelines.ml.flight_delay.scale --rows 20000000 --memory 1g
 
-writes that many flights: real ones drawn again and again, their delays moved by some minutes, and
-says so. Then Spark, and pandas with scikit-learn, each in a process of its own, make of them what
-`history.py` makes, learn on all days but the last 30, and are judged on these. `--memory` is the
-heap of Spark's Java. The single machine may take `--single` beyond Python and its libraries; unless
-it is given, as much as all of Spark's processes took, their programs included. `--master` names a
-cluster for Spark's half, unchanged, and `--set spark.sql.shuffle.partitions=200` a setting of it.
+The script writes that many flights: real ones drawn with replacement, with their delays moved by
+some minutes. Then Spark, and pandas with scikit-learn, each in its own process, compute the
+features of `history.py`, learn on all days but the last 30, and are scored on these. `--memory` is
+the heap of Spark's Java. `--single` is the memory of the single machine beyond Python and its
+libraries; by default it is what all of Spark's processes took, their programs included. `--master`
+names a cluster for Spark, and `--set spark.sql.shuffle.partitions=200` changes a setting of Spark.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from slipway.datasets import fetch
 
 from .data import FILE
 from .events import tasks
-from .history import FIRST, LATE_FROM, by_pandas, flights, prepared
+from .history import FIRST, LATE_FROM, add_history, by_pandas, flights
 from .model import FIELDS, columns
 from .spark import numbers, session
 
-# A million a time: the writer too stays small.
+# Rows per file, so that writing needs little memory.
 CHUNK = 1_000_000
 JITTER = 3
 LAST = 30
@@ -51,12 +51,12 @@ def grow(files: Path, folder: Path, rows: int, seed: int) -> None:
         drawn = real.take(pa.array(np.sort(rng.integers(0, len(real), count))))
         moved = drawn["delay"].to_numpy() + rng.normal(0, JITTER, count).round().astype(np.int64)
         place = drawn.schema.get_field_index("delay")
-        told = drawn.set_column(place, "delay", pa.array(moved))
-        pq.write_table(told, folder / f"{start // CHUNK:05}.parquet")
+        changed = drawn.set_column(place, "delay", pa.array(moved))
+        pq.write_table(changed, folder / f"{start // CHUNK:05}.parquet")
 
 
 def with_spark(folder: Path, master: str, memory: str, *settings: str) -> dict[str, Any]:
-    """Seconds, megabytes spilled to disk and peak, and the area under the curve."""
+    """Run Spark's half; return seconds, peak and spilled megabytes, and ROC AUC."""
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.evaluation import BinaryClassificationEvaluator
     from pyspark.storagelevel import StorageLevel
@@ -65,48 +65,47 @@ def with_spark(folder: Path, master: str, memory: str, *settings: str) -> dict[s
     with tempfile.TemporaryDirectory(prefix="events-") as place:
         chosen = dict(each.split("=", 1) for each in settings)
         with session(master, memory=memory, events=Path(place), **chosen) as spark:
-            found = flights(spark, folder)
-            told = prepared(found, found)
+            every = flights(spark, folder)
             label = F.col("late").cast("double").alias("label")
-            made = told.select("day", numbers().alias("features"), label)
-            # What does not fit goes to disk.
-            made = made.persist(StorageLevel.MEMORY_AND_DISK)
-            last = made.agg(F.max("day")).collect()[0][0] - LAST
+            table = add_history(every, every).select("day", numbers().alias("features"), label)
+            # Rows that do not fit into memory go to disk.
+            table = table.persist(StorageLevel.MEMORY_AND_DISK)
+            last = table.agg(F.max("day")).collect()[0][0] - LAST
             learner = LogisticRegression(regParam=STRENGTH)
-            model = learner.fit(made.filter(F.col("day") <= last))
-            judged = model.transform(made.filter(F.col("day") > last))
-            area = BinaryClassificationEvaluator().evaluate(judged)
+            model = learner.fit(table.filter(F.col("day") <= last))
+            predictions = model.transform(table.filter(F.col("day") > last))
+            area = BinaryClassificationEvaluator().evaluate(predictions)
             figures = {"seconds": time.perf_counter() - start, "peak_mb": peak_of_java()}
         spilled = tasks(Path(place))["spilled"].sum() / 1e6
     return figures | {"spilled_mb": float(spilled), "roc_auc": area}
 
 
 def peak_of_java() -> float:
-    """Of this process' children, the Java and its Pythons, in megabytes at their largest."""
+    """Return the sum of the peak megabytes of this process' children, Java and Pythons."""
     import psutil
 
-    found = 0.0
+    total = 0.0
     for child in psutil.Process().children(recursive=True):
-        # One that has ended in the meantime.
+        # A child may have ended in the meantime.
         with suppress(FileNotFoundError, ProcessLookupError):
-            found += status(Path(f"/proc/{child.pid}"), "VmHWM")
-    return found
+            total += status(Path(f"/proc/{child.pid}"), "VmHWM")
+    return total
 
 
 def status(process: Path, name: str) -> float:
-    """What the kernel counts of a process, in megabytes; 0 of one that has ended."""
+    """Return a memory counter of a process in megabytes; 0 if it has ended."""
     lines = (process / "status").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
-    """The same by whole columns, names as categories; without enough memory, at which step."""
+    """Run pandas' half within `megabytes`; if they do not suffice, return the failing step."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    # Threads are started before the limit: one that finds no memory for its stack ends the process.
+    # Start threads before the limit: a thread without memory for its stack ends the process.
     pa.set_io_thread_count(1)
     pq.read_table(next(folder.glob("*.parquet")), columns=["delay"], use_threads=False)
     limit = int(status(Path("/proc/self"), "VmData") + megabytes) * 2**20
@@ -119,11 +118,11 @@ def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
         raw["day"], raw["weekday"], raw["late"] = day, day % 7, raw.pop("delay") > LATE_FROM
         del raw["date"]
         step = "preparing"
-        told = by_pandas(raw)
-        rows = columns({name: told[name].to_numpy() for name in FIELDS})
+        table = by_pandas(raw)
+        rows = columns({name: table[name].to_numpy() for name in FIELDS})
         step = "learning"
-        late, last = told["late"].to_numpy(), told["day"].to_numpy() > int(day.max()) - LAST
-        # A mean penalty as MLlib's, which C is not.
+        late, last = table["late"].to_numpy(), table["day"].to_numpy() > int(day.max()) - LAST
+        # MLlib's penalty is relative to the mean loss, and C to the sum.
         weight = 1 / (STRENGTH * (~last).sum())
         learner = make_pipeline(StandardScaler(), LogisticRegression(C=weight, max_iter=500))
         learner.fit(rows[~last], late[~last])
@@ -134,31 +133,31 @@ def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "peak_mb": peak, "roc_auc": area}
 
 
-def apart(name: str, *arguments: object) -> dict[str, Any]:
-    """One half in a Python of its own, so that neither counts the other's memory.
+def run_separately(name: str, *arguments: object) -> dict[str, Any]:
+    """Run one half in its own Python, so that neither counts the other's memory.
 
     Raises:
-        RuntimeError: it failed otherwise than by telling figures; the message is its last line.
+        RuntimeError: it failed without printing results; the message is its last line.
     """
     words = ["-m", __spec__.name, name, *map(str, arguments)]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        raise RuntimeError(f"{name}: {said[-1]}")
+        errors = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        raise RuntimeError(f"{name}: {errors[-1]}")
     figures: dict[str, Any] = json.loads(lines[-1])
     return figures
 
 
 def megabytes(memory: str) -> int:
-    """Of `1g` or `512m`.
+    """Return the megabytes of `1g` or `512m`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has another form.
     """
     number, unit = memory[:-1], memory[-1:]
     if not number.isdigit() or unit not in ("m", "g"):
-        raise ValueError(f"{memory!r} must be like 512m or 1g")
+        raise ValueError(f"{memory!r} must have a form like 512m or 1g")
     return int(number) * (1024 if unit == "g" else 1)
 
 
@@ -169,18 +168,21 @@ def main() -> None:
     parser.add_argument("--single")
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--set", action="append", default=[])
-    asked = parser.parse_args()
-    heap, limit = megabytes(asked.memory), megabytes(asked.single) if asked.single else None
+    options = parser.parse_args()
+    heap, limit = megabytes(options.memory), megabytes(options.single) if options.single else None
     with tempfile.TemporaryDirectory(prefix="flights-") as place:
-        grow(fetch("us_flights_3m").path(FILE), Path(place), asked.rows, seed=22)
-        print(f"{asked.rows:,} flights drawn from 3,000,000 real ones, delays moved by minutes")
-        spark = apart("with_spark", place, asked.master, asked.memory, *asked.set)
-        print(f"spark, a heap of {heap} MB: {told(spark)}", flush=True)
+        grow(fetch("us_flights_3m").path(FILE), Path(place), options.rows, seed=22)
+        print(f"{options.rows:,} flights drawn from 3,000,000 real ones, delays moved by minutes")
+        spark = run_separately("with_spark", place, options.master, options.memory, *options.set)
+        print(f"spark, a heap of {heap} MB: {as_text(spark)}", flush=True)
         limit = limit or int(spark["peak_mb"])
-        print(f"pandas in {limit} MB: {told(apart('with_pandas', place, limit))}", flush=True)
+        print(
+            f"pandas in {limit} MB: {as_text(run_separately('with_pandas', place, limit))}",
+            flush=True,
+        )
 
 
-def told(figures: dict[str, Any]) -> str:
+def as_text(figures: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in figures.items()

@@ -1,6 +1,6 @@
-"""One join of skewed keys, as Spark is configured in several ways: what each makes of it.
+"""The cost of one join with skewed keys under several configurations of Spark.
 
-A tenth of the airports see half the flights, so rows that meet by airport do so in a few tasks.
+A tenth of the airports have half of the flights, so a few tasks get most rows of a join by airport.
 """
 
 import tempfile
@@ -20,15 +20,15 @@ SALTS = 8
 Join = Callable[[DataFrame, DataFrame], DataFrame]
 
 
-def merged(found: DataFrame, airports: DataFrame) -> DataFrame:
+def merge(found: DataFrame, airports: DataFrame) -> DataFrame:
     return found.join(airports.hint("merge"), "origin")
 
 
-def salted(found: DataFrame, airports: DataFrame) -> DataFrame:
-    """Each airport stands `SALTS` times, and each of its flights meets one of them."""
+def salt(found: DataFrame, airports: DataFrame) -> DataFrame:
+    """Join with `SALTS` copies of each airport, each flight with one of them."""
     copies = airports.withColumn("salt", F.explode(F.sequence(F.lit(0), F.lit(SALTS - 1))))
-    salt = F.pmod(F.xxhash64("destination", "day"), F.lit(SALTS)).cast("int")
-    return found.withColumn("salt", salt).join(copies.hint("merge"), ["origin", "salt"])
+    which = F.pmod(F.xxhash64("destination", "day"), F.lit(SALTS)).cast("int")
+    return found.withColumn("salt", which).join(copies.hint("merge"), ["origin", "salt"])
 
 
 def broadcast(found: DataFrame, airports: DataFrame) -> DataFrame:
@@ -37,32 +37,34 @@ def broadcast(found: DataFrame, airports: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Way:
+    """A kind of join with its configuration."""
+
     join: Join
     partitions: int
     adaptive: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
 
-# Partitions below 1 MB are merged unless told otherwise. One is split only between the tasks that
-# wrote it: read in parts of 1 MB, a month of flights comes from two.
+# By default Spark merges partitions below 1 MB. It splits a partition only between the tasks that
+# wrote it; read in parts of 1 MB, a month of flights comes from two tasks.
 SPLIT = {
     "spark_sql_adaptive_coalescePartitions_minPartitionSize": "1k",
     "spark_sql_files_maxPartitionBytes": "1m",
 }
 WAYS = {
-    "join_32": Way(merged, 32),
-    "join_200": Way(merged, 200),
-    "join_adaptive": Way(merged, 32, adaptive=True),
-    "join_adaptive_split": Way(merged, 32, adaptive=True, settings=SPLIT),
-    "join_salted": Way(salted, 32),
+    "join_32": Way(merge, 32),
+    "join_200": Way(merge, 200),
+    "join_adaptive": Way(merge, 32, adaptive=True),
+    "join_adaptive_split": Way(merge, 32, adaptive=True, settings=SPLIT),
+    "join_salted": Way(salt, 32),
     "join_broadcast": Way(broadcast, 32),
 }
 
 
-def tried(files: Path, name: str, days: int, master: str = "local[2]") -> pd.DataFrame:
-    """`events.tasks` of joining the flights of the first `days` with a table of their airports."""
+def run_join(files: Path, name: str, days: int, master: str = "local[2]") -> pd.DataFrame:
+    """Join flights of the first `days` with a table of their airports; return `events.tasks`."""
     way = WAYS[name]
-    # Sizes from which adaptive execution splits: for megabytes here, where a cluster has gigabytes.
+    # The sizes at which adaptive execution splits are lowered from gigabytes to megabytes.
     settings = {
         "spark_sql_shuffle_partitions": str(way.partitions),
         "spark_sql_adaptive_enabled": str(way.adaptive).lower(),
@@ -79,23 +81,26 @@ def tried(files: Path, name: str, days: int, master: str = "local[2]") -> pd.Dat
             known = spark.createDataFrame(airports.toPandas())
             spark.sparkContext.setJobDescription(name)
             way.join(found, known).agg(F.sum(F.col("distance") - F.col("usual"))).collect()
-        told = tasks(Path(place))
-    return told[told["job"] == name]
+        every = tasks(Path(place))
+    return every[every["job"] == name]
 
 
-def loads(told: pd.DataFrame, name: str) -> list[int]:
-    """Rows of each task that joins, the largest first; none where nothing is shuffled for it."""
+def loads(by_task: pd.DataFrame, name: str) -> list[int]:
+    """Return the rows of each joining task, the largest first; none if nothing is shuffled."""
     if WAYS[name].join is broadcast:
         return []
-    # The stage that joins reads most; the one before reads a file, the one after a sum a task.
-    stage = told.groupby("stage")["read"].sum().idxmax()
-    return sorted(told.loc[told["stage"] == stage, "read"].tolist(), reverse=True)
+    # The joining stage reads most: the one before reads a file, the one after a sum per task.
+    stage = by_task.groupby("stage")["read"].sum().idxmax()
+    return sorted(by_task.loc[by_task["stage"] == stage, "read"].tolist(), reverse=True)
 
 
-def measured(told: pd.DataFrame, name: str) -> dict[str, float]:
-    """What a way costs, times left out: they differ from run to run."""
-    read = loads(told, name)
-    figures = {"tasks": float(len(told)), "shuffled_mb": round(told["written"].sum() / 1e6, 2)}
+def join_metrics(by_task: pd.DataFrame, name: str) -> dict[str, float]:
+    """Return the cost of a join without times, which differ between runs."""
+    read = loads(by_task, name)
+    figures = {
+        "tasks": float(len(by_task)),
+        "shuffled_mb": round(by_task["written"].sum() / 1e6, 2),
+    }
     if read:
         figures["largest_task"] = read[0] / sum(read)
     return figures

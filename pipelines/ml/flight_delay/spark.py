@@ -1,4 +1,4 @@
-"""Spark on the Java that comes as a Python package: on this machine, or on a cluster by its URL."""
+"""Spark with the Java of a Python package, on this machine or on a cluster by its URL."""
 
 import atexit
 import os
@@ -23,8 +23,8 @@ from pyspark.sql import functions as F
 from . import model
 
 LOOPBACK = "127.0.0.1"
-# Spark's launcher asks for a module that only speeds up its linear algebra, and that the package's
-# Java was built without; asked for it, that Java does not start.
+# Spark's launcher requests a module that speeds up linear algebra. The package's Java was built
+# without it, and does not start when it is requested.
 JAVA = f"""#!/bin/sh
 for word do
   shift
@@ -39,20 +39,20 @@ SETTINGS: dict[str, Any] = {
     "spark.driver.host": LOOPBACK,
     "spark.driver.bindAddress": LOOPBACK,
     "spark.sql.session.timeZone": "UTC",
-    # The default of 200 is a cluster's: two cores start 200 tasks for a few rows each.
+    # The default of 200 suits a cluster: two cores would start 200 tasks for a few rows each.
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Said here too: the Java of a process gives a later session what its first one asked for.
+    # Set explicitly, since a later session of the same Java inherits the settings of the first.
     "spark.eventLog.enabled": "false",
     "spark.eventLog.rolling.enabled": "false",
     "spark.eventLog.compress": "false",
 }
-# Executors get the feature code itself: they need NumPy and pandas, and nothing of Slipway.
+# Executors receive the feature code itself: they need NumPy and pandas, but not Slipway.
 cloudpickle.register_pickle_by_value(model)
 
 
 def homes() -> dict[str, str]:
-    """Variables that name a folder for what Spark leaves, gone when Python ends.
+    """Return environment variables for Spark's folders, which are deleted when Python ends.
 
     Workers of `local-cluster` write under Spark's home, which must not be the installed package.
     """
@@ -78,16 +78,17 @@ def homes() -> dict[str, str]:
 def session(
     master: str = "local[2]", *, memory: str = "2g", events: Path | None = None, **settings: str
 ) -> Iterator[SparkSession]:
-    """A session that ends with the block; `settings` are Spark's, `_` for each dot.
+    """Open a session for the block; `settings` are Spark's, with `_` for each dot.
 
-    The Java of the first session stays until Python ends, for a second one to start in a second:
-    so the first one's `memory` holds. `events`: a folder for the log that `events.tasks` reads.
+    The Java of the first session stays until Python ends, so that another session starts in a
+    second; therefore the `memory` of the first one applies. `events` is a folder for the log that
+    `events.tasks` reads.
 
     Raises:
-        RuntimeError: another session of this process has not ended.
+        RuntimeError: another session of this process is still open.
     """
     if SparkSession.getActiveSession() is not None:
-        raise RuntimeError("a Spark session is open; end its block first: a process has one")
+        raise RuntimeError("a Spark session is open; end its block first, a process can have one")
     chosen = SETTINGS | {"spark.master": master, "spark.driver.memory": memory}
     chosen |= {name.replace("_", "."): value for name, value in settings.items()}
     if events is not None:
@@ -101,19 +102,19 @@ def session(
 
 
 def numbers() -> Column:
-    """`model.columns` of a table's fields, as MLlib's vector."""
+    """Return `model.columns` of a table's fields as MLlib's vector."""
     columns = model.columns
 
     @F.pandas_udf("array<float>")  # type: ignore[attr-defined]
-    def told(table: pd.DataFrame) -> pd.Series:
+    def to_columns(table: pd.DataFrame) -> pd.Series:
         values = {str(name): table[name].to_numpy() for name in table}
         return pd.Series(list(columns(values)))
 
-    return array_to_vector(told(F.struct(*model.FIELDS)))
+    return array_to_vector(to_columns(F.struct(*model.FIELDS)))
 
 
-def table(spark: SparkSession, rows: np.ndarray, truths: list[bool], partitions: int) -> DataFrame:
-    """Columns `features`, of numbers (rows, 22), and `label`."""
-    frame = pd.DataFrame({"numbers": list(rows), "label": np.array(truths, dtype=np.float64)})
-    made = spark.createDataFrame(frame).coalesce(partitions)
-    return made.select(array_to_vector(F.col("numbers")).alias("features"), "label")
+def table(spark: SparkSession, rows: np.ndarray, labels: list[bool], partitions: int) -> DataFrame:
+    """Return a table with the columns `features`, of numbers (rows, 22), and `label`."""
+    frame = pd.DataFrame({"numbers": list(rows), "label": np.array(labels, dtype=np.float64)})
+    created = spark.createDataFrame(frame).coalesce(partitions)
+    return created.select(array_to_vector(F.col("numbers")).alias("features"), "label")

@@ -1,8 +1,8 @@
-"""Training: Spark's learners against a single machine's, and one join configured in many ways.
+"""Training of Spark's learners, beside a single machine's, and joins in several configurations.
 
-Candidates are validated on the last days of the training rows, which are in the order of their
-days. MLlib's logistic regression is served, in the simplest strength within one standard error of
-the best ROC AUC.
+Candidates are validated on the last days of the training rows, which are ordered by day. MLlib's
+logistic regression is served, with the strongest penalty within one standard error of the best ROC
+AUC.
 """
 
 import json
@@ -27,18 +27,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.datasets import fetch
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 from slipway.training.selection import simplest_within_error
 
 from .data import FILE
 from .metrics import delay_metrics, roc_auc_error
 from .model import NUMBERS, THRESHOLD, Delay, Flight, delays, features
-from .shuffles import WAYS, loads, measured, tried
+from .shuffles import WAYS, join_metrics, loads, run_join
 from .spark import session, table
 
 SERVED = "spark_logistic"
-# Of two partitions the sum is the same whichever is added first: equal runs give equal weights.
+# The sum of two partitions does not depend on their order, so equal runs give equal weights.
 PARTITIONS = 2
 
 
@@ -47,33 +47,34 @@ def logistic(strength: float) -> LogisticRegression:
 
 
 def probabilities(model: Any, rows: DataFrame) -> np.ndarray:
-    """Of being late (rows,), in the order of the rows."""
-    told = model.transform(rows).select(vector_to_array(F.col("probability"))[1].alias("p"))
-    return np.asarray(told.toPandas()["p"])
+    """Return the probabilities of being late (rows,), in the order of the rows."""
+    column = model.transform(rows).select(vector_to_array(F.col("probability"))[1].alias("p"))
+    return np.asarray(column.toPandas()["p"])
 
 
-def validated(late: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
+def validation_metrics(late: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
     return delay_metrics(late, y_prob) | {"roc_auc_se": roc_auc_error(late, y_prob)}
 
 
-def late_from(told: np.ndarray, truths: np.ndarray) -> float:
-    """The probability at which as many are told late as were."""
-    return float(np.quantile(told, 1 - truths.mean()))
+def late_from(y_prob: np.ndarray, y_true: np.ndarray) -> float:
+    """Return the threshold at which as many flights are predicted late as were late."""
+    return float(np.quantile(y_prob, 1 - y_true.mean()))
 
 
 def by_spark(
     spark: SparkSession,
     numbers: np.ndarray,
-    truths: np.ndarray,
+    late: np.ndarray,
     border: int,
     seed: int,
     strengths: list[float],
     trees: int,
 ) -> Iterator[Candidate]:
-    learn = table(spark, numbers[:border], truths[:border].tolist(), PARTITIONS).cache()
-    then = table(spark, numbers[border:], truths[border:].tolist(), PARTITIONS).cache()
+    """Train and validate Spark's learners; rows from `border` on are for validation."""
+    learn = table(spark, numbers[:border], late[:border].tolist(), PARTITIONS).cache()
+    validation = table(spark, numbers[border:], late[border:].tolist(), PARTITIONS).cache()
     learners: dict[str, tuple[Any, dict[str, Any]]] = {
-        # The strongest penalty comes first: the simplest, as its weights are the smallest.
+        # From the simplest: the strongest penalty gives the smallest weights.
         f"{SERVED}_{each:g}": (logistic(each), {"strength": each})
         for each in sorted(strengths, reverse=True)
     }
@@ -82,14 +83,15 @@ def by_spark(
     learners["spark_forest"] = forest, {"trees": trees}
     learners["spark_boosting"] = boosting, {"trees": trees}
     for name, (learner, parameters) in learners.items():
-        y_prob = probabilities(learner.fit(learn), then)
-        parameters["late_from"] = late_from(y_prob, truths[border:])
-        yield Candidate(name, validated(truths[border:], y_prob), parameters)
+        y_prob = probabilities(learner.fit(learn), validation)
+        parameters["late_from"] = late_from(y_prob, late[border:])
+        yield Candidate(name, validation_metrics(late[border:], y_prob), parameters)
 
 
 def by_one_machine(
-    numbers: np.ndarray, truths: np.ndarray, border: int, seed: int, trees: int
+    numbers: np.ndarray, late: np.ndarray, border: int, seed: int, trees: int
 ) -> Iterator[Candidate]:
+    """Train and validate scikit-learn's and LightGBM's learners on the same rows."""
     boosting = LGBMClassifier(
         n_estimators=trees * 4, learning_rate=0.1, num_leaves=15, n_jobs=2, seed=seed, verbose=-1
     )
@@ -98,14 +100,14 @@ def by_one_machine(
         "lightgbm": boosting,
     }
     for name, learner in learners.items():
-        fitted = learner.fit(numbers[:border], truths[:border])
+        fitted = learner.fit(numbers[:border], late[:border])
         y_prob = fitted.predict_proba(numbers[border:])[:, 1]
-        yield Candidate(name, validated(truths[border:], y_prob))
+        yield Candidate(name, validation_metrics(late[border:], y_prob))
 
 
 def fit(
     *,
-    train: Examples[Flight, bool],
+    train: LabelledRows[Flight, bool],
     weights: Path,
     seed: int,
     valid_share: float,
@@ -115,46 +117,47 @@ def fit(
 ) -> Fitted:
     """Choose the strength of MLlib's logistic regression, and fit it on all training rows.
 
-    Its rivals are compared with it. The ways to join say what a shuffle costs, and decide nothing.
+    The other learners are only compared with it. The joins show the cost of a shuffle.
     """
-    numbers, truths = features(train.records)["numbers"], np.array(train.truths)
-    border = int(len(truths) * (1 - valid_share))
+    numbers, late = features(train.records)["numbers"], np.array(train.labels)
+    border = int(len(late) * (1 - valid_share))
     usual = np.array([each.route_month for each in train.records[border:]])
-    tried_ones = [Candidate("baseline", validated(truths[border:], usual))]
+    tried = [Candidate("baseline", validation_metrics(late[border:], usual))]
     kept = tempfile.TemporaryDirectory(prefix="logistic-")
     with session() as spark:
-        tried_ones += by_spark(spark, numbers, truths, border, seed, strengths, trees)
-        allowed = [each for each in tried_ones if each.name.startswith(SERVED)]
+        tried += by_spark(spark, numbers, late, border, seed, strengths, trees)
+        allowed = [each for each in tried if each.name.startswith(SERVED)]
         chosen = simplest_within_error(allowed, "roc_auc", best="highest")
-        rows = table(spark, numbers, truths.tolist(), PARTITIONS)
+        rows = table(spark, numbers, late.tolist(), PARTITIONS)
         best = logistic(chosen.parameters["strength"]).fit(rows)
         export(best.coefficients.toArray(), best.intercept, weights / "model.onnx")
         best.write().overwrite().save(kept.name)
-    said_from = chosen.parameters["late_from"]
-    (weights / THRESHOLD).write_text(json.dumps({"late_from": said_from}) + "\n")
-    tried_ones += by_one_machine(numbers, truths, border, seed, trees)
-    tried_ones += joins(fetch("us_flights_3m").path(FILE), joined_days)
+    threshold = chosen.parameters["late_from"]
+    (weights / THRESHOLD).write_text(json.dumps({"late_from": threshold}) + "\n")
+    tried += by_one_machine(numbers, late, border, seed, trees)
+    tried += joins(fetch("us_flights_3m").path(FILE), joined_days)
 
-    def native(flights: list[Flight]) -> list[Delay]:
-        asked = features(flights)["numbers"]
+    def framework_predict(flights: list[Flight]) -> list[Delay]:
+        rows = features(flights)["numbers"]
         with session() as spark:
             model = LogisticRegressionModel.load(kept.name)
-            told = probabilities(model, table(spark, asked, [False] * len(asked), PARTITIONS))
-        return delays(told, said_from)
+            y_prob = probabilities(model, table(spark, rows, [False] * len(rows), PARTITIONS))
+        return delays(y_prob, threshold)
 
-    return Fitted(tried_ones, chosen.name, native)
+    return Fitted(tried, chosen.name, framework_predict)
 
 
 def joins(files: Path, days: int) -> Iterator[Candidate]:
+    """Run the join in each configuration."""
     for name, way in WAYS.items():
-        told = tried(files, name, days)
-        rows = [float(each) for each in loads(told, name)]
+        by_task = run_join(files, name, days)
+        rows = [float(each) for each in loads(by_task, name)]
         parameters = {"partitions": way.partitions, "adaptive": way.adaptive}
-        yield Candidate(name, measured(told, name), parameters, {"rows_a_task": rows})
+        yield Candidate(name, join_metrics(by_task, name), parameters, {"rows_a_task": rows})
 
 
 def export(weights: np.ndarray, intercept: float, file: Path) -> None:
-    """`numbers` (rows, 22) to `probabilities` (rows, 1), from MLlib's coefficients."""
+    """Write the graph from `numbers` (rows, 22) to `probabilities` (rows, 1)."""
     from onnx import helper
 
     nodes = [

@@ -1,4 +1,4 @@
-"""Patients of four hospitals, split so that both parts hold as many sick of each hospital."""
+"""Split patients of four hospitals, stratified by hospital and disease."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import Patient
 
@@ -68,18 +68,18 @@ MISPLACED = 304
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Patient, bool]]]:
-    """Patients with whether a vessel was narrowed by half or more (`num` above 0)."""
-    frame = cleaned(SCHEMA.validate(pd.read_csv(dataset.path("heart_disease_uci.csv"))))
+    """Return patients, each with whether a vessel was narrowed by half or more (`num` above 0)."""
+    frame = clean(SCHEMA.validate(pd.read_csv(dataset.path("heart_disease_uci.csv"))))
     strata = frame["dataset"] + (frame["num"] > 0).astype(str)
     train, test = train_test_split(frame, test_size=test_share, random_state=seed, stratify=strata)
     return {"train": patients(train), "test": patients(test)}
 
 
-def cleaned(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without copies, and without the zeros that stand for a value nobody measured.
+def clean(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without duplicates, with zeros that mean "not measured" set to NaN.
 
-    All 123 patients of Switzerland have cholesterol 0, and 93 % of them are sick: taken for a
-    number it would name the hospital.
+    All 123 patients of Switzerland have cholesterol 0, and 93 % of them are sick: used as a number,
+    it would reveal the hospital.
     """
     frame = frame.copy()
     frame.loc[frame["id"] == MISPLACED, "dataset"] = "Hungary"
@@ -89,6 +89,6 @@ def cleaned(frame: pd.DataFrame) -> pd.DataFrame:
 
 def patients(frame: pd.DataFrame) -> list[tuple[Patient, bool]]:
     coded = frame.assign(**{name: frame[name].map(codes) for name, codes in CODES.items()})
-    records = rows(coded.rename(columns=FIELDS)[list(Patient.model_fields)])
-    told = zip(records, frame["num"] > 0, strict=True)
-    return [(Patient(**row), bool(sick)) for row, sick in told]
+    records = to_dicts(coded.rename(columns=FIELDS)[list(Patient.model_fields)])
+    pairs = zip(records, frame["num"] > 0, strict=True)
+    return [(Patient(**row), bool(sick)) for row, sick in pairs]

@@ -1,4 +1,4 @@
-"""The metrics of a referral: ranking, sharpness, and what a threshold refers."""
+"""Metrics of referrals: of the probabilities, and of the decisions at a threshold."""
 
 import numpy as np
 from sklearn.metrics import recall_score
@@ -7,7 +7,7 @@ from slipway.training.validation import binary_metrics
 
 
 def referral_metrics(y_prob: np.ndarray, sick: np.ndarray, threshold: float) -> dict[str, float]:
-    """Return metrics of probabilities (rows,), those at `threshold` and above being referred."""
+    """Return metrics of probabilities (rows,); those at or above `threshold` are referred."""
     names, referred = ("roc_auc", "recall", "precision", "brier"), y_prob >= threshold
-    found = binary_metrics(sick, *names, y_prob=y_prob, y_pred=referred)
-    return {**found, "specificity": float(recall_score(~sick, ~referred))}
+    metrics = binary_metrics(sick, *names, y_prob=y_prob, y_pred=referred)
+    return {**metrics, "specificity": float(recall_score(~sick, ~referred))}

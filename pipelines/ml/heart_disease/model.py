@@ -2,12 +2,13 @@
 
 Data: 918 patients sent to angiography at four hospitals, 1981 to 1987; 55 % had a vessel narrowed
 by half or more.
-Task: binary classification, recall first: a missed disease weighs more than a needless test.
-Model: findings into the simplest candidate whose Brier score at hospitals that it had not seen is
-within one standard error of the best, as ONNX; referred from the threshold that reached the wanted
-recall on validation data.
-Limits: patients whom a doctor had already sent on, forty years ago, four in five of them men. The
-hospital is asked for to be watched, not used. A worked example of the method, no medical device.
+Task: binary classification, recall first: a missed disease costs more than a needless test.
+Model: the simplest candidate whose Brier score at unseen hospitals is within one standard error of
+the best, as ONNX. The referral threshold is the highest that reached the target recall on
+validation data.
+Limits: patients whom a doctor had already referred, forty years ago, four in five of them men. The
+hospital is recorded for monitoring and is not a feature. A worked example of the method, not a
+medical device.
 """
 
 import json
@@ -20,13 +21,13 @@ from slipway.contract import OnnxModel, Record, publish
 
 
 class Patient(Record):
-    """Findings before angiography; what was not measured is left out."""
+    """Findings before angiography; leave out what was not measured."""
 
     age: int = Field(ge=18, le=110, description="Years")
     sex: str = Field(pattern="^(female|male)$")
     chest_pain: str = Field(
         pattern="^(typical|atypical|other|none)$",
-        description="Angina, typical or atypical; other: not of the heart; none: no pain",
+        description="Typical or atypical angina; other: pain of other origin; none: no pain",
     )
     blood_pressure: float | None = Field(
         default=None, ge=50, le=250, description="At rest, mm Hg, systolic"
@@ -35,17 +36,17 @@ class Patient(Record):
     high_sugar: bool | None = Field(default=None, description="Fasting, above 120 mg/dl")
     resting_ecg: str | None = Field(default=None, pattern="^(normal|st_abnormal|hypertrophy)$")
     top_heart_rate: float | None = Field(
-        default=None, ge=40, le=230, description="Reached in the exercise test, a minute"
+        default=None, ge=40, le=230, description="Beats per minute reached in the exercise test"
     )
     exercise_angina: bool | None = Field(default=None, description="Pain in the exercise test")
     st_depression: float | None = Field(
-        default=None, ge=-5, le=10, description="By exercise, against rest, mm"
+        default=None, ge=-5, le=10, description="In exercise relative to rest, mm"
     )
     st_slope: str | None = Field(
-        default=None, pattern="^(up|flat|down)$", description="Of the ST segment at the peak"
+        default=None, pattern="^(up|flat|down)$", description="Of the ST segment at peak exercise"
     )
     vessels: int | None = Field(
-        default=None, ge=0, le=3, description="Major ones coloured by fluoroscopy"
+        default=None, ge=0, le=3, description="Major vessels coloured by fluoroscopy"
     )
     thallium: str | None = Field(
         default=None, pattern="^(normal|fixed|reversible)$", description="Defects in the scan"
@@ -53,16 +54,16 @@ class Patient(Record):
     hospital: str | None = Field(
         default=None,
         pattern="^(cleveland|hungary|switzerland|long_beach)$",
-        description="Watched by group, never a feature",
+        description="Used for monitoring by group, never as a feature",
     )
 
 
 class HeartRisk(Record):
-    """What the model holds likely."""
+    """The prediction for one patient, and whether to refer them to angiography."""
 
-    refer: bool = Field(description="To angiography: the probability reaches the threshold")
-    probability: float = Field(ge=0, le=1, description="Of a narrowed vessel")
-    threshold: float = Field(ge=0, le=1, description="Set by the wanted recall, not by a half")
+    refer: bool = Field(description="Refer to angiography: the probability reaches the threshold")
+    probability: float = Field(ge=0, le=1, description="Probability of a narrowed vessel")
+    threshold: float = Field(ge=0, le=1, description="Set by the target recall, not one half")
     unmeasured: int = Field(ge=0, description="Findings left out, filled with typical values")
 
 
@@ -72,7 +73,7 @@ PLAIN = tuple(
     for name, field in Patient.model_fields.items()
     if field.annotation not in (str, str | None)
 )
-# A grade keeps its order; what has none becomes a flag a value, not a number where not measured.
+# Grades keep their order; other categories become one flag per value, NaN where not measured.
 SLOPES: dict[str | None, int] = {"up": 0, "flat": 1, "down": 2}
 FLAGS = {
     "sex": ("male",),
@@ -85,22 +86,22 @@ MEASURED = tuple(name for name in Patient.model_fields if name != "hospital")
 
 
 def numbers(patient: Patient) -> list[float | None]:
-    """The columns `NUMBERS`, None where not measured."""
-    told = [*(getattr(patient, name) for name in PLAIN), SLOPES.get(patient.st_slope)]
+    """Return the values of the columns `NUMBERS`, None where not measured."""
+    row = [*(getattr(patient, name) for name in PLAIN), SLOPES.get(patient.st_slope)]
     for name, values in FLAGS.items():
         value = getattr(patient, name)
-        told += [None if value is None else value == each for each in values]
-    return told
+        row += [None if value is None else value == each for each in values]
+    return row
 
 
 def features(patients: list[Patient]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 17) float32."""
+    """Return numbers (rows, 17) float32, NaN where not measured."""
     rows = [numbers(each) for each in patients]
     return {"numbers": np.array(rows, dtype=np.float32).reshape(-1, len(NUMBERS))}
 
 
 def risks(patients: list[Patient], probabilities: np.ndarray, threshold: float) -> list[HeartRisk]:
-    """From the probabilities of disease (rows,)."""
+    """Return predictions from probabilities of disease (rows,)."""
     return [
         HeartRisk(
             refer=p >= threshold,

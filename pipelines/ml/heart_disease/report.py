@@ -1,4 +1,4 @@
-"""Reporting: metrics of the referrals by hospital and threshold, and Shapley values."""
+"""Score referrals; draw them by hospital and threshold, feature selection, and Shapley values."""
 
 from collections.abc import Iterator
 
@@ -20,27 +20,27 @@ from .model import MEASURED, NUMBERS, HeartDisease, HeartRisk, features
 EXPLAINED, REFERENCES = 60, 40
 
 
-def score(*, answers: list[HeartRisk], truths: list[bool]) -> dict[str, float]:
-    sick = np.array(truths)
-    probabilities = np.array([each.probability for each in answers])
-    referred = np.array([each.refer for each in answers])
-    return referral_metrics(probabilities, sick, answers[0].threshold) | {
+def score(*, predictions: list[HeartRisk], labels: list[bool]) -> dict[str, float]:
+    sick = np.array(labels)
+    probabilities = np.array([each.probability for each in predictions])
+    referred = np.array([each.refer for each in predictions])
+    return referral_metrics(probabilities, sick, predictions[0].threshold) | {
         "missed": float((sick & ~referred).sum()),
         "referred": float(referred.mean()),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    told = np.array([each.probability for each in evaluation.answers])
-    sick = np.array(evaluation.test.truths)
-    yield "hospitals", hospitals(evaluation, told, sick)
-    yield "recall", recall_first(told, sick, evaluation)
+    y_prob = np.array([each.probability for each in evaluation.predictions])
+    sick = np.array(evaluation.test.labels)
+    yield "hospitals", hospitals(evaluation, y_prob, sick)
+    yield "recall", recall_first(y_prob, sick, evaluation)
     yield "selection", selection(evaluation)
     yield "shapley", shapley(evaluation)
 
 
-def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Figure:
-    """Candidates at known and new hospitals, and whom the chosen one refers at each."""
+def hospitals(evaluation: Evaluation, y_prob: np.ndarray, sick: np.ndarray) -> Figure:
+    """Draw candidates at known and new hospitals, and whom the chosen one refers at each."""
     figure, (left, right) = plots.panels(2, height=3.8)
     shown = [each for each in evaluation.candidates if each.name != BASELINE]
     areas = {
@@ -49,13 +49,13 @@ def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Fig
         "inside one left out": [each.metrics["roc_auc_new_hospital"] for each in shown],
     }
     title, colours = "Area under the ROC curve (validation)", (plots.PALE, plots.INK, plots.ACCENT)
-    plots.bars(left, [each.name for each in shown], areas, title, lying=True, colours=colours)
+    plots.bars(left, [each.name for each in shown], areas, title, horizontal=True, colours=colours)
     left.set_xlim(0.6, 1)
     groups = np.array([each.hospital for each in evaluation.test.records])
-    referred = np.array([each.refer for each in evaluation.answers])
+    referred = np.array([each.refer for each in evaluation.predictions])
     names = np.unique(groups)
     kinds = {"of the sick (recall)": sick, "of the healthy": ~sick}
-    rows = {kind: [of & (groups == name) for name in names] for kind, of in kinds.items()}
+    rows = {kind: [group & (groups == name) for name in names] for kind, group in kinds.items()}
     shares = {kind: [referred[part].mean() for part in parts] for kind, parts in rows.items()}
     labels = [name.replace("_", "\n") for name in names]
     drawn = plots.bars(right, labels, shares, "Share referred, by hospital (test rows)")
@@ -65,59 +65,59 @@ def hospitals(evaluation: Evaluation, told: np.ndarray, sick: np.ndarray) -> Fig
     return figure
 
 
-def recall_first(told: np.ndarray, sick: np.ndarray, evaluation: Evaluation) -> Figure:
+def recall_first(y_prob: np.ndarray, sick: np.ndarray, evaluation: Evaluation) -> Figure:
     figure, (left, middle, right) = plots.panels(3)
-    threshold = evaluation.answers[0].threshold
+    threshold = evaluation.predictions[0].threshold
     cuts = np.linspace(0.01, 0.95, 95)
-    found = pd.DataFrame([referral_metrics(told, sick, cut) for cut in cuts])
+    metrics = pd.DataFrame([referral_metrics(y_prob, sick, cut) for cut in cuts])
     colours = {"recall": plots.ACCENT, "specificity": plots.INK, "precision": "#d1793b"}
     for name, colour in colours.items():
-        left.plot(cuts, found[name], color=colour, label=name)
+        left.plot(cuts, metrics[name], color=colour, label=name)
     for cut, label in ((threshold, "chosen"), (0.5, "a half")):
         left.axvline(cut, color=plots.PALE, linestyle=":")
         left.text(cut, 0.02, f" {label}", fontsize=7)
     left.set(xlabel="threshold", ylim=(0, 1.02), title="What a threshold costs (test rows)")
     left.legend(loc="lower left", bbox_to_anchor=(0.5, 0.05))
-    referred = [answer.refer for answer in evaluation.answers]
-    plots.confusion(middle, evaluation.test.truths, referred, [False, True])
-    curves.roc(right, sick, told)
+    referred = [each.refer for each in evaluation.predictions]
+    plots.confusion(middle, evaluation.test.labels, referred, [False, True])
+    curves.roc(right, sick, y_prob)
     return figure
 
 
 def selection(evaluation: Evaluation) -> Figure:
-    """Univariate scores, and the order in which elimination gives features up."""
+    """Draw univariate scores, and the order in which elimination drops features."""
     numbers = features(evaluation.train.records)["numbers"]
-    sick = np.array(evaluation.train.truths)
+    sick = np.array(evaluation.train.labels)
     filled = make_pipeline(SimpleImputer(), StandardScaler()).fit_transform(numbers)
     scores, _ = f_classif(filled, sick)
     ranks = RFE(LogisticRegression(C=0.1, max_iter=2000), n_features_to_select=1)
     survived = len(NUMBERS) + 1 - ranks.fit(filled, sick).ranking_
     figure, axes = plots.panels(2, height=4)
-    told = {"SelectKBest: F statistic": scores, "RFE: rounds survived": survived}
-    for panel, (title, values) in zip(axes, told.items(), strict=True):
+    panels = {"SelectKBest: F statistic": scores, "RFE: rounds survived": survived}
+    for panel, (title, values) in zip(axes, panels.items(), strict=True):
         order = np.argsort(-values)
         names = [NUMBERS[row].replace("_", " ") for row in order]
-        plots.weights(panel, names, values[order], title)
+        plots.signed_bars(panel, names, values[order], title)
     return figure
 
 
 def shapley(evaluation: Evaluation) -> Figure:
-    """Shapley values (Lundberg and Lee 2017: SHAP) of the served model, in probability."""
+    """Draw Shapley values (Lundberg and Lee 2017: SHAP) of the served model's probability."""
     from slipway.explain.shapley import Shapley  # not needed to fit
 
     model = HeartDisease()
     model.load(evaluation.weights)
     explainer = Shapley(model, evaluation.train.records[:REFERENCES], max_rows=4000)
     records = evaluation.test.records[:EXPLAINED]
-    told = [explainer.explain(each) for each in records]
-    values = np.array([[each.contributions[name] for name in MEASURED] for each in told])
+    explanations = [explainer.explain(each) for each in records]
+    values = np.array([[each.contributions[name] for name in MEASURED] for each in explanations])
     order = np.argsort(-np.abs(values).mean(axis=0))
     figure, (left, right) = plots.panels(2, height=4)
     rng = np.random.default_rng(0)
     numbers = features(records)["numbers"]
     for place, column in enumerate(order):
         own = [row for row, name in enumerate(NUMBERS) if name.startswith(MEASURED[column])]
-        # Of a field of several flags the last that is set; the colour runs from low to high.
+        # For a field with several flags, the last one set; the colour runs from low to high.
         level = (numbers[:, own] * np.arange(1, len(own) + 1)).max(axis=1)
         known, height = ~np.isnan(level), place + rng.uniform(-0.25, 0.25, len(values))
         left.scatter(values[~known, column], height[~known], color=plots.PALE, s=9)
@@ -130,10 +130,10 @@ def shapley(evaluation: Evaluation) -> Figure:
         "categories have no order: violet is the reference (female, other pain, normal)"
     )
     left.set_title(f"Shapley values of {len(records)} test patients")
-    surest = int(np.argmax([each.value for each in told]))
-    one, patient = told[surest], records[surest]
+    surest = int(np.argmax([each.value for each in explanations]))
+    one, patient = explanations[surest], records[surest]
     first = dict(list(one.contributions.items())[:9])
     labels = [f"{name.replace('_', ' ')} = {getattr(patient, name)}" for name in first]
     title = f"From {one.base:.2f} to the surest: {one.value:.2f}"
-    plots.weights(right, labels, list(first.values()), title)
+    plots.signed_bars(right, labels, list(first.values()), title)
     return figure

@@ -1,4 +1,4 @@
-"""Sales from the assessor's table, split at random; two outliers leave the training rows."""
+"""Split the assessor's sales at random, and drop two outliers from the training rows."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from pydantic.alias_generators import to_snake
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import GRADES, House
 
-# NA means "has none" in text columns, where pandas would lose it; a gap in these numbers.
+# NA is a gap in these numbers. In text columns it means "has none", which pandas would lose.
 UNKNOWN = ("LotFrontage", "MasVnrArea", "GarageYrBlt")
 GRADE_CODES = dict(zip(("Po", "Fa", "TA", "Gd", "Ex"), GRADES, strict=True))
-# The other columns differ in spelling alone: LotArea is lot_area.
+# The other columns differ in spelling only: LotArea is lot_area.
 FIELDS = {
     "MSZoning": "zoning",
     "Condition1": "surroundings",
@@ -70,7 +70,7 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[House, float]]]:
-    """Houses with their prices in dollars."""
+    """Return houses, each with its price in dollars, by split."""
     unknown = {name: ["NA"] for name in UNKNOWN}
     table = pd.read_csv(dataset.path("train.csv"), keep_default_na=False, na_values=unknown)
     train, test = train_test_split(SCHEMA.validate(table), test_size=test_share, random_state=seed)
@@ -78,21 +78,22 @@ def splits(
 
 
 def is_outlier(table: pd.DataFrame) -> pd.Series:
-    """Two houses of 4,676 and 5,642 square feet went for 184,750 and 160,000 dollars.
+    """Return whether each sale is one of two huge houses that sold for little.
 
-    Test rows keep theirs: nobody would know, when asked for a price, that it is an outlier.
+    They have 4,676 and 5,642 square feet and sold for 184,750 and 160,000 dollars. Test rows keep
+    them: whoever requests a price cannot know that the house is an outlier.
     """
     return (table["GrLivArea"] > 4000) & (table["SalePrice"] < 300_000)
 
 
 def houses(table: pd.DataFrame) -> list[tuple[House, float]]:
-    """Rows as records; both kinds of NA become None."""
+    """Return the rows as records with their prices; both kinds of NA become None."""
     grades = {name: table[name].map(GRADE_CODES) for name in GRADED}
-    made = {
+    derived = {
         "CentralAir": table["CentralAir"] == "Y",
         "BasementFinishedArea": table["TotalBsmtSF"] - table["BsmtUnfSF"],
     }
-    frame = table.assign(**grades, **made).rename(columns=FIELDS).rename(columns=to_snake)
+    frame = table.assign(**grades, **derived).rename(columns=FIELDS).rename(columns=to_snake)
     frame = frame[list(House.model_fields)]
-    sold = zip(rows(frame.where(frame != "NA")), table["SalePrice"], strict=True)
+    sold = zip(to_dicts(frame.where(frame != "NA")), table["SalePrice"], strict=True)
     return [(House(**row), float(price)) for row, price in sold]

@@ -1,12 +1,13 @@
 """What would this house in Ames, Iowa, have sold for?
 
 Data: 1,460 sales of 2006 to 2010 in one town, at 34,900 to 755,000 dollars.
-Task: regression on the logarithm of the price, so that a tenth too much weighs alike at any price.
-Model: ratings, areas, ages and one-hot categories into the simplest candidate whose cross-validated
-R2 on log price lies within one standard error of the best, as ONNX. The interval is the price times
-and over one factor: nine in ten held-out training sales lay within it.
-Limits: one town around the crisis of 2008; no use for other places or years. Two huge houses
-sold for little were left out of training, so the like of them are valued at many times their price.
+Task: regression on the logarithm of the price, so that an error of 10 % counts the same at any
+price.
+Model: the simplest candidate whose cross-validated R2 on log price lies within one standard error
+of the best, over ratings, areas, ages and one-hot categories, as ONNX. The interval is the price
+divided and multiplied by one factor; it contained nine in ten held-out training sales.
+Limits: one town around the crisis of 2008; no use for other places or years. Two huge houses that
+sold for little were left out of training, so similar houses are valued at many times their price.
 """
 
 import json
@@ -18,10 +19,10 @@ from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
 
-# Dollars. The graph answers the logarithm of price over this: near 0 float32 is 1e-7 exact or
-# better, near log(160,000) = 12 only 1e-6, which the exponential would pass on to the price.
+# Dollars. The graph predicts the logarithm of price over this. Near 0, float32 is exact to 1e-7 or
+# better; near log(160,000) = 12 only to 1e-6, which the exponential would pass on to the price.
 TYPICAL = 160_000.0
-# Training prices lie within -1.6 and 1.6; beyond 3 (8,000 to 3.2 million) nothing is known.
+# Training prices lie between -1.6 and 1.6; beyond 3 (8,000 and 3.2 million) nothing is known.
 FARTHEST = 3.0
 
 GRADES = ("poor", "fair", "typical", "good", "excellent")
@@ -29,7 +30,7 @@ GRADE = "^(poor|fair|typical|good|excellent)$"
 
 
 class House(Record):
-    """A house as the town's assessor describes it; areas in square feet, codes the assessor's."""
+    """A house as the town's assessor describes it, in their codes; areas are in square feet."""
 
     neighborhood: str = Field(max_length=20, description="Such as NAmes, CollgCr or OldTown")
     zoning: str = Field(max_length=10, description="RL, RM, RH, FV or C (all)")
@@ -91,7 +92,7 @@ class House(Record):
 
 
 class Valuation(Record):
-    """Dollars of the year of sale."""
+    """A predicted price with its interval, in dollars of the year of sale."""
 
     price: float = Field(gt=0)
     low: float = Field(gt=0, description="One sale in twenty is expected below")
@@ -110,7 +111,7 @@ def age(house: House) -> int:
 
 
 def year_remodelled(house: House) -> int:
-    """As the assessor writes it: the year it was built if it never was, and none before 1950."""
+    """Return it as the assessor does: the year built if never remodelled, and at least 1950."""
     return max(house.year_remodelled or house.year_built, 1950)
 
 
@@ -123,19 +124,19 @@ def total_area(house: House) -> float:
 
 
 def total_baths(house: House) -> float:
-    """A half bath, one without tub or shower, counts for a half."""
+    """Return the number of baths; a half bath (without tub or shower) counts one half."""
     full = house.full_baths + house.basement_full_baths
     return full + 0.5 * (house.half_baths + house.basement_half_baths)
 
 
-# Worked out from the plain columns. Areas are heavy-tailed and prices follow them in proportion,
-# so their logarithms lie on a line with the logarithm of the price.
+# Computed from the plain columns. Areas are heavy-tailed and prices are proportional to them, so
+# their logarithms are linear in the logarithm of the price.
 ENGINEERED: dict[str, Callable[[House], float]] = {
     "log_total_area": lambda house: np.log(total_area(house)),
     "log_living_area": lambda house: np.log(house.living_area),
     "log_lot_area": lambda house: np.log(house.lot_area),
     "age": age,
-    "root_age": lambda house: np.sqrt(age(house)),  # lets the first years weigh more
+    "root_age": lambda house: np.sqrt(age(house)),  # gives more weight to the first years
     "years_since_remodelled": years_since_remodelled,
     "is_new": lambda house: age(house) <= 1,
     "total_baths": total_baths,
@@ -147,13 +148,13 @@ ENGINEERED: dict[str, Callable[[House], float]] = {
     "has_garage": lambda house: house.garage_area > 0,
     "has_basement": lambda house: house.basement_area > 0,
 }
-# Whether a number is missing may itself tell something: no garage has no garage year.
+# A missing number can carry information: a house without a garage has no garage year.
 GAPS = ("lot_frontage", "masonry_veneer_area", "garage_year")
 NUMBERS = (*PLAIN, *GRADED, *ENGINEERED, *(f"{name}_missing" for name in GAPS))
 
 
 def grade(word: str | None) -> int:
-    """1 (poor) to 5 (excellent); 0 where there is nothing to grade."""
+    """Return 1 (poor) to 5 (excellent), or 0 where there is nothing to grade."""
     return 0 if word is None else GRADES.index(word) + 1
 
 
@@ -162,13 +163,13 @@ def numbers(house: House) -> list[float | None]:
     return [
         *(known[name] for name in PLAIN),
         *(grade(known[name]) for name in GRADED),
-        *(work_out(house) for work_out in ENGINEERED.values()),
+        *(compute(house) for compute in ENGINEERED.values()),
         *(known[name] is None for name in GAPS),
     ]
 
 
 def features(houses: list[House]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 49) float32, not-a-number where missing, and categories (rows, 12) text."""
+    """Return numbers (rows, 49) float32, NaN where missing, and categories (rows, 12) of text."""
     categories = [[getattr(each, name) or "none" for name in CATEGORIES] for each in houses]
     return {
         "numbers": np.array([numbers(each) for each in houses], dtype=np.float32),
@@ -177,10 +178,13 @@ def features(houses: list[House]) -> dict[str, np.ndarray]:
 
 
 def valuations(logs: np.ndarray, spread: float) -> list[Valuation]:
-    """From logarithms of price over `TYPICAL` (rows,), `spread` to either side."""
+    """Return valuations from logarithms of price over `TYPICAL` (rows,).
+
+    The interval reaches `spread` to either side of each logarithm.
+    """
     centre = np.clip(logs.astype(np.float64), -FARTHEST, FARTHEST)
     price, low, high = (TYPICAL * np.exp(centre + step) for step in (0.0, -spread, spread))
-    return Valuation.of_columns(price=price, low=low, high=high)
+    return Valuation.from_columns(price=price, low=low, high=high)
 
 
 class HousePrices(OnnxModel):

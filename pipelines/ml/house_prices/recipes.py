@@ -1,4 +1,4 @@
-"""Recipes of a pipeline: what fills gaps, which numbers it sees, and which estimator follows."""
+"""Recipes of pipelines: the imputer, the numeric columns and the estimator of each candidate."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .model import CATEGORIES, ENGINEERED, GRADED, NUMBERS, PLAIN
 
-# From barely any effect to a model that says the mean to every house: powers of ten.
+# Powers of ten, from hardly any effect to a model that predicts the mean for every house.
 PENALTIES = {
     "ridge": (Ridge(), (-1.0, 5.0)),
     "lasso": (Lasso(max_iter=20_000, tol=1e-3), (-4.0, 0.0)),
@@ -26,9 +26,9 @@ CRAFTED = (*GIVEN, *ENGINEERED)
 
 @dataclass(frozen=True)
 class Recipe:
-    """An estimator, what fills its gaps, and the numbers that it is shown.
+    """An estimator, the imputer of its gaps, and its numeric columns.
 
-    `nearest` is compared but never chosen: its export carries all training rows, 299 kB
+    `nearest` is compared but never chosen: its export contains all training rows, 299 kB
     against 6 kB, for a score that differs by 0.0001.
     """
 
@@ -37,8 +37,8 @@ class Recipe:
     numbers: tuple[str, ...] = CRAFTED
 
 
-def regularized(kind: str, steps: int) -> list[RegressorMixin]:
-    """One penalty from weak to strong."""
+def penalty_grid(kind: str, steps: int) -> list[RegressorMixin]:
+    """Return estimators with the penalty `kind` in `steps` strengths, the weakest first."""
     estimator, powers = PENALTIES[kind]
     return [clone(estimator).set_params(alpha=float(each)) for each in np.logspace(*powers, steps)]
 
@@ -48,7 +48,7 @@ def imputer(strategy: str) -> SimpleImputer | KNNImputer:
 
 
 def recipes(ridge: RegressorMixin, trees: int, seed: int) -> dict[str, Recipe]:
-    """All but the regularized ones; `ridge` is the best of those penalized by L2."""
+    """Return all recipes but the penalty grids by name; `ridge` is the best of its grid."""
     boosting = GradientBoostingRegressor(
         n_estimators=trees,
         learning_rate=0.05,
@@ -69,19 +69,20 @@ def recipes(ridge: RegressorMixin, trees: int, seed: int) -> dict[str, Recipe]:
 
 
 def pipeline(recipe: Recipe) -> Pipeline:
-    """Scale, impute and encode, then the estimator; numbers first, categories after.
+    """Return a pipeline that scales, imputes and encodes, then applies the recipe's estimator.
 
-    Scaled before imputed, lest the lot area (thousands) alone decide which rows are nearest.
-    Trees get their numbers unscaled: float32 and float64 scaling differ at a threshold.
+    Its input has the numbers first and the categories after them. Numbers are scaled before they
+    are imputed; otherwise the lot area (thousands) alone would decide which rows are nearest.
+    Trees get unscaled numbers: float32 and float64 scaling differ at a threshold.
     """
     trees = isinstance(recipe.estimator, GradientBoostingRegressor)
-    filled = imputer(recipe.imputer)
-    numbers = filled if trees else make_pipeline(StandardScaler(), filled)
+    fill_gaps = imputer(recipe.imputer)
+    numbers = fill_gaps if trees else make_pipeline(StandardScaler(), fill_gaps)
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    prepared = ColumnTransformer(
+    preprocessing = ColumnTransformer(
         [
             ("numbers", numbers, [NUMBERS.index(name) for name in recipe.numbers]),
             ("categories", categories, slice(len(NUMBERS), len(NUMBERS) + len(CATEGORIES))),
         ]
     )
-    return Pipeline([("prepared", prepared), ("estimator", clone(recipe.estimator))])
+    return Pipeline([("prepared", preprocessing), ("estimator", clone(recipe.estimator))])

@@ -1,4 +1,4 @@
-"""Reporting: errors of the served valuations, and pictures of features, gaps and penalties."""
+"""Score valuations; draw their errors, features, missing values and penalties."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,12 +13,12 @@ from sklearn.preprocessing import StandardScaler
 
 from slipway.reporting import Evaluation, plots
 from slipway.training import Candidate
-from slipway.training.frames import together
+from slipway.training.frames import concatenate_blocks
 
 from .model import NUMBERS, TYPICAL, House, Valuation, features
-from .recipes import CRAFTED, PENALTIES, Recipe, imputer, pipeline, regularized
+from .recipes import CRAFTED, PENALTIES, Recipe, imputer, penalty_grid, pipeline
 
-# What each candidate with ridge as its estimator fills gaps with.
+# The candidate with ridge as its estimator for each way to fill gaps.
 STRATEGIES = {
     "median": "ridge",
     "mean": "ridge_mean",
@@ -27,7 +27,7 @@ STRATEGIES = {
 }
 # Thousands of dollars on the axes.
 PRICES = (50, 100, 200, 400, 800)
-# Those whose correlations and coefficients are drawn.
+# Columns whose correlations and coefficients are drawn.
 SHOWN = (
     "overall_quality",
     "log_total_area",
@@ -44,34 +44,34 @@ SHOWN = (
 )
 
 
-def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
-    prices = [each.price for each in answers]
-    within = [a.low <= truth <= a.high for a, truth in zip(answers, truths, strict=True)]
+def score(*, predictions: list[Valuation], labels: list[float]) -> dict[str, float]:
+    prices = [each.price for each in predictions]
+    within = [p.low <= label <= p.high for p, label in zip(predictions, labels, strict=True)]
     return {
-        "r2_log": float(r2_score(np.log(truths), np.log(prices))),
-        "rmse_log": float(root_mean_squared_error(np.log(truths), np.log(prices))),
-        "r2": float(r2_score(truths, prices)),
-        "rmse": float(root_mean_squared_error(truths, prices)),
-        "mae": float(mean_absolute_error(truths, prices)),
+        "r2_log": float(r2_score(np.log(labels), np.log(prices))),
+        "rmse_log": float(root_mean_squared_error(np.log(labels), np.log(prices))),
+        "r2": float(r2_score(labels, prices)),
+        "rmse": float(root_mean_squared_error(labels, prices)),
+        "mae": float(mean_absolute_error(labels, prices)),
         "coverage": float(np.mean(within)),
     }
 
 
 def number(shown: np.ndarray, name: str) -> np.ndarray:
-    """One column (rows,) of the numbers (rows, columns)."""
+    """Return the column `name` (rows,) of the numbers (rows, columns)."""
     return shown[:, NUMBERS.index(name)]
 
 
 def ticks(axis: Axis, places: Sequence[int]) -> None:
-    """Plain numbers on a logarithmic axis."""
+    """Write plain numbers on a logarithmic axis."""
     axis.set_ticks(places, [f"{place:,}" for place in places])
     axis.set_ticks([], minor=True)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    columns = together(features(evaluation.train.records))
+    columns = concatenate_blocks(features(evaluation.train.records))
     shown = columns[:, : len(NUMBERS)].astype(float)
-    prices = np.array(evaluation.train.truths)
+    prices = np.array(evaluation.train.labels)
     tried = {each.name: each for each in evaluation.candidates}
     yield "errors", errors(evaluation)
     yield "correlation", correlation(shown, np.log(prices))
@@ -82,20 +82,20 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def errors(evaluation: Evaluation) -> Figure:
-    """Valuations against prices, and how far off they are for cheap and dear houses."""
+    """Draw valuations against prices, and relative errors for cheap and expensive houses."""
     figure, (left, right) = plots.panels(2)
-    truths = np.array(evaluation.test.truths) / 1000
-    prices = np.array([each.price for each in evaluation.answers]) / 1000
-    ends = [truths.min(), truths.max()]
+    sold_for = np.array(evaluation.test.labels) / 1000
+    prices = np.array([each.price for each in evaluation.predictions]) / 1000
+    ends = [sold_for.min(), sold_for.max()]
     left.plot(ends, ends, color=plots.INK, linewidth=0.8)
-    left.scatter(truths, prices, s=9, color=plots.ACCENT, alpha=0.6)
+    left.scatter(sold_for, prices, s=9, color=plots.ACCENT, alpha=0.6)
     left.set(xscale="log", yscale="log", xlabel="price, $1,000", ylabel="valuation, $1,000")
     ticks(left.xaxis, PRICES)
     ticks(left.yaxis, PRICES)
     left.set_title("Valuation against price (test rows)")
-    order = np.array_split(np.argsort(truths, kind="stable"), 5)
-    off = [100 * (prices[rows] / truths[rows] - 1) for rows in order]
-    names = [f"{truths[rows].min():.0f} to {truths[rows].max():.0f}" for rows in order]
+    order = np.array_split(np.argsort(sold_for, kind="stable"), 5)
+    off = [100 * (prices[rows] / sold_for[rows] - 1) for rows in order]
+    names = [f"{sold_for[rows].min():.0f} to {sold_for[rows].max():.0f}" for rows in order]
     right.axhline(0, color=plots.PALE)
     dots = {"markersize": 3, "markeredgecolor": plots.PALE}
     right.boxplot(off, tick_labels=names, medianprops={"color": plots.ACCENT}, flierprops=dots)
@@ -106,18 +106,18 @@ def errors(evaluation: Evaluation) -> Figure:
 
 
 def correlation(shown: np.ndarray, logs: np.ndarray) -> Figure:
-    """Pairwise over the rows where both are known: not-a-number must not spread."""
+    """Draw correlations, each over the rows where both columns are known."""
     names = ["log_price", *SHOWN]
     known = [number(shown, name) for name in SHOWN]
     table = np.ma.corrcoef(np.ma.masked_invalid(np.stack([logs, *known]))).filled(np.nan)
     figure, axes = plt.subplots(figsize=(7.2, 6.2))
     title = "Correlation (training rows)"
-    plots.heat(axes, table, names, names, title, form="{:z.2f}", reach=1)
+    plots.heatmap(axes, table, names, names, title, fmt="{:z.2f}", limit=1)
     return figure
 
 
 def crafted(shown: np.ndarray, prices: np.ndarray) -> Figure:
-    """Four features made from several columns, each against the price."""
+    """Draw four engineered features, each against the price."""
     figure, axes = plt.subplots(2, 2, figsize=(9.2, 6.4), sharey=True)
     values = {
         "Area with basement, square feet (log scale)": np.exp(number(shown, "log_total_area")),
@@ -125,8 +125,8 @@ def crafted(shown: np.ndarray, prices: np.ndarray) -> Figure:
         "Years since remodelling or building": number(shown, "years_since_remodelled"),
         "Baths, half ones as a half": number(shown, "total_baths"),
     }
-    for panel, (title, told) in zip(axes.flat, values.items(), strict=True):
-        panel.scatter(told, prices / 1000, s=6, color=plots.ACCENT, alpha=0.3)
+    for panel, (title, column) in zip(axes.flat, values.items(), strict=True):
+        panel.scatter(column, prices / 1000, s=6, color=plots.ACCENT, alpha=0.3)
         panel.set(yscale="log", ylabel="price, $1,000", title=title)
         ticks(panel.yaxis, PRICES)
     axes[0, 0].set(xscale="log")
@@ -135,15 +135,15 @@ def crafted(shown: np.ndarray, prices: np.ndarray) -> Figure:
 
 
 def missing(houses: list[House], shown: np.ndarray, tried: dict[str, Candidate]) -> Figure:
-    """What is missing, how well lot frontages are filled in, and what that does to prices."""
+    """Draw shares of missing values, the errors of filled lot frontages, and scores by imputer."""
     figure, (left, middle, right) = plots.panels(3)
     shares = pd.DataFrame([each.model_dump() for each in houses]).isna().mean()
     gaps = 100 * shares[shares > 0].sort_values(ascending=False)
     title = "Missing or not there, % of rows"
-    plots.bars(left, list(gaps.index), gaps.tolist(), title, lying=True, form="{:.1f}", size=9)
+    plots.bars(left, list(gaps.index), gaps.tolist(), title, horizontal=True, fmt="{:.1f}", size=9)
     known = imputation_errors(shown)
     title = "Error of filled lot frontages, feet"
-    plots.bars(middle, list(known), list(known.values()), title, form="{:.1f}", size=9)
+    plots.bars(middle, list(known), list(known.values()), title, fmt="{:.1f}", size=9)
     metrics = [tried[name].metrics for name in STRATEGIES.values()]
     scores, places = [each["r2_log"] for each in metrics], range(len(metrics))
     reach = [each["r2_log_std"] for each in metrics]
@@ -156,7 +156,7 @@ def missing(houses: list[House], shown: np.ndarray, tried: dict[str, Candidate])
 
 
 def imputation_errors(shown: np.ndarray) -> dict[str, float]:
-    """Root mean square error in feet when every fifth known lot frontage is hidden."""
+    """Return the RMSE in feet of each imputer when every fifth known lot frontage is hidden."""
     place = NUMBERS.index("lot_frontage")
     known = StandardScaler().fit_transform(shown[~np.isnan(shown[:, place])])
     feet = float(np.nanstd(shown[:, place]))
@@ -167,12 +167,15 @@ def imputation_errors(shown: np.ndarray) -> dict[str, float]:
         strategy: imputer(strategy).fit_transform(gapped)[hidden, place]
         for strategy in ("median", "mean", "nearest")
     }
-    wanted = known[hidden, place]
-    return {name: feet * root_mean_squared_error(wanted, told) for name, told in filled.items()}
+    hidden_values = known[hidden, place]
+    return {
+        name: feet * root_mean_squared_error(hidden_values, guessed)
+        for name, guessed in filled.items()
+    }
 
 
 def regularization(tried: dict[str, Candidate]) -> Figure:
-    """How scores and coefficients left go as each penalty grows."""
+    """Draw scores and the number of nonzero coefficients as each penalty grows."""
     figure, (left, right) = plots.panels(2)
     for kind, colour in zip(PENALTIES, (plots.INK, plots.ACCENT, "#d1793b"), strict=True):
         curves = tried[kind].curves
@@ -182,7 +185,7 @@ def regularization(tried: dict[str, Candidate]) -> Figure:
     plain = tried["linear"].metrics["r2_log"]
     left.axhline(plain, color=plots.PALE, linestyle=":", label="no penalty")
     best = max(tried[kind].metrics["r2_log"] for kind in PENALTIES)
-    # Cut where the penalty wins: all fall to 0, and the small gain at the top would be lost.
+    # Only the top part: all curves fall to 0, which would hide the small gain at the top.
     left.set(ylim=(best - 0.06, best + 0.01), title="R2 on log price, by folds (top part)")
     left.legend(loc=(0.42, 0.03))
     right.set_title("Coefficients that are not zero")
@@ -190,12 +193,12 @@ def regularization(tried: dict[str, Candidate]) -> Figure:
 
 
 def paths(columns: np.ndarray, logs: np.ndarray) -> Figure:
-    """Coefficients of scaled numbers as L2 (left) and L1 (right) grow."""
+    """Draw coefficients of scaled numbers as the L2 (left) and L1 (right) penalties grow."""
     figure, axes = plots.panels(2, height=4.2)
     prepared = pipeline(Recipe(Ridge())).named_steps["prepared"].fit_transform(columns)
     kinds = {"ridge": "L2 (ridge)", "lasso": "L1 (lasso)"}
     for panel, (kind, title) in zip(axes, kinds.items(), strict=True):
-        fitted = [each.fit(prepared, logs) for each in regularized(kind, 19)]
+        fitted = [each.fit(prepared, logs) for each in penalty_grid(kind, 19)]
         alphas = [each.alpha for each in fitted]
         for name in SHOWN[:8]:
             place = CRAFTED.index(name)

@@ -1,4 +1,4 @@
-"""Clusterings of flowers by their lengths, which only label the flowers that they are given."""
+"""Clusterings of flowers by their lengths; each labels only the flowers that it is given."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 LINKAGES = ("ward", "complete", "average", "single")
-# A point with as many others within reach is inside of a cluster (Ester et al. 1996: 4).
+# A point with this many others within the radius is inside a cluster (Ester et al. 1996: 4).
 NEIGHBOURS = 4
 
 Clusterer = Callable[[np.ndarray], np.ndarray]
 
 
 def tertiles(count: int) -> Clusterer:
-    """Equal parts by the length of the sepal: a grouping that looks for nothing."""
+    """Return a clusterer that cuts flowers into `count` equal parts by the length of the sepal."""
 
     def cut(lengths: np.ndarray) -> np.ndarray:
         order = np.argsort(np.argsort(lengths[:, 0], kind="stable"), kind="stable")
@@ -33,26 +33,30 @@ def kmeans(count: int, seed: int, *, scaled: bool = False) -> Clusterer:
 
 
 def dbscan(lengths: np.ndarray, share: float = 0.9) -> np.ndarray:
-    """Within the radius `share` of the points have four others; -1 is noise, in no cluster."""
-    found = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(lengths).kneighbors(lengths)[0]
-    radius = float(np.quantile(found[:, -1], share))
+    """Return DBSCAN labels, -1 for noise.
+
+    With the radius used, the share `share` of the points has four neighbours.
+    """
+    distances = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(lengths).kneighbors(lengths)[0]
+    radius = float(np.quantile(distances[:, -1], share))
     return np.asarray(DBSCAN(eps=radius, min_samples=NEIGHBOURS + 1).fit_predict(lengths))
 
 
 def mixture(count: int, seed: int, shape: str) -> Clusterer:
-    """Fitted by expectation and maximization (Dempster, Laird and Rubin 1977)."""
+    """Return a Gaussian mixture fitted by expectation-maximization (Dempster et al. 1977)."""
     # Lengths are known to a tenth of a centimetre, so no cluster is narrower (0.1 squared).
-    found = GaussianMixture(
+    model = GaussianMixture(
         count, covariance_type=shape, n_init=3, reg_covar=1e-2, random_state=seed
     )
-    return lambda lengths: np.asarray(found.fit_predict(lengths))
+    return lambda lengths: np.asarray(model.fit_predict(lengths))
 
 
 def clusterers(count: int, seed: int) -> dict[str, Clusterer]:
-    """Return the clusterings by name, the simplest first; they give labels from 0.
+    """Return the clusterings by name, the simplest first; labels start at 0.
 
-    Simpler fits fewer numbers: cuts, then centres, then spreads too. Linkages and DBSCAN, which
-    keep every flower, come last. All lengths are in centimetres; only `kmeans_scaled` scales them.
+    Simpler clusterings fit fewer numbers: cuts, then centres, then centres and spreads. Linkages
+    and DBSCAN, which keep every flower, come last. Lengths are in centimetres; only
+    `kmeans_scaled` scales them.
     """
     return {
         "baseline": tertiles(count),

@@ -1,4 +1,4 @@
-"""Flowers as they were measured; their species goes beside them, to score with, never to learn."""
+"""Split the measured flowers; their species is the label, used to score and never to learn."""
 
 from collections.abc import Iterable
 
@@ -22,9 +22,9 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Flower, str]]]:
-    """Flowers with their species.
+    """Return flowers, each with its species, by split.
 
-    Flowers of equal lengths are kept once (149 are left): else one could be on both sides.
+    Flowers of equal lengths are kept once (149 remain); otherwise one could be in both splits.
     """
     names = [*LENGTHS, "species"]
     raw = pd.read_csv(dataset.path("iris.csv"), skiprows=1, names=names)

@@ -1,4 +1,4 @@
-"""Reporting: the served clusters against the species, and pictures of the clusterings."""
+"""Score the served clusters against the species; draw the clusterings."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -18,7 +18,7 @@ from slipway.reporting import Evaluation, plots
 from .clusterers import clusterers, dbscan
 from .model import Flower, Membership, features
 
-# The last is no iris at all: what the model makes of them belongs into the documentation.
+# The last one is no iris: the documentation shows what the model predicts for such a flower.
 EXAMPLES = [
     Flower(sepal_length=5.0, sepal_width=3.4, petal_length=1.5, petal_width=0.2),
     Flower(sepal_length=6.1, sepal_width=2.8, petal_length=4.9, petal_width=1.7),
@@ -29,19 +29,19 @@ COLOURS = ("#0b7189", "#d1793b", "#24323f", "#7a9e7e", "#a44a8b", "#c9a227", "#5
 
 
 def elbow(inertias: list[float]) -> int:
-    """The count, from 1, at which the curve of logarithms bends most (the second difference)."""
+    """Return the count at which the curve of logarithms bends most (second difference)."""
     return int(np.argmax(np.diff(np.log(inertias), 2))) + 2
 
 
-def score(*, answers: list[Membership], truths: list[str]) -> dict[str, float]:
-    """Of the clusters against the species, and of what is said about sureness."""
-    clusters = [each.cluster for each in answers]
+def score(*, predictions: list[Membership], labels: list[str]) -> dict[str, float]:
+    """Return agreement with the species, mean probability and the share of outliers."""
+    clusters = [each.cluster for each in predictions]
     return {
-        "adjusted_rand": float(adjusted_rand_score(truths, clusters)),
-        "homogeneity": float(homogeneity_score(truths, clusters)),
+        "adjusted_rand": float(adjusted_rand_score(labels, clusters)),
+        "homogeneity": float(homogeneity_score(labels, clusters)),
         "clusters_met": float(len(set(clusters))),
-        "mean_probability": float(np.mean([each.probability for each in answers])),
-        "outliers": float(np.mean([each.outlier for each in answers])),
+        "mean_probability": float(np.mean([each.probability for each in predictions])),
+        "outliers": float(np.mean([each.outlier for each in predictions])),
     }
 
 
@@ -61,7 +61,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         panel.set_title(f"Dendrogram, {name} linkage")
     yield "dendrogram", figure
     yield "shapes", shapes(seed)
-    yield "placed", placed(evaluation)
+    yield "placed", membership_by_species(evaluation)
 
 
 def choosing(curves: dict[str, list[float]], count: int) -> Figure:
@@ -84,30 +84,33 @@ def choosing(curves: dict[str, list[float]], count: int) -> Figure:
 
 
 def clusters(lengths: np.ndarray, evaluation: Evaluation, count: int, seed: int) -> Figure:
-    """Species and clusterings of the training flowers, on two principal components."""
+    """Draw species and clusterings of the training flowers on two principal components."""
     pca = PCA(2).fit(lengths)
     points, share = pca.transform(lengths), pca.explained_variance_ratio_.sum()
     found = clusterers(count, seed)
-    species = evaluation.train.truths
+    species = evaluation.train.labels
     names = ("kmeans", "average", "single", "dbscan", "mixture_tied")
     figure, grid = plt.subplots(2, 3, figsize=(11.4, 6), sharex=True, sharey=True)
     first, *others = grid.flat
     scatter(first, points, np.unique(species, return_inverse=True)[1])
     first.set_title(f"Species (set aside); {100 * share:.0f} % of variance")
-    compared(others, points, species, {name: found[name](lengths) for name in names})
+    draw_clusterings(others, points, species, {name: found[name](lengths) for name in names})
     return figure
 
 
-def compared(
-    axes: Sequence[Axes], points: np.ndarray, truth: Sequence[object], shown: dict[str, np.ndarray]
+def draw_clusterings(
+    axes: Sequence[Axes],
+    points: np.ndarray,
+    species: Sequence[object],
+    shown: dict[str, np.ndarray],
 ) -> None:
     for panel, (name, labels) in zip(axes, shown.items(), strict=True):
         scatter(panel, points, labels)
-        panel.set_title(f"{name}: adjusted Rand {adjusted_rand_score(truth, labels):.2f}")
+        panel.set_title(f"{name}: adjusted Rand {adjusted_rand_score(species, labels):.2f}")
 
 
 def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """A colour a cluster, the clusters from left to right; noise is a pale cross."""
+    """Draw each cluster in its own colour, from left to right; noise points are pale crosses."""
     (x, y), noise = points.T, labels < 0
     kinds = sorted(set(labels[~noise]), key=lambda each: x[labels == each].mean())
     for kind, colour in zip(kinds, cycle(COLOURS), strict=False):
@@ -116,31 +119,31 @@ def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
 
 
 def shapes(seed: int) -> Figure:
-    """Made-up crescents, where round clusters and Gaussians fail and density does not."""
-    points, truth = make_moons(300, noise=0.06, random_state=seed)
+    """Draw synthetic crescents, where round clusters and Gaussians fail and DBSCAN does not."""
+    points, crescent = make_moons(300, noise=0.06, random_state=seed)
     found = clusterers(2, seed)
     shown = {name: found[name](points) for name in ("kmeans", "average", "mixture")}
     shown["dbscan"] = dbscan(points, share=1.0)
     figure, axes = plots.panels(4, height=3)
-    compared(axes, points, truth, shown)
+    draw_clusterings(axes, points, crescent, shown)
     figure.suptitle("Synthetic crescents, not flowers")
     return figure
 
 
-def placed(evaluation: Evaluation) -> Figure:
-    """Where test flowers of each species fall, and how sure that is."""
-    told = pd.DataFrame([dict(each) for each in evaluation.answers])
-    told["species"] = evaluation.test.truths
+def membership_by_species(evaluation: Evaluation) -> Figure:
+    """Draw the clusters of test flowers by species, and how typical they are."""
+    table = pd.DataFrame([dict(each) for each in evaluation.predictions])
+    table["species"] = evaluation.test.labels
     figure, (left, right) = plots.panels(2)
-    counts = pd.crosstab(told["species"], told["cluster"])
+    counts = pd.crosstab(table["species"], table["cluster"])
     bottom = np.zeros(len(counts))
-    for each in sorted(set(told["cluster"])):
+    for each in sorted(set(table["cluster"])):
         colour = COLOURS[(each - 1) % len(COLOURS)]
         left.bar(counts.index, counts[each], bottom=bottom, color=colour, label=f"cluster {each}")
         bottom += counts[each]
     left.set(ylim=(0, 1.45 * bottom.max()), title="Clusters of the test flowers, by species")
     left.legend(loc="upper left", ncols=3)
-    for colour, (kind, rows) in zip(COLOURS, told.groupby("species"), strict=False):
+    for colour, (kind, rows) in zip(COLOURS, table.groupby("species"), strict=False):
         right.scatter(rows["distance"], rows["typicality"], s=14, color=colour, label=kind)
     right.set(xlabel="distance from the centre, in spreads", ylabel="typicality")
     right.set_title("How typical they are of all known flowers")

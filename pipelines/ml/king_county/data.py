@@ -1,4 +1,4 @@
-"""Sales split by time: the last weeks are the test, as for a model of tomorrow's houses."""
+"""Split the sales by time: the last weeks are the test rows, as for a model in use."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import House
 
@@ -40,10 +40,10 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_from: str
 ) -> dict[str, Iterable[tuple[House, float]]]:
-    """Houses with their prices in dollars; the test are the sales of `test_from` and later.
+    """Return houses, each with its price in dollars; test rows are sales from `test_from` on.
 
-    796 sales without a date are left out: nothing says on which side they belong. Training rows are
-    shuffled, so that the first few hundred, on which tests train, are of all months.
+    796 sales without a date are left out, since they cannot be assigned to a split. Training rows
+    are shuffled, so that the first few hundred, on which tests train, cover all months.
     """
     path = dataset.path("king_county_houses.csv.gz")
     table = pd.read_csv(path, dtype={"zipcode": str, "sale_date": str})
@@ -58,7 +58,7 @@ def splits(
 def houses(table: pd.DataFrame) -> Iterator[tuple[House, float]]:
     frame = table.rename(columns=FIELDS)[list(House.model_fields)]
     frame["waterfront"] = frame["waterfront"] == 1
-    # 0 stands for never.
+    # 0 means never.
     frame["year_renovated"] = frame["year_renovated"].where(frame["year_renovated"] > 0)
-    for row, price in zip(rows(frame), table["price"].tolist(), strict=True):
+    for row, price in zip(to_dicts(frame), table["price"].tolist(), strict=True):
         yield House(**row), price

@@ -1,4 +1,4 @@
-"""The metrics of valuations, in logarithms and in dollars, and where `fit` leaves the widening."""
+"""Metrics of valuations in logarithms and in dollars, and the file name of the widening."""
 
 import numpy as np
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -9,7 +9,7 @@ INTERVAL = "interval.json"
 
 
 def valuation_metrics(y_pred: np.ndarray, y_true: np.ndarray) -> dict[str, float]:
-    """Return metrics of logarithms over `TYPICAL` (rows,).
+    """Return metrics of logarithms of price over `TYPICAL` (rows,).
 
     `r2`, `mae` and `median_relative_error` are in dollars.
     """

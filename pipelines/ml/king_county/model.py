@@ -2,14 +2,14 @@
 
 Data: 20,817 dated sales in Seattle and around it, May 2014 to May 2015, at 78,000 to 7.7 million
 dollars.
-Task: regression on the logarithm of the price, from the house, its place and what neighbours paid.
-Model: linear and boosted models over an encoded zip code, and stacks of them: the simplest one
-within one standard error of the best on the last weeks of training. Boosted quantiles made
-conformal (Romano, Patterson and Candes 2019) give the interval. One ONNX graph, and the sales it
-was trained on.
-Limits: one county in one rising year; prices of neighbours are as old as the training. After May
-2015 the price runs on with the line of that year while both ends of the interval stand still.
-Schools, noise and the inside of the house are not in the data. No use for lending decisions about
+Task: regression on the logarithm of the price, from the house, its location and neighbours' prices.
+Model: linear and boosted models over an encoded zip code, and stacks of them. The simplest one
+within one standard error of the best on the last weeks of training is served. Conformalized
+boosted quantiles (Romano, Patterson and Candes 2019) give the interval. The files are one ONNX
+graph and the training sales.
+Limits: one county in one year of rising prices; prices of neighbours are as old as the training.
+After May 2015 the price continues that year's trend while both ends of the interval stay constant.
+Schools, noise and the inside of the house are not in the data. Not for lending decisions about
 people.
 """
 
@@ -21,15 +21,15 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from slipway.contract import OnnxModel, Record, publish
 
-# Dollars. The graph answers the logarithm of price over this, near 0 where float32 is finest.
+# Dollars. The graph predicts the logarithm of price over this, near 0, where float32 is finest.
 TYPICAL, TYPICAL_PER_FOOT = 450_000.0, 250.0
 FARTHEST = 4.0
 FIRST = date(2014, 5, 1)
 NEIGHBOURS = 12
-# Kilometres: nearer neighbours than this weigh hardly more, for coordinates are rounded to 80 m.
+# Kilometres: closer neighbours hardly count more, since coordinates are rounded to 80 m.
 CLOSE = 0.2
 KILOMETRES = 111.2
-# Degrees north and east, from the articles of the English Wikipedia on each.
+# Degrees north and east, from the English Wikipedia's article on each place.
 PLACES = {
     "seattle": (47.6061, -122.3328),
     "bellevue": (47.6144, -122.1925),
@@ -44,18 +44,18 @@ class House(Record):
 
     sold_on: str = Field(
         pattern=r"^201[45]-\d{2}-\d{2}$",
-        description="Day of sale, 2014-05-01 to 2015-12-31: 2015-04-20",
+        description="Day of sale, 2014-05-01 to 2015-12-31, like 2015-04-20",
     )
-    zip_code: str = Field(pattern=r"^98\d{3}$", description="One of 70 is known, such as 98103")
+    zip_code: str = Field(pattern=r"^98\d{3}$", description="70 zip codes are known, such as 98103")
     latitude: float = Field(ge=47.1, le=47.8, description="Degrees north")
     longitude: float = Field(ge=-122.6, le=-121.2, description="Degrees east, below 0")
     living_area: float = Field(ge=200, le=15_000, description="Basement included")
     area_above_ground: float = Field(ge=200, le=15_000, description="At most the living area")
     lot_area: float = Field(ge=400, le=2_000_000)
-    neighbours_living_area: float = Field(ge=200, le=15_000, description="Of the nearest 15, mean")
-    neighbours_lot_area: float = Field(ge=400, le=2_000_000, description="Of the nearest 15, mean")
+    neighbours_living_area: float = Field(ge=200, le=15_000, description="Mean of the nearest 15")
+    neighbours_lot_area: float = Field(ge=400, le=2_000_000, description="Mean of the nearest 15")
     bedrooms: int = Field(ge=0, le=40)
-    bathrooms: float = Field(ge=0, le=12, description="A room without a tub counts for a part")
+    bathrooms: float = Field(ge=0, le=12, description="A room without a tub counts in part")
     floors: float = Field(ge=1, le=5)
     waterfront: bool = False
     view: int = Field(default=0, ge=0, le=4, description="0 is none, 4 the best")
@@ -88,18 +88,18 @@ class House(Record):
 
 
 class Valuation(Record):
-    """Dollars of the day of sale."""
+    """A predicted price with its interval, in dollars of the day of sale."""
 
     price: float = Field(gt=0)
     low: float = Field(gt=0, description="One sale in twenty is expected below")
     high: float = Field(gt=0, description="One sale in twenty is expected above")
     neighbours_per_foot: float = Field(
-        gt=0, description="What neighbours paid a square foot before"
+        gt=0, description="Earlier price per square foot of neighbours"
     )
-    neighbours_within: float = Field(ge=0, description="Kilometres to the farthest of them")
+    neighbours_within: float = Field(ge=0, description="Kilometres to the farthest neighbour")
 
 
-# What is typical: of areas the logarithm over it is told, of the others how far they are from it.
+# Typical values: areas become logarithms relative to them, counts become differences from them.
 AREAS = {
     "living_area": 2000,
     "area_above_ground": 2000,
@@ -108,7 +108,7 @@ AREAS = {
     "neighbours_lot_area": 8000,
 }
 COUNTS = {"bedrooms": 3, "bathrooms": 2, "floors": 1, "view": 0, "condition": 3, "grade": 7}
-# All near 1 in size, so that one penalty weighs alike on the coefficients of a linear model.
+# All are about 1 in size, so that one penalty suits all coefficients of a linear model.
 HOUSE = (
     *(f"log_{name}" for name in AREAS),
     *COUNTS,
@@ -130,75 +130,75 @@ NUMBERS = (*HOUSE, *PLACE, *NEARBY, "zip_code")
 
 
 def position(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Kilometres north and east of Seattle's centre (rows, 2); at most 0.9 % off, in the south."""
+    """Return kilometres north and east of Seattle's centre (rows, 2), exact to 0.9 %."""
     centre = PLACES["seattle"]
     east = (longitude - centre[1]) * np.cos(np.radians(centre[0]))
     return np.stack([latitude - centre[0], east], axis=1) * KILOMETRES
 
 
 def days(houses: list[House]) -> np.ndarray:
-    """Since the first of May 2014 (rows,)."""
+    """Return days since the first of May 2014 (rows,)."""
     return np.array([(date.fromisoformat(each.sold_on) - FIRST).days for each in houses])
 
 
-def located(houses: list[House]) -> np.ndarray:
-    """`position` of houses (rows, 2)."""
+def positions_of(houses: list[House]) -> np.ndarray:
+    """Return the `position` of houses (rows, 2)."""
     degrees = [(each.latitude, each.longitude) for each in houses]
     return position(*np.reshape(degrees, (-1, 2)).T)
 
 
 class Sales:
-    """Sales that are known: where, when, and the logarithm of the price a square foot.
+    """Known sales: position, day, and the logarithm of the price per square foot.
 
-    `told` (sales, 4) float32 is north and east in kilometres, days, and that logarithm, over
-    `TYPICAL_PER_FOOT`; `shore` (houses, 2) is where houses on the water stand.
+    `table` (sales, 4) float32 holds kilometres north and east, days, and the logarithm over
+    `TYPICAL_PER_FOOT`; `shore` (houses, 2) holds the positions of houses on the water.
     """
 
-    def __init__(self, told: np.ndarray, shore: np.ndarray) -> None:
-        self.told, self.shore = told.astype(np.float32), shore.astype(np.float32)
+    def __init__(self, table: np.ndarray, shore: np.ndarray) -> None:
+        self.table, self.shore = table.astype(np.float32), shore.astype(np.float32)
 
     @classmethod
-    def of(cls, houses: list[House], prices: np.ndarray) -> "Sales":
+    def from_houses(cls, houses: list[House], prices: np.ndarray) -> "Sales":
         logs = np.log(prices / [each.living_area for each in houses] / TYPICAL_PER_FOOT)
-        at = located(houses)
-        told = np.column_stack([at, days(houses), logs])
-        return cls(told, at[[each.waterfront for each in houses]])
+        at = positions_of(houses)
+        table = np.column_stack([at, days(houses), logs])
+        return cls(table, at[[each.waterfront for each in houses]])
 
-    def before(self, at: np.ndarray, day: np.ndarray, chunk: int = 256) -> np.ndarray:
-        """What the nearest sales of earlier days say: (rows, 2) of logarithm and kilometres.
+    def nearest_before(self, at: np.ndarray, day: np.ndarray, chunk: int = 256) -> np.ndarray:
+        """Return the nearest earlier sales' mean logarithm and greatest distance in km (rows, 2).
 
-        The day itself is out, and with it the house's own sale. Where none is earlier, the typical
-        price 50 km away.
+        Sales of the same day are excluded, and so is the house's own sale. Without any earlier
+        sale the result is the typical price at 50 km.
         """
-        found = np.tile(np.array([0.0, 50.0]), (len(at), 1))
+        neighbours = np.tile(np.array([0.0, 50.0]), (len(at), 1))
         for start in range(0, len(at), chunk):
             rows = slice(start, start + chunk)
-            away = distances(at[rows], self.told[:, :2])
-            away[self.told[:, 2] >= day[rows, None]] = np.inf
+            away = distances(at[rows], self.table[:, :2])
+            away[self.table[:, 2] >= day[rows, None]] = np.inf
             nearest = min(NEIGHBOURS, away.shape[1])
             places = np.argpartition(away, nearest - 1, axis=1)[:, :nearest]
             near = np.take_along_axis(away, places, axis=1)
             weights = 1 / (near + CLOSE)
             known = weights.sum(axis=1) > 0
-            mean = (weights * self.told[places, 3]).sum(axis=1)[known] / weights.sum(axis=1)[known]
+            mean = (weights * self.table[places, 3]).sum(axis=1)[known] / weights.sum(axis=1)[known]
             finite = np.where(np.isfinite(near), near, 0).max(axis=1)[known]
-            found[rows][known] = np.column_stack([mean, finite])
-        return found
+            neighbours[rows][known] = np.column_stack([mean, finite])
+        return neighbours
 
     def to_shore(self, at: np.ndarray) -> np.ndarray:
-        """Kilometres to the nearest house on the water (rows,); 50 where none is known."""
+        """Return kilometres to the nearest house on the water (rows,), 50 where none is known."""
         if not len(self.shore):
             return np.full(len(at), 50.0)
         return np.asarray(distances(at, self.shore).min(axis=1))
 
 
 def distances(at: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Kilometres (rows, others) float32."""
+    """Return distances in kilometres (rows, others) float32."""
     apart = at.astype(np.float32)[:, None] - others[None]
     return np.asarray(np.hypot(apart[:, :, 0], apart[:, :, 1]))
 
 
-def of_house(each: House, day: int) -> list[float]:
+def house_numbers(each: House, day: int) -> list[float]:
     sold = date.fromisoformat(each.sold_on).year
     age = max(sold - each.year_built, 0)
     renovated = age if each.year_renovated is None else max(sold - each.year_renovated, 0)
@@ -214,8 +214,11 @@ def of_house(each: House, day: int) -> list[float]:
     ]
 
 
-def of_place(at: np.ndarray) -> np.ndarray:
-    """Coordinates, turned too so that a tree can cut along the shores, and distances; in 10 km."""
+def place_numbers(at: np.ndarray) -> np.ndarray:
+    """Return coordinates and distances in units of 10 km.
+
+    Coordinates come rotated too, so that a tree can cut along the shores.
+    """
     (north, east), turned = at.T, []
     for turn in np.radians([30, 60]):
         turned.append(np.cos(turn) * north - np.sin(turn) * east)
@@ -225,29 +228,33 @@ def of_place(at: np.ndarray) -> np.ndarray:
 
 
 def features(houses: list[House], sales: Sales) -> dict[str, np.ndarray]:
-    """Numbers (rows, 32) float32; the zip code comes last, exact in float32, for the encoder.
+    """Return numbers (rows, 32) float32; the zip code comes last, exact in float32.
 
-    Of four digits: in float32 and float64 they fall on the same side of a tree's threshold.
+    Rounded to four digits, so that float32 and float64 agree at a tree's threshold.
     """
-    at, day = located(houses), days(houses)
-    own = np.array([of_house(*each) for each in zip(houses, day.tolist(), strict=True)])
+    at, day = positions_of(houses), days(houses)
+    own = np.array([house_numbers(*each) for each in zip(houses, day.tolist(), strict=True)])
     own = own.reshape(-1, len(HOUSE))
-    # A training house on the water is on the shore itself, and so is one that was never seen.
+    # A house on the water is at distance 0, whether it is a training house or a new one.
     shore = np.where([each.waterfront for each in houses], 0, sales.to_shore(at)) / 10
-    nearby = sales.before(at, day)
+    nearby = sales.nearest_before(at, day)
     price = nearby[:, 0] + own[:, HOUSE.index("log_living_area")]
     codes = [int(each.zip_code) for each in houses]
-    columns = [own, of_place(at), shore, nearby[:, 0], price, np.log1p(nearby[:, 1]), codes]
+    columns = [own, place_numbers(at), shore, nearby[:, 0], price, np.log1p(nearby[:, 1]), codes]
     return {"numbers": np.round(np.column_stack(columns), 4).astype(np.float32)}
 
 
 def valuations(numbers: np.ndarray, logs: np.ndarray) -> list[Valuation]:
-    """From the features and logarithms (rows, 3) over `TYPICAL`: price, low and high."""
-    told = np.clip(logs.astype(np.float64), -FARTHEST, FARTHEST)
-    # Models fitted apart can cross: the interval always holds the price.
-    price, low, high = told[:, 0], told[:, :2].min(axis=1), told[:, [0, 2]].max(axis=1)
+    """Return valuations from features and logarithms over `TYPICAL` (rows, 3): price, low, high."""
+    logs_in_range = np.clip(logs.astype(np.float64), -FARTHEST, FARTHEST)
+    # The three models are fitted separately and can cross; the interval must contain the price.
+    price, low, high = (
+        logs_in_range[:, 0],
+        logs_in_range[:, :2].min(axis=1),
+        logs_in_range[:, [0, 2]].max(axis=1),
+    )
     per_foot = numbers[:, NUMBERS.index("neighbours_per_foot")]
-    return Valuation.of_columns(
+    return Valuation.from_columns(
         price=TYPICAL * np.exp(price),
         low=TYPICAL * np.exp(low),
         high=TYPICAL * np.exp(high),
@@ -261,13 +268,13 @@ class KingCounty(OnnxModel):
 
     def load(self, weights: Path) -> None:
         super().load(weights)
-        with np.load(weights / "sales.npz") as held:
-            self._sales = Sales(held["told"], held["shore"])
+        with np.load(weights / "sales.npz") as arrays:
+            self._sales = Sales(arrays["table"], arrays["shore"])
 
     def predict(self, model_input: list[House]) -> list[Valuation]:
         blocks = features(model_input, self._sales)
-        told = self.run(blocks)
-        logs = np.column_stack([told[name] for name in ("price", "low", "high")])
+        outputs = self.run(blocks)
+        logs = np.column_stack([outputs[name] for name in ("price", "low", "high")])
         return valuations(blocks["numbers"], logs)
 
 

@@ -1,4 +1,4 @@
-"""Reporting: errors and coverage of the served valuations, on the map, by month and by price."""
+"""Score valuations; draw their errors and coverage on the map, by month and by price."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from .metrics import INTERVAL, valuation_metrics
 from .model import TYPICAL, Valuation
 
 
-def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
-    price, low, high = dollars(answers)
-    y_true = np.array(truths)
+def score(*, predictions: list[Valuation], labels: list[float]) -> dict[str, float]:
+    price, low, high = dollars(predictions)
+    y_true = np.array(labels)
     return {
         **valuation_metrics(np.log(price / TYPICAL), np.log(y_true / TYPICAL)),
         "coverage": float(np.mean((low <= y_true) & (y_true <= high))),
@@ -22,19 +22,19 @@ def score(*, answers: list[Valuation], truths: list[float]) -> dict[str, float]:
     }
 
 
-def dollars(answers: list[Valuation]) -> np.ndarray:
-    """Price, low and high (3, rows)."""
-    return np.array([(each.price, each.low, each.high) for each in answers]).T
+def dollars(predictions: list[Valuation]) -> np.ndarray:
+    """Return price, low and high (3, rows)."""
+    return np.array([(each.price, each.low, each.high) for each in predictions]).T
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    houses, truths = evaluation.test.records, np.array(evaluation.test.truths)
-    price, *_ = dollars(evaluation.answers)
+    houses, y_true = evaluation.test.records, np.array(evaluation.test.labels)
+    price, *_ = dollars(evaluation.predictions)
     figure, (left, right) = plots.panels(2, height=4.2)
     shown = left.hexbin(
         [each.longitude for each in houses],
         [each.latitude for each in houses],
-        C=np.log2(price / truths),
+        C=np.log2(price / y_true),
         gridsize=32,
         cmap="RdBu",
         vmin=-0.5,
@@ -47,7 +47,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     left.set_xticks([-122.5, -122.3, -122.1, -121.9, -121.7])
     left.set_title("Mean of answer against price (test sales)")
     right.hexbin(
-        truths, price, gridsize=32, xscale="log", yscale="log", bins="log", cmap="GnBu", mincnt=1
+        y_true, price, gridsize=32, xscale="log", yscale="log", bins="log", cmap="GnBu", mincnt=1
     )
     right.plot([1e5, 4e6], [1e5, 4e6], color=plots.INK, linestyle=":")
     right.set(xlabel="price, dollars", ylabel="answer, dollars", title="Prices (test sales)")
@@ -68,18 +68,18 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     known = ["house", "house and\nzip code", "house and\ncoordinates", "everything"]
     errors = [100 * found[name] for name in models]
     title = "What geography buys (validation, LightGBM)"
-    plots.bars(right, known, errors, title, form="{:.1f}", size=9, chosen="everything")
+    plots.bars(right, known, errors, title, fmt="{:.1f}", size=9, chosen="everything")
     right.set(ylabel="median error, %")
     yield "study_and_geography", figure
 
 
 def coverage(evaluation: Evaluation) -> Figure:
-    """Share of test prices within the interval, as served and as boosted, by month and by price."""
-    truths, (price, low, high) = np.array(evaluation.test.truths), dollars(evaluation.answers)
+    """Draw coverage by month and by price, with the served intervals and before widening."""
+    y_true, (price, low, high) = np.array(evaluation.test.labels), dollars(evaluation.predictions)
     wider = json.loads((evaluation.weights / INTERVAL).read_text())["widening"]
     kinds = {
-        "as served": (low <= truths) & (truths <= high),
-        "before widening": (low * np.exp(wider) <= truths) & (truths <= high * np.exp(-wider)),
+        "as served": (low <= y_true) & (y_true <= high),
+        "before widening": (low * np.exp(wider) <= y_true) & (y_true <= high * np.exp(-wider)),
     }
     fifths = np.digitize(price, np.quantile(price, [0.2, 0.4, 0.6, 0.8])) + 1
     groups = {
@@ -93,7 +93,7 @@ def coverage(evaluation: Evaluation) -> Figure:
             kind: [100 * within[group == name].mean() for name in names]
             for kind, within in kinds.items()
         }
-        plots.bars(panel, names, shares, f"Coverage by {title}", form="{:.0f}")
+        plots.bars(panel, names, shares, f"Coverage by {title}", fmt="{:.0f}")
         panel.axhline(90, color=plots.INK, linestyle=":")
         panel.set(ylim=(60, 104), ylabel="within the interval, %")
     return figure

@@ -1,7 +1,7 @@
-"""Training: ridge, LightGBM, XGBoost and stacks of them, tuned by Optuna or not, and the intervals.
+"""Train ridge, LightGBM, XGBoost and stacks of them, with and without tuning, and the intervals.
 
 The simplest candidate whose error on later sales lies within one standard error of the best is
-served; the others show what geography, tuning and stacking buy.
+served. The others show the effect of geography, tuning and stacking.
 """
 
 import json
@@ -23,9 +23,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from xgboost import XGBRegressor
 
-from slipway.training import Candidate, Examples, Fitted, conformal
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.arrays import write_arrays
 from slipway.training.boosting_export import export_boosting
+from slipway.training.conformal import conformal_quantile
 from slipway.training.graph import write_graph
 from slipway.training.selection import bootstrap_error, simplest_within_error
 from slipway.training.tabular import export_onnx
@@ -47,12 +48,12 @@ from .model import (
 )
 
 MISSED = 0.05  # on either side of the interval
-# Trials drawn at random before TPE has something to go by.
+# Random trials before TPE starts.
 STARTUP = 4
 EVERYTHING = (*HOUSE, *PLACE, *NEARBY)
-# The estimator, the numbers it sees, and how it sees the zip code: from the simplest to the most
-# complex. Simpler is linear before boosted, one model before a stack of three, fewer columns
-# before more, and settings as they come before tuned ones.
+# The estimator, its numbers, and its treatment of the zip code, from the simplest to the most
+# complex: linear before boosted, one model before a stack of three, fewer columns before more,
+# and default settings before tuned ones.
 CANDIDATES = {
     "baseline": ("mean", HOUSE, ""),
     "neighbours_alone": ("linear", NEARBY, ""),
@@ -71,8 +72,8 @@ CANDIDATES = {
 
 
 @dataclass(frozen=True)
-class Sold:
-    """Houses with the logarithm of price over `TYPICAL`; the sales known when they were sold."""
+class SoldHouses:
+    """Features of sold houses (rows, columns), and logarithms of price over `TYPICAL` (rows,)."""
 
     columns: np.ndarray
     logs: np.ndarray
@@ -82,23 +83,24 @@ def day(text: str) -> int:
     return (date.fromisoformat(text) - FIRST).days
 
 
-def forward(
+def split_by_day(
     houses: list[House], prices: np.ndarray, cut: int, first: int
-) -> tuple[Sold, Sold, Sales]:
-    """Sales before day `cut`, and later ones that know the prices of the former alone.
+) -> tuple[SoldHouses, SoldHouses, Sales]:
+    """Return sales before day `cut`, later sales, and the table of the former.
 
-    Those before day `first` are known to the others, and too poor in neighbours to learn from.
+    Features of later sales use prices before `cut` alone. Sales before day `first` serve as
+    neighbours of others, but have too few neighbours themselves to be learnt from.
     """
     when, logs = days(houses), np.log(prices / TYPICAL)
     early, late = [each for each, at in zip(houses, when, strict=True) if at < cut], when >= cut
-    sales = Sales.of(early, prices[~late])
+    sales = Sales.from_houses(early, prices[~late])
     columns = features(houses, sales)["numbers"]
     learnt = ~late & (when >= first)
-    return Sold(columns[learnt], logs[learnt]), Sold(columns[late], logs[late]), sales
+    return SoldHouses(columns[learnt], logs[learnt]), SoldHouses(columns[late], logs[late]), sales
 
 
 def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
-    """Deterministic: LightGBM by its flag, XGBoost on one thread."""
+    """Return an estimator; LightGBM is deterministic by its flag, XGBoost by using one thread."""
     library, tail, _ = kind.partition("_tuned")
     found = tuned.get(library, {}) if tail else {}
     if library == "lightgbm":
@@ -113,13 +115,13 @@ def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
             final_estimator=LinearRegression(positive=True),
             cv=KFold(3, shuffle=True, random_state=seed),
         )
-    # scikit-learn's name for a rule that looks at no house.
+    # Predicts the mean for every house.
     mean = DummyRegressor()
     return {"mean": mean, "linear": LinearRegression(), "ridge": Ridge(1.0)}[kind]
 
 
 def pipeline(model: Any, numbers: tuple[str, ...], zip_code: str, seed: int) -> Pipeline:
-    """The zip code's target encoding is fitted out of fold: no row's own price is in its own."""
+    """Return a pipeline; the zip code's target encoding of a row never uses the row's own price."""
     folds = KFold(5, shuffle=True, random_state=seed)
     coders = {
         "encoded": TargetEncoder(target_type="continuous", cv=folds),
@@ -128,11 +130,12 @@ def pipeline(model: Any, numbers: tuple[str, ...], zip_code: str, seed: int) -> 
     }
     places = [NUMBERS.index(name) for name in numbers]
     last = [NUMBERS.index("zip_code")]
-    prepared = [("numbers", "passthrough", places), ("zip", coders[zip_code], last)]
-    return make_pipeline(ColumnTransformer(prepared), model)
+    columns = [("numbers", "passthrough", places), ("zip", coders[zip_code], last)]
+    return make_pipeline(ColumnTransformer(columns), model)
 
 
-def suggested(library: str, trial: optuna.Trial, trees: int) -> dict[str, Any]:
+def suggest_settings(library: str, trial: optuna.Trial, trees: int) -> dict[str, Any]:
+    """Return the settings that a trial suggests."""
     rate = trial.suggest_float("learning_rate", 0.02, 0.15, log=True)
     penalty = trial.suggest_float("reg_lambda", 1e-2, 20, log=True)
     same = {"n_estimators": trees, "learning_rate": rate, "reg_lambda": penalty}
@@ -150,28 +153,28 @@ def suggested(library: str, trial: optuna.Trial, trees: int) -> dict[str, Any]:
     }
 
 
-def study(
-    library: str, past: Sold, later: Sold, *, trials: int, trees: int, seed: int
+def run_study(
+    library: str, past: SoldHouses, later: SoldHouses, *, trials: int, trees: int, seed: int
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """The best settings by the error on later sales, and as a curve the error of every trial."""
+    """Return the best settings by the error on later sales, and the error of every trial."""
 
     def error(trial: optuna.Trial) -> float:
-        found = suggested(library, trial, trees)
-        trial.set_user_attr("settings", found)
-        model = estimator(f"{library}_tuned", {library: found}, seed)
-        made = pipeline(model, EVERYTHING, "encoded", seed).fit(past.columns, past.logs)
-        return float(root_mean_squared_error(later.logs, made.predict(later.columns)))
+        settings = suggest_settings(library, trial, trees)
+        trial.set_user_attr("settings", settings)
+        model = estimator(f"{library}_tuned", {library: settings}, seed)
+        fitted = pipeline(model, EVERYTHING, "encoded", seed).fit(past.columns, past.logs)
+        return float(root_mean_squared_error(later.logs, fitted.predict(later.columns)))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
-    made = optuna.create_study(sampler=sampler)
-    made.optimize(error, n_trials=trials)
-    errors = [each.values[0] for each in made.trials]
-    return made.best_trial.user_attrs["settings"], {"rmse_log": errors}
+    optuna_study = optuna.create_study(sampler=sampler)
+    optuna_study.optimize(error, n_trials=trials)
+    errors = [each.values[0] for each in optuna_study.trials]
+    return optuna_study.best_trial.user_attrs["settings"], {"rmse_log": errors}
 
 
 def rmse_error(y_pred: np.ndarray, y_true: np.ndarray, seed: int) -> float:
-    """Return the standard error of the root mean squared error, over sales drawn anew."""
+    """Return the standard error of the root mean squared error, by resampling sales."""
     squares = (y_pred - y_true) ** 2
     return bootstrap_error(
         lambda rows: float(np.sqrt(squares[rows].mean())), len(squares), seed=seed
@@ -179,7 +182,7 @@ def rmse_error(y_pred: np.ndarray, y_true: np.ndarray, seed: int) -> float:
 
 
 def quantiles(seed: int, trees: int) -> list[Pipeline]:
-    """Boosted lower and upper ends of the logarithm."""
+    """Return pipelines of boosted quantiles for the lower and upper end of the interval."""
     settings = {"objective": "quantile", "n_estimators": trees, "learning_rate": 0.05}
     found = [{**settings, "num_leaves": 24, "alpha": alpha} for alpha in (MISSED, 1 - MISSED)]
     models = [estimator("lightgbm_tuned", {"lightgbm": each}, seed) for each in found]
@@ -187,16 +190,18 @@ def quantiles(seed: int, trees: int) -> list[Pipeline]:
 
 
 def widening(low: np.ndarray, high: np.ndarray, logs: np.ndarray) -> float:
-    """How far both ends move out, or in below 0, for nine sales in ten to lie within.
+    """Return how far both ends move outwards so that nine sales in ten lie between them.
+
+    A negative value moves them inwards.
 
     Romano, Patterson and Candes (2019), "Conformalized quantile regression".
     """
-    return conformal.limit(np.maximum(low - logs, logs - high), 2 * MISSED)
+    return conformal_quantile(np.maximum(low - logs, logs - high), 2 * MISSED)
 
 
 def fit(
     *,
-    train: Examples[House, float],
+    train: LabelledRows[House, float],
     weights: Path,
     seed: int,
     first_day: str,
@@ -205,18 +210,18 @@ def fit(
     trials: int,
     trees: int,
 ) -> Fitted:
-    """Tune on some weeks, choose on the weeks after, and fit the chosen on all training rows."""
-    houses, prices = train.records, np.array(train.truths)
+    """Tune on some weeks, choose on the weeks after, and fit the choice on all training rows."""
+    houses, prices = train.records, np.array(train.labels)
     first, cut, choice = day(first_day), day(tune_from), day(choose_from)
     before = days(houses) < choice
     known = [each for each, kept in zip(houses, before, strict=True) if kept]
-    past, later, _ = forward(known, prices[before], cut, first)
+    past, later, _ = split_by_day(known, prices[before], cut, first)
     studies = {
-        f"{library}_tuned": study(library, past, later, trials=trials, trees=trees, seed=seed)
+        f"{library}_tuned": run_study(library, past, later, trials=trials, trees=trees, seed=seed)
         for library in ("lightgbm", "xgboost")
     }
     tuned = {kind.removesuffix("_tuned"): found for kind, (found, _) in studies.items()}
-    learn, valid, _ = forward(houses, prices, choice, first)
+    learn, valid, _ = split_by_day(houses, prices, choice, first)
     tried, recipes = [], {}
     for name, (kind, numbers, zip_code) in CANDIDATES.items():
         recipes[name] = pipeline(estimator(kind, tuned, seed), numbers, zip_code, seed)
@@ -229,22 +234,22 @@ def fit(
     ends = quantiles(seed, trees)
     low, high = (end.fit(learn.columns, learn.logs).predict(valid.columns) for end in ends)
     wider = widening(low, high, valid.logs)
-    everything, _, sales = forward(houses, prices, 10_000, first)
+    everything, _, sales = split_by_day(houses, prices, 10_000, first)
     served = [each.fit(everything.columns, everything.logs) for each in (recipes[chosen], *ends)]
     export(served, wider, weights)
-    write_arrays(weights / "sales.npz", told=sales.told, shore=sales.shore)
+    write_arrays(weights / "sales.npz", table=sales.table, shore=sales.shore)
     (weights / INTERVAL).write_text(json.dumps({"widening": wider}) + "\n")
 
-    def native(asked: list[House]) -> list[Valuation]:
-        numbers = features(asked, sales)["numbers"]
-        told = np.column_stack([each.predict(numbers) for each in served])
-        return valuations(numbers, told + wider * np.array([0, -1, 1]))
+    def framework_predict(houses: list[House]) -> list[Valuation]:
+        numbers = features(houses, sales)["numbers"]
+        logs = np.column_stack([each.predict(numbers) for each in served])
+        return valuations(numbers, logs + wider * np.array([0, -1, 1]))
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
 def export(served: list[Pipeline], wider: float, weights: Path) -> None:
-    """One graph of three: `numbers` (rows, 32) to `price`, `low` and `high` (rows, 1)."""
+    """Write one graph of three models: `numbers` (rows, 32) to `price`, `low`, `high` (rows, 1)."""
     import onnx
     from onnx import compose, helper, numpy_helper
 

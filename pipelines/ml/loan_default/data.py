@@ -1,4 +1,4 @@
-"""Borrowers as a credit bureau knew them, with whether they fell 90 days behind in two years."""
+"""Split a credit bureau's borrowers, labelled by 90 days of delinquency within two years."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import Borrower
 
@@ -35,7 +35,7 @@ SCHEMA = pa.DataFrameSchema(
             for name in FIELDS
             if name.startswith("Number")
         },
-        # The one of the counts that may be missing.
+        # The only count that may be missing.
         "NumberOfDependents": pa.Column(float, pa.Check.in_range(0, 30), nullable=True),
     }
 )
@@ -44,25 +44,25 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float, one_in: int
 ) -> dict[str, Iterable[tuple[Borrower, bool]]]:
-    """Borrowers with whether they defaulted; `one_in` keeps one in so many."""
+    """Return borrowers, each with whether they defaulted; keep every `one_in`th row."""
     raw = SCHEMA.validate(pd.read_csv(dataset.path("creditscoring1.csv.gz")))
-    frame = cleaned(raw).iloc[::one_in]
+    frame = clean(raw).iloc[::one_in]
     train, test = train_test_split(
         frame, test_size=test_share, random_state=seed, stratify=frame[DEFAULTED]
     )
     return {"train": borrowers(train), "test": borrowers(test)}
 
 
-def cleaned(frame: pd.DataFrame) -> pd.DataFrame:
-    """Debt in dollars, adults only (one is 0 years old), and nobody twice.
+def clean(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return adults only (one row has age 0), without duplicates, and with debt in dollars.
 
-    Where no income is known `DebtRatio` holds the debt itself: its median is 1,159, against 0.29
-    where there is one. As it stands the column tells whether the income is missing.
+    Where no income is known, `DebtRatio` holds the debt itself: its median is 1,159, against 0.29
+    with an income. Unchanged, the column would reveal whether the income is missing.
     """
     income = frame["MonthlyIncome"].fillna(1.0).clip(lower=1.0)
-    made = frame.assign(MonthlyDebt=(frame["DebtRatio"] * income).round(2))
-    # Equal in all that is known: 0.4 % of rows, whose copies would be on both sides of the split.
-    return made[made["age"] >= 18].drop_duplicates(list(FIELDS))
+    with_debt = frame.assign(MonthlyDebt=(frame["DebtRatio"] * income).round(2))
+    # 0.4 % of the rows are duplicates, which would otherwise be in both splits.
+    return with_debt[with_debt["age"] >= 18].drop_duplicates(list(FIELDS))
 
 
 def borrowers(frame: pd.DataFrame) -> list[tuple[Borrower, bool]]:
@@ -70,5 +70,5 @@ def borrowers(frame: pd.DataFrame) -> list[tuple[Borrower, bool]]:
     named["dependents"] = named["dependents"].astype("Int64")
     return [
         (Borrower(**row), bool(defaulted))
-        for row, defaulted in zip(rows(named), frame[DEFAULTED] == 1, strict=True)
+        for row, defaulted in zip(to_dicts(named), frame[DEFAULTED] == 1, strict=True)
     ]

@@ -2,12 +2,12 @@
 
 Data: MovieLens 100K, 100,000 ratings of 1,682 films by 943 viewers, September 1997 to April 1998.
 Task: stars for films not seen yet, and ten films that will be liked; split by time.
-Model: biases and latent factors of viewers and films, learnt by alternating least squares, for
-the stars; what viewers of the same films saw (an SVD of the matrix with 0 for unrated) for the
-order. Who asks need not be known: factors are worked out from the ratings sent, starting at what
-age, gender and occupation suggest; a film that few have rated starts at its genres and decade.
-Limits: films to 1998, viewers of one American website. Ratings are of films that were chosen, so
-nothing is known of those nobody would choose. Without ratings all get much the same films.
+Model: biases and latent factors of viewers and films, fitted by alternating least squares, predict
+the stars. An SVD of the matrix with 0 for unrated, which reflects who sees which films, gives the
+order. Viewers need not be known: their factors are computed from the ratings sent, with a prior
+from age, gender and occupation. A film with few ratings has a prior from its genres and decade.
+Limits: films to 1998, viewers of one American website. Viewers chose the films that they rated, so
+films that nobody would choose are unknown. Without ratings all viewers get similar films.
 """
 
 import json
@@ -34,19 +34,19 @@ AGES = (18, 25, 35, 45, 56)
 
 
 def plain(title: str | None) -> str:
-    """A title as it is compared."""
+    """Return the title in the form in which titles are compared."""
     return (title or "").strip().casefold()
 
 
 class Rating(Record):
-    """Stars that the viewer gave to a film, which is named by its number or its title."""
+    """Stars that the viewer gave to a film, identified by its number or its title."""
 
-    film: int | None = Field(default=None, ge=1, le=FILMS, description="Of MovieLens 100K")
+    film: int | None = Field(default=None, ge=1, le=FILMS, description="Number in MovieLens 100K")
     title: str | None = Field(
         default=None,
         max_length=100,
-        description="Such as `Hunt for Red October, The`; of films that share it, the one that "
-        "more have rated",
+        description="Such as `Hunt for Red October, The`; if several films share it, the one with "
+        "more ratings is meant",
     )
     stars: int = Field(ge=1, le=5)
 
@@ -58,17 +58,19 @@ class Rating(Record):
 
 
 class Viewer(Record):
-    """Who asks: their ratings so far, in any order, and what they like to tell of themselves."""
+    """A viewer: their ratings so far, in any order, and optional attributes."""
 
     ratings: list[Rating] = Field(default=[], max_length=2000)
     age: int | None = Field(default=None, ge=5, le=110, description="Years")
     gender: str | None = Field(default=None, pattern="^[FM]$")
     occupation: str | None = Field(default=None, pattern=f"^({'|'.join(OCCUPATIONS)})$")
     genre: str | None = Field(
-        default=None, pattern=f"^({'|'.join(GENRES)})$", description="Suggest only films of it"
+        default=None,
+        pattern=f"^({'|'.join(GENRES)})$",
+        description="Suggest only films of this genre",
     )
     films: list[int] = Field(
-        default=[], max_length=FILMS, description="Numbers of films whose stars are asked for"
+        default=[], max_length=FILMS, description="Numbers of films whose stars to predict"
     )
     count: int = Field(default=10, ge=1, le=100, description="How many films to suggest")
 
@@ -83,7 +85,7 @@ class Viewer(Record):
 
 
 class Film(Record):
-    """A film and how many stars the viewer is expected to give it."""
+    """A film, and the number of stars that the viewer is expected to give it."""
 
     film: int
     title: str
@@ -92,37 +94,38 @@ class Film(Record):
 
 
 class Suggestions(Record):
-    """Films to see next, the best first, none of them rated by the viewer already."""
+    """Films to see next, the best first, without those that the viewer has rated."""
 
     suggested: list[Film]
-    asked: list[Film] = Field(description="In the order of `films` in the question")
-    mean_stars: float | None = Field(description="Over the films asked for")
-    ratings_used: int = Field(ge=0, description="0: by attributes and popularity alone")
-    unknown_titles: list[str] = Field(description="Titles sent that no film has; left out")
+    asked: list[Film] = Field(description="The requested `films`, in their order")
+    mean_stars: float | None = Field(description="Mean over the requested films")
+    ratings_used: int = Field(ge=0, description="0: predicted from attributes and popularity alone")
+    unknown_titles: list[str] = Field(description="Titles sent that match no film and are ignored")
 
 
 def attributes(viewers: list[Viewer]) -> np.ndarray:
-    """Age, gender and occupation one-hot (viewers, 29); all zero for what is not told."""
+    """Return one-hot age, gender and occupation (viewers, 29), all zero where not given."""
     columns = np.zeros((len(viewers), len(AGES) + 3 + len(OCCUPATIONS)))
-    for row, told in enumerate(viewers):
-        if told.age is not None:
-            columns[row, sum(told.age >= border for border in AGES)] = 1
-        if told.gender is not None:
-            columns[row, len(AGES) + 1 + "FM".index(told.gender)] = 1
-        if told.occupation is not None:
-            columns[row, len(AGES) + 3 + OCCUPATIONS.index(told.occupation)] = 1
+    for row, viewer in enumerate(viewers):
+        if viewer.age is not None:
+            columns[row, sum(viewer.age >= border for border in AGES)] = 1
+        if viewer.gender is not None:
+            columns[row, len(AGES) + 1 + "FM".index(viewer.gender)] = 1
+        if viewer.occupation is not None:
+            columns[row, len(AGES) + 3 + OCCUPATIONS.index(viewer.occupation)] = 1
     return columns
 
 
 def posterior(
     design: np.ndarray, target: np.ndarray, prior: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
-    """Coefficients (k,) of least squares that are drawn to `prior`, each as hard as its penalty.
+    """Return coefficients (k,) of least squares shrunk towards `prior` by their penalties.
 
-    The ridge regression of one row of a factorization; with no rows in `design` the prior itself.
+    This is the ridge regression of one row of a factorization. Without rows in `design` it returns
+    the prior.
     """
-    surprise = design.T @ (target - design @ prior)
-    return np.asarray(prior + np.linalg.solve(design.T @ design + np.diag(penalty), surprise))
+    residual = design.T @ (target - design @ prior)
+    return np.asarray(prior + np.linalg.solve(design.T @ design + np.diag(penalty), residual))
 
 
 class Movies(Model):
@@ -132,24 +135,24 @@ class Movies(Model):
         with np.load(weights / "factors.npz") as arrays:
             self._arrays = {name: arrays[name].astype(np.float64) for name in arrays}
         self._films = json.loads((weights / "films.json").read_text())
-        # Titles are shared by remakes, and by films that stand twice in the data.
+        # Remakes share titles, and so do films that the data contain twice.
         ranked = np.argsort(self._arrays["popularity"], kind="stable").tolist()
         self._places = {plain(self._films[place]["title"]): place for place in ranked}
         names = [(each["title"], each["year"]) for each in self._films]
         first = {name: place for place, name in reversed([*enumerate(names)])}
-        # The first place of the same film.
+        # The first position of the same film.
         self._same = np.array([first[name] for name in names])
         self._genres = {
             genre: np.array([genre in each["genres"] for each in self._films]) for genre in GENRES
         }
 
     def predict(self, model_input: list[Viewer]) -> list[Suggestions]:
-        return [self.answer(viewer, *self.judged(viewer)) for viewer in model_input]
+        return [self.suggest(viewer, *self.score_films(viewer)) for viewer in model_input]
 
-    def sent(self, viewer: Viewer) -> dict[int, float]:
-        """Stars by the film's place, titles looked up; titles that no film has are left out.
+    def sent_stars(self, viewer: Viewer) -> dict[int, float]:
+        """Return stars by the film's position; titles are looked up, unknown ones left out.
 
-        What is sent of one film under its number and its title is averaged.
+        Ratings of one film under both its number and its title are averaged.
         """
         given: dict[int, list[int]] = defaultdict(list)
         for each in viewer.ratings:
@@ -158,9 +161,9 @@ class Movies(Model):
                 given[place].append(each.stars)
         return {place: sum(stars) / len(stars) for place, stars in given.items()}
 
-    def judged(self, viewer: Viewer) -> tuple[np.ndarray, np.ndarray]:
-        """Stars expected of each film, not cut off at 1 and 5, and what orders them (1682,)."""
-        arrays, sent = self._arrays, self.sent(viewer)
+    def score_films(self, viewer: Viewer) -> tuple[np.ndarray, np.ndarray]:
+        """Return each film's expected stars, not clipped to 1 to 5, and its order score (1682,)."""
+        arrays, sent = self._arrays, self.sent_stars(viewer)
         films, places, given = arrays["films"], list(sent), np.array(list(sent.values()))
         prior = attributes([viewer])[0] @ arrays["attributes"]
         rest = given - arrays["mean"] - films[places, 0]
@@ -172,23 +175,23 @@ class Movies(Model):
         order = stars_weight * stars + popularity_weight * arrays["popularity"]
         return stars, seen_by_alike + order
 
-    def answer(self, viewer: Viewer, stars: np.ndarray, order: np.ndarray) -> Suggestions:
-        """The films of the highest `order` that were not rated, each once, and those asked for."""
-        sent = self.sent(viewer)
-        may = ~np.isin(self._same, self._same[list(sent)])
+    def suggest(self, viewer: Viewer, stars: np.ndarray, order: np.ndarray) -> Suggestions:
+        """Return the unrated films with the highest `order`, each once, and the requested films."""
+        sent = self.sent_stars(viewer)
+        allowed = ~np.isin(self._same, self._same[list(sent)])
         if viewer.genre is not None:
-            may &= self._genres[viewer.genre]
+            allowed &= self._genres[viewer.genre]
         ranked = np.argsort(-order, kind="stable")
-        ranked = ranked[may[ranked]]
+        ranked = ranked[allowed[ranked]]
         once = np.sort(np.unique(self._same[ranked], return_index=True)[1])
-        best = ranked[once][: viewer.count].tolist()
+        suggested = ranked[once][: viewer.count].tolist()
         stars = np.clip(stars, 1, 5)
-        asked = [film - 1 for film in viewer.films]
+        requested = [film - 1 for film in viewer.films]
         titles = [each.title for each in viewer.ratings if each.title is not None]
         return Suggestions(
-            suggested=[self._film(place, stars) for place in best],
-            asked=[self._film(place, stars) for place in asked],
-            mean_stars=float(stars[asked].mean()) if asked else None,
+            suggested=[self._film(place, stars) for place in suggested],
+            asked=[self._film(place, stars) for place in requested],
+            mean_stars=float(stars[requested].mean()) if requested else None,
             ratings_used=len(sent),
             unknown_titles=[title for title in titles if plain(title) not in self._places],
         )

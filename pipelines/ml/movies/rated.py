@@ -1,45 +1,45 @@
-"""Viewers' ratings as a matrix."""
+"""The matrix of viewers' ratings."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
-from .data import Truth
+from .data import Label
 from .model import FILMS, Viewer, attributes
 
-# How many ratings are sent, where cold start is measured.
+# Numbers of ratings sent at which cold start is measured.
 SENT = (0, 1, 2, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
 class Rated:
-    """The viewer-film matrix: stars (viewers, 1682), nan where unrated, and who they are."""
+    """Stars (viewers, 1682), NaN where unrated, and the viewers' attributes (viewers, 29)."""
 
     stars: np.ndarray
     people: np.ndarray
 
     @classmethod
-    def of(cls, viewers: list[Viewer], ratings: list[dict[int, int]]) -> "Rated":
+    def from_ratings(cls, viewers: list[Viewer], ratings: list[dict[int, int]]) -> "Rated":
         stars = np.full((len(viewers), FILMS), np.nan)
-        for row, told in enumerate(ratings):
-            for film, given in told.items():
+        for row, stars_by_film in enumerate(ratings):
+            for film, given in stars_by_film.items():
                 stars[row, film - 1] = given
         return cls(stars, attributes(viewers))
 
     @classmethod
-    def of_all(cls, given: Examples[Viewer, Truth]) -> "Rated":
-        """What viewers sent, and what they were asked for."""
-        ratings = [sent(viewer) | asked(viewer, truth) for viewer, truth in given]
-        return cls.of(given.records, ratings)
+    def from_labelled_rows(cls, rows: LabelledRows[Viewer, Label]) -> "Rated":
+        """Return the matrix of the ratings that viewers sent and those to predict."""
+        ratings = [sent_ratings(viewer) | later_ratings(viewer, label) for viewer, label in rows]
+        return cls.from_ratings(rows.records, ratings)
 
     @property
     def known(self) -> np.ndarray:
         return np.asarray(~np.isnan(self.stars))
 
     def only(self, count: int) -> "Rated":
-        """With `count` ratings a viewer, spread evenly over the films they rated."""
+        """Return the matrix with `count` ratings per viewer, spread evenly over their films."""
         stars = np.full_like(self.stars, np.nan)
         for row, known in enumerate(self.known):
             places = np.flatnonzero(known)
@@ -48,9 +48,11 @@ class Rated:
         return Rated(stars, self.people)
 
 
-def sent(viewer: Viewer) -> dict[int, int]:
+def sent_ratings(viewer: Viewer) -> dict[int, int]:
+    """Return the stars that the viewer sent, by film number."""
     return {int(each.film or 0): each.stars for each in viewer.ratings}
 
 
-def asked(viewer: Viewer, truth: Truth) -> dict[int, int]:
-    return dict(zip(viewer.films, truth["stars"], strict=True))
+def later_ratings(viewer: Viewer, label: Label) -> dict[int, int]:
+    """Return the stars to predict, by film number."""
+    return dict(zip(viewer.films, label["stars"], strict=True))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
 
-from .data import Truth
+from .data import Label
 from .model import FILMS, Rating, Suggestions, Viewer
 from .order import AT, LIKED
 from .rated import SENT, Rated
@@ -30,28 +30,28 @@ EXAMPLES = [
     Viewer(gender="F", occupation="librarian", genre="Mystery", count=3),
 ]
 
-# By curve: the title, what is counted, and the counts.
+# For each curve: the title, the label of the axis, and the groups.
 COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
     "rmse_by_ratings_sent": ("A new viewer", "ratings sent", SENT),
     "rmse_by_film": ("A new film", "its ratings so far", ("0", "1-4", "5-19", "20-99", "100+")),
 }
 
 
-def score(*, answers: list[Suggestions], truths: list[Truth]) -> dict[str, float]:
-    told = np.array([film.stars for answer in answers for film in answer.asked])
-    given = np.array([stars for truth in truths for stars in truth["stars"]])
+def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, float]:
+    y_pred = np.array([film.stars for prediction in predictions for film in prediction.asked])
+    y_true = np.array([stars for label in labels for stars in label["stars"]])
     hits, suggested = [], set()
-    for answer, truth in zip(answers, truths, strict=True):
-        rated = dict(zip((film.film for film in answer.asked), truth["stars"], strict=True))
-        best = [film.film for film in answer.suggested[:AT]]
+    for prediction, label in zip(predictions, labels, strict=True):
+        rated = dict(zip((film.film for film in prediction.asked), label["stars"], strict=True))
+        best = [film.film for film in prediction.suggested[:AT]]
         hits.append(sum(rated.get(film, 0) >= LIKED for film in best) / AT)
         suggested |= set(best)
     return {
-        "rmse": float(np.sqrt(np.mean((told - given) ** 2))),
-        "mae": float(np.mean(np.abs(told - given))),
+        "rmse": float(np.sqrt(np.mean((y_pred - y_true) ** 2))),
+        "mae": float(np.mean(np.abs(y_pred - y_true))),
         "precision_at_10": float(np.mean(hits)),
         "catalogue_suggested": len(suggested) / FILMS,
-        "mean_stars_error": float(told.mean() - given.mean()),
+        "mean_stars_error": float(y_pred.mean() - y_true.mean()),
     }
 
 
@@ -60,13 +60,19 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (left, right) = plots.panels(2)
     names, title = [each.name for each in tried], "Precision among the first ten (validation)"
     precise = [each.metrics["precision_at_10"] for each in tried]
-    plots.bars(left, names, precise, title, lying=True, form="{:.3f}", size=9, chosen=chosen)
-    told = [each for each in tried if "rmse" in each.metrics]
+    plots.bars(left, names, precise, title, horizontal=True, fmt="{:.3f}", size=9, chosen=chosen)
+    with_stars = [each for each in tried if "rmse" in each.metrics]
     errors = {
-        "later viewers (what counts here)": [each.metrics["rmse"] for each in told],
-        "ratings held out at random": [each.metrics["rmse_random_split"] for each in told],
+        "later viewers (what counts here)": [each.metrics["rmse"] for each in with_stars],
+        "ratings held out at random": [each.metrics["rmse_random_split"] for each in with_stars],
     }
-    plots.bars(right, [each.name for each in told], errors, "RMSE by how one holds out", lying=True)
+    plots.bars(
+        right,
+        [each.name for each in with_stars],
+        errors,
+        "RMSE by how one holds out",
+        horizontal=True,
+    )
     right.margins(x=0.05)
     right.set_xlim(left=0.85)
     yield "precision", figure
@@ -79,13 +85,13 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         panel.set(xlabel=label, ylabel="RMSE", title=f"{title} (validation)")
         panel.legend()
     yield "cold_start", figure
-    rated = Rated.of_all(evaluation.train)
+    rated = Rated.from_labelled_rows(evaluation.train)
     yield "matrix", matrix(rated)
     yield "similarity", similarity(rated, evaluation.weights)
 
 
 def matrix(rated: Rated) -> Figure:
-    """Who rated what, both in the order of how many ratings they have."""
+    """Draw the rating matrix, with viewers and films in the order of their number of ratings."""
     known = rated.known
     figure, (left, right) = plots.panels(2)
     viewers, films = (np.argsort(-known.sum(axis=axis), kind="stable") for axis in (1, 0))
@@ -99,10 +105,10 @@ def matrix(rated: Rated) -> Figure:
 
 
 def similarity(rated: Rated, weights: Path, count: int = 16) -> Figure:
-    """Cosines of the mean-centred columns of the most rated films, the alike side by side."""
+    """Draw cosines of mean-centred columns of the most rated films, similar ones side by side."""
     films = json.loads((weights / "films.json").read_text())
     best = np.argsort(-rated.known.sum(axis=0), kind="stable")[:count]
-    columns = Biases.learnt(rated).rest(rated).T[best]
+    columns = Biases.fit(rated).residuals(rated).T[best]
     alike = cosine(columns, columns)
     np.fill_diagonal(alike, np.nan)
     order = np.argsort(np.linalg.eigh(np.nan_to_num(alike))[1][:, -1], kind="stable")
@@ -110,5 +116,5 @@ def similarity(rated: Rated, weights: Path, count: int = 16) -> Figure:
     figure.set_figwidth(6.4)
     names = [films[place]["title"] for place in best[order]]
     title = "Cosine similarity of the most rated films"
-    plots.heat(axes, alike[order][:, order], names, names, title, reach=0.4, size=8)
+    plots.heatmap(axes, alike[order][:, order], names, names, title, limit=0.4, size=8)
     return figure

@@ -1,4 +1,4 @@
-"""Ways to tell the stars that a viewer gives a film: biases, neighbours, and factors."""
+"""Models of the stars that a viewer gives a film: biases, neighbours, and factors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,92 +9,92 @@ from sklearn.linear_model import Ridge
 from .model import FILMS, posterior
 from .rated import Rated
 
-Answer = Callable[[Rated], np.ndarray]
-"""Stars (viewers, 1682) from the ratings sent; not cut off at 1 and 5, so that they can rank."""
+StarModel = Callable[[Rated], np.ndarray]
+"""Predicts stars (viewers, 1682) from ratings; not clipped to 1 to 5, so that they can rank."""
 
 
 @dataclass(frozen=True)
 class Biases:
-    """mean + film + viewer, both drawn to zero. Koren (2010)."""
+    """Stars are the mean plus a film bias and a viewer bias, both shrunk to zero. Koren (2010)."""
 
     mean: float
     films: np.ndarray
     viewer_penalty: float = 8.0
 
     @classmethod
-    def learnt(cls, rated: Rated, film_penalty: float = 10.0, rounds: int = 10) -> "Biases":
+    def fit(cls, rated: Rated, film_penalty: float = 10.0, rounds: int = 10) -> "Biases":
         mean = float(np.nanmean(rated.stars))
-        found = cls(mean, np.zeros(FILMS))
+        biases = cls(mean, np.zeros(FILMS))
         for _ in range(rounds):
-            rest = rated.stars - mean - found.viewers(rated)[:, None]
+            residual = rated.stars - mean - biases.viewers(rated)[:, None]
             count = rated.known.sum(axis=0)
-            found = cls(mean, np.nansum(rest, axis=0) / (count + film_penalty))
-        return found
+            biases = cls(mean, np.nansum(residual, axis=0) / (count + film_penalty))
+        return biases
 
     def viewers(self, rated: Rated) -> np.ndarray:
-        rest = np.nansum(rated.stars - self.mean - self.films, axis=1)
-        return np.asarray(rest / (rated.known.sum(axis=1) + self.viewer_penalty))
+        residual = np.nansum(rated.stars - self.mean - self.films, axis=1)
+        return np.asarray(residual / (rated.known.sum(axis=1) + self.viewer_penalty))
 
     def __call__(self, rated: Rated) -> np.ndarray:
         return np.asarray(self.mean + self.films + self.viewers(rated)[:, None])
 
-    def rest(self, rated: Rated) -> np.ndarray:
-        """What the biases leave of the stars, 0 where unrated: the mean-centred matrix."""
+    def residuals(self, rated: Rated) -> np.ndarray:
+        """Return the stars minus the biases, 0 where unrated: the mean-centred matrix."""
         return np.asarray(np.nan_to_num(rated.stars - self(rated)))
 
 
 def cosine(left: np.ndarray, right: np.ndarray, shrink: float = 20.0) -> np.ndarray:
-    """Cosines of the rows (left rows, right rows) over what both rated.
+    """Return cosines of the rows (left rows, right rows) over the entries that both have.
 
-    Shrunk by n / (n + shrink) where n entries are shared: two films that three people saw are
-    alike by chance. Bell and Koren (2007).
+    They are shrunk by n / (n + shrink) for n shared entries, since two films that three people saw
+    are similar by chance. Bell and Koren (2007).
     """
     shared = (left != 0).astype(float) @ (right != 0).astype(float).T
     lengths = np.sqrt((left**2) @ (right != 0).T * ((left != 0) @ (right**2).T))
     return np.asarray((left @ right.T) / np.maximum(lengths, 1e-9) * shared / (shared + shrink))
 
 
-def mean_of(weights: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Weighted mean (columns,) of `rest` (rows, columns), drawn to 0 where weights are small."""
-    return np.asarray((weights * rest).sum(axis=0) / (weights.sum(axis=0) + 0.5))
+def shrunk_mean(weights: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Return the weighted mean (columns,) of `residuals` (rows, columns), shrunk to 0."""
+    return np.asarray((weights * residuals).sum(axis=0) / (weights.sum(axis=0) + 0.5))
 
 
-def user_based(rated: Rated, neighbours: int) -> Answer:
-    """What viewers alike left over from their biases. Herlocker et al. (1999)."""
-    biases = Biases.learnt(rated)
-    theirs = biases.rest(rated)
+def user_based(rated: Rated, neighbours: int) -> StarModel:
+    """Return a model that adds similar viewers' residuals to biases. Herlocker et al. (1999)."""
+    biases = Biases.fit(rated)
+    residuals = biases.residuals(rated)
 
-    def answer(sent: Rated) -> np.ndarray:
-        found = biases(sent)
-        for row, similar in enumerate(cosine(biases.rest(sent), theirs)):
+    def predict(sent: Rated) -> np.ndarray:
+        stars = biases(sent)
+        for row, similar in enumerate(cosine(biases.residuals(sent), residuals)):
             order = np.argsort(-similar, kind="stable")
-            counted = theirs[order] != 0
-            # The first `neighbours` of those who rated the film.
+            counted = residuals[order] != 0
+            # The nearest `neighbours` who rated the film.
             weights = np.maximum(similar[order, None], 0) * counted
             weights *= np.cumsum(counted, axis=0) <= neighbours
-            found[row] += mean_of(weights, theirs[order])
-        return found
+            stars[row] += shrunk_mean(weights, residuals[order])
+        return stars
 
-    return answer
+    return predict
 
 
-def item_based(rated: Rated, neighbours: int) -> Answer:
-    """What the viewer left over at films alike. Sarwar et al. (2001)."""
-    biases = Biases.learnt(rated)
-    similar = cosine(biases.rest(rated).T, biases.rest(rated).T)
+def item_based(rated: Rated, neighbours: int) -> StarModel:
+    """Return a model that adds the viewer's residuals at similar films. Sarwar et al. (2001)."""
+    biases = Biases.fit(rated)
+    similar = cosine(biases.residuals(rated).T, biases.residuals(rated).T)
 
-    def answer(sent: Rated) -> np.ndarray:
-        found = biases(sent)
-        for row, own in enumerate(biases.rest(sent)):
+    def predict(sent: Rated) -> np.ndarray:
+        stars = biases(sent)
+        for row, own in enumerate(biases.residuals(sent)):
             seen = np.flatnonzero(own)
             weights = np.maximum(similar[seen], 0)
             if len(seen) > neighbours:
                 least = np.partition(weights, -neighbours, axis=0)[-neighbours]
                 weights = np.where(weights >= least, weights, 0)
-            found[row] += mean_of(weights, own[seen, None])
-        return found
+            stars[row] += shrunk_mean(weights, own[seen, None])
+        return stars
 
-    return answer
+    return predict
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class Factors:
     viewer_penalty: np.ndarray
 
     def tastes(self, rated: Rated) -> np.ndarray:
-        """Bias and factors (viewers, 1 + k) of viewers."""
+        """Return bias and factors (viewers, 1 + k) of viewers."""
         priors = rated.people @ self.attributes
-        return solved(rated.stars, self.mean, self.films, priors, self.viewer_penalty)
+        return solve_rows(rated.stars, self.mean, self.films, priors, self.viewer_penalty)
 
     def __call__(self, rated: Rated) -> np.ndarray:
         tastes = self.tastes(rated)
@@ -117,12 +117,13 @@ class Factors:
         return np.asarray(stars)
 
 
-def solved(
+def solve_rows(
     stars: np.ndarray, mean: float, others: np.ndarray, priors: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
-    """Bias and factors (rows, 1 + k) of the rows of `stars` (nan where unrated).
+    """Return bias and factors (rows, 1 + k) of the rows of `stars` (NaN where unrated).
 
-    Each is a `posterior` over what it has, from the bias and factors of `others` (columns, 1 + k).
+    Each is a `posterior` over the row's ratings, given the bias and factors of `others`
+    (columns, 1 + k).
     """
     design, rest = np.insert(others[:, 1:], 0, 1, axis=1), stars - mean - others[:, 0]
     rows = zip(~np.isnan(stars), rest, priors, strict=True)
@@ -131,29 +132,30 @@ def solved(
     )
 
 
-def factorized(
+def factorize(
     rated: Rated, descriptions: np.ndarray, factors: int, penalty: float, rounds: int, seed: int
 ) -> Factors:
-    """Alternating least squares, each side drawn to what is known of it. Koren et al. (2009).
+    """Return factors fitted by alternating least squares with side information.
 
-    The side information sets where a row starts (Agarwal and Chen 2009): its effect is learnt
-    anew in each round, by a ridge regression of the factors on it.
+    Koren et al. (2009). Viewer attributes and film descriptions set each row's prior (Agarwal and
+    Chen 2009); in each round a ridge regression of the factors on them refits their effect.
     """
     viewer_penalty, film_penalty = (np.array([own] + [penalty] * factors) for own in (8.0, 6.0))
-    biases = Biases.learnt(rated)
+    biases = Biases.fit(rated)
     start = np.random.default_rng(seed).normal(0, 0.1, (FILMS, factors))
     films = np.column_stack([biases.films, start])
     effects = np.zeros((rated.people.shape[1], 1 + factors))
     seen = rated.known.any(axis=0)
-    found = Factors(biases.mean, films, effects, viewer_penalty)
+    model = Factors(biases.mean, films, effects, viewer_penalty)
     for _ in range(rounds):
-        tastes = found.tastes(rated)
+        tastes = model.tastes(rated)
         effects = ridge(rated.people, tastes)
-        priors = descriptions @ ridge(descriptions[seen], found.films[seen])
-        films = solved(rated.stars.T, biases.mean, tastes, priors, film_penalty)
-        found = replace(found, films=films, attributes=effects)
-    return found
+        priors = descriptions @ ridge(descriptions[seen], model.films[seen])
+        films = solve_rows(rated.stars.T, biases.mean, tastes, priors, film_penalty)
+        model = replace(model, films=films, attributes=effects)
+    return model
 
 
-def ridge(given: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return np.asarray(Ridge(alpha=20.0, fit_intercept=False).fit(given, wanted).coef_.T)
+def ridge(columns: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return ridge coefficients (columns, targets)."""
+    return np.asarray(Ridge(alpha=20.0, fit_intercept=False).fit(columns, targets).coef_.T)

@@ -1,4 +1,4 @@
-"""Stories of the newswire, split by date as everyone splits them; none stands twice."""
+"""Split the newswire's stories by date (ModApte), without duplicates."""
 
 from collections.abc import Iterable
 
@@ -20,10 +20,10 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Story, list[str]]]]:
-    """Stories with those of `TOPICS` that editors gave them, often none, in the wire's order.
+    """Return stories in the wire's order, each with its topics among `TOPICS`, often none.
 
-    Training ends on 7 April 1987, where testing begins (ModApte). What was sent again is left out,
-    from the test rows too if training has it.
+    The training rows end on 7 April 1987, where the test rows begin (ModApte). Repeated stories are
+    left out, and so are test stories that training contains.
     """
     raw = pd.read_json(
         dataset.path("reuters21578.jsonl.xz"), lines=True, compression="xz", convert_dates=False
@@ -45,7 +45,7 @@ def splits(dataset: Dataset) -> dict[str, Iterable[tuple[Story, list[str]]]]:
 
 
 def genes(dataset: Dataset, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (rows, 103) and groups of functions (rows, 14) bool, to compare methods on."""
+    """Return yeast genes to compare methods on: numbers (rows, 103) and labels (rows, 14) bool."""
     frame = pd.read_csv(dataset.path("yeast.csv.gz"), nrows=rows)
     labels = [name for name in frame if str(name).startswith("Class")]
     return frame.drop(columns=labels).to_numpy(), frame[labels].to_numpy() == 1

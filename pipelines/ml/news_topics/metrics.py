@@ -1,4 +1,4 @@
-"""Metrics of several topics at once, by which candidates are compared and the served one scored."""
+"""Multi-label metrics, by which candidates are compared and the served model is scored."""
 
 from functools import partial
 

@@ -1,13 +1,13 @@
 """Which of 26 topics of business is this news story about: one, several, or none?
 
 Data: 12,900 stories of the Reuters newswire of 1987 with the topics that editors gave them; the
-later ones test (ModApte).
-Task: 26 yes-or-no questions with answers that depend on each other; from 30 % to 0.5 % of the
-stories are about a topic.
-Model: TF-IDF of words into linear classifiers, binary relevance or a chain: the simplest candidate
-within one standard error of the best cross-validated macro F1. Each topic has a threshold, a half
-unless thresholds are part of that candidate.
-Limits: English of 1987, business alone, and the topics of which training has 50 stories or more.
+later ones are the test rows (ModApte).
+Task: multi-label classification with 26 correlated labels; between 30 % and 0.5 % of the stories
+are about each topic.
+Model: linear classifiers over TF-IDF of words, by binary relevance or in a chain: the simplest
+candidate within one standard error of the best cross-validated macro F1. Each topic has a
+threshold, one half unless that candidate has tuned thresholds.
+Limits: English of 1987, business only, and topics with 50 training stories or more.
 """
 
 import json
@@ -20,7 +20,7 @@ from pydantic import Field
 
 from slipway.contract import Model, Record, publish
 
-# Those of 50 training stories or more, the most frequent first; cbond and lei, say, have fewer.
+# Topics with 50 training stories or more, the most frequent first.
 TOPICS = tuple(
     "earn acq money-fx grain crude trade interest wheat ship corn money-supply dlr sugar oilseed "
     "coffee gnp gold veg-oil soybean nat-gas bop livestock cpi cocoa reserves carcass".split()
@@ -30,7 +30,7 @@ TERMS, ARRAYS = "terms.json", "weights.npz"
 
 
 class Story(Record):
-    """Headline and text in one; case, digits and punctuation are not looked at."""
+    """Headline and text in one string; case, digits and punctuation are ignored."""
 
     text: str = Field(min_length=1, max_length=200_000)
 
@@ -38,15 +38,17 @@ class Story(Record):
 class Topic(Record):
     topic: str
     probability: float = Field(ge=0, le=1)
-    threshold: float = Field(ge=0, le=1, description="From which on the story is about it")
+    threshold: float = Field(ge=0, le=1, description="From here on the story counts as about it")
 
 
 class Subjects(Record):
-    """What the story is about, and the likeliest topics whether it is about them or not."""
+    """The topics of a story, and the likeliest topics whether they apply or not."""
 
-    topics: list[str] = Field(description="All that apply, the likeliest first; empty if none does")
+    topics: list[str] = Field(description="Topics that apply, the likeliest first; can be empty")
     likeliest: list[Topic]
-    known_words: int = Field(ge=0, description="Different words known; 0: the answer says nothing")
+    known_words: int = Field(
+        ge=0, description="Different known words; 0: no basis for a prediction"
+    )
 
 
 def words(text: str) -> list[str]:
@@ -56,9 +58,9 @@ def words(text: str) -> list[str]:
 def features(
     stories: list[Story], vocabulary: dict[str, int], rarity: np.ndarray
 ) -> list[tuple[list[int], np.ndarray]]:
-    """Each story's known words as places in the vocabulary and their weights, of length 1.
+    """Return each story's known words as vocabulary positions and TF-IDF weights of length 1.
 
-    1 + log of how often a word stands there, times its inverse document frequency.
+    A weight is 1 + log of the word's count, times its inverse document frequency.
     """
     found = []
     for story in stories:
@@ -69,21 +71,21 @@ def features(
     return found
 
 
-def chained(scores: np.ndarray, links: np.ndarray, order: list[int]) -> np.ndarray:
-    """Log odds (rows, topics), each topic told what was said of those before it in `order`.
+def chain_log_odds(scores: np.ndarray, links: np.ndarray, order: list[int]) -> np.ndarray:
+    """Return log odds (rows, topics) of a chain: each topic uses the predictions before it.
 
-    `links[one, other]` is what the answer to `one` adds to `other`; without any it is binary
-    relevance. Read, Pfahringer, Holmes and Frank, Classifier Chains (2011).
+    `links[one, other]` is what a positive prediction of `one` adds to `other`; all zero, it is
+    binary relevance. Read, Pfahringer, Holmes and Frank, Classifier Chains (2011).
     """
-    told, said = scores.copy(), np.zeros_like(scores)
+    log_odds, y_pred = scores.copy(), np.zeros_like(scores)
     for place in order:
-        told[:, place] += said @ links[:, place]
-        said[:, place] = told[:, place] > 0
-    return told
+        log_odds[:, place] += y_pred @ links[:, place]
+        y_pred[:, place] = log_odds[:, place] > 0
+    return log_odds
 
 
 def subjects(scores: np.ndarray, thresholds: np.ndarray, known: list[int]) -> list[Subjects]:
-    """From log odds (rows, topics), thresholds (topics,) and how many words each story has."""
+    """Return predictions from log odds (rows, topics), thresholds (topics,) and word counts."""
     found = []
     for row, count in zip(1 / (1 + np.exp(-scores)), known, strict=True):
         order = np.argsort(-row, kind="stable")
@@ -97,21 +99,25 @@ def subjects(scores: np.ndarray, thresholds: np.ndarray, known: list[int]) -> li
 
 
 class NewsTopics(Model):
-    """NumPy alone: a story has 70 of 12,000 words, and a graph of dense rows would multiply all."""
+    """A NumPy model: a story has 70 of 12,000 words, and an ONNX graph would multiply all."""
 
     def load(self, weights: Path) -> None:
-        told = json.loads((weights / TERMS).read_text())
-        self._vocabulary = {term: place for place, term in enumerate(told["terms"])}
-        self._order: list[int] = told["order"]
-        with np.load(weights / ARRAYS) as held:
-            self._arrays = {name: held[name] for name in held.files}
+        vocabulary = json.loads((weights / TERMS).read_text())
+        self._vocabulary = {term: place for place, term in enumerate(vocabulary["terms"])}
+        self._order: list[int] = vocabulary["order"]
+        with np.load(weights / ARRAYS) as arrays:
+            self._arrays = {name: arrays[name] for name in arrays.files}
 
     def predict(self, model_input: list[Story]) -> list[Subjects]:
-        held = self._arrays
-        rows = features(model_input, self._vocabulary, held["rarity"])
-        plain = [values @ held["weights"][places] + held["intercepts"] for places, values in rows]
-        scores = chained(np.array(plain).reshape(-1, len(TOPICS)), held["links"], self._order)
-        return subjects(scores, held["thresholds"], [len(places) for places, _ in rows])
+        arrays = self._arrays
+        rows = features(model_input, self._vocabulary, arrays["rarity"])
+        plain = [
+            values @ arrays["weights"][places] + arrays["intercepts"] for places, values in rows
+        ]
+        scores = chain_log_odds(
+            np.array(plain).reshape(-1, len(TOPICS)), arrays["links"], self._order
+        )
+        return subjects(scores, arrays["thresholds"], [len(places) for places, _ in rows])
 
 
 publish(NewsTopics())

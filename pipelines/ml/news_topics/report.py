@@ -25,50 +25,50 @@ EXAMPLES = [
 ]
 
 
-def score(*, answers: list[Subjects], truths: list[list[str]]) -> dict[str, float]:
-    told, true = indicator([each.topics for each in answers]), indicator(truths)
-    return multilabel_metrics(true, told) | {
-        "topics_told": float(told.sum(axis=1).mean()),
-        "topics_true": float(true.sum(axis=1).mean()),
-        "stories_of_none": float((~true.any(axis=1)).mean()),
+def score(*, predictions: list[Subjects], labels: list[list[str]]) -> dict[str, float]:
+    y_pred, y_true = indicator([each.topics for each in predictions]), indicator(labels)
+    return multilabel_metrics(y_true, y_pred) | {
+        "topics_predicted": float(y_pred.sum(axis=1).mean()),
+        "topics_true": float(y_true.sum(axis=1).mean()),
+        "stories_of_none": float((~y_true.any(axis=1)).mean()),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "yeast", plots.candidates(evaluation.candidates, evaluation.chosen, "macro_f1_yeast")
-    truths = indicator(evaluation.train.truths)
+    labels = indicator(evaluation.train.labels)
     figure, (left, right) = plots.panels(2, height=5)
-    correlations(left, truths)
-    together(right, truths)
+    correlations(left, labels)
+    together(right, labels)
     yield "correlations", figure
     figure, (left, right) = plots.panels(2, height=5)
-    told = indicator([each.topics for each in evaluation.answers])
-    by_topic = f1(indicator(evaluation.test.truths), told, average=None)
-    names = [f"{name}, {count}" for name, count in zip(TOPICS, truths.sum(axis=0), strict=True)]
+    y_pred = indicator([each.topics for each in evaluation.predictions])
+    by_topic = f1(indicator(evaluation.test.labels), y_pred, average=None)
+    names = [f"{name}, {count}" for name, count in zip(TOPICS, labels.sum(axis=0), strict=True)]
     title = "F1 by topic and its training\nstories (test rows)"
-    plots.weights(left, names, by_topic, title)
+    plots.signed_bars(left, names, by_topic, title)
     left.tick_params("y", labelsize=7)
     by_rarity(right, evaluation.candidates)
     yield "imbalance", figure
 
 
-def correlations(axes: Axes, truths: np.ndarray) -> None:
-    """Pearson's correlation of yes and no, which for two such columns is called phi."""
-    with np.errstate(invalid="ignore"):  # of a topic that no story has
-        told = np.nan_to_num(np.corrcoef(truths.T.astype(float)))
-    plots.heat(axes, told, TOPICS, TOPICS, "Correlation of topics (training)", reach=1, size=6)
+def correlations(axes: Axes, labels: np.ndarray) -> None:
+    """Draw Pearson's correlation of the labels, which for two binary columns is called phi."""
+    with np.errstate(invalid="ignore"):  # for a topic without stories
+        phi = np.nan_to_num(np.corrcoef(labels.T.astype(float)))
+    plots.heatmap(axes, phi, TOPICS, TOPICS, "Correlation of topics (training)", limit=1, size=6)
 
 
-def together(axes: Axes, truths: np.ndarray, shown: int = 16) -> None:
-    """Which topic tells another."""
-    both = truths.T.astype(float) @ truths
+def together(axes: Axes, labels: np.ndarray, shown: int = 16) -> None:
+    """Draw the pairs of topics in which the first most often implies the second."""
+    both = labels.T.astype(float) @ labels
     share = both / np.maximum(both.diagonal()[:, None], 1)
     np.fill_diagonal(share, 0)
     order = np.argsort(-share, axis=None)[:shown]
     pairs = [divmod(place, len(TOPICS)) for place in order.tolist()]
     names = [f"{TOPICS[one]} → {TOPICS[other]}" for one, other in pairs]
     title = "Share of the first topic's stories\nthat are of the second too"
-    plots.weights(axes, names, [share[pair] for pair in pairs], title)
+    plots.signed_bars(axes, names, [share[pair] for pair in pairs], title)
 
 
 def by_rarity(axes: Axes, tried: list[Candidate]) -> None:

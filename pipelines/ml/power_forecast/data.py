@@ -1,4 +1,4 @@
-"""A week of hourly power with the 24 hours that followed, one such window every few hours."""
+"""Split hourly power into windows: a week of history, labelled with the next 24 hours."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from slipway.datasets import Dataset
 from .model import AHEAD, BACK, HOUR, History
 
 POWER = "Global_active_power"
-# An hour of which less was measured is unknown; 1.25 % of the minutes are missing.
+# An hour with fewer measured minutes is unknown; 1.25 % of the minutes are missing.
 LEAST_MINUTES = 30
 SCHEMA = pa.DataFrameSchema(
     {
@@ -25,11 +25,11 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, test_from: str, train_every: int, test_every: int, weeks: int
 ) -> dict[str, Iterable[tuple[History, list[float]]]]:
-    """Windows with what was used in the `AHEAD` hours after them, in order of time.
+    """Return windows in order of time, each with the power of the `AHEAD` hours after it.
 
-    Every hour that is forecast for training is over before `test_from`, with which the test's
-    begin. A window begins `train_every` or `test_every` hours after the one before; windows with an
-    unknown hour are left out. Training reaches back `weeks`.
+    All forecast hours of training rows end before `test_from`, where those of the test rows begin.
+    Windows start `train_every` or `test_every` hours apart; those with an unknown hour are left
+    out. Training covers the last `weeks` weeks.
     """
     hours = hourly(dataset.path("minute_household_power.csv.xz"))
     border = pd.Timestamp(test_from)
@@ -40,9 +40,9 @@ def splits(
 
 
 def hourly(file: Path) -> pd.Series:
-    """Mean kilowatts of every hour, not-a-number where unknown."""
+    """Return the mean kilowatts of every hour, NaN where unknown."""
     raw = pd.read_csv(file, usecols=["Date", "Time", POWER], na_values="?", low_memory=False)
-    # Apart: the two million minutes are of 1,442 days, and pandas reads each of these once.
+    # Parsed separately: two million minutes have 1,442 dates, and pandas parses each of them once.
     minute = pd.to_datetime(raw["Date"], format="%d/%m/%Y") + pd.to_timedelta(raw["Time"])
     checked = SCHEMA.validate(pd.DataFrame({"minute": minute, POWER: raw[POWER]}))
     hours = checked.set_index("minute")[POWER].resample("h")
@@ -50,7 +50,7 @@ def hourly(file: Path) -> pd.Series:
 
 
 def windows(hours: pd.Series, every: int) -> Iterator[tuple[History, list[float]]]:
-    """All whole windows of the series, `every` so many hours."""
+    """Yield the complete windows of the series, `every` hours apart."""
     values = hours.to_numpy().round(3)
     for place in range(BACK, len(values) - AHEAD + 1, every):
         past, future = values[place - BACK : place], values[place : place + AHEAD]

@@ -1,4 +1,4 @@
-"""Ways to tell the next day: naive rules, Fourier seasons, ARIMA, and lags into regressions."""
+"""Forecasters of the next day: naive rules, Fourier seasons, ARIMA, and regressions on lags."""
 
 import warnings
 from collections.abc import Callable
@@ -13,38 +13,41 @@ from sklearn.preprocessing import StandardScaler
 from .model import AHEAD, BACK, DAYS, features
 from .windows import EPOCH, Windows
 
-# From the simplest: ridge has one weight a column, boosting many trees.
+# The simpler first: ridge has one weight per column, boosting many trees.
 SERVED = ("ridge_lags", "boosted_lags")
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What answers windows with logarithms (rows, 24), and what was found while it was fitted."""
+class Forecaster:
+    """A fitted forecaster: windows to logarithms (rows, 24), and parameters found in fitting."""
 
-    answer: Callable[[Windows], np.ndarray]
-    found: dict[str, object] = field(default_factory=dict)
-
-
-Teach = Callable[[Windows], Taught]
+    forecast: Callable[[Windows], np.ndarray]
+    parameters: dict[str, object] = field(default_factory=dict)
 
 
-def baseline(_: Windows) -> Taught:
-    """The same hour a week before."""
-    return Taught(lambda asked: asked.past[:, :AHEAD])
+FitForecaster = Callable[[Windows], Forecaster]
 
 
-def yesterday(_: Windows) -> Taught:
-    return Taught(lambda asked: asked.past[:, -AHEAD:])
+def baseline(_: Windows) -> Forecaster:
+    """Forecast each hour as the same hour a week before."""
+    return Forecaster(lambda windows: windows.past[:, :AHEAD])
 
 
-def mean_of_days(_: Windows) -> Taught:
-    """The geometric mean of the same hour over the last seven days: they are logarithms."""
-    return Taught(lambda asked: asked.past.reshape(-1, DAYS, AHEAD).mean(axis=1))
+def yesterday(_: Windows) -> Forecaster:
+    return Forecaster(lambda windows: windows.past[:, -AHEAD:])
+
+
+def mean_of_days(_: Windows) -> Forecaster:
+    """Forecast the geometric mean of the same hour over seven days, since powers are logarithms."""
+    return Forecaster(lambda windows: windows.past.reshape(-1, DAYS, AHEAD).mean(axis=1))
 
 
 def seasons(hours: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Prophet's regressors (Taylor and Letham 2018): a trend that bends at `knots`, and Fourier
-    terms of day, week and year; those of the day stand twice, for working days and weekends."""
+    """Return Prophet's regressors (Taylor and Letham 2018), one column each.
+
+    They are a trend that bends at `knots`, and Fourier terms of day, week and year. Terms of the
+    day occur twice, for working days and for weekends.
+    """
     weekend = ((hours // 24 + EPOCH.weekday()) % 7 >= 5).astype(float)
     columns = [hours / 8766.0, weekend, *(np.maximum(hours - knot, 0) / 8766.0 for knot in knots)]
     for period, orders in ((24.0, 10), (168.0, 3), (8766.0, 4)):
@@ -56,81 +59,87 @@ def seasons(hours: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def season_model(train: Windows) -> Callable[[np.ndarray], np.ndarray]:
-    """Ridge on `seasons`: hours of any shape to logarithms."""
+    """Return a ridge regression on `seasons`, from hours of any shape to logarithms."""
     hours, logs = train.series()
     known = np.isfinite(logs)
-    # As Prophet has it: bends in the first four fifths only.
+    # As in Prophet: bends in the first four fifths only.
     knots = np.linspace(hours[0], hours[0] + 0.8 * (hours[-1] - hours[0]), 12)[1:]
     ridge = Ridge(alpha=20.0).fit(seasons(hours[known], knots), logs[known])
 
-    def told(asked: np.ndarray) -> np.ndarray:
-        flat = ridge.predict(seasons(asked.ravel().astype(float), knots))
-        return np.asarray(flat.reshape(asked.shape))
+    def predict(at: np.ndarray) -> np.ndarray:
+        flat = ridge.predict(seasons(at.ravel().astype(float), knots))
+        return np.asarray(flat.reshape(at.shape))
 
-    return told
-
-
-def prophet_style(train: Windows) -> Taught:
-    told = season_model(train)
-    return Taught(lambda asked: told(asked.at[:, None] + np.arange(AHEAD)))
+    return predict
 
 
-def arima_order(rest: np.ndarray) -> tuple[int, int, int]:
-    """p, d and q for a series (hours,): d is how often it must be differenced until the
-    Dickey-Fuller test refuses a unit root at 5 %, p and q are those of the least AIC."""
+def prophet_style(train: Windows) -> Forecaster:
+    seasonal = season_model(train)
+    return Forecaster(lambda windows: seasonal(windows.at[:, None] + np.arange(AHEAD)))
+
+
+def arima_order(residuals: np.ndarray) -> tuple[int, int, int]:
+    """Return p, d and q for a series (hours,).
+
+    The series is differenced d times, until the Dickey-Fuller test rejects a unit root at 5 %; p
+    and q have the lowest AIC.
+    """
     from statsmodels.tsa.arima.model import ARIMA  # type: ignore[import-untyped]
     from statsmodels.tsa.stattools import adfuller  # type: ignore[import-untyped]
 
-    known, d = rest[np.isfinite(rest)], 0
+    known, d = residuals[np.isfinite(residuals)], 0
     while d < 2 and adfuller(np.diff(known, d), maxlag=48, result_object=False)[1] > 0.05:
         d += 1
     orders = [(p, d, q) for p in range(4) for q in range(3) if p + q]
-    return min(orders, key=lambda order: float(ARIMA(rest, order=order, trend="n").fit().aic))
+    return min(orders, key=lambda order: float(ARIMA(residuals, order=order, trend="n").fit().aic))
 
 
-def arima(train: Windows, *, hours_used: int = 24 * 90) -> Taught:
-    """ARIMA on what the seasons leave of the last hours, p, d and q found; the seasons again added.
+def arima(train: Windows, *, hours_used: int = 24 * 90) -> Forecaster:
+    """Fit ARIMA to the residuals of the seasons in the last hours, with p, d and q selected.
 
-    A window's forecast is that of the equivalent autoregression over its 168 hours.
+    A window's forecast is the seasons plus the forecast of the equivalent autoregression over its
+    168 hours.
     """
     from statsmodels.tsa.arima.model import ARIMA  # type: ignore[import-untyped]
     from statsmodels.tsa.arima_process import ArmaProcess  # type: ignore[import-untyped]
 
-    told = season_model(train)
+    seasonal = season_model(train)
     hours, logs = train.series()
-    rest = (logs - told(hours))[-hours_used:]
+    residuals = (logs - seasonal(hours))[-hours_used:]
     with warnings.catch_warnings():
-        # Orders that do not fit warn, and lose by their AIC.
+        # Orders that fit badly cause warnings, and are not selected because of their AIC.
         warnings.simplefilter("ignore")
-        order = arima_order(rest)
-        found = ARIMA(rest, order=order, trend="n").fit()
+        order = arima_order(residuals)
+        fitted = ARIMA(residuals, order=order, trend="n").fit()
     unit = np.array([1.0])
     for _ in range(order[1]):
         unit = np.polymul(unit, [1.0, -1.0])
-    process = ArmaProcess(np.polymul(found.polynomial_ar, unit), found.polynomial_ma)
+    process = ArmaProcess(np.polymul(fitted.polynomial_ar, unit), fitted.polynomial_ma)
     weights = -process.arma2ar(BACK + 1)[1:][::-1]
 
-    def answer(asked: Windows) -> np.ndarray:
-        line = asked.past - told(asked.at[:, None] + np.arange(-BACK, 0))
+    def forecast(windows: Windows) -> np.ndarray:
+        line = windows.past - seasonal(windows.at[:, None] + np.arange(-BACK, 0))
         for _ in range(AHEAD):
             line = np.concatenate([line, (line[:, -BACK:] @ weights)[:, None]], axis=1)
-        return np.asarray(line[:, BACK:] + told(asked.at[:, None] + np.arange(AHEAD)))
+        return np.asarray(line[:, BACK:] + seasonal(windows.at[:, None] + np.arange(AHEAD)))
 
-    return Taught(answer, {"order": list(order)})
+    return Forecaster(forecast, {"order": list(order)})
 
 
-def lags(name: str, seed: int, trees: int) -> Teach:
-    def taught(train: Windows) -> Taught:
+def lags(name: str, seed: int, trees: int) -> FitForecaster:
+    """Return a function that fits the regressor `name` to lags and the calendar."""
+
+    def fit(train: Windows) -> Forecaster:
         model = regressor(name, seed, trees)
         model.fit(features(train.records)["numbers"], train.future.ravel())
 
-        def answer(asked: Windows) -> np.ndarray:
-            told = model.predict(features(asked.records)["numbers"])
-            return np.asarray(told.reshape(-1, AHEAD))
+        def forecast(windows: Windows) -> np.ndarray:
+            y_pred = model.predict(features(windows.records)["numbers"])
+            return np.asarray(y_pred.reshape(-1, AHEAD))
 
-        return Taught(answer)
+        return Forecaster(forecast)
 
-    return taught
+    return fit
 
 
 def regressor(name: str, seed: int, trees: int) -> HistGradientBoostingRegressor:
@@ -147,7 +156,8 @@ def regressor(name: str, seed: int, trees: int) -> HistGradientBoostingRegressor
     )
 
 
-def teachers(seed: int, trees: int) -> dict[str, Teach]:
+def forecasters(seed: int, trees: int) -> dict[str, FitForecaster]:
+    """Return the functions that fit each candidate, by name."""
     return {
         "baseline": baseline,
         "yesterday": yesterday,

@@ -1,11 +1,12 @@
 """How much power will this household draw in each of the next 24 hours?
 
 Data: one house near Paris, its mean power of every hour from December 2006 to November 2010.
-Task: forecasts for 24 hours from the week before, each with an interval that holds 8 times of 10.
-Model: gradient boosting on lags and calendar, one graph for all hours ahead; as ONNX. The intervals
-are conformal, by the hour of the day (Vovk, Gammerman and Shafer 2005, 4.6).
-Limits: one household, which no other resembles. Holidays and guests are not known beforehand: a
-house that empties or fills is followed only as its last hours show it.
+Task: forecasts for 24 hours from the week before, each with an interval meant to contain the power
+8 times in 10.
+Model: gradient boosting on lags and the calendar, one graph for all hours ahead; as ONNX. The
+intervals are conformal, by the hour of the day (Vovk, Gammerman and Shafer 2005, 4.6).
+Limits: one household; others differ. Holidays and guests are not known in advance, so the model
+notices an empty or a full house only from the last hours.
 """
 
 import json
@@ -20,25 +21,25 @@ from slipway.contract import OnnxModel, Record, publish
 BACK, AHEAD, DAYS = 168, 24, 7
 HOUR = "%Y-%m-%dT%H:00"
 INTERVALS = "intervals.json"
-MISSED = 0.1  # the share of hours meant to lie on either side of an interval
-# Below this the logarithm would make much of nothing: the house never draws less than 0.1.
+MISSED = 0.1  # the intended share of hours on either side of an interval
+# Lower values are raised to this before the logarithm. The house always draws 0.1 or more.
 LEAST = 0.05
 # In no minute of four years did the house draw more than 11.2.
 MOST = 20
 
 
 class History(Record):
-    """The week before the question, hour by hour."""
+    """The week before the request, hour by hour."""
 
     first_hour: str = Field(
-        # Not \d, which takes the digits of all scripts; after 9999 there are no hours to forecast.
+        # Not \d, which matches digits of all scripts; years after 9999 cannot be parsed.
         pattern="^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00$",
-        description="The first hour to forecast, in the clock of the house: 2010-05-01T18:00",
+        description="The first hour to forecast, in local time, like 2010-05-01T18:00",
     )
     kilowatts: list[float] = Field(
         min_length=BACK,
         max_length=BACK,
-        description="Mean power of each of the 168 hours before, 0 to 20, the oldest first",
+        description="Mean power in each of the 168 hours before, 0 to 20, the oldest first",
     )
 
     @field_validator("first_hour")
@@ -47,10 +48,10 @@ class History(Record):
         datetime.strptime(value, HOUR)
         return value
 
-    # MLflow takes no constraints on what a list holds.
+    # A validator, because MLflow's signature has no constraints on the items of a list.
     @field_validator("kilowatts")
     @classmethod
-    def is_what_a_house_draws(cls, value: list[float]) -> list[float]:
+    def is_a_possible_power(cls, value: list[float]) -> list[float]:
         for place, each in enumerate(value):
             if not 0 <= each <= MOST:
                 raise ValueError(f"hour {place} must be 0 to {MOST} kilowatts, got {each:g}")
@@ -60,9 +61,9 @@ class History(Record):
 class Forecast(Record):
     """The next 24 hours, the nearest first."""
 
-    kilowatts: list[float] = Field(description="As likely exceeded as not")
-    low: list[float] = Field(description="Below this 1 time of 10")
-    high: list[float] = Field(description="Above this 1 time of 10")
+    kilowatts: list[float] = Field(description="Median")
+    low: list[float] = Field(description="The power is below this 1 time in 10")
+    high: list[float] = Field(description="The power is above this 1 time in 10")
 
 
 NUMBERS = (
@@ -89,32 +90,32 @@ NUMBERS = (
 
 
 def logged(kilowatts: np.ndarray) -> np.ndarray:
-    """Errors grow with the power: on the logarithmic scale they are alike."""
+    """Return logarithms of kilowatts, on whose scale errors do not grow with the power."""
     return np.asarray(np.log(np.maximum(kilowatts, LEAST)))
 
 
-def hours_asked(histories: list[History]) -> np.ndarray:
-    """Hour of day, weekday and day of year of each hour to forecast: (rows, 24, 3) int."""
-    told = np.empty((len(histories), AHEAD, 3), dtype=np.int64)
+def forecast_calendar(histories: list[History]) -> np.ndarray:
+    """Return hour of day, weekday and day of year of each forecast hour: (rows, 24, 3) int."""
+    calendar = np.empty((len(histories), AHEAD, 3), dtype=np.int64)
     for row, each in enumerate(histories):
         first = datetime.strptime(each.first_hour, HOUR)
         for ahead in range(AHEAD):
             time = first + timedelta(hours=ahead)
-            told[row, ahead] = time.hour, time.weekday(), time.timetuple().tm_yday
-    return told
+            calendar[row, ahead] = time.hour, time.weekday(), time.timetuple().tm_yday
+    return calendar
 
 
 def features(histories: list[History]) -> dict[str, np.ndarray]:
-    """Numbers (24 * rows, 24) float32: a row for each hour to forecast, the nearest first."""
+    """Return numbers (24 * rows, 24) float32, a row per hour to forecast, the nearest first."""
     past = logged(np.array([each.kilowatts for each in histories]).reshape(-1, BACK))
-    asked, rows = hours_asked(histories), len(histories)
-    hour, weekday, day = (asked[:, :, place] for place in range(3))
-    # Of an hour of tomorrow: the same hour of each of the last seven days, yesterday first.
+    calendar, rows = forecast_calendar(histories), len(histories)
+    hour, weekday, day = (calendar[:, :, place] for place in range(3))
+    # For each forecast hour, the same hour of the last seven days, yesterday first.
     days = past.reshape(rows, DAYS, AHEAD)[:, ::-1].transpose(0, 2, 1)
     padded = np.pad(past, ((0, 0), (1, 1)), mode="edge")
     beside = (padded[:, :-2] + past + padded[:, 2:]).reshape(rows, DAYS, AHEAD) / 3
 
-    def alike(value: np.ndarray) -> np.ndarray:
+    def repeated(value: np.ndarray) -> np.ndarray:
         return np.repeat(value[:, None], AHEAD, axis=1)
 
     columns = [
@@ -131,8 +132,8 @@ def features(histories: list[History]) -> dict[str, np.ndarray]:
         days.std(axis=2),
         beside[:, -1],
         beside[:, 0],
-        *(alike(past[:, -back]) for back in (1, 2, 3)),
-        *(alike(past[:, -back:].mean(axis=1)) for back in (6, 24, BACK)),
+        *(repeated(past[:, -back]) for back in (1, 2, 3)),
+        *(repeated(past[:, -back:].mean(axis=1)) for back in (6, 24, BACK)),
     ]
     numbers = np.stack(columns, axis=2).astype(np.float32)
     return {"numbers": numbers.reshape(-1, len(NUMBERS))}
@@ -141,12 +142,12 @@ def features(histories: list[History]) -> dict[str, np.ndarray]:
 def forecasts(
     histories: list[History], logs: np.ndarray, bounds: dict[str, list[float]]
 ) -> list[Forecast]:
-    """From logarithms of kilowatts (rows, 24) and the bounds' distance to them by hour of day."""
-    hour = hours_asked(histories)[:, :, 0]
-    told = np.exp(logs)
+    """Return forecasts from logarithms (rows, 24) and the distances of `bounds` by hour of day."""
+    hour = forecast_calendar(histories)[:, :, 0]
+    kilowatts = np.exp(logs)
     low = np.exp(logs + np.array(bounds["low"])[hour])
     high = np.exp(logs + np.array(bounds["high"])[hour])
-    return Forecast.of_columns(kilowatts=told, low=low, high=high)
+    return Forecast.from_columns(kilowatts=kilowatts, low=low, high=high)
 
 
 class PowerForecast(OnnxModel):

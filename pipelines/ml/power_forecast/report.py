@@ -10,30 +10,30 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
 
-from .model import AHEAD, BACK, MISSED, Forecast, hours_asked
+from .model import AHEAD, BACK, MISSED, Forecast, forecast_calendar
 from .windows import EPOCH, Windows
 
 
-def answered(
-    answers: list[Forecast], truths: list[list[float]]
+def as_arrays(
+    predictions: list[Forecast], labels: list[list[float]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What happened and was told, and the ends of the interval, in kilowatts: each (rows, 24)."""
-    told = np.array([[each.kilowatts, each.low, each.high] for each in answers])
-    return np.array([list(each) for each in truths]), told[:, 0], told[:, 1], told[:, 2]
+    """Return true and forecast power, low and high, in kilowatts: each (rows, 24)."""
+    y_pred = np.array([[each.kilowatts, each.low, each.high] for each in predictions])
+    return np.array([list(each) for each in labels]), y_pred[:, 0], y_pred[:, 1], y_pred[:, 2]
 
 
-def score(*, answers: list[Forecast], truths: list[list[float]]) -> dict[str, float]:
-    """Kilowatts, and the share of hours that fell into their interval."""
-    true, told, low, high = answered(answers, truths)
-    error = told - true
+def score(*, predictions: list[Forecast], labels: list[list[float]]) -> dict[str, float]:
+    """Return errors in kilowatts, and the share of hours inside their interval."""
+    y_true, y_pred, low, high = as_arrays(predictions, labels)
+    error = y_pred - y_true
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "bias": float(error.mean()),
         "mae_next_hour": float(np.abs(error[:, 0]).mean()),
         "mae_last_hour": float(np.abs(error[:, -1]).mean()),
-        "coverage": float(((true >= low) & (true <= high)).mean()),
-        "missed_above": float((true > high).mean()),
+        "coverage": float(((y_true >= low) & (y_true <= high)).mean()),
+        "missed_above": float((y_true > high).mean()),
         "width": float((high - low).mean()),
     }
 
@@ -45,10 +45,10 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def decomposition(evaluation: Evaluation, weeks: int = 26) -> Figure:
-    """The last training weeks into trend, day, week and rest (MSTL: Bandara and others 2021)."""
+    """Draw trend, seasons and remainder of the last training weeks (MSTL: Bandara et al. 2021)."""
     from statsmodels.tsa.seasonal import MSTL  # type: ignore[import-untyped]
 
-    hours, logs = Windows.of(evaluation.train.records, evaluation.train.truths).series()
+    hours, logs = Windows.from_labelled(evaluation.train.records, evaluation.train.labels).series()
     line = pd.Series(np.exp(logs), pd.Timestamp(EPOCH) + pd.to_timedelta(hours, "h"))
     line = line.interpolate()[-BACK * weeks :]
     parts = MSTL(line, periods=(24, 168)).fit()
@@ -70,8 +70,8 @@ def decomposition(evaluation: Evaluation, weeks: int = 26) -> Figure:
 
 
 def horizon(evaluation: Evaluation) -> Figure:
-    """Errors of all by hours ahead, of the served one on test rows, and coverage by hour of day."""
-    true, told, low, high = answered(evaluation.answers, evaluation.test.truths)
+    """Draw errors by hours ahead, on validation and test rows, and coverage by hour of day."""
+    y_true, y_pred, low, high = as_arrays(evaluation.predictions, evaluation.test.labels)
     past = np.array([each.kilowatts for each in evaluation.test.records])
     figure, (first, left, right) = plots.panels(3)
     ahead = np.arange(1, AHEAD + 1)
@@ -80,19 +80,19 @@ def horizon(evaluation: Evaluation) -> Figure:
         label = f"{each.name} ({order})" if order else each.name
         first.plot(ahead, each.curves["mae by hour"], label=label)
     first.set_title("Mean absolute error, kilowatts (validation)")
-    for label, answer, colour in (
+    for label, forecast, colour in (
         ("same hour a week before", past[:, :AHEAD], plots.INK),
         ("same hour yesterday", past[:, -AHEAD:], plots.PALE),
-        ("served", told, plots.ACCENT),
+        ("served", y_pred, plots.ACCENT),
     ):
-        left.plot(ahead, np.abs(answer - true).mean(axis=0), color=colour, label=label)
+        left.plot(ahead, np.abs(forecast - y_true).mean(axis=0), color=colour, label=label)
     left.set_title("Mean absolute error, kilowatts (test rows)")
     for panel, columns in ((first, 2), (left, 1)):
         panel.set(xlabel="hours ahead", ylim=(0, None))
         panel.legend(loc="lower right", ncols=columns)
-    hour = hours_asked(evaluation.test.records)[:, :, 0]
-    inside = (true >= low) & (true <= high)
-    # A few test rows do not meet every hour of the day.
+    hour = forecast_calendar(evaluation.test.records)[:, :, 0]
+    inside = (y_true >= low) & (y_true <= high)
+    # With few test rows, some hours of the day do not occur.
     shares = [
         float(inside[hour == each].mean()) if (hour == each).any() else 0 for each in range(24)
     ]
@@ -104,17 +104,17 @@ def horizon(evaluation: Evaluation) -> Figure:
 
 
 def examples(evaluation: Evaluation) -> Figure:
-    """Three test windows far apart: the day before, and the forecast with its interval."""
+    """Draw three test windows: the day before, and the forecast with its interval."""
     figure, axes = plots.panels(3, height=2.8)
     places = np.linspace(0, len(evaluation.test) - 1, 5).astype(int)[1:4]
     ahead = np.arange(AHEAD)
     for panel, place in zip(axes, places, strict=True):
-        record, told = evaluation.test.records[place], evaluation.answers[place]
-        true = list(evaluation.test.truths[place])
-        panel.plot(range(-24, 1), [*record.kilowatts[-24:], true[0]], color=plots.INK, lw=1)
-        panel.plot(ahead, true, color=plots.INK, lw=1, label="happened")
-        panel.plot(ahead, told.kilowatts, color=plots.ACCENT, label="forecast")
-        panel.fill_between(ahead, told.low, told.high, color=plots.ACCENT, alpha=0.2, lw=0)
+        record, forecast = evaluation.test.records[place], evaluation.predictions[place]
+        y_true = list(evaluation.test.labels[place])
+        panel.plot(range(-24, 1), [*record.kilowatts[-24:], y_true[0]], color=plots.INK, lw=1)
+        panel.plot(ahead, y_true, color=plots.INK, lw=1, label="observed")
+        panel.plot(ahead, forecast.kilowatts, color=plots.ACCENT, label="forecast")
+        panel.fill_between(ahead, forecast.low, forecast.high, color=plots.ACCENT, alpha=0.2, lw=0)
         panel.set(title=f"From {record.first_hour.replace('T', ' ')}", xlabel="hours ahead")
         panel.margins(y=0.2)
         panel.legend(loc="upper left", ncols=2)

@@ -1,9 +1,9 @@
-"""Fit naive rules, Fourier seasons, ARIMA, and lags into ridge and boosting, from rolling origins.
+"""Fit naive rules, Fourier seasons, ARIMA, and ridge and boosting on lags, from rolling origins.
 
-Each fold's forecasts come from a model that was fitted on hours before the fold only, as it will be
-used. The intervals are learnt from such forecasts, since a model errs less on hours that it was
-fitted on. Of ridge and boosting the simplest within one standard error of the lower
-error is served.
+Each fold's forecasts come from a model that was fitted only on hours before the fold, as in
+service. The intervals are fitted to such forecasts, since errors are smaller on hours that a model
+was fitted on. The simpler of ridge and boosting within one standard error of the lower error is
+served.
 """
 
 import json
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
-from slipway.training.conformal import limit
+from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.training.conformal import conformal_quantile
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
-from .forecasters import SERVED, Taught, Teach, regressor, teachers
+from .forecasters import SERVED, FitForecaster, Forecaster, forecasters, regressor
 from .model import (
     AHEAD,
     INTERVALS,
@@ -28,90 +28,94 @@ from .model import (
     Forecast,
     History,
     features,
+    forecast_calendar,
     forecasts,
-    hours_asked,
 )
 from .windows import Windows
 
 
 def folds(at: np.ndarray, count: int, days: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The last `count` spans of so many days, the oldest first: the windows (rows,) to learn from,
-    all whose hours are over when the span begins, and those to answer."""
+    """Return masks (rows,) of training and test windows for the last `count` spans of `days` days.
+
+    The oldest span comes first. Training windows end before the span begins.
+    """
     end = int(at.max()) + 1
     borders = [end - 24 * days * back for back in range(count, -1, -1)]
     return [(at + AHEAD <= begin, (at >= begin) & (at < stop)) for begin, stop in pairwise(borders)]
 
 
 def bounds(hour: np.ndarray, errors: np.ndarray) -> dict[str, list[float]]:
-    """How far below and above a forecast its interval ends, by the hour of the day (24).
+    """Return how far below and above a forecast its interval ends, by the hour of the day (24).
 
-    `hour` and `errors` (true less told, in logarithms) are (rows, 24). The limits are exact where
-    rows are exchangeable; neighbouring hours are not quite.
+    `hour` and `errors` (true minus forecast, in logarithms) are (rows, 24). Coverage is exact for
+    exchangeable rows; neighbouring hours are only approximately so.
     """
     by_hour = [errors[hour == each] for each in range(24)]
     return {
-        "low": [-limit(-each, MISSED) for each in by_hour],
-        "high": [limit(each, MISSED) for each in by_hour],
+        "low": [-conformal_quantile(-each, MISSED) for each in by_hour],
+        "high": [conformal_quantile(each, MISSED) for each in by_hour],
     }
 
 
 def fit(
     *,
-    train: Examples[History, list[float]],
+    train: LabelledRows[History, list[float]],
     weights: Path,
     seed: int,
     count: int,
     days: int,
     trees: int,
 ) -> Fitted:
-    """Choose by mean absolute error from rolling origins, among what is served as a graph."""
-    known = Windows.of(train.records, train.truths)
+    """Choose among regressors that export to a graph, by the error from rolling origins."""
+    known = Windows.from_labelled(train.records, train.labels)
     spans = folds(known.at, count, days)
     tried, errors = [], {}
-    # Boosting's threads wait for each other by spinning: on two busy cores 30 times slower.
+    # Boosting's threads spin while they wait for each other: on two busy cores 30 times slower.
     with threadpool_limits(limits=1):
-        for name, teach in teachers(seed, trees).items():
-            errors[name], found = rolled(teach, known, spans)
-            tried.append(replace(found, name=name))
+        for name, fit_forecaster in forecasters(seed, trees).items():
+            errors[name], candidate = rolling_origin(fit_forecaster, known, spans)
+            tried.append(replace(candidate, name=name))
         served = [each for each in tried if each.name in SERVED]
         chosen = simplest_within_error(served, "mae", best="lowest").name
         best = regressor(chosen, seed, trees)
         best.fit(features(known.records)["numbers"], known.future.ravel())
-    answered = known.where(np.any([asked for _, asked in spans], axis=0))
-    told = bounds(hours_asked(answered.records)[:, :, 0], errors[chosen])
+    held_out = known.where(np.any([test for _, test in spans], axis=0))
+    limits = bounds(forecast_calendar(held_out.records)[:, :, 0], errors[chosen])
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
-    (weights / INTERVALS).write_text(json.dumps(told, indent=1) + "\n")
+    (weights / INTERVALS).write_text(json.dumps(limits, indent=1) + "\n")
 
-    def native(histories: list[History]) -> list[Forecast]:
+    def framework_predict(histories: list[History]) -> list[Forecast]:
         logs = best.predict(features(histories)["numbers"]).reshape(-1, AHEAD)
-        return forecasts(histories, logs, told)
+        return forecasts(histories, logs, limits)
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
-def rolled(
-    teach: Teach, known: Windows, spans: list[tuple[np.ndarray, np.ndarray]]
+def rolling_origin(
+    fit_forecaster: FitForecaster, known: Windows, spans: list[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, Candidate]:
-    """The errors (rows, 24) of all spans in logarithms, and what to tell of the candidate.
+    """Return the errors (rows, 24) of all spans in logarithms, and the candidate with its metrics.
 
-    The intervals that are measured in the last span are those learnt in the spans before.
+    The coverage is that of the last span, with intervals from the spans before.
     """
-    errors, misses, hours, taught = [], [], [], Taught(lambda asked: asked.future)
-    for learnt, asked in spans:
-        taught, held = teach(known.where(learnt)), known.where(asked)
-        told = taught.answer(held)
-        errors.append(held.future - told)
-        misses.append(np.abs(np.exp(held.future) - np.exp(told)))
-        hours.append(hours_asked(held.records)[:, :, 0])
+    errors, misses, hours, fitted = [], [], [], Forecaster(lambda windows: windows.future)
+    for learn, test in spans:
+        fitted, held = fit_forecaster(known.where(learn)), known.where(test)
+        y_pred = fitted.forecast(held)
+        errors.append(held.future - y_pred)
+        misses.append(np.abs(np.exp(held.future) - np.exp(y_pred)))
+        hours.append(forecast_calendar(held.records)[:, :, 0])
     limits = bounds(np.concatenate(hours[:-1]), np.concatenate(errors[:-1]))
     low, high = (np.array(limits[side])[hours[-1]] for side in ("low", "high"))
     by_span = [float(each.mean()) for each in misses]
     metrics = {
         "mae": float(np.mean(by_span)),
         "coverage": float(((errors[-1] >= low) & (errors[-1] <= high)).mean()),
-        "width": float((np.exp(told + high) - np.exp(told + low)).mean()),
+        "width": float((np.exp(y_pred + high) - np.exp(y_pred + low)).mean()),
         "mae_std": float(np.std(by_span)),
         "mae_se": fold_error(by_span),
     }
     by_hour = np.concatenate(misses).mean(axis=0).tolist()
-    return np.concatenate(errors), Candidate("", metrics, taught.found, {"mae by hour": by_hour})
+    return np.concatenate(errors), Candidate(
+        "", metrics, fitted.parameters, {"mae by hour": by_hour}
+    )

@@ -1,4 +1,4 @@
-"""Weeks of hours with the day that followed."""
+"""Windows as arrays: a week of hours and the day that followed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ EPOCH = datetime(2006, 12, 1)
 
 @dataclass(frozen=True)
 class Windows:
-    """Histories with what followed, in order of time; powers as logarithms."""
+    """Histories with the day that followed, in order of time; powers are logarithms."""
 
     records: list[History]
     past: np.ndarray
@@ -21,13 +21,13 @@ class Windows:
     """(rows, 24)"""
 
     @classmethod
-    def of(cls, records: list[History], truths: list[list[float]]) -> "Windows":
+    def from_labelled(cls, records: list[History], labels: list[list[float]]) -> "Windows":
         past = np.array([each.kilowatts for each in records])
-        return cls(records, logged(past), logged(np.array([list(each) for each in truths])))
+        return cls(records, logged(past), logged(np.array([list(each) for each in labels])))
 
     @property
     def at(self) -> np.ndarray:
-        """The first hour forecast (rows,), in hours since `EPOCH`."""
+        """The first forecast hour of each row (rows,), in hours since `EPOCH`."""
         times = [datetime.strptime(each.first_hour, HOUR) for each in self.records]
         return np.array([int((time - EPOCH).total_seconds()) // 3600 for time in times])
 
@@ -36,11 +36,11 @@ class Windows:
         return Windows(records, self.past[kept], self.future[kept])
 
     def series(self) -> tuple[np.ndarray, np.ndarray]:
-        """The hours that the windows cover, in order, and their logarithms; both (hours,)."""
+        """Return the hours that the windows cover and their logarithms; both are (hours,)."""
         at = self.at
-        found = np.full(int(at.max()) + AHEAD, np.nan)
+        values = np.full(int(at.max()) + AHEAD, np.nan)
         for row, place in enumerate(at):
-            found[place - BACK : place] = self.past[row]
-            found[place : place + AHEAD] = self.future[row]
-        hours = np.arange(len(found))[at.min() - BACK :]
-        return hours, found[hours]
+            values[place - BACK : place] = self.past[row]
+            values[place : place + AHEAD] = self.future[row]
+        hours = np.arange(len(values))[at.min() - BACK :]
+        return hours, values[hours]

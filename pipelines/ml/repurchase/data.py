@@ -1,7 +1,8 @@
-"""Every customer at moments 90 days apart, with whether an order followed; the last moment tests.
+"""Split customers at moments 90 days apart, labelled by whether an order followed.
 
-What is known at a moment comes from the feature store, joined in time: the same definitions that
-serve online. No two periods in which an order counts overlap, so no outcome is on both sides.
+The last moment is the test set. Features come from the feature store by a point-in-time join, with
+the same definitions that serve online. The periods in which orders count do not overlap, so no
+outcome is in both splits.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from slipway.datasets import Dataset
 from slipway.features import offline
 from slipway.features.history import training_set
 from slipway.features.tables import TIME
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import Shopper
 
@@ -35,27 +36,30 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, test_at: str, moments: int, horizon_days: int, one_in: int
 ) -> dict[str, Iterable[tuple[Shopper, bool]]]:
-    """Customers with whether they bought within `horizon_days`, by moment and then by number.
+    """Return customers, each with whether they bought within `horizon_days`.
 
-    `test_at` is the moment of the test rows; the training rows are at `moments` before it, each
-    `horizon_days` apart. `one_in` keeps one customer in so many.
+    Rows are sorted by moment and then by customer number. `test_at` is the moment of the test rows;
+    the training rows are at `moments` earlier ones, `horizon_days` apart. Every `one_in`th customer
+    is kept.
     """
     table = pq.read_table(offline.build(TABLE, dataset=dataset), columns=list(SCHEMA.columns))
     days = SCHEMA.validate(table.to_pandas())
     days = days[days[KEY] % one_in == 0]
     horizon = pd.Timedelta(days=horizon_days)
     last = pd.Timestamp(test_at, tz="UTC")
-    asked = [last - horizon * back for back in range(moments, -1, -1)]
+    sampled_at = [last - horizon * back for back in range(moments, -1, -1)]
     if days[TIME].max() < last + horizon:
         raise ValueError(f"the events end at {days[TIME].max()}, before {last + horizon}")
-    entities = pd.concat([known_at(days, moment, horizon) for moment in asked], ignore_index=True)
+    entities = pd.concat(
+        [customers_at(days, moment, horizon) for moment in sampled_at], ignore_index=True
+    )
     joined = training_set(SERVICE, entities)
     is_test = joined[TIME] == last
     return {"train": shoppers(joined[~is_test]), "test": shoppers(joined[is_test])}
 
 
-def known_at(days: pd.DataFrame, moment: pd.Timestamp, horizon: pd.Timedelta) -> pd.DataFrame:
-    """Who had bought before `moment`, and whether they bought within `horizon` from then."""
+def customers_at(days: pd.DataFrame, moment: pd.Timestamp, horizon: pd.Timedelta) -> pd.DataFrame:
+    """Return who had bought before `moment`, and whether they bought within `horizon` of it."""
     before = days.loc[days[TIME] <= moment, KEY].drop_duplicates().sort_values()
     bought = days["last_purchase"].between(moment, moment + horizon, inclusive="left")
     again = days.loc[bought, KEY].unique()
@@ -66,5 +70,5 @@ def shoppers(joined: pd.DataFrame) -> list[tuple[Shopper, bool]]:
     fields = list(Shopper.model_fields)
     return [
         (Shopper(**{name: row[name] for name in fields}), bool(row["bought"]))
-        for row in rows(joined)
+        for row in to_dicts(joined)
     ]

@@ -7,9 +7,9 @@ NAMES = ("brier", "roc_auc", "average_precision", "log_loss")
 
 
 def brier_skill(y_true: np.ndarray, y_prob: np.ndarray) -> float:
-    """Return the share of the Brier score taken off that of predicting the mere share of buyers.
+    """Return the reduction of the Brier score relative to predicting the share of buyers.
 
-    So moments with more and fewer buyers compare. Both are (rows,).
+    That makes moments with more and fewer buyers comparable. Both arrays are (rows,).
     """
     share = float(y_true.mean())
     return 1 - float(np.mean((y_prob - y_true) ** 2)) / (share * (1 - share))

@@ -1,13 +1,12 @@
 """Will this customer of the online shop buy again within 90 days?
 
-Data: every customer of a British online shop for gifts at seven moments, 90 days apart, with what
-was known of them at each; 2009 to 2011.
-Task: binary classification whose probabilities must be true, split by time.
-Model: recency, frequency, value, returns and basket habits from the feature store, into the
-simplest candidate within one standard error of the best Brier skill on moments after those it was
-fitted on; as ONNX.
-Limits: one shop, and two years of it: each season was seen at most twice, and a trend of the
-shop itself cannot be told from its customers. Only who has bought before can be asked about.
+Data: every customer of a British online gift shop at seven moments, 90 days apart, with what was
+known about them at each; 2009 to 2011.
+Task: binary classification with calibrated probabilities, split by time.
+Model: the simplest candidate within one standard error of the best Brier skill on later moments,
+over recency, frequency, value, returns and basket habits from the feature store; as ONNX.
+Limits: one shop over two years: each season was seen at most twice, and a trend of the shop itself
+cannot be separated from its customers' behaviour. Works only for customers who have bought before.
 """
 
 import json
@@ -24,32 +23,32 @@ CALIBRATION = "calibration.json"
 
 
 class Shopper(Record):
-    """A customer at the moment of the question; the feature service `repurchase` knows them all."""
+    """A customer at the moment of the request; the feature service `repurchase` has all fields."""
 
     days_since_purchase: float = Field(ge=0, le=20_000)
     days_known: float = Field(ge=0, le=20_000, description="Since the first purchase")
     days_between_orders: float | None = Field(
-        default=None, ge=0, le=20_000, description="On average; none after a single order"
+        default=None, ge=0, le=20_000, description="Mean; none after a single order"
     )
     orders: int = Field(ge=1, le=100_000)
-    orders_90d: int = Field(ge=0, le=100_000, description="In the 90 days to the last activity")
-    spent: float = Field(ge=0, le=1e9, description="Pounds, on all orders")
-    spent_90d: float = Field(ge=0, le=1e9, description="In the 90 days to the last activity")
+    orders_90d: int = Field(ge=0, le=100_000, description="In the 90 days before the last activity")
+    spent: float = Field(ge=0, le=1e9, description="Pounds, over all orders")
+    spent_90d: float = Field(ge=0, le=1e9, description="In the 90 days before the last activity")
     average_order: float = Field(ge=0, le=1e9, description="Pounds")
     items_per_order: float = Field(ge=0, le=1e7)
     lines_per_order: float = Field(ge=0, le=1e5)
-    products: int = Field(ge=1, le=100_000, description="Different ones, so far")
+    products: int = Field(ge=1, le=100_000, description="Different products so far")
     returns: int = Field(ge=0, le=100_000, description="Credit notes so far")
-    return_share: float = Field(ge=0, le=1, description="Of the worth of all orders")
+    return_share: float = Field(ge=0, le=1, description="Share of the value of all orders")
     abroad: bool = Field(default=False, description="The last order went abroad")
-    day_of_year: int = Field(ge=1, le=366, description="Of the question: the season")
+    day_of_year: int = Field(ge=1, le=366, description="At the request: the season")
 
 
 class Repurchase(Record):
-    """What the model holds likely."""
+    """The prediction for one customer."""
 
     buys_again: bool = Field(description="More likely than not")
-    probability: float = Field(ge=0, le=1, description="Of an order within 90 days")
+    probability: float = Field(ge=0, le=1, description="Probability of an order within 90 days")
 
 
 NUMBERS = (
@@ -76,17 +75,17 @@ SEASON = ("season_sine", "season_cosine")
 
 
 def features(shoppers: list[Shopper]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 18) float32."""
+    """Return numbers (rows, 18) float32."""
     numbers = np.empty((len(shoppers), len(NUMBERS)), dtype=np.float32)
     for row, each in enumerate(shoppers):
-        # Of a single order nothing is known about the gap but that it is not over yet.
+        # After a single order, the gap is known only to be longer than the time so far.
         gap = each.days_known if each.days_between_orders is None else each.days_between_orders
         angle = 2 * math.pi * each.day_of_year / 365.25
         numbers[row] = (
             math.log1p(each.days_since_purchase),
             math.log1p(each.days_known),
             math.log1p(gap),
-            # How far past the usual gap: near 0 is on time, log 2 is twice the usual.
+            # The delay relative to the usual gap: 0 is on time, log 2 is twice the gap.
             math.log1p(each.days_since_purchase) - math.log1p(gap),
             math.log(each.orders),
             math.log1p(each.orders_90d),
@@ -107,7 +106,7 @@ def features(shoppers: list[Shopper]) -> dict[str, np.ndarray]:
 
 
 def repurchases(probabilities: np.ndarray) -> list[Repurchase]:
-    """From the probabilities of another order (rows,)."""
+    """Return predictions from probabilities of another order (rows,)."""
     return [Repurchase(buys_again=p >= 0.5, probability=p) for p in probabilities.tolist()]
 
 
@@ -117,8 +116,8 @@ class RepurchaseModel(OnnxModel):
 
     def load(self, weights: Path) -> None:
         super().load(weights)
-        told = json.loads((weights / CALIBRATION).read_text())
-        self._slope, self._intercept = float(told["slope"]), float(told["intercept"])
+        line = json.loads((weights / CALIBRATION).read_text())
+        self._slope, self._intercept = float(line["slope"]), float(line["intercept"])
 
     def predict(self, model_input: list[Shopper]) -> list[Repurchase]:
         raw = self.run(features(model_input))["probabilities"][:, 1]

@@ -1,10 +1,10 @@
 """Fit a recency rule, logistic regression and boosting, and compare them on later moments.
 
-Walking forward through the training moments, every candidate is fitted on those before and answers
-the next: as it will be used. Calibration is learnt from such answers only, since a model's answers
-to rows that it was fitted on are surer than they should be. What is compared are the answers to
-the moments whose season was among those fitted on, a year before, as that of the test rows is. The
-simplest candidate within one standard error of the best Brier skill is served.
+In walk-forward validation, every candidate is fitted on earlier moments and predicts the next one,
+as in service. Calibration is fitted to such predictions only, since a model is overconfident on
+rows that it was fitted on. Candidates are compared on moments whose season was among those fitted
+on, a year before, as is the case for the test rows. The simplest candidate within one standard
+error of the best Brier skill is served.
 """
 
 import json
@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from slipway.contract.calibration import calibrated, log_odds
 from slipway.features import lineage
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.calibration import Reliability
 from slipway.training.candidates import BASELINE
 from slipway.training.platt import platt
@@ -41,18 +41,18 @@ from .model import (
     repurchases,
 )
 
-# A slope and an intercept for Platt's calibration that change nothing.
+# Slope and intercept of a Platt calibration that changes nothing.
 UNCHANGED = (1.0, 0.0)
 
 
 def estimators(seed: int) -> dict[str, Pipeline]:
     """Return the candidates by name; the baseline knows only the days since the last purchase.
 
-    They go from the simplest: one small tree, one weight a column, many trees; the season adds two
-    columns, and Platt's scaling two numbers.
+    The simplest comes first: one small tree, one weight per column, many trees. The season adds two
+    columns, and Platt scaling two parameters.
     """
     recency = only(["log_days_since_purchase"])
-    lasting = only([name for name in NUMBERS if name not in SEASON])
+    without_season = only([name for name in NUMBERS if name not in SEASON])
     tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=50, random_state=seed)
     boosting = HistGradientBoostingClassifier(
         max_iter=120,
@@ -66,9 +66,9 @@ def estimators(seed: int) -> dict[str, Pipeline]:
     logistic = LogisticRegression(C=0.1, max_iter=2000)
     return {
         "baseline": make_pipeline(recency, tree),
-        "logistic": make_pipeline(lasting, StandardScaler(), logistic),
+        "logistic": make_pipeline(without_season, StandardScaler(), logistic),
         "logistic_season": make_pipeline(StandardScaler(), logistic),
-        "boosting": make_pipeline(lasting, boosting),
+        "boosting": make_pipeline(without_season, boosting),
         "boosting_season": make_pipeline(boosting),
     }
 
@@ -78,28 +78,31 @@ def only(names: list[str]) -> ColumnTransformer:
 
 
 def moments(shoppers: list[Shopper]) -> np.ndarray:
-    """Which moment each row is of (rows,), counted from 0: rows come in their order."""
+    """Return the number of each row's moment (rows,), from 0; rows are sorted by moment."""
     days = np.array([each.day_of_year for each in shoppers])
     return np.concatenate([[0], np.cumsum(days[1:] != days[:-1])])
 
 
-# Boosting's threads wait for each other by spinning: on two busy cores 30 times slower.
+# Boosting's threads spin while they wait for each other: on two busy cores 30 times slower.
 @threadpool_limits.wrap(limits=1)
-def fit(*, train: Examples[Shopper, bool], weights: Path, seed: int, first_moments: int) -> Fitted:
-    """Choose by the Brier skill on later moments, and fit the chosen on all of them."""
-    numbers, bought = features(train.records)["numbers"], np.array(train.truths)
+def fit(
+    *, train: LabelledRows[Shopper, bool], weights: Path, seed: int, first_moments: int
+) -> Fitted:
+    """Choose a candidate by the Brier skill on later moments, and fit it on all moments."""
+    numbers, bought = features(train.records)["numbers"], np.array(train.labels)
     at = moments(train.records)
-    # The first answered moment has none before it to learn a calibration from.
-    answered, scored = at >= first_moments, at > first_moments
-    answers, lines = {}, {}
+    # The first predicted moment has none before it to fit a calibration on.
+    predicted, scored = at >= first_moments, at > first_moments
+    y_prob_by_name, lines = {}, {}
     for name, pipeline in estimators(seed).items():
-        raw = forward(pipeline, numbers, bought, at, first_moments)
-        answers[name], lines[name] = raw, UNCHANGED
+        raw = walk_forward(pipeline, numbers, bought, at, first_moments)
+        y_prob_by_name[name], lines[name] = raw, UNCHANGED
         if name != BASELINE:
-            answers[f"{name}_platt"] = recalibrated(raw, bought, at, first_moments)
-            lines[f"{name}_platt"] = platt(log_odds(raw[answered]), bought[answered])
+            y_prob_by_name[f"{name}_platt"] = walk_forward_platt(raw, bought, at, first_moments)
+            lines[f"{name}_platt"] = platt(log_odds(raw[predicted]), bought[predicted])
     tried = [
-        compared(name, bought[scored], y_prob[scored], seed) for name, y_prob in answers.items()
+        evaluate_candidate(name, bought[scored], y_prob[scored], seed)
+        for name, y_prob in y_prob_by_name.items()
     ]
     chosen = simplest_within_error(tried, "brier_skill", best="highest").name
     best = estimators(seed)[chosen.removesuffix("_platt")].fit(numbers, bought)
@@ -110,26 +113,28 @@ def fit(*, train: Examples[Shopper, bool], weights: Path, seed: int, first_momen
     assert RepurchaseModel.looked_up is not None
     lineage.write(RepurchaseModel.looked_up.service, weights)
 
-    def native(shoppers: list[Shopper]) -> list[Repurchase]:
+    def framework_predict(shoppers: list[Shopper]) -> list[Repurchase]:
         raw = best.predict_proba(features(shoppers)["numbers"])[:, 1]
         return repurchases(calibrated(raw, slope, intercept))
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
-def forward(
+def walk_forward(
     pipeline: Pipeline, numbers: np.ndarray, bought: np.ndarray, at: np.ndarray, first: int
 ) -> np.ndarray:
-    """Probabilities (rows,) by a model fitted on earlier moments; nan for the `first` ones."""
-    answers = np.full(len(bought), np.nan)
+    """Return probabilities (rows,) from models fitted on earlier moments; NaN before `first`."""
+    y_prob = np.full(len(bought), np.nan)
     for moment in range(first, int(at.max()) + 1):
         pipeline.fit(numbers[at < moment], bought[at < moment])
-        answers[at == moment] = pipeline.predict_proba(numbers[at == moment])[:, 1]
-    return answers
+        y_prob[at == moment] = pipeline.predict_proba(numbers[at == moment])[:, 1]
+    return y_prob
 
 
-def recalibrated(raw: np.ndarray, bought: np.ndarray, at: np.ndarray, first: int) -> np.ndarray:
-    """The answers to each moment, calibrated on the answers to those before."""
+def walk_forward_platt(
+    raw: np.ndarray, bought: np.ndarray, at: np.ndarray, first: int
+) -> np.ndarray:
+    """Return each moment's probabilities, calibrated on those of the moments before."""
     adjusted = np.full(len(raw), np.nan)
     for moment in range(first + 1, int(at.max()) + 1):
         before = (at >= first) & (at < moment)
@@ -138,7 +143,7 @@ def recalibrated(raw: np.ndarray, bought: np.ndarray, at: np.ndarray, first: int
     return adjusted
 
 
-def compared(name: str, y_true: np.ndarray, y_prob: np.ndarray, seed: int) -> Candidate:
+def evaluate_candidate(name: str, y_true: np.ndarray, y_prob: np.ndarray, seed: int) -> Candidate:
     """Return the candidate with its metrics and reliability curve on the rows compared (rows,)."""
 
     def resampled(places: np.ndarray) -> float:
@@ -149,5 +154,8 @@ def compared(name: str, y_true: np.ndarray, y_prob: np.ndarray, seed: int) -> Ca
         **binary_metrics(y_true, *NAMES, y_prob=y_prob),
         "brier_skill_se": bootstrap_error(resampled, len(y_true), seed=seed),
     }
-    curves = {key: values.tolist() for key, values in vars(Reliability.of(y_prob, y_true)).items()}
+    curves = {
+        key: values.tolist()
+        for key, values in vars(Reliability.from_predictions(y_prob, y_true)).items()
+    }
     return Candidate(name, metrics, {"calibrated": "_platt" in name}, curves)

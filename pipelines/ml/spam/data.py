@@ -1,4 +1,4 @@
-"""Subject and text of the corpus's e-mails, each campaign once, without marks of its origin."""
+"""Split the corpus's e-mails, keeping each campaign once and removing traces of their origin."""
 
 import re
 import tarfile
@@ -18,40 +18,42 @@ from slipway.datasets import Dataset
 from .model import Email, words
 
 MEMBER = re.compile(r"^package/data/(easy-ham|hard-ham|spam)-\d/.*\.txt$")
-# All but a few ham messages came over mailing lists; a list's mark would tell ham by its origin.
+# Nearly all ham came through mailing lists, so a list's tag would reveal ham by its origin.
 LIST_TAG = re.compile(r"\[[^\]\s]{2,30}\]\s*")
 FOOTER = re.compile(r"^[_-]{20,}\s*$")
 FOOTER_LINES = 12
-# What feeds read as mail begin with, and what Yahoo's lists end with.
+# The beginning of feed entries read as mail, and the footer of Yahoo's lists.
 FEED = re.compile(r"\A\s*URL:.*\n(?:Date:.*\n)?")
 YAHOO = re.compile(
     r"^(?:-+ Yahoo! Groups Sponsor|To unsubscribe from this group, send ).*\Z",
     re.MULTILINE | re.DOTALL,
 )
-# With this line 163 messages end, all but one of them spam: whoever gathered them drew it.
+# The collector of the spam added this line: 163 messages end with it, all but one of them spam.
 GATHERED = re.compile(r"^-*(?:DeathToSpam)+-*\s*$", re.MULTILINE)
-# The cosine of log word counts from which two messages are one campaign, or one newsletter sent
-# again: another greeting, name or random code leaves it higher. No ham is as near to a spam.
+# From this cosine of log word counts on, two messages are one campaign or one repeated newsletter.
+# A different greeting, name or random code leaves it higher. No ham is this similar to a spam.
 TWINS = 0.85
 
 
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Email, bool]]]:
-    """E-mails with whether they are spam; no campaign stands in both parts, or twice in one."""
-    found = list(corpus(dataset))
-    kept = [found[place] for place in distinct([words(email) for email, _ in found])]
-    truths = [spam for _, spam in kept]
-    train, test = train_test_split(kept, test_size=test_share, random_state=seed, stratify=truths)
+    """Return e-mails, each with whether it is spam; no campaign occurs twice, in any split."""
+    emails = list(corpus(dataset))
+    kept = [emails[place] for place in distinct([words(email) for email, _ in emails])]
+    labels = [spam for _, spam in kept]
+    train, test = train_test_split(kept, test_size=test_share, random_state=seed, stratify=labels)
     return {"train": train, "test": test}
 
 
 def distinct(texts: list[list[str]]) -> list[int]:
-    """The places of texts with words that are no twin of a text kept before them."""
+    """Return the positions of texts that have words and are not near-duplicates of earlier ones."""
     counts = CountVectorizer(analyzer=list, dtype=np.float32).fit_transform(texts)
-    unit = normalize(counts.log1p())  # of plain counts, any two tables of numbers are near
+    unit = normalize(
+        counts.log1p()
+    )  # with plain counts, any two tables of numbers would be similar
     kept = np.zeros(len(texts), dtype=bool)
-    for start in range(0, len(texts), 500):  # a block of all against all at a time
+    for start in range(0, len(texts), 500):  # one block of the similarity matrix at a time
         near = unit[start : start + 500] @ unit.T >= TWINS
         for place, row in enumerate(near, start):
             kept[place] = row.nnz > 0 and not kept[row.indices].any()
@@ -59,26 +61,26 @@ def distinct(texts: list[list[str]]) -> list[int]:
 
 
 def corpus(dataset: Dataset) -> Iterator[tuple[Email, bool]]:
-    """Every message, by the order of its name."""
+    """Yield every message with whether it is spam, in the order of file names."""
     with tarfile.open(dataset.path("emails.tgz")) as archive:
         members = sorted(archive.getmembers(), key=lambda member: member.name)
         for member in members:
             match = MEMBER.match(member.name)
             stream = archive.extractfile(member) if match else None
             if match and stream:
-                yield email_of(message_from_bytes(stream.read())), match[1] == "spam"
+                yield to_email(message_from_bytes(stream.read())), match[1] == "spam"
 
 
-def email_of(message: Message) -> Email:
-    body = "\n".join(without_marks(text) for text in texts(message))
+def to_email(message: Message) -> Email:
+    body = "\n".join(remove_traces(text) for text in texts(message))
     subject = LIST_TAG.sub("", subject_of(message))
     return Email(subject=clean(subject)[:1000], body=clean(body)[:200_000])
 
 
-def without_marks(text: str) -> str:
-    """Without a feed's head and a gatherer's line, and up to where lists sign what they forward.
+def remove_traces(text: str) -> str:
+    """Remove the header of feeds, the collector's line and the footer of mailing lists.
 
-    That is Yahoo's footer, or a ruled-off end of at most 12 lines.
+    The footer is Yahoo's, or at most 12 lines below a rule.
     """
     text = YAHOO.sub("", FEED.sub("", GATHERED.sub("", text)))
     lines = text.rstrip().split("\n")
@@ -93,11 +95,11 @@ def subject_of(message: Message) -> str:
     try:
         return str(make_header(decode_header(raw)))
     except (HeaderParseError, LookupError, UnicodeError, ValueError):
-        return raw  # a charset that nobody knows: the words around it still count
+        return raw  # an unknown charset: the words around it still count
 
 
 def texts(message: Message) -> Iterator[str]:
-    """The text parts, decoded as well as their charset allows."""
+    """Yield the text parts, decoded as far as their charset allows."""
     for part in message.walk():
         if part.get_content_maintype() != "text":
             continue
@@ -111,5 +113,5 @@ def texts(message: Message) -> Iterator[str]:
 
 
 def clean(text: str) -> str:
-    """Without lone surrogates, which are no text in JSON."""
+    """Replace lone surrogates, which JSON cannot represent."""
     return text.encode("utf-8", errors="replace").decode("utf-8")

@@ -2,9 +2,9 @@
 
 Data: the SpamAssassin public corpus, 2002 to 2005; about a third is spam.
 Task: binary classification; losing a wanted message is worse than reading an unwanted one.
-Model: cleaned words into the simplest candidate within one standard error of the best
-cross-validated F1, over counts or TF-IDF; as ONNX.
-Limits: English mail of twenty years ago. Spam has changed since; train it on your own.
+Model: the simplest candidate within one standard error of the best cross-validated F1, over counts
+or TF-IDF of cleaned words; as ONNX.
+Limits: English mail of twenty years ago. Spam has changed since; train on your own mail.
 """
 
 import html
@@ -19,17 +19,17 @@ from slipway.contract import OnnxModel, Record, publish
 
 
 class Email(Record):
-    """A message as its reader sees it; headers other than the subject are not looked at."""
+    """A message as its reader sees it; headers other than the subject are not used."""
 
     subject: str = Field(max_length=1000)
     body: str = Field(max_length=200_000, description="Plain text or HTML")
 
 
 class Verdict(Record):
-    """What the model holds likely."""
+    """The prediction for one message."""
 
     spam: bool
-    probability: float = Field(ge=0, le=1, description="Of spam")
+    probability: float = Field(ge=0, le=1, description="Probability of spam")
 
 
 # Words that carry grammar and not topic.
@@ -42,18 +42,18 @@ STOPWORDS = frozenset(
     will with would you your
     """.split()
 )
-# To the end where nothing closes it, as browsers do: to look for an end from every beginning
-# would take minutes for a long body of them.
+# An unclosed element extends to the end, as in browsers. Searching an end from every beginning
+# would take minutes for a long body full of them.
 HIDDEN = re.compile(
     r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
-# No character has such a number, and Python reads none of more than 4,300 digits.
+# No character has such a number, and Python parses no number of more than 4,300 digits.
 NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
-# What a thing is says more than which it is, and keeps addresses out of the vocabulary.
+# The kind of a token says more than its value, and keeps addresses out of the vocabulary.
 KINDS = (
     (re.compile(r"(?:https?://|www\.)\S+"), " webaddress "),
-    # Looked for where a token begins only, lest a long one without "@" be read from each letter.
+    # Only at the start of a token; otherwise a long one without "@" is scanned from each letter.
     (re.compile(r"(?<!\S)\S+@\S+"), " mailaddress "),
     (re.compile(r"[$\u00a3\u20ac]\s?\d[\d,.]*"), " moneyamount "),
     (re.compile(r"\d[\d,.:/-]*"), " somenumber "),
@@ -62,7 +62,7 @@ WORD = re.compile(r"[a-z]{2,24}")
 
 
 def words(email: Email) -> list[str]:
-    """Lower-case words without punctuation, markup and stopwords; the subject's come first."""
+    """Return lower-case words without punctuation, markup and stopwords, the subject's first."""
     body = email.body
     if "<" in body:
         body = TAG.sub(" ", HIDDEN.sub(" ", body))
@@ -73,9 +73,9 @@ def words(email: Email) -> list[str]:
 
 
 def features(emails: list[Email], vocabulary: dict[str, int]) -> dict[str, np.ndarray]:
-    """How often each word of the vocabulary stands in each message, (rows, words) float32.
+    """Return how often each word of the vocabulary occurs in each message, (rows, words) float32.
 
-    Counted here and weighted in ONNX: the tokenizer that skl2onnx exports splits otherwise.
+    Words are counted here and weighted in ONNX, because skl2onnx's tokenizer splits differently.
     """
     counts = np.zeros((len(emails), len(vocabulary)), dtype=np.float32)
     for row, email in enumerate(emails):
@@ -86,7 +86,7 @@ def features(emails: list[Email], vocabulary: dict[str, int]) -> dict[str, np.nd
 
 
 def verdicts(probabilities: np.ndarray) -> list[Verdict]:
-    """From the probabilities of spam (rows,)."""
+    """Return predictions from probabilities of spam (rows,)."""
     return [
         Verdict(spam=p >= 0.5, probability=min(max(p, 0.0), 1.0)) for p in probabilities.tolist()
     ]

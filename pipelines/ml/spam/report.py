@@ -11,7 +11,7 @@ from slipway.reporting.metrics import binary_metrics
 
 from .model import Email, Verdict
 
-# Invented: the corpus holds real people's messages, which the documentation must not show.
+# Invented: the corpus contains real people's messages, which the documentation must not show.
 EXAMPLES = [
     Email(
         subject="Congratulations, you have been selected",
@@ -25,21 +25,21 @@ EXAMPLES = [
 ]
 
 
-def score(*, answers: list[Verdict], truths: list[bool]) -> dict[str, float]:
-    happened, decided = np.array(truths), np.array([each.spam for each in answers])
+def score(*, predictions: list[Verdict], labels: list[bool]) -> dict[str, float]:
+    y_true, y_pred = np.array(labels), np.array([each.spam for each in predictions])
     names = ("f1", "precision", "recall", "accuracy", "average_precision")
-    told = [each.probability for each in answers]
+    y_prob = [each.probability for each in predictions]
     return {
-        **binary_metrics(happened, *names, y_prob=told, y_pred=decided),
-        "false_positive_rate": float(decided[~happened].mean()),
+        **binary_metrics(y_true, *names, y_prob=y_prob, y_pred=y_pred),
+        "false_positive_rate": float(y_pred[~y_true].mean()),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    truths = evaluation.test.truths
+    labels = evaluation.test.labels
     figure, (left, right) = plots.panels(2)
-    plots.confusion(left, truths, [each.spam for each in evaluation.answers], [False, True])
-    curves.precision_recall(right, truths, [each.probability for each in evaluation.answers])
+    plots.confusion(left, labels, [each.spam for each in evaluation.predictions], [False, True])
+    curves.precision_recall(right, labels, [each.probability for each in evaluation.predictions])
     yield "errors", figure
     known = json.loads((evaluation.weights / "vocabulary.json").read_text())
     pushes = json.loads((evaluation.weights / "word_weights.json").read_text())
@@ -49,5 +49,5 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         (left, ranked[::-1][:20], "Words that speak most for spam"),
         (right, ranked[:20], "Words that speak most for ham"),
     ):
-        plots.weights(axes, [word for _, word in shown], [push for push, _ in shown], title)
+        plots.signed_bars(axes, [word for _, word in shown], [push for push, _ in shown], title)
     yield "words", figure

@@ -1,6 +1,6 @@
-"""Naive Bayes and logistic regression over word counts and TF-IDF, by cross-validated F1.
+"""Train naive Bayes and logistic regression over word counts and TF-IDF.
 
-The simplest candidate within one standard error of the best F1 is served.
+The simplest candidate within one standard error of the best cross-validated F1 is served.
 """
 
 import json
@@ -18,7 +18,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
@@ -30,11 +30,11 @@ SCORES = ("f1", "precision", "recall", "average_precision")
 def pipelines() -> dict[str, Pipeline]:
     """Return the candidates by name: bag of words, TF-IDF, and weights for the minority.
 
-    They go from the simplest: a constant, Naive Bayes (which only counts), logistic regression
-    (which is optimized); TF-IDF and weights for the minority are one step more each.
+    The simplest comes first: a constant, naive Bayes (which only counts), logistic regression
+    (which is optimized). TF-IDF and class weights are one more step each.
     """
 
-    # Not sublinear: skl2onnx weighs that otherwise than scikit-learn, probabilities differ by 0.03.
+    # Not sublinear: skl2onnx implements that differently, and probabilities differ by 0.03.
     def tfidf(estimator: Any) -> Pipeline:
         return make_pipeline(TfidfTransformer(), estimator)
 
@@ -52,29 +52,29 @@ def pipelines() -> dict[str, Pipeline]:
 
 
 def vocabulary(emails: list[Email], size: int) -> list[str]:
-    """The words in the most messages, at least three, in alphabetical order.
+    """Return the `size` words in the most messages, at least three, in alphabetical order.
 
-    A word of one or two messages is as often a name as a topic.
+    A word in one or two messages is as often a name as a topic.
     """
     messages = Counter(word for email in emails for word in set(words(email)))
     common = sorted(messages.items(), key=lambda item: (-item[1], item[0]))[:size]
     return sorted(word for word, count in common if count >= 3)
 
 
-# Sums of floats depend on how threads share them out.
+# Sums of floats depend on how threads divide them.
 @threadpool_limits.wrap(limits=1)
 def fit(
-    *, train: Examples[Email, bool], weights: Path, seed: int, folds: int, vocabulary_size: int
+    *, train: LabelledRows[Email, bool], weights: Path, seed: int, folds: int, vocabulary_size: int
 ) -> Fitted:
-    """Choose by cross-validated F1 of spam, and fit the chosen candidate on all training rows.
+    """Choose a candidate by the cross-validated F1 of spam, and fit it on all training rows.
 
-    The vocabulary is taken once from all of them: it knows which words are common, not which
-    are spam's.
+    The vocabulary comes from all training rows at once: it depends on how common words are, not on
+    labels.
     """
     known = vocabulary(train.records, vocabulary_size)
     places = {word: place for place, word in enumerate(known)}
     counts = csr_matrix(features(train.records, places)["counts"])
-    spam = np.array(train.truths)
+    spam = np.array(train.labels)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     tried = []
     for name, pipeline in pipelines().items():
@@ -89,14 +89,14 @@ def fit(
     (weights / "vocabulary.json").write_text(json.dumps(known))
     (weights / "word_weights.json").write_text(json.dumps(word_weights(best)))
 
-    def native(emails: list[Email]) -> list[Verdict]:
+    def framework_predict(emails: list[Email]) -> list[Verdict]:
         return verdicts(best.predict_proba(csr_matrix(features(emails, places)["counts"]))[:, 1])
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
 
 
 def word_weights(pipeline: Pipeline) -> list[float]:
-    """How far each word pushes towards spam: the log odds it adds per unit of its weight."""
+    """Return the log odds of spam that each word adds per unit of its weight."""
     estimator = pipeline[-1]
     if hasattr(estimator, "coef_"):
         odds = estimator.coef_[0]

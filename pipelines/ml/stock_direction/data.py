@@ -1,4 +1,4 @@
-"""Sixty trading days of a share, with whether it closed higher on the next; later years test."""
+"""Split histories of sixty trading days by time, labelled by whether the next close was higher."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ SCHEMA = pa.DataFrameSchema(
         "Ticker": pa.Column(str),
         "Date": pa.Column("datetime64[ns]"),
         "Volume": pa.Column(int, pa.Check.gt(0)),
-        # Splits and dividends are taken out: the plain price of AAPL halved in a day of 2005.
+        # Adjusted for splits and dividends: the plain price of AAPL halved in one day of 2005.
         "Adj Close": pa.Column(float, pa.Check.gt(0)),
     },
     unique=["Ticker", "Date"],
@@ -26,11 +26,12 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, test_from: str, test_to: str
 ) -> dict[str, Iterable[tuple[History, bool]]]:
-    """Histories with whether the next close was higher, in order of the day they end on.
+    """Return histories by their last day, each with whether the next close was higher.
 
-    The next day of every training row is before `test_from`, the last day of every test row is not.
+    Training rows have their next day before `test_from`; test rows have their last day on it or
+    later, and before `test_to`.
     """
-    rows = dated(dataset.path("stocks.csv.gz"))
+    rows = labelled_histories(dataset.path("stocks.csv.gz"))
     first, last = pd.Timestamp(test_from), pd.Timestamp(test_to)
     return {
         "train": [(record, up) for _, after, record, up in rows if after < first],
@@ -38,8 +39,8 @@ def splits(
     }
 
 
-def dated(file: Path) -> list[tuple[pd.Timestamp, pd.Timestamp, History, bool]]:
-    """The last day of each history, the day after, the history and whether it closed higher."""
+def labelled_histories(file: Path) -> list[tuple[pd.Timestamp, pd.Timestamp, History, bool]]:
+    """Return each history's last day, the next day, the history, and whether that closed higher."""
     table = SCHEMA.validate(pd.read_csv(file, parse_dates=["Date"]))
     found = []
     for _, share in table.sort_values("Date").groupby("Ticker"):
@@ -47,13 +48,13 @@ def dated(file: Path) -> list[tuple[pd.Timestamp, pd.Timestamp, History, bool]]:
         closes = share["Adj Close"].to_numpy(float)
         for end in range(DAYS, len(days)):
             past = slice(end - DAYS, end)
-            # Rounding to six digits keeps a documented call short, and moves no price by a cent.
-            told = [float(f"{value:.6g}") for value in closes[past]]
-            record = History(closes=told, volumes=volumes[past].tolist())
+            # Six digits keep documented requests short, and change no price by a cent.
+            rounded_closes = [float(f"{value:.6g}") for value in closes[past]]
+            record = History(closes=rounded_closes, volumes=volumes[past].tolist())
             found.append((days[end - 1], days[end], record, bool(closes[end] > closes[end - 1])))
     return sorted(found, key=lambda row: row[0])
 
 
 def synthetic_walk(days: int, seed: int) -> np.ndarray:
-    """Closes (days,) of a share whose next day nothing foretells."""
+    """Return the closes (days,) of a random walk."""
     return np.asarray(50 * np.exp(np.random.default_rng(seed).normal(0, 0.02, days).cumsum()))

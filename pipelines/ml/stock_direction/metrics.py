@@ -1,21 +1,23 @@
-"""Metrics of predicted directions, with intervals that know that neighbouring rows are alike."""
+"""Metrics of predicted directions, with intervals for correlated neighbouring rows."""
 
 import numpy as np
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-# About a month of days for each resampled block, since neighbouring rows are alike.
+# Rows per resampled block, about a month, since neighbouring rows are correlated.
 BLOCK, DRAWS = 100, 4000
 
 
 def interval(
     hits: np.ndarray, *, looks: int = 1, block: int = BLOCK, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of hits (rows,), by a bootstrap of blocks of neighbours
-    (Politis and Romano 1992); wide enough for the best of so many `looks` (Bonferroni).
+    """Return the 95 % interval of the mean of hits (rows,), by a bootstrap of neighbouring rows.
+
+    Circular block bootstrap: Politis and Romano (1992). The interval holds for the best of `looks`
+    candidates (Bonferroni).
     """
     block = min(block, max(1, len(hits) // 4))
     rng = np.random.default_rng(seed)
-    # Around the end to the beginning: else the rows there would be drawn too seldom.
+    # Blocks wrap around; otherwise rows at both ends would be drawn too rarely.
     starts = rng.integers(0, len(hits), (DRAWS, -(-len(hits) // block)))
     sums = np.concatenate([[0.0], np.cumsum(np.concatenate([hits, hits[:block]]))])
     means = (sums[starts + block] - sums[starts]).mean(axis=1) / block
@@ -24,14 +26,16 @@ def interval(
 
 
 def area(up: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the area under the ROC curve; one half where all days went the same way."""
+    """Return the area under the ROC curve, or one half where all labels are equal."""
     return float(roc_auc_score(up, probabilities)) if up.any() and not up.all() else 0.5
 
 
-def measured(probabilities: np.ndarray, up: np.ndarray, looks: int = 1) -> dict[str, float]:
+def direction_metrics(
+    probabilities: np.ndarray, up: np.ndarray, looks: int = 1
+) -> dict[str, float]:
     """Return the metrics of probabilities (rows,) of a higher close.
 
-    `brier_skill` is the share taken off the Brier score of always predicting one half.
+    `brier_skill` is the reduction of the Brier score relative to always predicting one half.
     """
     hits = (probabilities >= 0.5) == up
     low, high = interval(hits.astype(float), looks=looks)

@@ -2,12 +2,12 @@
 
 Data: daily closes and volumes of AAPL, IBM and MSFT, 2000 to 2013, GOOG from 2004, FB from 2012.
 Task: binary classification of the next day's direction, split by time.
-Model: lagged returns, moving averages, RSI, MACD and volume into the simplest candidate within one
-standard error of the best walk-forward ranking; as ONNX.
-Limits: hardly any signal. The hit rate with its interval comes with every answer, and where the
-interval holds 50 % the answer says so. Costs of trading are not looked at. Not a reason to trade.
-The gate on the area under the ROC curve was widened from 0.49 to 0.47, a coin's range on so many
-days, after the test area of 0.488 was known.
+Model: the simplest candidate within one standard error of the best walk-forward ranking, over
+lagged returns, moving averages, RSI, MACD and volume; as ONNX.
+Limits: hardly any signal. Each response carries the hit rate with its interval, and says whether
+the interval lies above 50 %. Trading costs are ignored. Not a reason to trade. The gate on the area
+under the ROC curve was lowered from 0.49 to 0.47, the range of a coin on this many days, after the
+test area of 0.488 was known.
 """
 
 import json
@@ -28,16 +28,16 @@ class History(Record):
     closes: list[float] = Field(
         min_length=DAYS,
         max_length=DAYS,
-        description="Closing prices above 0, splits and dividends taken out",
+        description="Closing prices above 0, adjusted for splits and dividends",
     )
     volumes: list[float] = Field(
         min_length=DAYS, max_length=DAYS, description="Shares traded each day, above 0"
     )
 
-    # MLflow takes no constraints on what a list holds.
+    # A validator, because MLflow's signature has no constraints on the items of a list.
     @field_validator("closes", "volumes")
     @classmethod
-    def is_above_nothing(cls, value: list[float]) -> list[float]:
+    def is_positive(cls, value: list[float]) -> list[float]:
         for place, each in enumerate(value):
             if not 0 < each <= 1e15:
                 raise ValueError(f"day {place} must be above 0 and at most 1e15, got {each:g}")
@@ -45,15 +45,17 @@ class History(Record):
 
 
 class Direction(Record):
-    """What the model holds likely, and how often it was right before."""
+    """The predicted direction, and how often the model was right in validation."""
 
     up: bool = Field(description="More likely than not")
-    probability: float = Field(ge=0, le=1, description="Of a higher close")
-    hit_rate: float = Field(ge=0, le=1, description="Days told rightly in walk-forward validation")
-    hit_rate_low: float = Field(
-        ge=0, le=1, description="The end of its 95 % interval, as the best of several"
+    probability: float = Field(ge=0, le=1, description="Probability of a higher close")
+    hit_rate: float = Field(
+        ge=0, le=1, description="Share of days predicted correctly in walk-forward validation"
     )
-    hit_rate_high: float = Field(ge=0, le=1, description="The other end")
+    hit_rate_low: float = Field(
+        ge=0, le=1, description="Lower end of its 95 % interval, as the best of several"
+    )
+    hit_rate_high: float = Field(ge=0, le=1, description="Upper end of the interval")
     better_than_a_coin: bool = Field(description="The whole interval lies above one half")
 
 
@@ -73,24 +75,24 @@ NUMBERS = (
 
 
 def ema(values: np.ndarray, span: float) -> np.ndarray:
-    """Exponential moving average along the days of values (rows, days), weight 2 / (span + 1)."""
-    weight, found = 2 / (span + 1), values.astype(np.float64).copy()
+    """Return exponential moving averages of values (rows, days), with weight 2 / (span + 1)."""
+    weight, averages = 2 / (span + 1), values.astype(np.float64).copy()
     for day in range(1, values.shape[1]):
-        found[:, day] = weight * values[:, day] + (1 - weight) * found[:, day - 1]
-    return found
+        averages[:, day] = weight * values[:, day] + (1 - weight) * averages[:, day - 1]
+    return averages
 
 
 def rsi(closes: np.ndarray, days: int = 14) -> np.ndarray:
-    """Relative strength index, 0 to 1, of the last of closes (rows, days) (Wilder 1978)."""
+    """Return the relative strength index, 0 to 1, of closes (rows, days) (Wilder 1978)."""
     change = np.diff(closes, axis=1)
-    # Wilder's smoothing is an exponential average of weight 1 / days.
+    # Wilder's smoothing is an exponential average with weight 1 / days.
     gain, loss = (ema(np.maximum(sign * change, 0), 2 * days - 1)[:, -1] for sign in (1, -1))
     moved = gain + loss
     return np.asarray(np.divide(gain, moved, out=np.full(len(closes), 0.5), where=moved > 0))
 
 
 def features(histories: list[History]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 19) float32, none of which changes when all prices are scaled."""
+    """Return numbers (rows, 19) float32, which do not change when all prices are scaled."""
     closes = np.array([each.closes for each in histories], dtype=np.float64).reshape(-1, DAYS)
     volumes = np.array([each.volumes for each in histories], dtype=np.float64).reshape(-1, DAYS)
     last, logs = closes[:, -1], np.log(closes)
@@ -114,11 +116,11 @@ def features(histories: list[History]) -> dict[str, np.ndarray]:
     return {"numbers": np.stack(columns, axis=1).astype(np.float32)}
 
 
-def directions(probabilities: np.ndarray, measured: dict[str, float]) -> list[Direction]:
-    """From the probabilities of a higher close (rows,) and the hit rate with its interval."""
-    better = measured["hit_rate_low"] > 0.5
+def directions(probabilities: np.ndarray, hit_rates: dict[str, float]) -> list[Direction]:
+    """Return predictions from probabilities of a higher close (rows,) and the hit rate."""
+    better = hit_rates["hit_rate_low"] > 0.5
     return [
-        Direction(up=p >= 0.5, probability=p, better_than_a_coin=better, **measured)
+        Direction(up=p >= 0.5, probability=p, better_than_a_coin=better, **hit_rates)
         for p in probabilities.tolist()
     ]
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from slipway.reporting import Evaluation, curves, plots
 
 from .data import synthetic_walk
-from .metrics import BLOCK, interval, measured
+from .metrics import BLOCK, direction_metrics, interval
 from .model import DAYS, NUMBERS, Direction, History, ema, features
 
-# Invented: real prices are not the documentation's to show.
+# Invented: the documentation must not show real prices.
 EXAMPLES = [
     History(
         closes=[round(float(close), 2) for close in synthetic_walk(DAYS, seed)],
@@ -21,17 +21,17 @@ EXAMPLES = [
 ]
 
 
-def score(*, answers: list[Direction], truths: list[bool]) -> dict[str, float]:
-    """`always_up` is what a caller gets who never asks and always says up."""
-    up = np.array(truths)
-    told = measured(np.array([each.probability for each in answers]), up)
-    always = told.pop("share_up")
-    return {**told, "always_up": always}
+def score(*, predictions: list[Direction], labels: list[bool]) -> dict[str, float]:
+    """Return the metrics; `always_up` is the hit rate of always predicting up."""
+    up = np.array(labels)
+    metrics = direction_metrics(np.array([each.probability for each in predictions]), up)
+    always = metrics.pop("share_up")
+    return {**metrics, "always_up": always}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    up = np.array(evaluation.test.truths)
-    told = np.array([each.probability for each in evaluation.answers])
+    up = np.array(evaluation.test.labels)
+    y_prob = np.array([each.probability for each in evaluation.predictions])
     figure, (left, middle, right) = plots.panels(3)
     tried = {each.name: each.metrics for each in evaluation.candidates}
     served = f"{evaluation.chosen}, test rows"
@@ -40,9 +40,9 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         for name, each in {**tried, served: evaluation.metrics}.items()
     }
     colours = [plots.INK] * len(tried) + [plots.ACCENT]
-    plots.intervals(left, rates, "Hit rates, walking forward", colours=colours, nothing=50)
+    plots.intervals(left, rates, "Hit rates, walking forward", colours=colours, no_effect=50)
     left.set_xlabel(
-        f"days told rightly, percent (95 %; candidates widened for {len(tried) - 1} looks)"
+        f"days predicted correctly, percent (95 %; candidates widened for {len(tried) - 1} looks)"
     )
     plots.curves(middle, evaluation.candidates, "hit rate", "Hit rate by span of time")
     middle.axhline(0.5, color=plots.PALE, linestyle=":")
@@ -53,14 +53,14 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     kinds = {"roc_auc": "walking forward", "shuffled_roc_auc": "shuffled"}
     areas = {kind: [each[key] - 0.5 for each in tried.values()] for key, kind in kinds.items()}
     title = "Area under ROC, above one half"
-    plots.bars(right, list(tried), areas, title, lying=True, form="{:.3f}")
+    plots.bars(right, list(tried), areas, title, horizontal=True, fmt="{:.3f}")
     yield "how_little", figure
     figure, (left, right) = plots.panels(2)
-    curves.roc(left, up, told)
-    order = np.argsort(told, kind="stable")
+    curves.roc(left, up, y_prob)
+    order = np.argsort(y_prob, kind="stable")
     fifths = [part for part in np.array_split(order, 5) if len(part)]
-    means = [float(told[part].mean()) for part in fifths]
-    # Of five rows in order one is in a fifth: a month of it is a fifth as long.
+    means = [float(y_prob[part].mean()) for part in fifths]
+    # A fifth has one in five consecutive rows, so a month of it is a fifth as long.
     ends = np.array(
         [interval(up[np.sort(each)].astype(float), block=BLOCK // 5) for each in fifths]
     )
@@ -68,14 +68,14 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     right.plot(means, [float(up[part].mean()) for part in fifths], "o", color=plots.ACCENT)
     right.axhline(float(up.mean()), color=plots.PALE, linestyle=":", label="all days")
     title = "Closed higher (test rows, 95 % interval)"
-    right.set(xlabel="probability told, by fifths of the days", title=title)
+    right.set(xlabel="predicted probability, by fifths of the days", title=title)
     right.legend()
     yield "test", figure
     yield "indicators", indicators(evaluation.test.records[0])
 
 
 def indicators(record: History) -> Figure:
-    """What a model is told of one history: averages, RSI and MACD."""
+    """Draw the indicators of one history: averages, RSI and MACD."""
     closes = np.array(record.closes)
     figure, (left, right) = plots.panels(2, height=3)
     days = np.arange(DAYS) - DAYS + 1

@@ -1,8 +1,9 @@
-"""Fit logistic regression, boosting twice and a forest to indicators, walking forward in time.
+"""Fit logistic regression, two boosting libraries and a forest, in walk-forward validation.
 
-Shares move together: rows of one day are nearly one row. So spans are divided between days, with an
-embargo, and intervals come from blocks of rows. The metrics of a shuffled split are computed beside
-it, as a warning. The simplest candidate within one standard error of the best area is served.
+Shares move together, so rows of one day are nearly one row. Spans are therefore divided between
+days, with an embargo, and intervals come from blocks of rows. As a warning, the metrics of a
+shuffled split are computed too. The simplest candidate within one standard error of the best area
+is served.
 """
 
 import json
@@ -21,24 +22,25 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from xgboost import XGBClassifier
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.boosting_export import export_boosting
 from slipway.training.candidates import BASELINE
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
-from .metrics import area, measured
+from .metrics import area, direction_metrics
 from .model import MEASURED, NUMBERS, Direction, History, directions, features
 
-# At most five shares a day: two days lie between what is learnt from and what is answered.
+# Rows between training and test rows: two days, with at most five shares a day.
 EMBARGO = 10
 
 
 def estimators(seed: int) -> dict[str, Pipeline]:
     """Return the candidates by name; the baseline always predicts the share of rising days.
 
-    They go from the simplest: a weight for one column, one a column, then trees with ever more
-    leaves (640 of boosting, up to 12,800 of the forest); of equal leaves scikit-learn's come first.
+    The simplest comes first: one weight, one weight per column, then trees with more and more
+    leaves (640 in boosting, up to 12,800 in the forest). With equal leaves scikit-learn's model
+    precedes XGBoost's.
     """
     today = ColumnTransformer([("kept", "passthrough", [NUMBERS.index("return_1")])])
     forest = RandomForestClassifier(
@@ -53,7 +55,7 @@ def estimators(seed: int) -> dict[str, Pipeline]:
         early_stopping=False,
         random_state=seed,
     )
-    # The same limits in XGBoost's words: a row weighs p (1 - p), a quarter, in its leaf.
+    # The same limits in XGBoost's terms: a row weighs p (1 - p), about a quarter, in its leaf.
     xgboost = XGBClassifier(
         n_estimators=80,
         learning_rate=0.03,
@@ -65,7 +67,7 @@ def estimators(seed: int) -> dict[str, Pipeline]:
         random_state=seed,
     )
     return {
-        # scikit-learn's name for a rule that looks at no history.
+        # Predicts the share of rising days, whatever the history.
         "baseline": make_pipeline(DummyClassifier(strategy="prior")),
         "return_of_today": make_pipeline(today, StandardScaler(), LogisticRegression()),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.01)),
@@ -76,39 +78,42 @@ def estimators(seed: int) -> dict[str, Pipeline]:
 
 
 def spans(rows: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows to learn from and rows to answer, `count` times: the rows after the first third in equal
-    spans, each answered from all that is over before it."""
+    """Return `count` pairs of training rows and test rows.
+
+    The rows after the first third are divided into equal test spans. The training rows of a span
+    are all before it, minus the embargo.
+    """
     places, borders = np.arange(rows), np.linspace(rows // 3, rows, count + 1).astype(int)
     return [(places[: begin - EMBARGO], places[begin:end]) for begin, end in pairwise(borders)]
 
 
-def answers(
+def held_out_probabilities(
     pipeline: Pipeline, numbers: np.ndarray, up: np.ndarray, parts: Sequence[tuple[np.ndarray, ...]]
 ) -> np.ndarray:
-    """Probabilities (rows,) by a model fitted on the first of each part; nan where in no part."""
-    found = np.full(len(up), np.nan)
-    for learnt, asked in parts:
-        pipeline.fit(numbers[learnt], up[learnt])
-        found[asked] = pipeline.predict_proba(numbers[asked])[:, 1]
-    return found
+    """Return probabilities (rows,) for each part's second rows, fitted on its first; else NaN."""
+    y_prob = np.full(len(up), np.nan)
+    for train_rows, test_rows in parts:
+        pipeline.fit(numbers[train_rows], up[train_rows])
+        y_prob[test_rows] = pipeline.predict_proba(numbers[test_rows])[:, 1]
+    return y_prob
 
 
-def fit(*, train: Examples[History, bool], weights: Path, seed: int, count: int) -> Fitted:
-    """Choose by the area under the ROC curve over the later spans, and fit the chosen on all."""
-    numbers, up = features(train.records)["numbers"], np.array(train.truths)
+def fit(*, train: LabelledRows[History, bool], weights: Path, seed: int, count: int) -> Fitted:
+    """Choose a candidate by the area under the ROC curve over the spans, and fit it on all rows."""
+    numbers, up = features(train.records)["numbers"], np.array(train.labels)
     parts, tried = spans(len(up), count), []
-    later = np.concatenate([asked for _, asked in parts])
+    later = np.concatenate([test_rows for _, test_rows in parts])
     folds = list(KFold(count, shuffle=True, random_state=seed).split(numbers))
-    # Boosting's threads wait for each other by spinning: on two busy cores 30 times slower.
+    # Boosting's threads spin while they wait for each other: on two busy cores 30 times slower.
     with threadpool_limits(limits=1):
         compared = estimators(seed)
         for name, pipeline in compared.items():
-            walked = answers(pipeline, numbers, up, parts)
-            shuffled = answers(pipeline, numbers, up, folds)
-            # Within spans: between them the share of rising days changes, which no ranking is for.
+            walked = held_out_probabilities(pipeline, numbers, up, parts)
+            shuffled = held_out_probabilities(pipeline, numbers, up, folds)
+            # Per span, since the share of rising days differs between spans.
             areas = [area(up[span], walked[span]) for _, span in parts]
             shuffled_areas = [area(up[fold], shuffled[fold]) for _, fold in folds]
-            metrics = measured(walked[later], up[later], looks=len(compared) - 1) | {
+            metrics = direction_metrics(walked[later], up[later], looks=len(compared) - 1) | {
                 "roc_auc": float(np.mean(areas)),
                 "shuffled_roc_auc": float(np.mean(shuffled_areas)),
                 "roc_auc_se": fold_error(areas),
@@ -120,10 +125,10 @@ def fit(*, train: Examples[History, bool], weights: Path, seed: int, count: int)
         best = estimators(seed)[chosen.name].fit(numbers, up)
     export_boosting()
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
-    beside = {key: chosen.metrics[key] for key in ("hit_rate", "hit_rate_low", "hit_rate_high")}
-    (weights / MEASURED).write_text(json.dumps(beside, indent=1) + "\n")
+    hit_rates = {key: chosen.metrics[key] for key in ("hit_rate", "hit_rate_low", "hit_rate_high")}
+    (weights / MEASURED).write_text(json.dumps(hit_rates, indent=1) + "\n")
 
-    def native(histories: list[History]) -> list[Direction]:
-        return directions(best.predict_proba(features(histories)["numbers"])[:, 1], beside)
+    def framework_predict(histories: list[History]) -> list[Direction]:
+        return directions(best.predict_proba(features(histories)["numbers"])[:, 1], hit_rates)
 
-    return Fitted(tried, chosen.name, native)
+    return Fitted(tried, chosen.name, framework_predict)

@@ -1,4 +1,4 @@
-"""Each store with its last half year and its plan for 48 days, from one origin after another."""
+"""Split stores into plans from successive origins: half a year of sales and 48 planned days."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from slipway.datasets import Dataset
 from .model import AHEAD, BACK, HOLIDAYS, LEAST_OPEN, Plan
 
 FIRST = date(2013, 1, 1)
-# Customers stands in the file too, and is not read: nobody knows it ahead.
+# The file's column Customers is not read, since it is not known in advance.
 SCHEMA = pa.DataFrameSchema(
     {
         "Store": pa.Column(int, pa.Check.in_range(1, 1115)),
@@ -35,14 +35,17 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, test_from: str, origins: int
 ) -> dict[str, Iterable[tuple[Plan, list[int]]]]:
-    """Plans with what was sold, 0 where closed. The test's begin on `test_from`; training's begin
-    48 days before that and so on, `origins` of them, so that no day is in two plans of a store."""
+    """Return plans, each with the sales of its days, 0 where closed.
+
+    Test plans begin on `test_from`. Training plans begin 48 days before that, 96 days, and so on,
+    from `origins` origins, so that no day is in two plans of a store.
+    """
     frame = pd.read_parquet(
         dataset.path("rossmann_store_sales.parquet"), columns=list(SCHEMA.columns)
     )
     checked = SCHEMA.validate(frame)
     holiday = checked["StateHoliday"].map(HOLIDAYS.index)
-    chain = Chain.of(checked.assign(holiday=holiday))
+    chain = Chain.from_table(checked.assign(holiday=holiday))
     border = (date.fromisoformat(test_from) - FIRST).days
     before = [border - AHEAD * back for back in range(origins, 0, -1)]
     return {"train": chain.plans(before), "test": chain.plans([border])}
@@ -50,32 +53,32 @@ def splits(
 
 @dataclass(frozen=True)
 class Chain:
-    """All stores (stores, ...), by their days since `FIRST`."""
+    """The sales and calendars of all stores, by days since `FIRST`."""
 
     about: pd.DataFrame
     sales: np.ndarray
-    """(stores, days), 0 where closed; so the next two."""
+    """(stores, days), 0 where closed; the next two have the same shape."""
     school: np.ndarray
     holiday: np.ndarray
     promo: np.ndarray
-    """(days,): stores have their promotions on the same days, also those that are closed."""
+    """(days,): all stores have their promotions on the same days, even while closed."""
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> "Chain":
+    def from_table(cls, frame: pd.DataFrame) -> "Chain":
         about = frame.drop_duplicates("Store").sort_values("Store")
         day = (frame["Date"] - pd.Timestamp(FIRST)).dt.days.to_numpy()
         at = np.searchsorted(about["Store"], frame["Store"]), day
 
-        def laid_out(column: str) -> np.ndarray:
-            found = np.zeros((len(about), day.max() + 1), dtype=frame[column].to_numpy().dtype)
-            found[at] = frame[column]
-            return found
+        def by_day(column: str) -> np.ndarray:
+            values = np.zeros((len(about), day.max() + 1), dtype=frame[column].to_numpy().dtype)
+            values[at] = frame[column]
+            return values
 
-        promo = laid_out("Promo").max(axis=0)
-        return cls(about, laid_out("Sales"), laid_out("SchoolHoliday"), laid_out("holiday"), promo)
+        promo = by_day("Promo").max(axis=0)
+        return cls(about, by_day("Sales"), by_day("SchoolHoliday"), by_day("holiday"), promo)
 
     def plans(self, origins: list[int]) -> Iterator[tuple[Plan, list[int]]]:
-        """Store by store, from `origins` at which enough was sold and something is planned."""
+        """Yield plans store by store, from `origins` with enough sales before and some after."""
         for row, (_, about) in enumerate(self.about.iterrows()):
             for origin in origins:
                 past, ahead = slice(origin - BACK, origin), slice(origin, origin + AHEAD)
@@ -90,19 +93,19 @@ class Chain:
                         assortment=about["Assortment"],
                         **competitor(about, first),
                         sales_before=known.tolist(),
-                        promo_before=written(self.promo[past]),
+                        promo_before=as_letters(self.promo[past]),
                         first_day=str(first),
-                        is_open=written(sold > 0),
-                        promo=written(self.promo[ahead]),
-                        school_holiday=written(self.school[row, ahead]),
-                        state_holiday=written(self.holiday[row, ahead], HOLIDAYS),
+                        is_open=as_letters(sold > 0),
+                        promo=as_letters(self.promo[ahead]),
+                        school_holiday=as_letters(self.school[row, ahead]),
+                        state_holiday=as_letters(self.holiday[row, ahead], HOLIDAYS),
                     ),
                     sold.tolist(),
                 )
 
 
 def competitor(about: pd.Series, today: date) -> dict[str, float | None]:
-    """Kilometres and months; one that opens later is not known yet."""
+    """Return the competitor's kilometres and months, None if it opens after `today`."""
     year, month = about["CompetitionOpenSinceYear"], about["CompetitionOpenSinceMonth"]
     months = (today.year - year) * 12 + today.month - month
     if months < 0 or np.isnan(about["CompetitionDistance"]):
@@ -113,6 +116,6 @@ def competitor(about: pd.Series, today: date) -> dict[str, float | None]:
     }
 
 
-def written(days: np.ndarray, letters: str = "01") -> str:
-    """A letter a day, by their places in `letters`."""
+def as_letters(days: np.ndarray, letters: str = "01") -> str:
+    """Return the values of the days as text, each as its letter in `letters`."""
     return "".join(letters[each] for each in days.tolist())

@@ -5,11 +5,11 @@ import numpy as np
 from .days import Days
 from .model import WEEKS
 
-MISSED = 0.1  # the share of days meant to lie on either side of an interval
+MISSED = 0.1  # the intended share of days on either side of an interval
 
 
 def forecast_errors(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    """Return RMSPE, by which the competition judged, and MAE in turnover, of logarithms (days,)."""
+    """Return RMSPE, the competition's metric, and MAE in turnover, of logarithms (days,)."""
     sold, forecast = np.exp(y_true), np.exp(y_pred)
     return {
         "rmspe": float(np.sqrt(np.mean((forecast / sold - 1) ** 2))),
@@ -20,4 +20,4 @@ def forecast_errors(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
 def weekly(days: Days, y_pred: np.ndarray) -> list[float]:
     """Return RMSPE by week ahead."""
     weeks = (days.week == each for each in range(WEEKS))
-    return [forecast_errors(days.logs[mine], y_pred[mine])["rmspe"] for mine in weeks]
+    return [forecast_errors(days.logs[rows], y_pred[rows])["rmspe"] for rows in weeks]

@@ -2,11 +2,12 @@
 
 Data: 1,115 drug stores of Rossmann in Germany, their open days from January 2013 to July 2015.
 Task: forecasts for up to 48 days from half a year of sales and the plan for the days ahead, each
-with an interval that is meant to hold 8 times of 10.
+with an interval that is meant to contain the sales 8 times in 10.
 Model: gradient boosting, one for all stores, on logarithms relative to the store's level; as ONNX.
-The intervals are conformal, as wide as the store is restless (Papadopoulos and others 2002).
-Limits: one chain in one country, in years without a crisis. What is not in the plan is not known: a
-refurbishment, a competitor to come, the weather. A store needs two weeks of sales of its own.
+The intervals are conformal, with widths proportional to the store's volatility (Papadopoulos et al.
+2002).
+Limits: one chain in one country, in years without a crisis. The plan does not include a
+refurbishment, a new competitor or the weather. A store needs two weeks of its own sales.
 """
 
 import json
@@ -21,35 +22,35 @@ from slipway.contract import OnnxModel, Record, publish
 BACK, AHEAD, WEEKS = 182, 48, 7
 LEAST_OPEN = 12
 INTERVALS = "intervals.json"
-# Of a day: none, public, Easter, Christmas.
+# State holidays: none, public, Easter, Christmas.
 HOLIDAYS = "0abc"
 
 
 class Plan(Record):
-    """A store: what it sold lately, and what is planned. A letter a day, the oldest first."""
+    """A store's recent sales and its plan. Texts have one letter per day, the oldest first."""
 
-    store: int = Field(ge=1, description="Its number; forecasts look at its history alone")
-    kind: str = Field(pattern=r"^[abcd]$", description="As the chain sorts its stores")
+    store: int = Field(ge=1, description="Its number, which forecasts do not use")
+    kind: str = Field(pattern=r"^[abcd]$", description="The chain's type of store")
     assortment: str = Field(pattern=r"^[abc]$", description="Basic, extra or extended")
     competitor_km: float | None = Field(
-        default=None, gt=0, le=100, description="To the nearest; none if unknown or not open yet"
+        default=None, gt=0, le=100, description="To the nearest; null if unknown or not open yet"
     )
     competitor_months: float | None = Field(
-        default=None, ge=0, le=1200, description="Since it opened, none if unknown"
+        default=None, ge=0, le=1200, description="Since it opened; null if unknown"
     )
     sales_before: list[int] = Field(
         min_length=BACK,
         max_length=BACK,
-        description="Turnover of each of the 182 days before, 0 where closed, the oldest first",
+        description="Turnover on each of the 182 days before, 0 where closed, the oldest first",
     )
     promo_before: str = Field(
-        pattern=r"^[01]{182}$", description="1 where the store had a promotion, of the same days"
+        pattern=r"^[01]{182}$", description="1 where the store had a promotion, for the same days"
     )
     first_day: str = Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}$", description="The first day to forecast: 2015-06-14"
+        pattern=r"^\d{4}-\d{2}-\d{2}$", description="The first day to forecast, like 2015-06-14"
     )
     is_open: str = Field(
-        pattern=r"^[01]{1,48}$", description="1 where it will open: 1 to 48 days from the first"
+        pattern=r"^[01]{1,48}$", description="1 where it will be open: 1 to 48 days from the first"
     )
     promo: str = Field(pattern=r"^[01]{1,48}$", description="1 where a promotion is planned")
     school_holiday: str = Field(pattern=r"^[01]{1,48}$", description="1 where schools are closed")
@@ -63,10 +64,10 @@ class Plan(Record):
         date.fromisoformat(value)
         return value
 
-    # MLflow takes no constraints on what a list holds.
+    # A validator, because MLflow's signature has no constraints on the items of a list.
     @field_validator("sales_before")
     @classmethod
-    def is_a_store_that_sells(cls, value: list[int]) -> list[int]:
+    def has_enough_open_days(cls, value: list[int]) -> list[int]:
         if not all(0 <= each <= 100_000 for each in value):
             raise ValueError("sales_before must be 0 to 100000 each, and 0 where it was closed")
         if (known := sum(each > 0 for each in value)) < LEAST_OPEN:
@@ -86,11 +87,11 @@ class Plan(Record):
 
 
 class Forecast(Record):
-    """Of each planned day, 0 where closed."""
+    """The forecast for each planned day, 0 where closed."""
 
     sales: list[float] = Field(description="Turnover")
-    low: list[float] = Field(description="Meant for 1 day in 10 to lie below; more did in testing")
-    high: list[float] = Field(description="Meant for 1 day in 10 to lie above")
+    low: list[float] = Field(description="1 day in 10 should lie below; more did in testing")
+    high: list[float] = Field(description="1 day in 10 should lie above")
 
 
 NUMBERS = (
@@ -120,37 +121,40 @@ NUMBERS = (
     "weekday_half_year",
 )
 LEVEL, SPREAD, ALIKE = (NUMBERS.index(each) for each in ("level", "spread", "alike_lately"))
-# Days after which a sale counts half in what a store sold lately.
+# Half-life of a sale in recent means, in days.
 HALF = 28
-# So much of a day stands for what a store sells in general, where few days are alike.
+# Weight, in days, of the store's general sales in means of few similar days.
 PRIOR = 0.5
 
 
 def letters(texts: list[str], width: int) -> np.ndarray:
-    """Places in 0abc, or 1 for 1: (rows, width) int; what a text lacks is 0."""
+    """Return codes (rows, width) int of the texts, 1 for 1 or a; missing letters become 0."""
     codes = {"0": 0, "1": 1, "a": 1, "b": 2, "c": 3}
     return np.array([[codes[each] for each in text.ljust(width, "0")] for text in texts]).reshape(
         -1, width
     )
 
 
-def mean(logs: np.ndarray, weights: np.ndarray, instead: np.ndarray) -> np.ndarray:
-    """Of each row (rows,), drawn to `instead` where little is known; `weights` 0 leave out."""
+def shrunk_mean(logs: np.ndarray, weights: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """Return weighted means (rows,), shrunk to `instead` where the weights are small."""
     total = (np.nan_to_num(logs) * weights).sum(axis=1) + PRIOR * instead
     return np.asarray(total / (weights.sum(axis=1) + PRIOR))
 
 
 def run_before(closed: np.ndarray) -> np.ndarray:
-    """Days closed in a row just before each day (rows, days)."""
-    found = np.zeros(closed.shape, dtype=np.int64)
+    """Return how many days in a row were closed just before each day (rows, days)."""
+    runs = np.zeros(closed.shape, dtype=np.int64)
     for day in range(1, closed.shape[1]):
-        found[:, day] = np.where(closed[:, day - 1], found[:, day - 1] + 1, 0)
-    return found
+        runs[:, day] = np.where(closed[:, day - 1], runs[:, day - 1] + 1, 0)
+    return runs
 
 
 def history(plans: list[Plan], first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the half year says: of each store (rows, 5) level to promo effect, and of each weekday
-    without and with promotion (rows, 7, 2, 3), relative to the level."""
+    """Return features of the half year, per store (rows, 5) and per weekday (rows, 7, 2, 3).
+
+    The former go from `level` to `promo_effect`; the latter are without and with promotion,
+    relative to the level.
+    """
     sales = np.array([each.sales_before for each in plans], dtype=np.float64)
     logs = np.log(np.where(sales > 0, sales, np.nan))
     known = np.isfinite(logs).astype(float)
@@ -158,30 +162,30 @@ def history(plans: list[Plan], first: np.ndarray) -> tuple[np.ndarray, np.ndarra
     weekday = (first[:, None] + np.arange(-BACK, 0) - 1) % 7
     lately = known * 0.5 ** (np.arange(BACK, 0, -1) / HALF)
     flat = np.nanmean(logs, axis=1)
-    level = mean(logs, lately, flat)
+    level = shrunk_mean(logs, lately, flat)
     logs = logs - level[:, None]
     none = np.zeros(len(plans))
-    with_promo, without = (mean(logs, known * (promo == each), none) for each in (1, 0))
+    with_promo, without = (shrunk_mean(logs, known * (promo == each), none) for each in (1, 0))
     cells = np.empty((len(plans), 7, 2, 3))
     for each in range(7):
         same = weekday == each
-        cells[:, each, :, 2] = mean(logs, known * same, none)[:, None]
+        cells[:, each, :, 2] = shrunk_mean(logs, known * same, none)[:, None]
         for on, instead in ((0, without), (1, with_promo)):
             alike = same & (promo == on)
-            cells[:, each, on, 1] = mean(logs, known * alike, instead)
-            cells[:, each, on, 0] = mean(logs, lately * alike, cells[:, each, on, 1])
+            cells[:, each, on, 1] = shrunk_mean(logs, known * alike, instead)
+            cells[:, each, on, 0] = shrunk_mean(logs, lately * alike, cells[:, each, on, 1])
     rows = np.arange(len(plans))[:, None]
     rest = logs - cells[rows, weekday, promo, 1]
-    spread = np.sqrt(mean(rest**2, known, np.full(len(plans), 0.02)))
+    spread = np.sqrt(shrunk_mean(rest**2, known, np.full(len(plans), 0.02)))
     fresh = known * (np.arange(BACK) >= BACK - 14)
-    moved = mean(rest, fresh, none)
+    moved = shrunk_mean(rest, fresh, none)
     return np.stack([level, moved, flat - level, spread, with_promo - without], axis=1), cells
 
 
 def features(plans: list[Plan]) -> dict[str, np.ndarray]:
-    """Numbers (days, 24) float32: a row for each day that is planned open, plan by plan.
+    """Return numbers (days, 24) float32, a row for each day planned open, plan by plan.
 
-    Rounded, since in float32 and float64 they must fall on the same side of a tree's threshold.
+    They are rounded, so that float32 and float64 agree at a tree's threshold.
     """
     if not plans:
         return {"numbers": np.empty((0, len(NUMBERS)), dtype=np.float32)}
@@ -197,7 +201,7 @@ def features(plans: list[Plan]) -> dict[str, np.ndarray]:
     month, year = calendar.astype("datetime64[M]"), calendar.astype("datetime64[Y]")
     weekday, on = (day - 1) % 7, promo[row, ahead]
     before = np.array([[each > 0 for each in plan.sales_before] for plan in plans])
-    # Nothing is known of what follows the plan: as if it were open.
+    # The days after the plan are unknown and count as open.
     length = np.array([len(each.is_open) for each in plans])
     closed = np.hstack([~before, (opened == 0) & (np.arange(AHEAD) < length[:, None])])
     promos = np.hstack([letters([each.promo_before for each in plans], BACK), promo])
@@ -233,23 +237,25 @@ def features(plans: list[Plan]) -> dict[str, np.ndarray]:
 
 
 def forecasts(
-    plans: list[Plan], numbers: np.ndarray, told: np.ndarray, bounds: dict[str, list[float]]
+    plans: list[Plan], numbers: np.ndarray, relative: np.ndarray, bounds: dict[str, list[float]]
 ) -> list[Forecast]:
-    """From `features` (days, 24), logarithms relative to the level (days,), and how many spreads
-    below and above them an interval ends, by the week ahead (7)."""
+    """Return forecasts from `features` (days, 24) and logarithms relative to the level (days,).
+
+    `bounds` says how many spreads below and above them an interval ends, by the week ahead (7).
+    """
     week = (numbers[:, 0] // 7).astype(int)
-    logs = told.astype(np.float64) + numbers[:, LEVEL]
+    logs = relative.astype(np.float64) + numbers[:, LEVEL]
     ends = [np.array(bounds[side])[week] * numbers[:, SPREAD] for side in ("low", "high")]
     days = np.exp(np.stack([logs, *(logs + each for each in ends)], axis=1))
-    found, place = [], 0
+    result, place = [], 0
     for plan in plans:
         opened = np.array([each == "1" for each in plan.is_open])
         whole = np.zeros((len(opened), 3))
         whole[opened] = days[place : place + opened.sum()]
         place += opened.sum()
         sales, low, high = whole.T.tolist()
-        found.append(Forecast(sales=sales, low=low, high=high))
-    return found
+        result.append(Forecast(sales=sales, low=low, high=high))
+    return result
 
 
 class StoreSales(OnnxModel):
@@ -259,8 +265,8 @@ class StoreSales(OnnxModel):
 
     def predict(self, model_input: list[Plan]) -> list[Forecast]:
         blocks = features(model_input)
-        told = self.run(blocks)["variable"].ravel()
-        return forecasts(model_input, blocks["numbers"], told, self._bounds)
+        relative = self.run(blocks)["variable"].ravel()
+        return forecasts(model_input, blocks["numbers"], relative, self._bounds)
 
 
 publish(StoreSales())

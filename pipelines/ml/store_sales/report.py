@@ -16,27 +16,27 @@ from .metrics import MISSED, forecast_errors, weekly
 from .model import SPREAD, WEEKS, Forecast
 
 
-def flat(answers: list[Forecast], truths: list[list[int]]) -> np.ndarray:
-    """Sold, forecast, low and high of every open day: (4, days)."""
+def open_days(predictions: list[Forecast], labels: list[list[int]]) -> np.ndarray:
+    """Return sold, forecast, low and high of every open day: (4, days)."""
     rows = [
         day
-        for each, truth in zip(answers, truths, strict=True)
-        for day in zip(truth, each.sales, each.low, each.high, strict=False)
+        for each, sales in zip(predictions, labels, strict=True)
+        for day in zip(sales, each.sales, each.low, each.high, strict=False)
         if day[0] > 0
     ]
     return np.array(rows, dtype=np.float64).T
 
 
-def score(*, answers: list[Forecast], truths: list[list[int]]) -> dict[str, float]:
-    """Of open days. Width is relative to the forecast."""
-    sold, told, low, high = flat(answers, truths)
+def score(*, predictions: list[Forecast], labels: list[list[int]]) -> dict[str, float]:
+    """Return metrics of open days; `width` is relative to the forecast."""
+    sold, forecast, low, high = open_days(predictions, labels)
     return {
-        **forecast_errors(np.log(sold), np.log(told)),
-        "bias": float(np.mean(told / sold - 1)),
+        **forecast_errors(np.log(sold), np.log(forecast)),
+        "bias": float(np.mean(forecast / sold - 1)),
         "coverage": float(((sold >= low) & (sold <= high)).mean()),
         "missed_below": float((sold < low).mean()),
         "missed_above": float((sold > high).mean()),
-        "width": float(((high - low) / told).mean()),
+        "width": float(((high - low) / forecast).mean()),
     }
 
 
@@ -57,10 +57,12 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
 
 
 def decomposition(evaluation: Evaluation) -> Figure:
-    """What an open store sells a day, Monday to Saturday: trend, season of two weeks and rest (STL:
-    Cleveland and others 1990). Promotions come every other week; less than two years are too few
-    to part a season of the year from the trend."""
-    days = Days.of(evaluation.train.records, evaluation.train.truths)
+    """Draw trend, two-week season and remainder of the sales per open store, Monday to Saturday.
+
+    STL: Cleveland et al. (1990). Promotions come every other week. Less than two years are too few
+    to separate a yearly season from the trend.
+    """
+    days = Days.from_plans(evaluation.train.records, evaluation.train.labels)
     sold = pd.Series(np.exp(days.logs), [pd.Timestamp.fromordinal(each) for each in days.date])
     daily = sold.groupby(level=0).mean().asfreq("D")
     daily = daily[pd.DatetimeIndex(daily.index).dayofweek < 6].interpolate()
@@ -75,7 +77,7 @@ def decomposition(evaluation: Evaluation) -> Figure:
 
 
 def by_week(axes: list[Axes], evaluation: Evaluation) -> None:
-    """The candidates on the last fold; what is served and the baseline on the test days."""
+    """Draw RMSPE by week: candidates on the last fold, served model and baseline on test days."""
     left, right = axes
     colours = {}
     for each in evaluation.candidates:
@@ -83,12 +85,12 @@ def by_week(axes: list[Axes], evaluation: Evaluation) -> None:
             (line,) = left.plot(range(1, WEEKS + 1), each.curves["rmspe by week"], label=each.name)
             colours[each.name] = line.get_color()
     left.set_title("RMSPE of the last fold (validation)")
-    days = Days.of(evaluation.test.records, evaluation.test.truths)
-    answered = np.log(flat(evaluation.answers, evaluation.test.truths)[1])
-    for name, told in (("baseline", days.alike), (evaluation.chosen, answered)):
-        whole = forecast_errors(days.logs, told)["rmspe"]
+    days = Days.from_plans(evaluation.test.records, evaluation.test.labels)
+    served = np.log(open_days(evaluation.predictions, evaluation.test.labels)[1])
+    for name, y_pred in (("baseline", days.alike), (evaluation.chosen, served)):
+        whole = forecast_errors(days.logs, y_pred)["rmspe"]
         label = f"{name}: {whole:.4f} in all"
-        right.plot(range(1, WEEKS + 1), weekly(days, told), label=label, color=colours[name])
+        right.plot(range(1, WEEKS + 1), weekly(days, y_pred), label=label, color=colours[name])
     right.set_title("RMSPE of the test days")
     for panel in axes:
         panel.set(xlabel="week ahead", ylim=(0, None))
@@ -96,9 +98,9 @@ def by_week(axes: list[Axes], evaluation: Evaluation) -> None:
 
 
 def coverage(axes: list[Axes], evaluation: Evaluation) -> None:
-    """Test days: by week ahead, and in quarters by how restless their store was."""
-    days = Days.of(evaluation.test.records, evaluation.test.truths)
-    sold, _, low, high = flat(evaluation.answers, evaluation.test.truths)
+    """Draw coverage of test days by week ahead, and by quarter of their store's volatility."""
+    days = Days.from_plans(evaluation.test.records, evaluation.test.labels)
+    sold, _, low, high = open_days(evaluation.predictions, evaluation.test.labels)
     inside = (sold >= low) & (sold <= high)
     spread = days.numbers[:, SPREAD]
     quarter = np.searchsorted(np.quantile(spread, [0.25, 0.5, 0.75]), spread)
@@ -112,11 +114,13 @@ def coverage(axes: list[Axes], evaluation: Evaluation) -> None:
 
 
 def one_store(axes: Axes, evaluation: Evaluation, place: int) -> None:
-    plan, told = evaluation.test.records[place], evaluation.answers[place]
-    sold = np.array(list(evaluation.test.truths[place]), dtype=float)
+    plan, prediction = evaluation.test.records[place], evaluation.predictions[place]
+    sold = np.array(list(evaluation.test.labels[place]), dtype=float)
     opened = sold > 0
     day = np.arange(len(sold))[opened]
-    low, high, forecast = (np.array(each)[opened] for each in (told.low, told.high, told.sales))
+    low, high, forecast = (
+        np.array(each)[opened] for each in (prediction.low, prediction.high, prediction.sales)
+    )
     axes.vlines(day, low, high, color=plots.ACCENT, alpha=0.3, linewidth=3)
     axes.plot(day, forecast, ".", color=plots.ACCENT, label="forecast")
     axes.plot(day, sold[opened], "x", color=plots.INK, markersize=4, label="sold")

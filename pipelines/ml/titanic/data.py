@@ -1,4 +1,4 @@
-"""Passengers from the list, split so that both parts hold the same share of survivors."""
+"""Split the passenger list into training and test rows with the same share of survivors."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import pandera.pandas as pa
 from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import rows
+from slipway.training.frames import to_dicts
 
 from .model import Passenger
 
@@ -27,7 +27,7 @@ SCHEMA = pa.DataFrameSchema(
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Passenger, bool]]]:
-    """Passengers with whether they survived."""
+    """Return passengers, each with whether they survived, by split."""
     frame = SCHEMA.validate(pd.read_csv(dataset.path("train.csv")))
     train, test = train_test_split(
         frame, test_size=test_share, random_state=seed, stratify=frame["Survived"]
@@ -51,5 +51,5 @@ def passengers(frame: pd.DataFrame) -> list[tuple[Passenger, bool]]:
             ),
             row["Survived"] == 1,
         )
-        for row in rows(frame)
+        for row in to_dicts(frame)
     ]

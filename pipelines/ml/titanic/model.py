@@ -1,12 +1,12 @@
 """Would this passenger have survived the Titanic?
 
-Data: 891 passengers with what became of them, 38 % survived.
-Task: binary classification; both errors weigh alike.
-Model: numbers and one-hot categories into the simplest candidate within one standard error of the
-best cross-validated accuracy.
-Limits: one ship in 1912. A worked example of the method, not evidence about people today. Of 179
-test passengers 53 share surname and fare with a training one, whose fate hints at theirs. The model
-is more accurate for them than for the rest; a stranger is like the rest.
+Data: 891 passengers, of whom 38 % survived.
+Task: binary classification; both kinds of error count the same.
+Model: the simplest candidate within one standard error of the best cross-validated accuracy, over
+numbers and one-hot categories.
+Limits: one ship in 1912. A worked example of the method, not evidence about people today. 53 of the
+179 test passengers share surname and fare with a training passenger, whose fate hints at theirs.
+The model is more accurate for them than for the rest; a new passenger is like the rest.
 """
 
 import re
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from slipway.contract import OnnxModel, Record, publish
 
-# Rarer titles say no more than sex and age do: 23 of 891 passengers bear the other ten.
+# Rarer titles add nothing to sex and age: 23 of 891 passengers have the other ten.
 TITLES = {
     "Mr": "Mr",
     "Mrs": "Mrs",
@@ -30,12 +30,12 @@ UNKNOWN = "unknown"
 
 
 class Passenger(Record):
-    """A passenger as the list of 1912 knows them."""
+    """A passenger as recorded in the list of 1912."""
 
     name: str = Field(
         min_length=1,
         max_length=200,
-        description="As `Cumings, Mrs. John Bradley`: the title stands first, or after the comma",
+        description="Like `Cumings, Mrs. John Bradley`: the title comes first, or after the comma",
     )
     sex: str = Field(pattern="^(female|male)$")
     passenger_class: int = Field(ge=1, le=3, description="1 is the most expensive")
@@ -52,10 +52,10 @@ class Passenger(Record):
 
 
 class Survival(Record):
-    """What the model holds likely."""
+    """The prediction for one passenger."""
 
     survived: bool
-    probability: float = Field(ge=0, le=1, description="Of survival")
+    probability: float = Field(ge=0, le=1, description="Probability of survival")
 
 
 NUMBERS = (
@@ -72,19 +72,19 @@ CATEGORIES = ("sex", "passenger_class", "embarked", "title", "deck")
 
 
 def title(name: str) -> str:
-    """`Mrs` from `Cumings, Mrs. John Bradley`; `Rare` for a title few bear, or none."""
-    found = re.match(r"(?:[^,]*,)?\s*(?:the )?(\w+)", name)
-    return TITLES.get(found[1].capitalize(), "Rare") if found else "Rare"
+    """Return `Mrs` for `Cumings, Mrs. John Bradley`, and `Rare` for a rare title or none."""
+    match = re.match(r"(?:[^,]*,)?\s*(?:the )?(\w+)", name)
+    return TITLES.get(match[1].capitalize(), "Rare") if match else "Rare"
 
 
 def deck(cabin: str | None) -> str:
-    """`C` from `C85`; blanks name no cabin."""
-    named = (cabin or "").strip()
-    return named[0].upper() if named else UNKNOWN
+    """Return `C` for `C85`, and `unknown` where no cabin is given."""
+    letters = (cabin or "").strip()
+    return letters[0].upper() if letters else UNKNOWN
 
 
 def features(passengers: list[Passenger]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 8) float32, not-a-number where unknown, and categories (rows, 5) text."""
+    """Return numbers (rows, 8) float32, NaN where unknown, and categories (rows, 5) of text."""
     numbers = np.empty((len(passengers), len(NUMBERS)), dtype=np.float32)
     categories = np.empty((len(passengers), len(CATEGORIES)), dtype=object)
     for row, each in enumerate(passengers):
@@ -111,7 +111,7 @@ def features(passengers: list[Passenger]) -> dict[str, np.ndarray]:
 
 
 def survivals(probabilities: np.ndarray) -> list[Survival]:
-    """From the probabilities of survival (rows,)."""
+    """Return predictions from probabilities of survival (rows,)."""
     return [Survival(survived=p >= 0.5, probability=p) for p in probabilities.tolist()]
 
 

@@ -1,6 +1,6 @@
-"""Logistic regression and trees, weighted for class imbalance or not, by cross-validation.
+"""Train logistic regression and trees, with and without balanced class weights.
 
-The simplest candidate within one standard error of the best accuracy is served.
+The simplest candidate within one standard error of the best cross-validated accuracy is served.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
-from slipway.training.frames import together
+from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.training.frames import concatenate_blocks
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
@@ -28,8 +28,10 @@ SCORES = ("accuracy", "recall", "f1", "roc_auc")
 
 
 def estimators(seed: int) -> dict[str, object]:
-    """Return the candidates by name, from the simplest: a constant, one weight a column, one tree,
-    many trees; balanced class weights are one choice more.
+    """Return the candidates by name, the simplest first.
+
+    The order is: a constant, one weight per column, one tree, many trees. A candidate with balanced
+    class weights follows the same one without.
     """
     return {
         "baseline": DummyClassifier(strategy="most_frequent"),
@@ -46,32 +48,33 @@ def estimators(seed: int) -> dict[str, object]:
 
 
 def pipeline(estimator: object) -> Pipeline:
-    """Impute, scale and encode, then `estimator`; numbers first, categories after.
+    """Return a pipeline that imputes, scales and encodes, then applies `estimator`.
 
-    Trees get their numbers unscaled: scaled in float32 when served and in float64 here, a value
-    at a threshold fell on the other side, and probabilities differed by up to 0.04.
+    Its input has the numbers first and the categories after them. Trees get unscaled numbers:
+    scaling is float32 in service and float64 here, so a value at a threshold fell on the other
+    side, and probabilities differed by up to 0.04.
     """
     linear = isinstance(estimator, LogisticRegression)
     imputer = SimpleImputer(strategy="median")
     numbers = make_pipeline(imputer, StandardScaler()) if linear else imputer
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     last = len(NUMBERS)
-    prepared = ColumnTransformer(
+    preprocessing = ColumnTransformer(
         [
             ("numbers", numbers, slice(0, last)),
             ("categories", categories, slice(last, last + len(CATEGORIES))),
         ]
     )
-    return Pipeline([("prepared", prepared), ("estimator", estimator)])
+    return Pipeline([("prepared", preprocessing), ("estimator", estimator)])
 
 
-# Sums of floats depend on how threads share them out.
+# Sums of floats depend on how threads divide them.
 @threadpool_limits.wrap(limits=1)
 def fit(
-    *, train: Examples[Passenger, bool], weights: Path, seed: int, folds: int, repeats: int
+    *, train: LabelledRows[Passenger, bool], weights: Path, seed: int, folds: int, repeats: int
 ) -> Fitted:
-    """Choose by cross-validated accuracy, and fit the chosen candidate on all training rows."""
-    columns, survived = together(features(train.records)), np.array(train.truths)
+    """Choose a candidate by cross-validated accuracy and fit it on all training rows."""
+    columns, survived = concatenate_blocks(features(train.records)), np.array(train.labels)
     splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
     tried = []
     for name, estimator in estimators(seed).items():
@@ -84,7 +87,7 @@ def fit(
     best = pipeline(estimators(seed)[chosen]).fit(columns, survived)
     export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
 
-    def native(passengers: list[Passenger]) -> list[Survival]:
-        return survivals(best.predict_proba(together(features(passengers)))[:, 1])
+    def framework_predict(passengers: list[Passenger]) -> list[Survival]:
+        return survivals(best.predict_proba(concatenate_blocks(features(passengers)))[:, 1])
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)

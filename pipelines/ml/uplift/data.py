@@ -1,4 +1,4 @@
-"""Customers of the experiment, split at random within the arms, whose balance is checked."""
+"""Split the experiment's customers at random within the arms, and check their balance."""
 
 from collections.abc import Iterable
 from itertools import combinations
@@ -18,7 +18,7 @@ EMAILS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}
 AREAS = {"Rural": "rural", "Surburban": "suburban", "Urban": "urban"}
 CHANNELS = {"Multichannel": "multichannel", "Phone": "phone", "Web": "web"}
 BINARY = ("mens", "womens", "newbie", "visit", "conversion")
-# Known before the draw: chance must have made them alike in all arms.
+# Known before the randomization, so their distribution must be the same in all arms.
 BEFORE = ("recency", "history", "mens", "womens", "newbie", "zip_code", "channel")
 SCHEMA = pa.DataFrameSchema(
     {
@@ -35,16 +35,16 @@ SCHEMA = pa.DataFrameSchema(
         pa.Check(lambda frame: (frame["spend"] > 0) == (frame["conversion"] == 1)),
     ],
 )
-# Standard deviations between two arms. By chance alone 21,300 an arm give 0.03 once in 500 pairs.
+# Standard deviations between two arms. By chance, 21,300 per arm give 0.03 once in 500 pairs.
 MOST_APART = 0.05
-# Of sizes that fit an even draw: less would be an accident of one in ten thousand.
+# The lowest accepted p-value of the arms' sizes under an even randomization.
 LEAST_CHANCE = 1e-4
 
 
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
 ) -> dict[str, Iterable[tuple[Shopper, dict[str, Any]]]]:
-    """Customers with the e-mail that they were drawn to get, and whether they came."""
+    """Return customers, each with their randomized e-mail and whether they visited."""
     frame = SCHEMA.validate(pd.read_csv(dataset.path("hillstrom_email.csv.gz")))
     check_balance(frame)
     train, test = train_test_split(
@@ -54,15 +54,16 @@ def splits(
 
 
 def check_balance(frame: pd.DataFrame) -> None:
-    """Whether chance can have made the arms: their sizes, and what was known before.
+    """Check the randomization by the arms' sizes and by columns known before it.
 
     Raises:
-        ValueError: it cannot; the message names the column, the arms and how far they are apart.
+        ValueError: sizes or columns differ too much; the message names the column, the arms and
+            the difference.
     """
     sizes = frame["segment"].value_counts()
-    chance = float(stats.chisquare(sizes).pvalue)
-    if chance < LEAST_CHANCE:
-        raise ValueError(f"arms of {sizes.to_dict()} are no even draw: p = {chance:.2g}")
+    p_value = float(stats.chisquare(sizes).pvalue)
+    if p_value < LEAST_CHANCE:
+        raise ValueError(f"arms of {sizes.to_dict()} are not evenly randomized: p = {p_value:.2g}")
     for name, arms, apart in differences(frame):
         if abs(apart) > MOST_APART:
             raise ValueError(
@@ -72,7 +73,7 @@ def check_balance(frame: pd.DataFrame) -> None:
 
 
 def differences(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str], float]]:
-    """Standardized differences of the means, column by column and pair of arms by pair."""
+    """Return standardized differences of the means, for each column and pair of arms."""
     before = pd.get_dummies(frame[list(BEFORE)]).astype(float)
     groups = {arm: before[frame["segment"] == arm] for arm in EMAILS}
     found = []

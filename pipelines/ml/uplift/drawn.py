@@ -1,41 +1,43 @@
-"""Customers with the e-mail that chance gave each, and who came."""
+"""Customers with their randomized e-mail, and whether they visited."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
 from .model import Shopper, features
 
 EMAILS = ("none", "mens", "womens")
 NONE, MENS, WOMENS = range(3)
-Truth = dict[str, Any]
+Label = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Customers (rows, 11), the e-mail that each was drawn to get (rows,), and who came (rows,)."""
+class RandomizedCustomers:
+    """Features (rows, 11), the randomized e-mail (rows,), and whether they visited (rows,)."""
 
     numbers: np.ndarray
     email: np.ndarray
     visited: np.ndarray
 
     @classmethod
-    def of(cls, examples: Examples[Shopper, Truth]) -> "Drawn":
+    def from_labelled_rows(cls, rows: LabelledRows[Shopper, Label]) -> "RandomizedCustomers":
         return cls(
-            features(examples.records)["numbers"],
-            np.array([EMAILS.index(truth["email"]) for truth in examples.truths]),
-            np.array([truth["visited"] for truth in examples.truths], dtype=bool),
+            features(rows.records)["numbers"],
+            np.array([EMAILS.index(label["email"]) for label in rows.labels]),
+            np.array([label["visited"] for label in rows.labels], dtype=bool),
         )
 
-    def at(self, rows: np.ndarray) -> "Drawn":
-        return Drawn(self.numbers[rows], self.email[rows], self.visited[rows])
+    def at(self, rows: np.ndarray) -> "RandomizedCustomers":
+        """Return the customers of these rows."""
+        return RandomizedCustomers(self.numbers[rows], self.email[rows], self.visited[rows])
 
     def places(self, *emails: int) -> np.ndarray:
-        """Rows of the arms."""
+        """Return the row numbers of the arms."""
         return np.flatnonzero(np.isin(self.email, emails))
 
-    def arms(self, *emails: int) -> "Drawn":
+    def arms(self, *emails: int) -> "RandomizedCustomers":
+        """Return the customers of the arms."""
         return self.at(self.places(*emails))

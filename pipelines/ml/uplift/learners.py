@@ -1,7 +1,7 @@
 """Meta-learners for the effect of two e-mails.
 
-Each is a weighted sum of parts, a classifier or a regressor of its own. So one graph holds any of
-them: the parts side by side, then a matrix.
+Each is a weighted sum of parts, and each part is a classifier or a regressor. So one kind of graph
+fits all of them: the parts side by side, then a matrix product.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,22 @@ from sklearn.tree import DecisionTreeClassifier
 from slipway.training.graph import write_graph
 from slipway.training.tabular import export_onnx
 
-from .drawn import MENS, NONE, WOMENS, Drawn
+from .drawn import MENS, NONE, WOMENS, RandomizedCustomers
 from .model import NUMBERS
 
-# Each customer was as likely to be in an arm as in the one without an e-mail.
+# Each customer was as likely to get one of the e-mails as to get none.
 PROPENSITY = 0.5
 
 
 @dataclass(frozen=True)
 class Part:
-    """One estimator; `email` holds values of two more columns, the same for every row."""
+    """One estimator; `email` holds the values of two additional columns, equal for all rows."""
 
     estimator: BaseEstimator
     email: tuple[float, ...] = ()
 
     def column(self, numbers: np.ndarray) -> np.ndarray:
-        """What it says of each row (rows,): a probability or a number."""
+        """Return its predictions (rows,): probabilities or numbers."""
         more = np.tile(np.array(self.email, dtype=np.float32), (len(numbers), 1))
         inputs = np.concatenate([numbers, more], axis=1)
         if hasattr(self.estimator, "predict_proba"):
@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Learner:
-    """The probabilities of a visit (rows, 3) are the parts' columns times `mix` (parts, 3)."""
+    """Predicts visits (rows, 3) as the parts' columns times `mix` (parts, 3)."""
 
     parts: list[Part]
     mix: np.ndarray
@@ -57,85 +57,90 @@ class Learner:
 
 @dataclass(frozen=True)
 class Estimators:
-    """What the parts are made of."""
+    """Constructors of the parts' estimators."""
 
     classifier: Callable[[], BaseEstimator]
     regressor: Callable[[], BaseEstimator]
 
 
-def constant(drawn: Drawn, made: Estimators) -> Learner:
-    """The mean of each arm for everyone: whom one mails is left to chance."""
+def constant(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Predict the mean of each arm for everyone: mailing at random."""
     # Trees that never split: scikit-learn's dummies have no ONNX form.
-    stump = Estimators(lambda: DecisionTreeClassifier(min_impurity_decrease=1.0), made.regressor)
-    return t_learner(drawn, stump)
+    stump = Estimators(
+        lambda: DecisionTreeClassifier(min_impurity_decrease=1.0), estimators.regressor
+    )
+    return t_learner(customers, stump)
 
 
-def response(drawn: Drawn, made: Estimators) -> Learner:
-    """Who comes when mailed, as if those were the ones whom the mail brings."""
-    mailed = drawn.arms(MENS, WOMENS)
-    model = made.classifier().fit(mailed.numbers, mailed.visited)
-    rates = [drawn.arms(email).visited.mean() for email in range(3)]
+def response(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Predict who visits when mailed, as if all these visits were caused by the e-mail."""
+    mailed = customers.arms(MENS, WOMENS)
+    model = estimators.classifier().fit(mailed.numbers, mailed.visited)
+    rates = [customers.arms(email).visited.mean() for email in range(3)]
     return Learner([Part(model)], np.array([rates]) / mailed.visited.mean())
 
 
-def s_learner(drawn: Drawn, made: Estimators) -> Learner:
-    """A single model that is told the e-mail. Künzel et al. (2019)."""
+def s_learner(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Fit a single model with the e-mail as an input. Künzel et al. (2019)."""
     emails = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
-    told = np.array(emails, dtype=np.float32)[drawn.email]
-    model = made.classifier().fit(np.concatenate([drawn.numbers, told], axis=1), drawn.visited)
+    treatment = np.array(emails, dtype=np.float32)[customers.email]
+    model = estimators.classifier().fit(
+        np.concatenate([customers.numbers, treatment], axis=1), customers.visited
+    )
     return Learner([Part(model, email) for email in emails], np.eye(3))
 
 
-def t_learner(drawn: Drawn, made: Estimators) -> Learner:
-    """Two models, or here three: one an arm. Künzel et al. (2019)."""
-    arms = [drawn.arms(email) for email in range(3)]
-    models = [made.classifier().fit(arm.numbers, arm.visited) for arm in arms]
+def t_learner(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Fit one model per arm, here three. Künzel et al. (2019)."""
+    arms = [customers.arms(email) for email in range(3)]
+    models = [estimators.classifier().fit(arm.numbers, arm.visited) for arm in arms]
     return Learner([Part(model) for model in models], np.eye(3))
 
 
-def x_learner(drawn: Drawn, made: Estimators) -> Learner:
-    """Effects imputed across the arms, learnt in each and averaged. Künzel et al. (2019)."""
-    outcome, without = t_learner(drawn, made).parts, drawn.arms(NONE)
+def x_learner(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Fit effects imputed across the arms in each arm, and average. Künzel et al. (2019)."""
+    outcome, without = t_learner(customers, estimators).parts, customers.arms(NONE)
     parts = [outcome[NONE]]
     for email in (MENS, WOMENS):
-        mailed = drawn.arms(email)
-        gained = mailed.visited - outcome[NONE].column(mailed.numbers)
-        missed = outcome[email].column(without.numbers) - without.visited
-        for arm, imputed in ((without, missed), (mailed, gained)):
-            parts.append(Part(made.regressor().fit(arm.numbers, imputed)))
+        mailed = customers.arms(email)
+        effect_mailed = mailed.visited - outcome[NONE].column(mailed.numbers)
+        effect_without = outcome[email].column(without.numbers) - without.visited
+        for arm, imputed in ((without, effect_without), (mailed, effect_mailed)):
+            parts.append(Part(estimators.regressor().fit(arm.numbers, imputed)))
     half = [PROPENSITY, 1 - PROPENSITY]
     mix = np.array([[1.0, 1.0, 1.0], *([0, w, 0] for w in half), *([0, 0, w] for w in half)])
     return Learner(parts, mix)
 
 
-def transformed_outcome(drawn: Drawn, made: Estimators) -> Learner:
-    """A target whose mean is the effect. Jaskowski and Jaroszewicz (2012); Athey and Imbens (2016).
+def transformed_outcome(customers: RandomizedCustomers, estimators: Estimators) -> Learner:
+    """Fit a target whose expectation is the effect.
 
-    2 for a mailed customer who came, -2 for one who came unmailed, 0 for who did not.
+    The target is 2 for a mailed customer who visited, -2 for one who visited without an e-mail, and
+    0 for the others. Jaskowski and Jaroszewicz (2012); Athey and Imbens (2016).
     """
-    without = drawn.arms(NONE)
-    parts = [Part(made.classifier().fit(without.numbers, without.visited))]
+    without = customers.arms(NONE)
+    parts = [Part(estimators.classifier().fit(without.numbers, without.visited))]
     for email in (MENS, WOMENS):
-        pair = drawn.arms(NONE, email)
+        pair = customers.arms(NONE, email)
         sign = np.where(pair.email == email, 1 / PROPENSITY, -1 / (1 - PROPENSITY))
-        parts.append(Part(made.regressor().fit(pair.numbers, sign * pair.visited)))
+        parts.append(Part(estimators.regressor().fit(pair.numbers, sign * pair.visited)))
     return Learner(parts, np.array([[1.0, 1.0, 1.0], [0, 1, 0], [0, 0, 1]]))
 
 
-Teach = Callable[[Drawn, Estimators], Learner]
+FitLearner = Callable[[RandomizedCustomers, Estimators], Learner]
 
 
-def learners(seed: int, trees: int) -> dict[str, tuple[Teach, Estimators]]:
-    """Return the candidates by name, each a learner and what its parts are made of.
+def learners(seed: int, trees: int) -> dict[str, tuple[FitLearner, Estimators]]:
+    """Return the candidates by name, each with its learner and the estimators of its parts.
 
-    They go from the simplest: linear parts before trees, fewer parts before more, and of as many
-    parts a regression of the effect itself before a difference of two models.
+    The simplest comes first: linear parts before trees, fewer parts before more. With equally many
+    parts, a regression of the effect itself precedes a difference of two models.
     """
     options = {
         "max_iter": trees,
         "learning_rate": 0.05,
         "max_leaf_nodes": 6,
-        "min_samples_leaf": 300,  # effects of some points drown in smaller groups
+        "min_samples_leaf": 300,  # in smaller groups, noise hides effects of a few points
         "l2_regularization": 10.0,
         "early_stopping": False,
         "random_state": seed,
@@ -162,7 +167,7 @@ def learners(seed: int, trees: int) -> dict[str, tuple[Teach, Estimators]]:
 
 
 def export(learner: Learner, file: Path) -> None:
-    """One graph: `numbers` (rows, 11) to `visits` (rows, 3)."""
+    """Write one graph from `numbers` (rows, 11) to `visits` (rows, 3)."""
     import onnx
     from onnx import compose, helper
 
@@ -171,7 +176,7 @@ def export(learner: Learner, file: Path) -> None:
     for place, part in enumerate(learner.parts):
         prefix = f"part_{place}_"
         export_onnx(part.estimator, {"numbers": width + len(part.email)}, file.parent)
-        # A part that is told the e-mail reads wider numbers, the others those of the whole graph.
+        # A part with the e-mail as an input reads two more columns; the others read `numbers`.
         graph = compose.add_prefix(onnx.load(file), prefix, rename_inputs=bool(part.email)).graph
         if part.email:
             constants["widen"] = np.eye(width, width + len(part.email))
@@ -180,7 +185,7 @@ def export(learner: Learner, file: Path) -> None:
             nodes.append(node("Gemm", widened, [graph.input[0].name]))
         nodes += [node("Constant", [], [each.name], value=each) for each in graph.initializer]
         nodes += graph.node
-        # Of a classifier's two columns the last is that of a visit; a regressor has but one.
+        # A classifier's last column is the probability of a visit; a regressor has one column.
         columns.append(f"{prefix}column")
         nodes.append(node("Gather", [graph.output[-1].name, "last"], columns[-1:], axis=1))
     nodes.append(node("Concat", columns, ["columns"], axis=1))

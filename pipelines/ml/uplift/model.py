@@ -1,13 +1,13 @@
 """Which e-mail, if any, brings this customer to the shop who would not have come without?
 
-Data: Hillstrom's experiment of 2008: 64,000 customers who had bought within a year were drawn at
-random to get an e-mail with men's wares, one with women's, or none; 15 % came within two weeks.
-Task: the effect of each e-mail on the probability of a visit. It is known of nobody, since nobody
-was both sent one and not; but of any group it is, since chance alone made the arms.
+Data: Hillstrom's experiment of 2008: 64,000 customers who had bought within a year were randomized
+to get an e-mail with men's wares, one with women's, or none; 15 % visited within two weeks.
+Task: the effect of each e-mail on the probability of a visit. It is unknown for single customers,
+since nobody was both mailed and not mailed. For groups it is known, since the arms are random.
 Model: the simplest meta-learner within one standard error of the best cross-validated Qini
-coefficient, its parts one ONNX graph.
-Limits: one shop, two weeks, 2008. A visit is no sale: 0.9 % bought, too few to learn from. Nobody
-known is left unmailed: of the two e-mails the better is worth sending to every one of them.
+coefficient, with all its parts in one ONNX graph.
+Limits: one shop, two weeks, 2008. A visit is not a sale: 0.9 % bought, too few to learn from. The
+model recommends an e-mail to every customer in the data, as the better one is always worth sending.
 """
 
 import json
@@ -28,7 +28,7 @@ class Shopper(Record):
 
     recency: int = Field(ge=1, le=12, description="Months since the last purchase")
     history: float = Field(
-        ge=1, le=100_000, description="Dollars spent in the past year: 29.99 to 3,346 in the data"
+        ge=1, le=100_000, description="Dollars spent in the past year, 29.99 to 3,346 in the data"
     )
     mens: bool = Field(description="Bought men's wares in the past year")
     womens: bool = Field(description="Bought women's wares in the past year")
@@ -46,14 +46,14 @@ class Shopper(Record):
 
 
 class Campaign(Record):
-    """What each e-mail is expected to do, as probabilities of a visit within two weeks."""
+    """The expected effects of both e-mails on the probability of a visit within two weeks."""
 
-    visit_without: float = Field(ge=0, le=1, description="With no e-mail")
-    uplift_mens: float = Field(ge=-1, le=1, description="Of the e-mail with men's wares over none")
-    uplift_womens: float = Field(ge=-1, le=1, description="Of the one with women's wares")
-    uplift: float = Field(ge=-1, le=1, description="Of the better of the two")
+    visit_without: float = Field(ge=0, le=1, description="Probability without an e-mail")
+    uplift_mens: float = Field(ge=-1, le=1, description="Effect of the e-mail with men's wares")
+    uplift_womens: float = Field(ge=-1, le=1, description="Effect of the one with women's wares")
+    uplift: float = Field(ge=-1, le=1, description="Effect of the better e-mail")
     recommendation: str = Field(
-        pattern="^(mens|womens|none)$", description="None where the better brings too little"
+        pattern="^(mens|womens|none)$", description="None if the effect is too small"
     )
 
 
@@ -69,11 +69,11 @@ NUMBERS = (
 
 
 def features(shoppers: list[Shopper]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 11) float32."""
+    """Return numbers (rows, 11) float32."""
     rows = [
         [
             each.recency,
-            # To a thousandth, so that rounding alone puts nobody on another side of a threshold.
+            # Rounded, so that float32 and float64 agree at a tree's threshold.
             round(float(np.log1p(each.history)), 3),
             each.mens,
             each.womens,
@@ -87,15 +87,16 @@ def features(shoppers: list[Shopper]) -> dict[str, np.ndarray]:
 
 
 def campaigns(visits: np.ndarray, least: float) -> list[Campaign]:
-    """From the probabilities of a visit (rows, 3) with no, men's and women's e-mail.
+    """Return effects and recommendations from probabilities of a visit (rows, 3).
 
-    An e-mail is recommended where it brings `least` or more.
+    The columns are no, men's and women's e-mail. An e-mail is recommended if its effect is `least`
+    or more.
     """
     sure = np.clip(visits.astype(np.float64), 0.0, 1.0)
     without = sure[:, 0]
     mens, womens = sure[:, 1] - without, sure[:, 2] - without
     best, better = np.maximum(mens, womens), np.where(mens >= womens, "mens", "womens")
-    return Campaign.of_columns(
+    return Campaign.from_columns(
         visit_without=without,
         uplift_mens=mens,
         uplift_womens=womens,

@@ -9,84 +9,93 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
-from slipway.training import Candidate, Examples
+from slipway.training import Candidate, LabelledRows
 
-from .drawn import EMAILS, MENS, NONE, WOMENS, Drawn, Truth
+from .drawn import EMAILS, MENS, NONE, WOMENS, Label, RandomizedCustomers
 from .model import NUMBERS, Campaign
-from .ranked import figures, ranked
+from .ranked import ranked, ranking_metrics
 
 
-def told_effects(answers: list[Campaign]) -> np.ndarray:
-    """Uplifts (rows, 2) as they were answered."""
-    return np.array([[each.uplift_mens, each.uplift_womens] for each in answers])
+def predicted_effects(predictions: list[Campaign]) -> np.ndarray:
+    """Return the predicted uplifts (rows, 2)."""
+    return np.array([[each.uplift_mens, each.uplift_womens] for each in predictions])
 
 
-def recommended(answers: list[Campaign]) -> np.ndarray:
-    return np.array([EMAILS.index(each.recommendation) for each in answers])
+def recommended(predictions: list[Campaign]) -> np.ndarray:
+    """Return the recommended e-mails (rows,), as places in `EMAILS`."""
+    return np.array([EMAILS.index(each.recommendation) for each in predictions])
 
 
 def bootstrapped(
-    figure: Callable[[np.ndarray], Any], rows: int, *, resamples: int = 300
+    metric: Callable[[np.ndarray], Any], rows: int, *, resamples: int = 300
 ) -> tuple[Any, Any]:
-    """A 95 % interval of a figure of how often each row counts. Efron (1979), percentiles.
+    """Return the 95 % bootstrap interval of a metric (Efron 1979, percentiles).
 
-    Of many figures at once it is an interval each.
+    `metric` takes how often each row counts (rows,). If it returns an array, the ends are arrays.
     """
     rng = np.random.default_rng(0)
     even = np.full(rows, 1 / rows)
-    drawn = [figure(rng.multinomial(rows, even)) for _ in range(resamples)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    values = [metric(rng.multinomial(rows, even)) for _ in range(resamples)]
+    low, high = np.nanquantile(values, [0.025, 0.975], axis=0)
     return low, high
 
 
 def mean_visits(follows: np.ndarray, visited: np.ndarray, counts: np.ndarray) -> float:
-    """The share of visits if all were mailed by a policy: of those drawn to what it says.
+    """Return the share of visits among customers whose randomized e-mail follows a policy.
 
-    Every e-mail was as likely for everyone, so those are a fair sample.
+    Every e-mail was equally likely for everyone, so it estimates the visits if all followed it.
     """
     weight = float(counts[follows].sum())
     return float(counts[follows & visited].sum()) / weight if weight else float("nan")
 
 
-def score(*, answers: list[Campaign], truths: list[Truth]) -> dict[str, float]:
-    drawn, effects = Drawn.of(Examples([], truths)), told_effects(answers)
-    mens, womens = ranked(effects, drawn)
-    told, rows = recommended(answers), len(truths)
+def score(*, predictions: list[Campaign], labels: list[Label]) -> dict[str, float]:
+    customers, effects = (
+        RandomizedCustomers.from_labelled_rows(LabelledRows([], labels)),
+        predicted_effects(predictions),
+    )
+    mens, womens = ranked(effects, customers)
+    policy, rows = recommended(predictions), len(labels)
     follows = {
-        "by_policy": drawn.email == told,
-        "all_mens": drawn.email == MENS,
-        "unmailed": drawn.email == NONE,
+        "by_policy": customers.email == policy,
+        "all_mens": customers.email == MENS,
+        "unmailed": customers.email == NONE,
     }
 
     def both(counts: np.ndarray) -> float:
         return (mens.qini(counts) + womens.qini(counts)) / 2
 
     def visits(name: str, counts: np.ndarray) -> float:
-        return mean_visits(follows[name], drawn.visited, counts)
+        return mean_visits(follows[name], customers.visited, counts)
 
     def gain(counts: np.ndarray) -> float:
         return visits("by_policy", counts) - visits("all_mens", counts)
 
     low, high = bootstrapped(both, rows)
     gain_low, gain_high = bootstrapped(gain, rows)
-    return figures(mens, womens) | {
+    return ranking_metrics(mens, womens) | {
         "qini_low": float(low),
         "qini_high": float(high),
         **{f"visits_{name}": visits(name, np.ones(rows)) for name in follows},
         "policy_gain": gain(np.ones(rows)),
         "policy_gain_low": float(gain_low),
         "policy_gain_high": float(gain_high),
-        "mailed": float((told != NONE).mean()),
+        "mailed": float((policy != NONE).mean()),
     }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     train, test = evaluation.train, evaluation.test
-    drawn, effects = Drawn.of(test), told_effects(evaluation.answers)
-    everyone = Drawn.of(Examples(train.records + test.records, train.truths + test.truths))
-    yield "qini", qini(evaluation, drawn, effects)
-    yield "deciles", deciles(drawn, effects)
-    yield "policy", policies(evaluation, drawn)
+    customers, effects = (
+        RandomizedCustomers.from_labelled_rows(test),
+        predicted_effects(evaluation.predictions),
+    )
+    everyone = RandomizedCustomers.from_labelled_rows(
+        LabelledRows(train.records + test.records, train.labels + test.labels)
+    )
+    yield "qini", qini(evaluation, customers, effects)
+    yield "deciles", deciles(customers, effects)
+    yield "policy", policies(evaluation, customers)
     yield "groups", groups(everyone)
     yield "balance", balance(everyone)
 
@@ -100,25 +109,25 @@ COLOURS = {
 }
 
 
-def qini(evaluation: Evaluation, drawn: Drawn, effects: np.ndarray) -> Figure:
-    """As served, with a band from resampled customers; and the candidates on validation rows."""
+def qini(evaluation: Evaluation, customers: RandomizedCustomers, effects: np.ndarray) -> Figure:
+    """Draw the served model's Qini curves with bootstrap bands, and the candidates."""
     figure, axes = plots.panels(3)
-    for panel, name, each in zip(axes, NAMES.values(), ranked(effects, drawn), strict=False):
+    for panel, name, each in zip(axes, NAMES.values(), ranked(effects, customers), strict=False):
         shares, gained = each.curve()
         grid = np.linspace(0, 1, 101)
-        low, high = bootstrapped(partial(each.gained, grid), len(drawn.email))
+        low, high = bootstrapped(partial(each.gained, grid), len(customers.email))
         panel.fill_between(100 * grid, 100 * low, 100 * high, color=plots.ACCENT, alpha=0.2)
         panel.plot(100 * shares, 100 * gained, color=plots.ACCENT, label=evaluation.chosen)
         panel.plot([0, 100], [0, 100 * gained[-1]], color=plots.INK, linestyle=":", label="random")
         panel.set(xlabel=f"sent the {name}, %", ylabel="visits gained, per 100 customers")
         panel.set_title(f"Qini {each.qini():.4f}, {name} (test rows)")
         panel.legend(fontsize=7, loc="upper left")
-    compared(axes[2], evaluation.candidates, evaluation.chosen)
+    draw_candidates(axes[2], evaluation.candidates, evaluation.chosen)
     return figure
 
 
-def compared(axes: Axes, tried: list[Candidate], chosen: str) -> None:
-    """What each gains over mailing at random with women's e-mail, on validation rows."""
+def draw_candidates(axes: Axes, tried: list[Candidate], chosen: str) -> None:
+    """Draw each candidate's gain over mailing at random, for women's e-mail, on validation rows."""
     for each in tried:
         gained = np.array(each.curves["womens"])
         shares = np.linspace(0, 1, len(gained))
@@ -134,55 +143,55 @@ def compared(axes: Axes, tried: list[Candidate], chosen: str) -> None:
     axes.legend(fontsize=6, loc="upper left")
 
 
-def deciles(drawn: Drawn, effects: np.ndarray) -> Figure:
-    """Uplift told and seen, a tenth of the customers at a time."""
+def deciles(customers: RandomizedCustomers, effects: np.ndarray) -> Figure:
+    """Draw predicted and observed uplift by tenths of the customers."""
     figure, axes = plots.panels(2)
     for panel, (email, name) in zip(axes, NAMES.items(), strict=True):
-        rows = drawn.places(NONE, email)
-        told = 100 * effects[:, email - 1]
-        tenths = np.array_split(rows[np.argsort(-told[rows], kind="stable")], 10)
-        seen, _, high = np.array([effect(drawn.at(tenth), email) for tenth in tenths]).T
-        kinds = {"seen (95 %)": seen}
-        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], reach=high - seen)
-        means = [told[tenth].mean() for tenth in tenths]
-        panel.plot(range(10), means, "o", color=plots.ACCENT, label="told")
+        rows = customers.places(NONE, email)
+        predicted = 100 * effects[:, email - 1]
+        tenths = np.array_split(rows[np.argsort(-predicted[rows], kind="stable")], 10)
+        observed, _, high = np.array([effect(customers.at(tenth), email) for tenth in tenths]).T
+        kinds = {"seen (95 %)": observed}
+        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], half_width=high - observed)
+        means = [predicted[tenth].mean() for tenth in tenths]
+        panel.plot(range(10), means, "o", color=plots.ACCENT, label="predicted")
         panel.axhline(0, color=plots.INK, linewidth=0.6)
-        panel.set(xlabel="tenth of customers, by uplift told", ylabel="uplift, points")
+        panel.set(xlabel="tenth of customers, by predicted uplift", ylabel="uplift, points")
         panel.set(title=f"Uplift by {name} (test rows)", ylim=(None, 20))
         panel.legend(fontsize=8, loc="upper right", ncols=2)
     return figure
 
 
-def effect(drawn: Drawn, email: int) -> tuple[float, float, float]:
-    """The difference of visits to the arm without an e-mail, with its 95 % interval, in points."""
-    arms = [drawn.visited[drawn.email == arm] for arm in (email, NONE)]
+def effect(customers: RandomizedCustomers, email: int) -> tuple[float, float, float]:
+    """Return the effect of an e-mail in points: the difference of visits, with a 95 % interval."""
+    arms = [customers.visited[customers.email == arm] for arm in (email, NONE)]
     (mailed, spread), (without, other) = (
         (arm.mean(), arm.var() / len(arm)) if len(arm) else (np.nan, np.nan) for arm in arms
     )
-    value, reach = 100 * float(mailed - without), 196 * float(np.sqrt(spread + other))
-    return value, value - reach, value + reach
+    value, half_width = 100 * float(mailed - without), 196 * float(np.sqrt(spread + other))
+    return value, value - half_width, value + half_width
 
 
-def policies(evaluation: Evaluation, drawn: Drawn) -> Figure:
-    """Visits under each policy, and whom the served one sends what."""
-    told = recommended(evaluation.answers)
+def policies(evaluation: Evaluation, customers: RandomizedCustomers) -> Figure:
+    """Draw visits under each policy, and the recommendations of the served model."""
+    policy = recommended(evaluation.predictions)
     kinds = {
-        "no e-mail": drawn.email == NONE,
-        "women's to all": drawn.email == WOMENS,
-        "men's to all": drawn.email == MENS,
-        "as recommended": drawn.email == told,
+        "no e-mail": customers.email == NONE,
+        "women's to all": customers.email == WOMENS,
+        "men's to all": customers.email == MENS,
+        "as recommended": customers.email == policy,
     }
     found = {}
     for name, follows in kinds.items():
-        visits = partial(mean_visits, follows, drawn.visited)
-        found[name] = (visits(np.ones(len(told))), *bootstrapped(visits, len(told)))
+        visits = partial(mean_visits, follows, customers.visited)
+        found[name] = (visits(np.ones(len(policy))), *bootstrapped(visits, len(policy)))
     figure, (left, right) = plots.panels(2)
     title, dark = "Customers who visit (test rows, 95 %)", [plots.INK] * 3
-    plots.intervals(left, found, title, form="{:.1%}", colours=[*dark, plots.ACCENT])
-    best = np.array([each.uplift for each in evaluation.answers])
+    plots.intervals(left, found, title, fmt="{:.1%}", colours=[*dark, plots.ACCENT])
+    best = np.array([each.uplift for each in evaluation.predictions])
     colours = {"mens": plots.INK, "womens": plots.ACCENT, "none": plots.PALE}
     for name, colour in colours.items():
-        chosen = told == EMAILS.index(name)
+        chosen = policy == EMAILS.index(name)
         label = f"{name}: {chosen.sum():,}"
         right.hist(100 * best[chosen], bins=40, color=colour, alpha=0.7, label=label)
     right.set(xlabel="uplift of the better e-mail, points", ylabel="customers")
@@ -191,8 +200,8 @@ def policies(evaluation: Evaluation, drawn: Drawn) -> Figure:
     return figure
 
 
-def groups(everyone: Drawn) -> Figure:
-    """What each e-mail did to customers by what they had bought: all rows, no model."""
+def groups(everyone: RandomizedCustomers) -> Figure:
+    """Draw the effect of each e-mail by earlier purchases, on all rows and without a model."""
     bought = ("mens", "womens", "newcomer")
     mens, womens, new = (everyone.numbers[:, NUMBERS.index(name)] == 1 for name in bought)
     members = {
@@ -206,13 +215,13 @@ def groups(everyone: Drawn) -> Figure:
     axes[1].sharex(axes[0])
     for panel, (email, name) in zip(axes, NAMES.items(), strict=True):
         found = {group: effect(everyone.at(rows), email) for group, rows in members.items()}
-        plots.intervals(panel, found, f"Effect of the {name} (all rows)", form="{:.1f}")
+        plots.intervals(panel, found, f"Effect of the {name} (all rows)", fmt="{:.1f}")
         panel.set_xlabel("visits gained, per 100 customers (95 %)")
     return figure
 
 
-def balance(everyone: Drawn) -> Figure:
-    """Standardized differences between the arms in what was known before the draw."""
+def balance(everyone: RandomizedCustomers) -> Figure:
+    """Draw standardized differences between the arms in columns known before randomization."""
     figure, (axes,) = plots.panels(1, height=4.2)
     without = everyone.arms(NONE).numbers.astype(float)
     for arm, colour in ((MENS, plots.INK), (WOMENS, plots.ACCENT)):

@@ -10,27 +10,33 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.validation import mean_over_folds
 
-from .drawn import Drawn, Truth
-from .learners import Estimators, Teach, export, learners
+from .drawn import Label, RandomizedCustomers
+from .learners import Estimators, FitLearner, export, learners
 from .model import Campaign, Shopper, campaigns, features
-from .ranked import figures, ranked, uplifts
+from .ranked import ranked, ranking_metrics, uplifts
 
 
-def validated(
-    name: str, teach: Teach, made: Estimators, drawn: Drawn, splits: StratifiedKFold
+def cross_validate_learner(
+    name: str,
+    fit_learner: FitLearner,
+    estimators: Estimators,
+    customers: RandomizedCustomers,
+    splits: StratifiedKFold,
 ) -> Candidate:
-    """Figures over folds, and the Qini curves of women's e-mail and of men's, averaged."""
+    """Return the candidate with metrics and curves of both e-mails, averaged over folds."""
     scores, curves = [], []
-    for kept, held in splits.split(drawn.numbers, 2 * drawn.email + drawn.visited):
-        effects = uplifts(teach(drawn.at(kept), made).visits(drawn.numbers[held]))
-        both = ranked(effects, drawn.at(held))
-        scores.append(figures(*both))
+    for kept, held in splits.split(customers.numbers, 2 * customers.email + customers.visited):
+        effects = uplifts(
+            fit_learner(customers.at(kept), estimators).visits(customers.numbers[held])
+        )
+        both = ranked(effects, customers.at(held))
+        scores.append(ranking_metrics(*both))
         curves.append([each.gained(np.linspace(0, 1, 21)) for each in both])
-    kinds = {"method": teach.__name__, "parts": "linear" if "linear" in name else "trees"}
+    kinds = {"method": fit_learner.__name__, "parts": "linear" if "linear" in name else "trees"}
     mens, womens = np.mean(curves, axis=0).tolist()
     metrics = mean_over_folds(scores, "qini")
     metrics["qini_se"] = fold_error([each["qini"] for each in scores])
@@ -39,27 +45,30 @@ def validated(
 
 def fit(
     *,
-    train: Examples[Shopper, Truth],
+    train: LabelledRows[Shopper, Label],
     weights: Path,
     seed: int,
     folds: int,
     trees: int,
     least_uplift: float,
 ) -> Fitted:
-    """Choose by the mean of both Qini coefficients, and fit the chosen on all training rows."""
-    drawn = Drawn.of(train)
+    """Choose a candidate by the mean of both Qini coefficients, and fit it on all training rows."""
+    customers = RandomizedCustomers.from_labelled_rows(train)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
-    taught = learners(seed, trees)
-    # Trees this small are done before a second thread has started: 13 times faster with one.
+    candidates = learners(seed, trees)
+    # Trees this small finish before a second thread has started: 13 times faster with one.
     with threadpool_limits(limits=1):
-        tried = [validated(name, *each, drawn, splits) for name, each in taught.items()]
+        tried = [
+            cross_validate_learner(name, *each, customers, splits)
+            for name, each in candidates.items()
+        ]
         chosen = simplest_within_error(tried, "qini", best="highest").name
-        teach, made = taught[chosen]
-        best = teach(drawn, made)
+        fit_learner, estimators = candidates[chosen]
+        best = fit_learner(customers, estimators)
     export(best, weights / "model.onnx")
     (weights / "least.json").write_text(json.dumps({"least_uplift": least_uplift}) + "\n")
 
-    def native(shoppers: list[Shopper]) -> list[Campaign]:
+    def framework_predict(shoppers: list[Shopper]) -> list[Campaign]:
         return campaigns(best.visits(features(shoppers)["numbers"]), least_uplift)
 
-    return Fitted(tried, chosen, native)
+    return Fitted(tried, chosen, framework_predict)
