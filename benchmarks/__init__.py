@@ -1,1 +1,1 @@
-"""The model server's speed beside that of others, the same model behind all of them."""
+"""The model server's speed compared with other servers, with the same model behind all of them."""

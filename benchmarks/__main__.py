@@ -1,7 +1,7 @@
-"""python -m benchmarks: measure every server, and write the results.
+"""python -m benchmarks: measure every server and write the results.
 
-A run of fewer servers or rounds, or of less time, shows its tables and leaves results.json and the
-README as they are.
+A run of fewer servers or rounds, or with shorter loads, prints its tables and leaves results.json
+and the README as they are.
 """
 
 import argparse
@@ -40,15 +40,16 @@ def main() -> int:
     shorter = settings.rounds < usual.rounds or settings.seconds < usual.seconds
     whole = not arguments.only and not shorter
     file = COMMITTED if whole else work.folder() / "results.json"
-    model = _prepared()
+    model = _prepare()
     for turn in range(settings.rounds):
         results.raw_rows_per_second.append(raw_rows_per_second(model, settings))
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             began = time.monotonic()
-            told = _round(name, model, settings, results)
+            outcome = _round(name, model, settings, results)
             print(
-                f"round {turn + 1}, {name}: {told} ({time.monotonic() - began:.0f} s)", flush=True
+                f"round {turn + 1}, {name}: {outcome} ({time.monotonic() - began:.0f} s)",
+                flush=True,
             )
             results.write(work.folder() / "results.json")
     results.servers = {name: results.servers[name] for name in names}
@@ -61,8 +62,8 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, help="every server once in each (3)")
-    parser.add_argument("--seconds", type=float, help="of each load (6)")
+    parser.add_argument("--rounds", type=int, help="rounds; each measures every server once (3)")
+    parser.add_argument("--seconds", type=float, help="seconds of each load (6)")
     parser.add_argument("--only", nargs="+", choices=list(ROSTER), metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s a load")
     return parser.parse_args()
@@ -75,15 +76,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings.model_validate({**base.model_dump(), **known})
 
 
-def _prepared() -> subject.Subject:
-    """The model, and an empty registry for it."""
+def _prepare() -> subject.Subject:
+    """Build the model, and clear the registry."""
     registry.empty()
     with server.on_core(server.GENERATOR_CORE):
         return subject.build()
 
 
 def _round(name: str, model: subject.Subject, settings: Settings, results: Results) -> str:
-    """Measure one server into `results`; says what came of it."""
+    """Measure one server into `results` and return a summary line."""
     entry = results.servers.setdefault(name, Entry(title=ROSTER[name].title))
     try:
         with ROSTER[name].opened(model) as rival:
@@ -97,7 +98,7 @@ def _round(name: str, model: subject.Subject, settings: Settings, results: Resul
 
 
 if __name__ == "__main__":
-    # Asked to end, stop the server that is up as well.
+    # On SIGTERM, also stop the server that is running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with suppress(KeyboardInterrupt):
         sys.exit(main())

@@ -1,6 +1,6 @@
-"""What each request pays for keys and limits: `python -m benchmarks.admission`.
+"""Measure the time per request for API keys and rate limits: `python -m benchmarks.admission`.
 
-Prints the table that stands in the README; a step that takes 2 microseconds or more fails it.
+Prints the table for the README; a step that takes 2 microseconds or more fails.
 """
 
 import statistics
@@ -22,7 +22,7 @@ ROUNDS, TURNS = 5, 500
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        taken = measured(steps(Path(name)))
+        taken = measure(steps(Path(name)))
     print(f"{machine.describe()}\n\n| step | microseconds |\n| --- | ---: |")
     for step, found in taken.items():
         print(f"| {step} | {spread(found)} |")
@@ -31,35 +31,35 @@ def main() -> None:
 
 
 def steps(folder: Path) -> dict[str, Callable[[], object]]:
-    """Each as the server takes it for a caller that it has seen before."""
+    """Return each step as the server runs it for a caller that it has seen before."""
     file = folder / "keys.json"
     free, text = keys.create("free", ["predict"], file=file)
     held, _ = keys.create("held", ["predict"], rate=1e6, burst=1e9, file=file)
     ring, limiter, presented = Keyring(file), Limiter(folder), text.encode()
     return {
-        "whose key it is": lambda: ring.authenticate(presented),
-        "whether it has the scope": lambda: ring.require(free, "predict"),
-        "a key without a limit": lambda: limiter.take(free),
-        "a request admitted within its key's limit": lambda: limiter.take(held),
+        "look up the key": lambda: ring.authenticate(presented),
+        "check the scope": lambda: ring.require(free, "predict"),
+        "rate limit, key without one": lambda: limiter.take(free),
+        "rate limit, request admitted": lambda: limiter.take(held),
     }
 
 
-def measured(steps: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Microseconds of each, round after round."""
+def measure(steps: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Return the microseconds of each step in each round."""
     found: dict[str, list[float]] = {step: [] for step in steps}
     for _ in range(ROUNDS):
-        for step, asked in steps.items():
-            found[step].append(microseconds(asked))
+        for step, call in steps.items():
+            found[step].append(microseconds(call))
     return found
 
 
-def microseconds(asked: Callable[[], object]) -> float:
-    """The best of many rounds, each of a millisecond: others share the processor."""
+def microseconds(call: Callable[[], object]) -> float:
+    """Return the best of many rounds of a millisecond each: others share the processor."""
     best = float("inf")
     for _ in range(280):
         started = time.perf_counter_ns()
         for _ in range(TURNS):
-            asked()
+            call()
         best = min(best, (time.perf_counter_ns() - started) / TURNS / 1000)
     return best
 

@@ -1,4 +1,4 @@
-"""What came of the same loads for several ways of calling, round after round; and its table."""
+"""Run the same loads on several ways of calling, round after round, and write a table."""
 
 import argparse
 import json
@@ -15,18 +15,19 @@ README = Path(__file__).with_name("README.md")
 POINTS = ("p50", "p99", "p999")
 
 
-def parser(about: str) -> argparse.ArgumentParser:
-    """What each measurement of this kind is told; `about` begins with its one line of help."""
-    words = argparse.ArgumentParser(description=about.splitlines()[0])
-    words.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--dry", action="store_true", help="write nothing")
-    return words
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the common options; the first line of `description` is the help."""
+    common = argparse.ArgumentParser(description=description.splitlines()[0])
+    common.add_argument("--seconds", type=float, default=10.0, help="seconds of each load")
+    common.add_argument("--rounds", type=int, default=3)
+    common.add_argument("--dry", action="store_true", help="write nothing")
+    return common
 
 
 @dataclass(frozen=True)
 class AtRates:
-    """`ways` names them for readers; `rates` are requests a second, `seconds` of each load."""
+    """`ways` maps ways of calling to titles; `rates` are requests a second, `seconds` of each
+    load."""
 
     ways: Mapping[str, str]
     rates: Sequence[int]
@@ -34,7 +35,7 @@ class AtRates:
     found: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
 
     def measure(self, rounds: int, load: Callable[[str, int], Figures]) -> None:
-        """Each way at each rate, all of them in each round; `load` is given both."""
+        """Run `load` for each way at each rate, in each round."""
         for _ in range(rounds):
             for way in self.ways:
                 for rate in self.rates:
@@ -53,18 +54,21 @@ class AtRates:
                 lines.append(f"| {self.ways[way]} | {rate} | {' | '.join(points)} | {errors} |")
         return "\n".join(lines)
 
-    def publish(self, seen: Mapping[str, Any], file: Path, mark: str) -> None:
-        """Write the figures into `file`, and their table into the README between its marks."""
+    def publish(self, machine_info: Mapping[str, Any], file: Path, mark: str) -> None:
+        """Write the results into `file`, and their table into the README between the markers."""
         loads = {
             way: {rate: [each.model_dump() for each in runs] for rate, runs in rates.items()}
             for way, rates in self.found.items()
         }
-        told = {"machine": seen, "seconds": self.seconds, "loads": loads}
-        file.write_text(json.dumps(told) + "\n")
-        under = f"{seen['cpu']}, {seen['cores']} cores, load before {seen['load_before']:g}."
+        content = {"machine": machine_info, "seconds": self.seconds, "loads": loads}
+        file.write_text(json.dumps(content) + "\n")
+        under = (
+            f"{machine_info['cpu']}, {machine_info['cores']} cores, "
+            f"load before {machine_info['load_before']:g}."
+        )
         replace_between(README, mark, f"{self.table()}\n\n{under}")
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and least to most."""
+    """Format the median with minimum and maximum."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

@@ -1,7 +1,7 @@
-"""Where the time of a batch goes: `python -m benchmarks.batch_cost`.
+"""Measure the steps of a batch request: `python -m benchmarks.batch_cost`.
 
-The model server's own worker in this process, its steps wrapped by a clock, and 1,000 rows a call
-from the generator on the other core. Prints the table that stands in the README.
+Runs a worker of the model server in this process with a timer around its steps, and sends 1,000
+rows a call from the generator on the other core. Prints the table for the README.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from benchmarks import machine, registry, server, subject
 from benchmarks.measure import Settings, generate, raw_rows_per_second
 from benchmarks.rival import Rival
 from benchmarks.roster import ROSTER, SLIPWAY
-from services.predict.handover import LISTEN
+from services.predict.worker_env import LISTEN
 from slipway import home
 
 WAY = "V2 binary columns"
@@ -31,7 +31,7 @@ REST = "HTTP: 240 KB in, 9 KB out, event loop, routing, metrics"
 
 
 class Clock:
-    """Seconds in each step, and how often it was taken."""
+    """The seconds spent in each step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -63,20 +63,20 @@ def main() -> None:
     raw = len(built.batch) / raw_rows_per_second(built, settings)
     with ROSTER[SLIPWAY].opened(built) as rival:
         os.environ.update(rival.environment)
-        with server.on_core(server.SERVER_CORE), listening(rival.port), keeper():
-            calls, steps = measured(rival, built, settings)
+        with server.on_core(server.SERVER_CORE), listening(rival.port), registry_sync():
+            calls, steps = measure(rival, built, settings)
     seconds = settings.seconds / calls
     print(f"{machine.describe()}\n\n| step | ms | share |\n| --- | ---: | ---: |")
     steps[REST] = seconds - sum(steps.values())
     for step, taken in sorted(steps.items(), key=lambda item: -item[1]):
         print(f"| {step} | {taken * 1000:.2f} | {taken / seconds:.0%} |")
     print(f"| {CALL} | {seconds * 1000:.2f} | |")
-    print(f"| `session.run` alone, in a process of its own | {raw * 1000:.2f} | |")
+    print(f"| `session.run` alone, in a separate process | {raw * 1000:.2f} | |")
 
 
 @contextmanager
 def listening(port: int) -> Iterator[None]:
-    """The socket that a worker is handed by its supervisor."""
+    """Open the socket that a worker receives from its supervisor."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((home.LOOPBACK, port))
@@ -86,9 +86,9 @@ def listening(port: int) -> Iterator[None]:
 
 
 @contextmanager
-def keeper() -> Iterator[None]:
-    """Fetches the model and writes the snapshot, as beside any worker."""
-    process = subprocess.Popen([sys.executable, "-m", "services.predict.keeper"])
+def registry_sync() -> Iterator[None]:
+    """Run the process that fetches the model and writes the snapshot, as beside any worker."""
+    process = subprocess.Popen([sys.executable, "-m", "services.predict.registry_sync"])
     try:
         yield
     finally:
@@ -96,12 +96,12 @@ def keeper() -> Iterator[None]:
         process.wait(30)
 
 
-def measured(
+def measure(
     rival: Rival, built: subject.Subject, settings: Settings
 ) -> tuple[float, dict[str, float]]:
-    """Calls answered, and the seconds of one in each step."""
-    from services.predict import recording, worker
-    from services.predict.oip import codec, http
+    """Return the number of requests served, and the seconds per request of each step."""
+    from services.predict import predictor, recording, worker
+    from services.predict.oip import codec
     from services.predict.oip.bounds import Bounds
     from services.predict.settings import Settings as Served
     from slipway.contract.graph import OnnxRuntimeGraph
@@ -111,7 +111,7 @@ def measured(
 
     def load() -> None:
         try:
-            while not server.answers(rival.port, rival.ready):
+            while not server.responds(rival.port, rival.ready):
                 time.sleep(0.1)
             request = [call.request(built.batch, rival.port)]
             for seconds in (settings.warm_seconds, settings.seconds):
@@ -124,17 +124,17 @@ def measured(
         clock.on("the graph: `session.run`", OnnxRuntimeGraph, "run"),
         clock.on("tensors read from the body", codec, "decode"),
         clock.on("constraints of 30 fields checked", Bounds, "check"),
-        clock.on("answers as JSON for the record", http, "to_json"),
+        clock.on("predictions as JSON for the record", predictor, "to_json"),
         clock.on("the record's line, SHA-256 of the input in it", recording, "line"),
         clock.on("the record written", PredictionLog, "append"),
-        clock.on("answers as tensors", codec, "encode"),
+        clock.on("predictions as tensors", codec, "encode"),
     ):
         loading = threading.Thread(target=load)
         loading.start()
         asyncio.run(worker.serve(Served.from_environment()))
         loading.join()
-    answered = found[-1].per_second * settings.seconds
-    return answered, {step: taken / answered for step, taken in clock.seconds.items()}
+    served = found[-1].per_second * settings.seconds
+    return served, {step: taken / served for step, taken in clock.seconds.items()}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""python -m benchmarks.drift: how often the monitor cries wolf, what it sees, what a million rows
-cost.
+"""Measure the monitor's false alarms, its power, and the cost of a million rows.
 
-Over the references of the champions in this checkout's registry: train them first (`make repro`).
-Writes drift.json beside this file, two pictures, and the tables of services/monitor/README.md.
+Run with `python -m benchmarks.drift`.
+
+It uses the references of the champions in this checkout's registry: train them first (`make
+repro`). It writes drift.json beside this file, two pictures, and the tables of
+services/monitor/README.md.
 """
 
 import argparse
@@ -15,12 +17,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from services.monitor import drift
 from services.monitor.catalogue import Catalogue, Reference
+from services.monitor.drift import FieldDrift, Rule
+from services.monitor.layout import Values
 from services.monitor.settings import Settings
 from slipway import home
-from slipway.monitoring import drift
-from slipway.monitoring.drift import FieldDrift, Rule
-from slipway.monitoring.layout import Values
 
 if __name__ == "__main__":
     home.silence_telemetry()
@@ -67,9 +69,15 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
-    parser.add_argument("--windows", type=int, default=100, help="undrifted, of each kind (100)")
-    parser.add_argument("--repeats", type=int, default=10, help="of each planted drift (10)")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the large log (a million)")
+    parser.add_argument(
+        "--windows", type=int, default=100, help="undrifted windows of each kind (100)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="repeats of each planted drift (10)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows of the large log (a million)"
+    )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     return parser.parse_args()
 
@@ -85,27 +93,27 @@ def _values(reference: Reference) -> list[Values]:
 
 
 def _alarms(reference: Reference, rows: list[Values], windows: int) -> dict[str, Any]:
-    """Windows without drift, by how they were drawn, and which rules would have cried out.
+    """Count alarms in undrifted windows, by how these were drawn, for each rule.
 
-    `fresh`: the test rows are dealt into two halves, one the reference and one the window, with
-    no row in both. `replay`: rows drawn with replacement from all of them.
+    `fresh`: the test rows are split at random into two halves, one the reference and one the
+    window, with no row in both. `replay`: rows drawn with replacement from all of them.
     """
-    told: dict[str, Any] = {"reference_rows": len(rows), "columns": len(reference.layout.numeric)}
+    counts: dict[str, Any] = {"reference_rows": len(rows), "columns": len(reference.layout.numeric)}
     rng = random.Random(1)
-    # Half of Titanic's 179 test rows are fewer than the least that the service judges.
+    # Half of Titanic's 179 test rows are fewer than the service's minimum.
     rule = Rule(least_rows=min(Rule().least_rows, len(rows) // 2))
-    told["fresh"] = _counted(reference, [_halves(rows, rng) for _ in range(windows)], rule)
+    counts["fresh"] = _counted(reference, [_halves(rows, rng) for _ in range(windows)], rule)
     for size in REPLAYED:
         pairs = [(rows, rng.choices(rows, k=size)) for _ in range(windows)]
-        told[f"replay {size}"] = _counted(reference, pairs)
-    print(f"{reference.version.name}: {told}", flush=True)
-    return told
+        counts[f"replay {size}"] = _counted(reference, pairs)
+    print(f"{reference.version.name}: {counts}", flush=True)
+    return counts
 
 
 def _halves(rows: list[Values], rng: random.Random) -> tuple[list[Values], list[Values]]:
-    dealt = rng.sample(rows, len(rows))
+    shuffled = rng.sample(rows, len(rows))
     half = len(rows) // 2
-    return dealt[half:], dealt[:half]
+    return shuffled[half:], shuffled[:half]
 
 
 def _counted(
@@ -135,13 +143,13 @@ def _compared(
 
 
 def _power(reference: Reference, rows: list[Values], repeats: int) -> list[dict[str, Any]]:
-    """By planted drift and size of the window: how often it was found, and named rightly."""
+    """Return how often each planted drift was detected and attributed, by window size."""
     records = [row["record"] for row in reference.rows]
-    told = []
+    results = []
     for planted in _planted(reference.version.name, records):
         rng = random.Random(2)
-        seen: dict[str, float] = {}
-        astray = 0
+        detected: dict[str, float] = {}
+        others = 0
         for size in SIZES:
             hits = 0
             for _ in range(repeats):
@@ -151,23 +159,23 @@ def _power(reference: Reference, rows: list[Values], repeats: int) -> list[dict[
                 )
                 names = {each.field.partition(":")[0] for each in found if each.drifted}
                 hits += planted.field in names
-                astray += bool(names - {planted.field})
-            seen[str(size)] = hits / repeats
-        told.append(
+                others += bool(names - {planted.field})
+            detected[str(size)] = hits / repeats
+        results.append(
             {
                 "drift": planted.title,
-                "found": seen,
-                "others_named": astray / (repeats * len(SIZES)),
+                "found": detected,
+                "others_named": others / (repeats * len(SIZES)),
             }
         )
-        print(f"{reference.version.name}: {told[-1]}", flush=True)
-    return told
+        print(f"{reference.version.name}: {results[-1]}", flush=True)
+    return results
 
 
 def _drifted(
     reference: Reference, rows: list[Values], planted: Any, size: int, rng: random.Random
 ) -> list[Values]:
-    """Rows drawn anew, the field planted, their answers as they were."""
+    """Draw rows again, with drift planted in a field, and with their original predictions."""
     drawn = rng.choices(range(len(rows)), k=size)
     records = planted.plant([reference.rows[row]["record"] for row in drawn], rng)
     answers = [reference.rows[row]["answer"] for row in drawn]
@@ -202,7 +210,7 @@ def _planted(name: str, records: list[dict[str, Any]]) -> list[Any]:
 def _write(found: dict[str, Any]) -> None:
     from benchmarks import machine
 
-    # Parts that were measured meanwhile by another run stay.
+    # Keep the parts that another run measured meanwhile.
     held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     found.update({**held, **found})
     found["machine"] = machine.describe()

@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.drift` as tables and pictures."""
+"""Write the results of `benchmarks.drift` as tables and pictures."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from slipway import home
 
 README = "services/monitor/README.md"
 START, END = "<!-- drift -->", "<!-- /drift -->"
-# Blue to see, grey where nothing was, in both themes readable.
+# Blue for what matters, grey for the rest; readable in light and dark themes.
 COLOURS = ("#1f77b4", "#ff7f0e", "#7f7f7f")
 
 
 def write(found: dict[str, Any]) -> None:
-    """What was measured: the tables into the monitor's README, the pictures into docs/pictures."""
+    """Write the tables into the monitor's README, and the pictures into docs/pictures."""
     file = home.root() / README
     head, _, rest = file.read_text().partition(START)
     _, _, tail = rest.partition(END)
@@ -25,7 +25,7 @@ def write(found: dict[str, Any]) -> None:
 
 def tables(found: dict[str, Any]) -> str:
     parts = {"alarms": _alarms, "power": _power, "million": _million}
-    return "\n\n".join(told(found) for part, told in parts.items() if part in found)
+    return "\n\n".join(write_part(found) for part, write_part in parts.items() if part in found)
 
 
 def _alarms(found: dict[str, Any]) -> str:
@@ -34,11 +34,11 @@ def _alarms(found: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     total: dict[str, int] = {"windows": 0, "alarm": 0}
-    for name, told in found["alarms"].items():
-        for kind, each in told.items():
+    for name, kinds in found["alarms"].items():
+        for kind, each in kinds.items():
             if not isinstance(each, dict):
                 continue
-            about = f"{name} ({told['columns']} columns, {told['reference_rows']} test rows)"
+            about = f"{name} ({kinds['columns']} columns, {kinds['reference_rows']} test rows)"
             lines.append(
                 f"| {about} | {kind.split()[0]} | {each['windows']} | {each['rows']:,} | "
                 f"{each['alarm']} | {each['effect alone']} | {each['significance alone']} |"
@@ -47,7 +47,7 @@ def _alarms(found: dict[str, Any]) -> str:
             total["alarm"] += each["alarm"]
     rate = (
         f"**{total['alarm']} alarms in {total['windows']:,} undrifted windows.** Windows of a "
-        "project are dealt from the same test rows, so these are fewer than as many independent "
+        "project are drawn from the same test rows, so these are fewer than as many independent "
         "trials; and a replayed window is nearer to the reference than new traffic can be. Fresh "
         "ones are the hard case."
     )
@@ -60,21 +60,23 @@ def _power(found: dict[str, Any]) -> str:
         "| project | planted | " + " | ".join(f"{int(size):,} rows" for size in sizes) + " |",
         "| --- | --- | " + " | ".join("---" for _ in sizes) + " |",
     ]
-    for name, told in found["power"].items():
-        for each in told:
+    for name, planted in found["power"].items():
+        for each in planted:
             cells = " | ".join(f"{each['found'][size]:.0%}" for size in sizes)
             lines.append(f"| {name} | {each['drift']} | {cells} |")
     return "\n".join(lines)
 
 
 def _million(found: dict[str, Any]) -> str:
-    told = found["million"]
+    figures = found["million"]
     return (
-        f"A log of {told['rows']:,} rows ({told['log_bytes'] / 2**20:,.0f} MB, half of it Parquet) "
-        f"is read once in {told['read_seconds']:.0f} s ({told['read_cpu_seconds']:.0f} s of CPU), "
-        f"with {told['memory_grown_bytes'] / 2**20:.0f} MB more memory than before; the next "
-        f"10,000 rows take {told['next_10000_seconds']:.1f} s and a check "
-        f"{told['check_seconds']:.1f} s. {told['sampled']:,} rows of it were compared."
+        f"A log of {figures['rows']:,} rows ({figures['log_bytes'] / 2**20:,.0f} MB, half of it "
+        f"Parquet) "
+        f"is read once in {figures['read_seconds']:.0f} s ({figures['read_cpu_seconds']:.0f} s "
+        f"of CPU), "
+        f"with {figures['memory_grown_bytes'] / 2**20:.0f} MB more memory than before; the next "
+        f"10,000 rows take {figures['next_10000_seconds']:.1f} s and a check "
+        f"{figures['check_seconds']:.1f} s. {figures['sampled']:,} rows of it were compared."
     )
 
 
@@ -97,7 +99,7 @@ def _picture_of_alarms(found: dict[str, Any], file: Any) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("share of undrifted windows")
     axes.set_ylim(0, 1.1)
-    axes.set_title("False alarms, by what is asked for")
+    axes.set_title("False alarms by rule")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
@@ -108,7 +110,7 @@ def _picture_of_alarms(found: dict[str, Any], file: Any) -> None:
 def _picture_of_power(found: dict[str, Any], file: Any) -> None:
     import matplotlib.pyplot as plt
 
-    rows = [(name, each) for name, told in found["power"].items() for each in told]
+    rows = [(name, each) for name, planted in found["power"].items() for each in planted]
     sizes = list(rows[0][1]["found"])
     shares = [[each["found"][size] for size in sizes] for _, each in rows]
     figure, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2))
@@ -119,7 +121,7 @@ def _picture_of_power(found: dict[str, Any], file: Any) -> None:
             axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(sizes)), [f"{int(size):,} rows" for size in sizes])
     axes.set_yticks(range(len(rows)), [f"{name}: {each['drift']}" for name, each in rows])
-    axes.set_title("How often a planted drift is found")
+    axes.set_title("How often a planted drift is detected")
     figure.tight_layout()
     figure.savefig(file, dpi=110)
     plt.close(figure)

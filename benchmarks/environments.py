@@ -1,15 +1,15 @@
-"""The Pythons that the servers run under: ours, and an own one for each that needs another."""
+"""The Python environments of the servers: ours, and separate ones for those that need them."""
 
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.rival import NotRun
-from slipway import environments
+from slipway.programs import environments
 
 
 def python_of(group: str) -> Path:
-    """The Python of a lock's own environment, which is installed on first use.
+    """Return the Python of a lock's separate environment, which is installed on first use.
 
     Raises:
         NotRun: it cannot be installed.
@@ -21,7 +21,7 @@ def python_of(group: str) -> Path:
 
 
 def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
-    """Of the packages, as that Python has them."""
+    """Return the packages' versions in that Python's environment."""
     script = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
     done = subprocess.run(
         [python, "-c", script, *packages], capture_output=True, text=True, check=True, timeout=60

@@ -1,7 +1,7 @@
-"""How long a look-up of features takes: `python -m benchmarks.features`.
+"""Measure the time of a feature look-up: `python -m benchmarks.features`.
 
-The real Online Retail customers in SQLite and in a redis-server of its own, asked for one by one
-and a hundred at a time, beside Feast's own SDK on the same store. Writes features.json.
+Uses the real Online Retail customers in SQLite and in a separate redis-server, looked up one by one
+and a hundred at a time, and compares with Feast's own SDK on the same store. Writes features.json.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from slipway import debian, home
+from slipway import home
+from slipway.programs import debian
 
 FILE = Path(__file__).with_name("features.json")
 SERVICE, KEY = "repurchase", "customer_id"
@@ -40,22 +41,22 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20_000, help="look-ups of one key")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     arguments = parser.parse_args()
-    told: dict[str, Any] = {"machine": machine.describe(), "calls": arguments.calls}
+    results: dict[str, Any] = {"machine": machine.describe(), "calls": arguments.calls}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SLIPWAY_HOME"] = folder
         os.environ.pop("SLIPWAY_REDIS_URL", None)
-        told["sqlite"] = measured(arguments.calls)
+        results["sqlite"] = measure(arguments.calls)
         with redis_server(Path(folder)) as url:
             os.environ["SLIPWAY_REDIS_URL"] = url
-            told["redis"] = measured(arguments.calls)
-    print(json.dumps(told, indent=1))
+            results["redis"] = measure(arguments.calls)
+    print(json.dumps(results, indent=1))
     if not arguments.dry:
-        FILE.write_text(json.dumps(told, indent=1) + "\n")
-        publish(told)
+        FILE.write_text(json.dumps(results, indent=1) + "\n")
+        publish(results)
 
 
-def publish(told: dict[str, Any]) -> None:
-    """The table into the README of the feature repository."""
+def publish(results: dict[str, Any]) -> None:
+    """Write the table into the README of the feature repository."""
     rows = [
         "| milliseconds | "
         + " | ".join(f"{store}, {point}" for store in STORES for point in POINTS)
@@ -63,12 +64,14 @@ def publish(told: dict[str, Any]) -> None:
         "| --- |" + " ---: |" * len(STORES) * len(POINTS),
     ]
     for name, title in TITLES.items():
-        values = [f"{told[store][name][point]:g}" for store in STORES for point in POINTS]
+        values = [f"{results[store][name][point]:g}" for store in STORES for point in POINTS]
         rows.append(f"| {title} | {' | '.join(values)} |")
-    seen = told["machine"]
+    machine_info = results["machine"]
     rows.append(
-        f"\n{told['calls']:,} calls from one thread over {told['redis']['customers']:,} customers; "
-        f"{seen['cpu']}, {seen['cores']} cores, load before {seen['load_before']:g}."
+        f"\n{results['calls']:,} calls from one thread over {results['redis']['customers']:,} "
+        f"customers; "
+        f"{machine_info['cpu']}, {machine_info['cores']} cores, load before "
+        f"{machine_info['load_before']:g}."
     )
     text = README.read_text()
     start, end = text.index(MARK), text.index(END)
@@ -77,7 +80,7 @@ def publish(told: dict[str, Any]) -> None:
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
-    """Its address; it keeps nothing."""
+    """Start a redis-server that persists nothing, and yield its address."""
     import redis
 
     from slipway.home import free_port
@@ -91,15 +94,15 @@ def redis_server(folder: Path) -> Iterator[str]:
         deadline = time.monotonic() + 30
         while not client.ping():
             if time.monotonic() > deadline:
-                raise TimeoutError("redis-server did not come up in 30 s")
+                raise TimeoutError("redis-server did not start in 30 s")
         yield f"redis://{home.LOOPBACK}:{port}/0"
     finally:
         process.terminate()
         process.wait(10)
 
 
-def measured(calls: int) -> dict[str, Any]:
-    """Milliseconds, over known customers drawn at random with a fixed seed."""
+def measure(calls: int) -> dict[str, Any]:
+    """Return milliseconds, over known customers drawn at random with a fixed seed."""
     from slipway.features import offline, places
     from slipway.features.materialize import materialize
     from slipway.features.online import Online
@@ -121,7 +124,7 @@ def measured(calls: int) -> dict[str, Any]:
     first, _ = timed(lambda: online.look_up(SERVICE, KEY, [keys[0]]), 1)
     one, work = timed(lambda: online.look_up(SERVICE, KEY, [draw.choice(keys)]), calls)
     many, _ = timed(lambda: online.look_up(SERVICE, KEY, draw.sample(keys, MANY)), calls // 20)
-    sdk, _ = timed(feasts_own(keys, draw), calls // 10)
+    sdk, _ = timed(feast_lookup(keys, draw), calls // 10)
     return {
         "store": "redis" if places.redis_url() else "sqlite",
         "customers": len(keys),
@@ -137,8 +140,8 @@ def measured(calls: int) -> dict[str, Any]:
     }
 
 
-def feasts_own(keys: list[int], draw: random.Random) -> Callable[[], object]:
-    """Feast's `get_online_features` of the same features; it counts days from now."""
+def feast_lookup(keys: list[int], draw: random.Random) -> Callable[[], object]:
+    """Return a call of Feast's `get_online_features` for the same features."""
     from datetime import UTC, datetime
 
     from feast import FeatureStore
@@ -157,18 +160,18 @@ def feasts_own(keys: list[int], draw: random.Random) -> Callable[[], object]:
     service = store.get_feature_service(SERVICE)
     now = datetime.now(UTC)
 
-    def ask() -> object:
+    def look_up() -> object:
         row = {KEY: draw.choice(keys), "asked_at": now}
         return store.get_online_features(features=service, entity_rows=[row]).to_dict()
 
-    ask()
-    return ask
+    look_up()
+    return look_up
 
 
 def timed(call: Callable[[], object], times: int) -> tuple[np.ndarray, np.ndarray]:
-    """Milliseconds of each call, (times,) each: by the clock, and of this thread's processor.
+    """Return milliseconds of each call, (times,) each: wall time, and CPU time of this thread.
 
-    On a machine with other work the first hold its pauses too.
+    On a busy machine the wall time includes pauses.
     """
     clock, processor = np.empty(times), np.empty(times)
     for place in range(times):

@@ -1,8 +1,7 @@
 """Time an unchanged repository as projects are added: `python -m benchmarks.growth`.
 
-Copies of Titanic, trained once, stand in a repository of their own; the commands that everyone runs
-all day are timed over 28 and 150 of them, nothing having changed. Writes growth.json and its table
-in the README.
+Copies of Titanic, trained once, are placed in a separate repository. Frequent commands are timed
+over 28 and 150 of them, without any change. Writes growth.json and its table in the README.
 """
 
 import argparse
@@ -36,31 +35,31 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--dry", action="store_true", help="write nothing")
-    asked = arguments.parse_args()
-    seen = machine.describe()
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--dry", action="store_true", help="write nothing")
+    arguments = options.parse_args()
+    machine_info = machine.describe()
     found: dict[str, dict[str, list[float]]] = {name: {} for name in COMMANDS}
     with tempfile.TemporaryDirectory(prefix="slipway-growth-") as name:
         top = Path(name) / "slipway"
         prepare(top)
         for count in COUNTS:
             fill(top, count)
-            for words in COMMANDS.values():
-                run(top, words)
-            for _ in range(asked.rounds):
-                for command, words in COMMANDS.items():
-                    found[command].setdefault(str(count), []).append(run(top, words))
-    text = table(found, seen)
+            for args in COMMANDS.values():
+                run(top, args)
+            for _ in range(arguments.rounds):
+                for command, args in COMMANDS.items():
+                    found[command].setdefault(str(count), []).append(run(top, args))
+    text = table(found, machine_info)
     print(text)
-    if not asked.dry:
-        FILE.write_text(json.dumps({"machine": seen, "seconds": found}, indent=1) + "\n")
+    if not arguments.dry:
+        FILE.write_text(json.dumps({"machine": machine_info, "seconds": found}, indent=1) + "\n")
         replace_between(README, MARK, text)
 
 
 def prepare(top: Path) -> None:
-    """Make a repository at `top` that holds this checkout's files and one project, trained."""
+    """Create a repository at `top` with this checkout's files and one trained project."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=home.root(),
@@ -83,19 +82,19 @@ def fill(top: Path, count: int) -> None:
         place = top / "pipelines" / "ml" / f"copy_{number:03}"
         if not place.exists():
             shutil.copytree(top / ORIGIN, place)
-    # Each README names its project.
+    # Each README contains the project's name.
     run(top, ("-m", "slipway", "readme"))
 
 
-def run(top: Path, words: Sequence[str]) -> float:
-    """Run this Python with `words` in the repository; returns the seconds it took.
+def run(top: Path, args: Sequence[str]) -> float:
+    """Run this Python with `args` in the repository and return the seconds it took.
 
     Raises:
-        RuntimeError: it failed; the message holds what it printed.
+        RuntimeError: the command failed; the message holds its output.
     """
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, *args],
         cwd=top,
         env={
             **dvc_environment(),
@@ -110,12 +109,13 @@ def run(top: Path, words: Sequence[str]) -> float:
         stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        raise RuntimeError(f"{' '.join(args)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return time.perf_counter() - start
 
 
 def table(
-    found: Mapping[str, Mapping[str, Sequence[float]]], seen: Mapping[str, str | int | float]
+    found: Mapping[str, Mapping[str, Sequence[float]]],
+    machine_info: Mapping[str, str | int | float],
 ) -> str:
     """Return the table as Markdown: the median of the rounds in seconds, lowest to highest."""
     head = " | ".join(f"{count} projects" for count in COUNTS)
@@ -126,7 +126,7 @@ def table(
             for times in counts.values()
         )
         lines.append(f"| `{command}` | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"{seen['cpu']}, {seen['cores']} cores."])
+    return "\n".join([*lines, "", f"{machine_info['cpu']}, {machine_info['cores']} cores."])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """A load generator for HTTP/1.1: closed loop, or open loop at a fixed rate.
 
-Client libraries cost more than the servers that are measured, so this one speaks the protocol
-itself on asyncio with uvloop. It checks the status line of every answer and the whole body of
-every 64th.
+Client libraries cost more than the servers that are measured, so this generator implements the
+protocol itself on asyncio with uvloop. It checks the status line of every response and the whole
+body of every 64th.
 
-Open loop: request i is due at start + i / rate whatever became of those before it, and its
-latency counts from then. A server (or a connection) that holds up the next requests is charged
-for their waiting; see Gil Tene, "How NOT to Measure Latency" (2015), on coordinated omission.
+Open loop: request i is due at start + i / rate regardless of earlier requests, and its latency
+counts from then. A server (or a connection) that delays later requests is charged for their
+waiting; see Gil Tene, "How NOT to Measure Latency" (2015), on coordinated omission.
 """
 
 import asyncio
@@ -33,43 +33,46 @@ REST_SECONDS = 0.001
 
 @dataclass(frozen=True)
 class Target:
-    """Where the requests go, each one whole: request line, headers and body."""
+    """The server and the requests to send, each complete: request line, headers and body."""
 
     host: str
     port: int
     requests: Sequence[bytes]
     key: str
-    """Must stand in the answer."""
+    """A key that the response must contain."""
 
 
 @dataclass
 class Outcome:
-    """What came of a run; latencies in seconds, of good answers and of requests never answered."""
+    """The result of a run.
+
+    `latencies` are seconds, of successful responses and of requests without a response.
+    """
 
     seconds: float
     latencies: np.ndarray
     errors: dict[str, int]
-    """By kind: a status that is not 200, `body`, `connection`, `unanswered`."""
+    """Counts by kind: a status that is not 200, `body`, `connection`, `unanswered`."""
     answered: int
-    """Good answers within the time; those to the last requests come after it."""
+    """Successful responses within the time; the last responses may arrive after it."""
     busy: float | None = None
-    """Share of the time that the generator computed: near 1 it was the bottleneck (closed)."""
+    """The generator's share of CPU time: near 1 it was the bottleneck (closed loop)."""
     late: float = 0.0
-    """99th percentile of how long after its time the generator itself sent a request (open)."""
+    """99th percentile of the generator's own delay in sending, in seconds (open loop)."""
 
     @property
     def per_second(self) -> float:
         return self.answered / self.seconds
 
     def percentile(self, share: float) -> float:
-        """Seconds; not-a-number when nothing was answered."""
+        """Return seconds; NaN without any response."""
         if not len(self.latencies):
             return float("nan")
         return float(np.percentile(self.latencies, share))
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request in progress."""
 
     __slots__ = ("buffer", "due", "needed", "run", "transport")
 
@@ -99,7 +102,7 @@ class Connection(asyncio.Protocol):
             self.buffer = data
             return
         head = data[:end].lower()
-        # With the line's start: tensors have an Inference-Header-Content-Length as well.
+        # Include the line's start: tensors also have an Inference-Header-Content-Length.
         place = head.find(b"\r\ncontent-length:")
         if place >= 0:
             length = int(head[place + 17 :].split(b"\r\n", 1)[0])
@@ -116,7 +119,7 @@ class Connection(asyncio.Protocol):
         self.buffer, self.needed = b"", 0
         due, self.due = self.due, None
         if due is None or whole < len(data):
-            self.run.fault("body")  # an answer that nobody asked for
+            self.run.fault("body")  # a response without a request
             self.transport.abort()
             return
         closing = b"connection: close" in head
@@ -129,7 +132,7 @@ class Connection(asyncio.Protocol):
 
 
 def chunks_end(data: bytes, place: int) -> int:
-    """Where a chunked body that begins at `place` ends, 0 while it is incomplete."""
+    """Return where a chunked body that begins at `place` ends; 0 while it is incomplete."""
     while True:
         line = data.find(b"\r\n", place)
         if line < 0:
@@ -143,7 +146,7 @@ def chunks_end(data: bytes, place: int) -> int:
 
 
 def body_of(data: bytes, start: int) -> bytes:
-    """The body of an answer whose head ends at `start`, put together where it is chunked."""
+    """Return the body of a response whose head ends at `start`, joined if it is chunked."""
     if b"transfer-encoding: chunked" not in data[:start].lower():
         return data[start:]
     parts: list[bytes] = []
@@ -157,7 +160,7 @@ def body_of(data: bytes, start: int) -> bytes:
 
 
 def holds(data: bytes, start: int, key: str) -> bool:
-    """Whether the body is JSON that holds `key`; of binary tensors their JSON header."""
+    """Return whether the JSON body, or the JSON header of binary tensors, contains `key`."""
     head, body = data[:start].lower(), body_of(data, start)
     mark = b"inference-header-content-length:"
     if mark in head:
@@ -170,7 +173,7 @@ def holds(data: bytes, start: int, key: str) -> bool:
 
 
 class Run:
-    """A run under way: what both loops share."""
+    """A run in progress: the code that both loops share."""
 
     def __init__(self, target: Target, connections: int) -> None:
         self.target = target
@@ -186,7 +189,7 @@ class Run:
         self.over = False
 
     def ready(self, connection: Connection) -> None:
-        """A connection has nothing under way."""
+        """Called when a connection has no request in progress."""
         raise NotImplementedError
 
     def answered(
@@ -233,7 +236,7 @@ class Run:
             self.open.add(connection)
 
     async def connect(self) -> None:
-        """Open all connections; those that are refused are counted and tried again."""
+        """Open all connections; refused ones are counted and retried."""
         await asyncio.gather(*(self._connect(0) for _ in range(self.connections)))
 
     @property
@@ -241,7 +244,7 @@ class Run:
         return [each for each in self.open if each.due is not None]
 
     async def finish(self, grace: float) -> None:
-        """Wait for answers that are under way, then close."""
+        """Wait for responses that are still due, then close."""
         deadline = time.perf_counter() + grace
         while self.under_way and time.perf_counter() < deadline:
             await asyncio.sleep(0.005)
@@ -256,7 +259,7 @@ class Run:
 
 
 class Closed(Run):
-    """Every connection sends its next request when the one before is answered."""
+    """Closed loop: every connection sends its next request after the previous response."""
 
     sending = False
 
@@ -266,7 +269,7 @@ class Closed(Run):
 
 
 class Open(Run):
-    """Requests at fixed times; one that finds no free connection waits, and that counts."""
+    """Open loop: requests at fixed times; waiting for a free connection counts as latency."""
 
     def __init__(
         self, target: Target, connections: int, rate: float, total: int, resting: bool
@@ -291,9 +294,9 @@ class Open(Run):
         super().lost(connection)
 
     def tick(self) -> None:
-        """Send what is due, at every turn of the event loop: its timers only know milliseconds.
+        """Send the requests that are due, at every turn of the event loop (timers have 1 ms steps).
 
-        Where it rests it waits for them: what is due is sent up to 1 ms late, which counts.
+        With `resting` it uses a timer: requests are sent up to 1 ms late, which counts as latency.
         """
         now = time.perf_counter()
         while self.next < self.total:
@@ -316,7 +319,7 @@ class Open(Run):
 async def closed(
     target: Target, *, connections: int, seconds: float, grace: float = 5.0
 ) -> Outcome:
-    """As fast as the server answers, for `seconds`, and `grace` for the last answers."""
+    """Send as fast as the server responds for `seconds`; wait `grace` for the last responses."""
     run = Closed(target, connections)
     await run.connect()
     run.sending = True
@@ -342,11 +345,11 @@ async def at_rate(
     grace: float = 5.0,
     resting: bool = False,
 ) -> Outcome:
-    """`rate` requests a second for `seconds`; what is unanswered after `grace` is an error.
+    """Send `rate` requests a second for `seconds`; no response after `grace` is an error.
 
-    Such a request counts with the time that it has waited by then: without, a server that hangs
-    would look faster than one that is slow. `resting` leaves its core to others between requests,
-    where servers have no other.
+    Such a request counts with the time that it has waited by then: otherwise a server that hangs
+    would look faster than a slow one. `resting` leaves the core to other processes between
+    requests, for machines where server and generator share it.
     """
     run = Open(target, connections, rate, round(rate * seconds), resting)
     await run.connect()
@@ -366,8 +369,8 @@ async def at_rate(
     return Outcome(seconds, latencies, dict(+run.errors), run.within, late=late)
 
 
-class Order(BaseModel):
-    """What the generator reads from its standard input when it runs as a process of its own."""
+class LoadSpec(BaseModel):
+    """The generator's input on standard input when it runs as a separate process."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -383,7 +386,7 @@ class Order(BaseModel):
 
 
 class Figures(BaseModel):
-    """What it writes; times in milliseconds."""
+    """The generator's output; times in milliseconds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -409,26 +412,26 @@ def figures(outcome: Outcome) -> Figures:
     )
 
 
-def carry_out(order: Order) -> Figures:
+def run_load(spec: LoadSpec) -> Figures:
     import uvloop
 
-    os.nice(order.nice)
-    requests = [base64.b64decode(each) for each in order.requests]
-    target = Target(order.host, order.port, requests, order.key)
-    # The generator's own pauses would be charged to the server.
+    os.nice(spec.nice)
+    requests = [base64.b64decode(each) for each in spec.requests]
+    target = Target(spec.host, spec.port, requests, spec.key)
+    # Garbage collection pauses of the generator would be charged to the server.
     gc.disable()
-    if order.rate is None:
-        run = closed(target, connections=order.connections, seconds=order.seconds)
+    if spec.rate is None:
+        run = closed(target, connections=spec.connections, seconds=spec.seconds)
     else:
         run = at_rate(
             target,
-            rate=order.rate,
-            seconds=order.seconds,
-            connections=order.connections,
-            resting=order.resting,
+            rate=spec.rate,
+            seconds=spec.seconds,
+            connections=spec.connections,
+            resting=spec.resting,
         )
     return figures(uvloop.run(run))
 
 
 if __name__ == "__main__":
-    print(carry_out(Order.model_validate_json(sys.stdin.buffer.read())).model_dump_json())
+    print(run_load(LoadSpec.model_validate_json(sys.stdin.buffer.read())).model_dump_json())

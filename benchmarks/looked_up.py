@@ -1,8 +1,8 @@
-"""Latency with features looked up online: `python -m benchmarks.looked_up`.
+"""Measure latency with online feature look-ups: `python -m benchmarks.looked_up`.
 
-Callers of the real repurchase model send `customer_id` alone, and the server fetches the customer's
-features from a redis-server; beside it, in the same run, callers who send the whole record. Writes
-looked_up.json and its table in the README. Wants `dvc repro pipelines/ml/repurchase/dvc.yaml`.
+Callers of the real repurchase model send only `customer_id`, and the server fetches the customer's
+features from a redis-server. The same run measures callers who send the whole record. Writes
+looked_up.json and its table in the README. Needs `dvc repro pipelines/ml/repurchase/dvc.yaml`.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from benchmarks.at_rates import AtRates, parser
 from benchmarks.features import KEY, SERVICE, redis_server
 from benchmarks.load import Figures
 from benchmarks.measure import Settings, generate
-from benchmarks.rival import Call, NotRun, Rival, Sent
+from benchmarks.rival import Call, NotRun, RequestBody, Rival
 from slipway import home
 
 FILE, MARK = Path(__file__).with_name("looked_up.json"), "looked up"
@@ -38,13 +38,13 @@ def main() -> None:
     home.silence_telemetry()
     settings = Settings(seconds=arguments.seconds)
     results = AtRates(WAYS, settings.rates, settings.seconds)
-    seen = machine.describe()
+    machine_info = machine.describe()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         os.environ["SLIPWAY_HOME"] = name
         with server.on_core(server.GENERATOR_CORE):
             os.environ["SLIPWAY_REDIS_URL"] = stack.enter_context(redis_server(folder))
-        bodies = prepared(folder)
+        bodies = prepare(folder)
         rival = stack.enter_context(serving(folder))
         requests = {
             way: [request(body, rival.port) for body in sent] for way, sent in bodies.items()
@@ -54,18 +54,19 @@ def main() -> None:
             return generate(
                 *(rival, rival.single, requests[way], settings, settings.seconds),
                 rate=rate,
-                # It never rests, and Redis shares its core.
+                # The generator never rests, and Redis shares its core.
                 nice=10,
             )
 
         results.measure(arguments.rounds, load)
     print(results.table())
     if not arguments.dry:
-        results.publish(seen, FILE, MARK)
+        results.publish(machine_info, FILE, MARK)
 
 
-def prepared(folder: Path) -> dict[str, list[bytes]]:
-    """Register the trained model in `folder`, fill the feature store, and what is to be sent."""
+def prepare(folder: Path) -> dict[str, list[bytes]]:
+    """Register the trained model in `folder`, fill the feature store, and return the bodies to
+    send."""
     import pyarrow.parquet as pq
 
     from slipway.features import offline
@@ -75,10 +76,10 @@ def prepared(folder: Path) -> dict[str, list[bytes]]:
     from slipway.training.workspace import Workspace
 
     project = find(SERVICE)
-    work = Workspace.of(project)
+    work = Workspace.for_project(project)
     if not work.weights.is_dir():
         raise SystemExit(f"{SERVICE} is not trained: dvc repro pipelines/ml/{SERVICE}/dvc.yaml")
-    # A copy: registering writes a receipt, which here would be that of another registry.
+    # A copy, since registration writes a receipt, which must not name this registry.
     copy = folder / "project"
     shutil.copytree(project.folder, copy)
     register(Workspace(project, project.params, copy))
@@ -94,13 +95,18 @@ def prepared(folder: Path) -> dict[str, list[bytes]]:
 
 
 def request(body: bytes, port: int) -> bytes:
-    call = Call(PATH, lambda _: Sent(body, dialects.JSON), dialects.reading(), "probability")
+    call = Call(
+        PATH,
+        lambda _: RequestBody(body, dialects.JSON),
+        dialects.probability_reader(),
+        "probability",
+    )
     return call.request(None, port)  # type: ignore[arg-type]
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Rival]:
-    """The model server over `folder`, with everything on."""
+    """Run the model server over `folder`, with all features enabled."""
     port = home.free_port()
     rival = Rival(
         name="looked_up",
@@ -108,7 +114,7 @@ def serving(folder: Path) -> Iterator[Rival]:
         command=[sys.executable, "-m", "services.predict"],
         port=port,
         ready="/v1/ready",
-        single=Call(PATH, dialects.record, dialects.reading(), "probability"),
+        single=Call(PATH, dialects.record, dialects.probability_reader(), "probability"),
         environment={
             "PYTHONPATH": str(home.root()),
             "SLIPWAY_PREDICT_PORT": str(port),
@@ -118,9 +124,9 @@ def serving(folder: Path) -> Iterator[Rival]:
     with server.serving(rival):
         first = http.client.HTTPConnection(home.LOOPBACK, port, timeout=30)
         first.request("POST", PATH, b'{"customer_id": 12347}', dialects.JSON)
-        answer = first.getresponse()
-        if answer.status != 200:
-            raise NotRun(f"{PATH} answers {answer.status}: {answer.read()[:300]!r}")
+        response = first.getresponse()
+        if response.status != 200:
+            raise NotRun(f"{PATH} returns {response.status}: {response.read()[:300]!r}")
         first.close()
         yield rival
 

@@ -1,4 +1,4 @@
-"""The machine, as far as it bears on the figures."""
+"""Describe the machine, as far as it affects the results."""
 
 import os
 import platform
@@ -16,6 +16,6 @@ def describe() -> dict[str, str | int | float]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        # Above 0.2 or so something else was running.
+        # Above about 0.2, something else was running.
         "load_before": round(os.getloadavg()[0], 2),
     }

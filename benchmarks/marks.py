@@ -1,13 +1,13 @@
-"""Text between two marks of a page, `<!-- name -->` and `<!-- /name -->`."""
+"""Replace text between two markers of a page, `<!-- name -->` and `<!-- /name -->`."""
 
 from pathlib import Path
 
 
 def replace_between(file: Path, mark: str, text: str) -> None:
-    """Write `text` between the marks called `mark` in place of what stands there.
+    """Replace what is between the markers called `mark` by `text`.
 
     Raises:
-        ValueError: the file has no such marks.
+        ValueError: the file has no such markers.
     """
     begin, page = f"<!-- {mark} -->", file.read_text()
     start, end = page.index(begin), page.index(f"<!-- /{mark} -->")

@@ -1,4 +1,4 @@
-"""One server in one round: started, checked, loaded, stopped."""
+"""Measure one server in one round: start, check, load, stop."""
 
 import base64
 import os
@@ -11,24 +11,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks import generator, work, wrk
 from benchmarks.generator import GeneratorFailed
-from benchmarks.load import Figures, Order
+from benchmarks.load import Figures, LoadSpec
 from benchmarks.rival import Call, NotRun, Rival
 from benchmarks.server import GENERATOR_CORE, SERVER_CORE, on_core, serving
 from benchmarks.subject import Subject
 from slipway import home
 
 GRACE = 60
-# Probabilities are float32, and some answers carry their decimal form.
+# Probabilities are float32, and some responses have their decimal form.
 TOLERANCE = 1e-6
 
 
 class Settings(BaseModel):
-    """What is asked of every server."""
+    """The loads that every server gets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = Field(default=3, ge=1)
-    seconds: float = Field(default=6.0, gt=0, description="Of each load")
+    seconds: float = Field(default=6.0, gt=0, description="Seconds of each load")
     warm_seconds: float = Field(default=2.0, gt=0)
     connections: int = Field(default=32, ge=1)
     rates: tuple[int, ...] = (200, 500, 1000)
@@ -47,24 +47,24 @@ class Measurement(BaseModel):
     loaded_pss: float
     closed: Figures
     cpu_microseconds: float
-    """Of the server's processes, a request of the closed loop."""
+    """CPU time of the server's processes per request of the closed loop."""
     open: dict[str, Figures]
-    """By rate."""
+    """Results of the open loop, by rate."""
     rows_per_second: dict[str, float]
-    """1,000 rows in one call, by the way they are sent."""
+    """Rows a second with 1,000 rows in one call, by the format in which they are sent."""
     refused: dict[str, str] = {}
-    """Ways to send many rows that the server did not answer rightly, with the reason."""
+    """Formats for many rows that the server did not handle correctly, with the reason."""
 
 
 def measure(rival: Rival, subject: Subject, settings: Settings) -> Measurement:
-    """Raises NotRun: the server does not start, or does not answer what the model does."""
+    """Run all loads. Raises NotRun: the server does not start, or its predictions are wrong."""
     with serving(rival) as server:
         check(rival, subject.rows, subject.probabilities(subject.rows))
         idle = server.memory()
         requests = [rival.single.request(row, rival.port) for row in singly(subject.rows)]
         own = generate(rival, rival.single, requests, settings, settings.warm_seconds)
         if not own.per_second:
-            raise NotRun(f"{rival.name} answered nothing in the warm-up: {own.errors}")
+            raise NotRun(f"{rival.name} gave no response in the warm-up: {own.errors}")
         used = server.cpu_seconds()
         closed = closed_loop(rival, requests, subject, settings)
         used = server.cpu_seconds() - used
@@ -96,18 +96,18 @@ def singly(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def check(rival: Rival, rows: np.ndarray, expected: np.ndarray) -> None:
-    """Raises NotRun: the server does not give the model's own answer to every record."""
-    found = np.concatenate([rival.single.ask(row, rival.port) for row in singly(rows)])
-    if rival.answers:
+    """Raises NotRun: the server's predictions differ from the model's for some record."""
+    found = np.concatenate([rival.single.predict(row, rival.port) for row in singly(rows)])
+    if rival.runs_model:
         compare(rival.single, found, expected)
 
 
 def compare(call: Call, found: np.ndarray, expected: np.ndarray) -> None:
     if found.size != expected.size:
-        raise NotRun(f"{call.path} gives {found.size} answers to {expected.size} rows")
+        raise NotRun(f"{call.path} returns {found.size} predictions for {expected.size} rows")
     error = float(np.abs(found.ravel() - expected).max())
     if error > TOLERANCE:
-        raise NotRun(f"{call.path} answers differ from the model's by up to {error:.2g}")
+        raise NotRun(f"{call.path} predictions differ from the model's by up to {error:.2g}")
 
 
 def closed_loop(
@@ -136,9 +136,9 @@ def generate(
     connections: int | None = None,
     nice: int = 0,
 ) -> Figures:
-    """Load from a process of its own, on the other core."""
+    """Run the load generator in a separate process on the other core."""
     usual = settings.connections if rate is None else settings.open_connections
-    order = Order(
+    spec = LoadSpec(
         host=home.LOOPBACK,
         port=rival.port,
         requests=[base64.b64encode(each).decode() for each in requests],
@@ -150,7 +150,7 @@ def generate(
     )
     with on_core(GENERATOR_CORE):
         try:
-            return generator.generate(order)
+            return generator.generate(spec)
         except GeneratorFailed as error:
             raise NotRun(str(error)) from error
 
@@ -158,13 +158,14 @@ def generate(
 def batches(
     rival: Rival, subject: Subject, settings: Settings
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Rows a second of each way to send them, one call after the other; and what failed."""
+    """Return rows a second for each format, one call after the other, and the formats that
+    failed."""
     rows: dict[str, float] = {}
     refused: dict[str, str] = {}
     expected = subject.probabilities(subject.batch)
     for name, call in rival.many.items():
         try:
-            compare(call, call.ask(subject.batch, rival.port), expected)
+            compare(call, call.predict(subject.batch, rival.port), expected)
         except (NotRun, OSError, ValueError) as error:
             refused[name] = str(error)
             continue
@@ -178,7 +179,7 @@ def batches(
 
 
 def raw_rows_per_second(subject: Subject, settings: Settings) -> float:
-    """The same rows through the session alone, on the servers' core."""
+    """Run the same rows through the session without a server, on the servers' core."""
     file = work.folder() / "rows.npy"
     np.save(file, subject.batch)
     with on_core(SERVER_CORE):

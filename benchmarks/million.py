@@ -1,4 +1,4 @@
-"""What the monitor takes to look at a log of a million rows, half of it compacted to Parquet."""
+"""Measure the monitor's cost of reading a million rows, half of them compacted to Parquet."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SEGMENTS = 8
 
 
 class Elsewhere(Settings):
-    """The log is the one that was made; references are those of this checkout."""
+    """Reads the generated log; the references are those of this checkout."""
 
     log: Path
 
@@ -33,16 +33,16 @@ class Elsewhere(Settings):
 
 
 def measure(folder: Path, *, rows: int) -> dict[str, Any]:
-    """Seconds and memory of the first look, which reads all, and of the next, which reads on."""
+    """Return seconds and memory of the first read of the whole log, and of reading new rows."""
     settings = Elsewhere(log=folder)
     catalogue = Catalogue(settings)
     catalogue.refresh()
     reference = catalogue.reference(PROJECT)
     records = [(row["record"], row["answer"]) for row in reference.rows]
     now = time.time()
-    _made(folder, records, reference.version.version, rows, now)
+    _write_log(folder, records, reference.version.version, rows, now)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    look_once(settings, reference)  # imports, and Evidently's 3.6 s of them, are not the log's
+    look_once(settings, reference)  # so that imports, 3.6 s for Evidently, do not count
     before = psutil.Process().memory_info().rss
     traffic = Traffic(settings)
     start = time.perf_counter()
@@ -73,18 +73,18 @@ def measure(folder: Path, *, rows: int) -> dict[str, Any]:
 
 
 def look_once(settings: Elsewhere, reference: Any) -> None:
-    """At no rows at all but with a table compared."""
-    from slipway.monitoring import drift
+    """Run the check once without rows, but with a table comparison."""
+    from services.monitor import drift
 
     drift.compare(reference.table, reference.table, reference.layout, drift.Rule())
     traffic = Traffic(settings.model_copy(update={"log": settings.log / "nothing"}))
     traffic.update({PROJECT: reference}, time.time())
 
 
-def _made(
+def _write_log(
     folder: Path, records: list[tuple[Any, Any]], version: str, rows: int, now: float
 ) -> None:
-    """Spread over the last 23 hours; the older half compacted."""
+    """Write rows spread over the last 23 hours, with the older half compacted."""
     hours = 23 * 3600.0
     each = rows // SEGMENTS
     for part in range(SEGMENTS):
@@ -104,10 +104,12 @@ def _segment(
     seconds: float,
 ) -> None:
     rng, offset = random.Random(part), 0
-    bodies = [(json.dumps(record).encode(), json.dumps(told).encode()) for record, told in records]
+    bodies = [
+        (json.dumps(record).encode(), json.dumps(answer).encode()) for record, answer in records
+    ]
     with (folder / f"{part + 1:08x}.jsonl").open("wb") as stream:
         for number in range(rows):
-            sent, told = rng.choice(bodies)
+            inputs, outputs = rng.choice(bodies)
             moment = end - seconds * (1 - (number + 1) / rows)
             id = ids.compose(
                 milliseconds=int(moment * 1000),
@@ -121,8 +123,8 @@ def _segment(
                 version=version,
                 digest="ab" * 32,
                 variant="champion",
-                inputs=sent,
-                outputs=told,
+                inputs=inputs,
+                outputs=outputs,
                 seconds=0.0001,
             )
             stream.write(text)

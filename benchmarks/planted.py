@@ -1,4 +1,4 @@
-"""Drift planted into real records, of stated sizes."""
+"""Plant drift of known sizes into real records."""
 
 import base64
 import random
@@ -17,7 +17,7 @@ Plant = Callable[[Records, random.Random], Records]
 
 @dataclass(frozen=True)
 class Planted:
-    """What is done to one field of the records; `field` is where it should be found."""
+    """A change to one field of the records; `field` is where drift should be detected."""
 
     title: str
     field: str
@@ -25,7 +25,7 @@ class Planted:
 
 
 def shift(field: str, deviations: float, reference: Records) -> Planted:
-    """Every value moved by so many standard deviations of the reference."""
+    """Shift every value by this many standard deviations of the reference."""
     step = deviations * _deviation(reference, field)
     return Planted(
         f"{field} shifted by {deviations:g} sd", field, _each(field, lambda v, _: v + step)
@@ -33,7 +33,7 @@ def shift(field: str, deviations: float, reference: Records) -> Planted:
 
 
 def scale(field: str, factor: float, reference: Records) -> Planted:
-    """Stretched around the reference's mean."""
+    """Stretch values around the reference's mean."""
     middle = float(np.mean(_numbers(reference, field)))
     return Planted(
         f"{field} spread times {factor:g}",
@@ -43,7 +43,7 @@ def scale(field: str, factor: float, reference: Records) -> Planted:
 
 
 def swap(field: str, share: float, reference: Records) -> Planted:
-    """So many rows get the reference's rarest category."""
+    """Replace this share of values by the reference's rarest category."""
     counts = Counter(str(each[field]) for each in reference if each[field] is not None)
     rarest = min(counts, key=lambda name: (counts[name], name))
     return Planted(
@@ -54,7 +54,7 @@ def swap(field: str, share: float, reference: Records) -> Planted:
 
 
 def missing(field: str, share: float) -> Planted:
-    """So many more rows lack the value."""
+    """Remove the value in this share of the rows."""
     return Planted(
         f"{field} missing in {share:.0%} more",
         field,
@@ -63,7 +63,7 @@ def missing(field: str, share: float) -> Planted:
 
 
 def shorter(field: str, share: float) -> Planted:
-    """Texts cut to that part of their words."""
+    """Cut texts to this share of their words."""
 
     def cut(value: Any, _: random.Random) -> Any:
         words = re.findall(r"\s*\S+", value)
@@ -73,21 +73,21 @@ def shorter(field: str, share: float) -> Planted:
 
 
 def brighter(field: str, levels: int) -> Planted:
-    """Every pixel lighter by so many of 255."""
+    """Brighten every pixel by this many of 255 levels."""
     from PIL import Image
 
     def lighten(value: Any, _: random.Random) -> Any:
         picture = Image.open(BytesIO(base64.urlsafe_b64decode(value)))
-        seen = np.asarray(picture.convert("L"), dtype=np.int16) + levels
+        pixels = np.asarray(picture.convert("L"), dtype=np.int16) + levels
         out = BytesIO()
-        Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8)).save(out, "PNG")
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(out, "PNG")
         return base64.urlsafe_b64encode(out.getvalue()).decode()
 
     return Planted(f"{field} lighter by {levels} of 255", field, _each(field, lighten))
 
 
 def _each(field: str, change: Callable[[Any, random.Random], Any]) -> Plant:
-    """Missing values stay missing."""
+    """Change one field of each record; missing values stay missing."""
 
     def plant(records: Records, rng: random.Random) -> Records:
         return [

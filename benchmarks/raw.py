@@ -1,4 +1,4 @@
-"""ONNX Runtime alone: the session called on one array of 1,000 rows, no server around it."""
+"""Measure ONNX Runtime without a server: the session on one array of 1,000 rows."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from benchmarks.rivals.session import open_session
 
 
 def main(file: str, seconds: float) -> float:
-    """Rows a second, from the median time of a call on the array in `file`."""
+    """Return rows a second, from the median time of a call on the array in `file`."""
     rows = np.load(file)
     session = open_session()
     times = []

@@ -1,4 +1,4 @@
-"""An MLflow server that holds the model as champion: what our server follows."""
+"""An MLflow server with the model as champion, which Slipway's server follows."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ NAME = "cancer"
 
 @contextmanager
 def registry(subject: Subject) -> Iterator[str]:
-    """Its address; an empty one is filled, on the generator's core.
+    """Start the registry on the generator's core, register the model, and yield the address.
 
     Raises:
-        NotRun: it does not start, or refuses the model.
+        NotRun: it does not start, or rejects the model.
     """
     from mlflow.exceptions import MlflowException
 
@@ -51,12 +51,12 @@ def registry(subject: Subject) -> Iterator[str]:
 
 
 def empty() -> None:
-    """Forget the models of earlier benchmarks."""
+    """Delete the models of earlier benchmarks."""
     shutil.rmtree(work.folder() / "registry", ignore_errors=True)
 
 
 def register(subject: Subject, address: str) -> None:
-    """Make the model champion as `slipway.registry.register` does. Twice changes nothing."""
+    """Register the model as champion, like `slipway.registry.register`; idempotent."""
     import mlflow
 
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"

@@ -1,4 +1,4 @@
-"""The results as tables, and the README's part that is written from them."""
+"""Write the results as tables, into the README's generated part."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.measure import Measurement
 from benchmarks.results import Entry, Results
 from benchmarks.roster import FASTAPI
-from slipway.readme import END, START, put
+from slipway.projects.readme import END, START, put
 
 README = Path(__file__).with_name("README.md")
 Figure = Callable[[Measurement], float | None]
@@ -30,24 +30,25 @@ def tables(results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Write the tables between the README's marks.
+    """Write the tables between the README's markers.
 
     Raises:
-        ValueError: it has no marks.
+        ValueError: the README has no markers.
     """
     put(README, f"{START}\n\n{tables(results)}\n\n{END}")
 
 
 def _machine(results: Results) -> str:
-    told, settings = results.machine, results.settings
+    machine, settings = results.machine, results.settings
     versions = {
         name: number
         for entry in results.servers.values()
         for name, number in entry.versions.items()
     }
     return (
-        f"{told['cpu']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['kernel']}, "
-        f"Python {told['python']}, load before the start {told['load_before']}. "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['kernel']}, "
+        f"Python {machine['python']}, load before the start {machine['load_before']}. "
         f"Rounds: {settings.rounds}, of {settings.seconds:g} s a load; "
         "medians, with least to most in brackets. "
         f"{', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}."
@@ -63,11 +64,11 @@ def _throughput(results: Results) -> str:
         "| --- |" + " ---: |" * 10,
     ]
     for entry in results.servers.values():
-        told = entry.spread(_per_second)
-        if told is None:
+        throughput = entry.spread(_per_second)
+        if throughput is None:
             rows.append(f"| {entry.title} | not run |" + " |" * 9)
             continue
-        ratio = f"{told.median / standard.median:.2f}x" if standard else ""
+        ratio = f"{throughput.median / standard.median:.2f}x" if standard else ""
         cells = [
             _shown(entry, _per_second, "{:,.0f}"),
             ratio,
@@ -109,9 +110,9 @@ def _batches(results: Results) -> str:
     ]
     for entry in results.servers.values():
         for name in dict.fromkeys(name for each in entry.rounds for name in each.rows_per_second):
-            told = entry.spread(_rows(name))
-            if told:
-                share = f"{told.median / middle:.0%}".replace("%", " %")
+            rows_per_second = entry.spread(_rows(name))
+            if rows_per_second:
+                share = f"{rows_per_second.median / middle:.0%}".replace("%", " %")
                 shown = _shown(entry, _rows(name), "{:,.0f}")
                 rows.append(f"| {entry.title} | {name} | {shown} | {share} |")
     return "\n".join(rows)
@@ -123,7 +124,7 @@ def _faults(results: Results) -> str:
         what = "a round failed" if entry.rounds else "not run"
         lines += [f"- {entry.title}: {what}: {fault}" for fault in dict.fromkeys(entry.faults)]
         refused = {key: why for each in entry.rounds for key, why in each.refused.items()}
-        lines += [f"- {entry.title}: {key} not answered: {why}" for key, why in refused.items()]
+        lines += [f"- {entry.title}: {key} failed: {why}" for key, why in refused.items()]
     return "\n".join(lines)
 
 
@@ -148,17 +149,17 @@ def _at(rate: str, name: str) -> Figure:
 
 
 def _shown(entry: Entry, figure: Figure, form: str, *, spread: bool = True) -> str:
-    told = entry.spread(figure)
-    if told is None:
+    values = entry.spread(figure)
+    if values is None:
         return ""
-    middle = form.format(told.median)
+    middle = form.format(values.median)
     if not spread or len(entry.rounds) == 1:
         return middle
-    return f"{middle} ({form.format(told.least)} to {form.format(told.most)})"
+    return f"{middle} ({form.format(values.least)} to {form.format(values.most)})"
 
 
 def _errors(rounds: Iterable[dict[str, int]]) -> str:
-    """Over all rounds, by kind."""
+    """Format the errors of all rounds by kind."""
     total: Counter[str] = Counter()
     for each in rounds:
         total.update(each)

@@ -1,4 +1,4 @@
-"""What a benchmark found: every round of every server, and medians over the rounds."""
+"""The results of a benchmark: every round of every server, and medians over the rounds."""
 
 import statistics
 from collections.abc import Callable
@@ -12,7 +12,7 @@ COMMITTED = Path(__file__).with_name("results.json")
 
 
 class Spread(BaseModel):
-    """Over the rounds."""
+    """Median and range over the rounds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,10 +28,10 @@ class Entry(BaseModel):
     versions: dict[str, str] = {}
     rounds: list[Measurement] = []
     faults: list[str] = []
-    """Why a round has no measurement; all of them where none has."""
+    """Reasons of rounds without a measurement; there are no rounds if the server never ran."""
 
     def spread(self, figure: Callable[[Measurement], float | None]) -> Spread | None:
-        """None where no round has the figure."""
+        """Return the spread of a figure; None if no round has it."""
         found = [value for each in self.rounds if (value := figure(each)) is not None]
         if not found:
             return None
@@ -44,7 +44,7 @@ class Results(BaseModel):
     machine: dict[str, str | int | float]
     settings: Settings
     generator: str
-    """Of the closed loop."""
+    """The generator of the closed loop."""
     raw_rows_per_second: list[float] = []
     servers: dict[str, Entry] = {}
 

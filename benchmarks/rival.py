@@ -1,4 +1,4 @@
-"""What a server must say of itself to be measured."""
+"""The description of a server that is needed to measure it."""
 
 import http.client
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,11 @@ from slipway import home
 
 
 class NotRun(Exception):
-    """A server that cannot take part; the message says why."""
+    """A server that cannot be measured; the message says why."""
 
 
 @dataclass(frozen=True)
-class Sent:
+class RequestBody:
     """A request's body and the headers that belong to it."""
 
     body: bytes
@@ -24,24 +24,24 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     body: bytes
     headers: Mapping[str, str]
-    """Names in small letters."""
+    """Header names in lower case."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """How rows (n, 30) are asked of a server, and where its answer has the probabilities."""
+    """How rows (n, 30) are sent to a server, and how probabilities are read from its response."""
 
     path: str
-    write: Callable[[np.ndarray], Sent]
-    read: Callable[[Answer], np.ndarray]
+    write: Callable[[np.ndarray], RequestBody]
+    read: Callable[[Response], np.ndarray]
     key: str
-    """Stands in every good answer."""
+    """A key that every successful response contains."""
 
     def request(self, rows: np.ndarray, port: int) -> bytes:
-        """The whole request as it travels."""
+        """Return the complete request."""
         sent = self.write(rows)
         lines = [
             f"POST {self.path} HTTP/1.1",
@@ -51,48 +51,48 @@ class Call:
         ]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + sent.body
 
-    def ask(self, rows: np.ndarray, port: int, timeout: float = 30) -> np.ndarray:
-        """The probabilities (n,) that the server answers.
+    def predict(self, rows: np.ndarray, port: int, timeout: float = 30) -> np.ndarray:
+        """Send the rows and return the probabilities (n,) in the response.
 
         Raises:
-            NotRun: it answers another status than 200.
-            OSError: it does not answer.
+            NotRun: the response has another status than 200.
+            OSError: there is no response.
         """
         connection = http.client.HTTPConnection(home.LOOPBACK, port, timeout=timeout)
         try:
             sent = self.write(rows)
             connection.request("POST", self.path, sent.body, dict(sent.headers))
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                told = body[:200].decode(errors="replace")
-                raise NotRun(f"{self.path} answers {answer.status}: {told}")
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            return self.read(Answer(body, headers))
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                message = body[:200].decode(errors="replace")
+                raise NotRun(f"{self.path} returns {response.status}: {message}")
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return self.read(Response(body, headers))
         finally:
             connection.close()
 
 
 Start = Callable[[Path], AbstractContextManager[int]]
-"""Starts a server that logs into the file; its process, from when it is ready."""
+"""Starts a server that logs into the file, and yields its process id when it is ready."""
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A server: how it is started, and how it is asked."""
+    """A server to measure: how to start it, and how to send it requests."""
 
     name: str
     python: Path
     command: Sequence[str | Path] | Start
     port: int
     ready: str
-    """The path that answers 200 once it serves."""
+    """The path that returns 200 once it serves."""
     single: Call
-    """One record a request."""
+    """The call with one record a request."""
     many: Mapping[str, Call] = field(default_factory=dict)
-    """Ways to send 1,000 rows in one call, by their description."""
+    """Calls with 1,000 rows, by a description of their format."""
     environment: Mapping[str, str] = field(default_factory=dict)
     packages: Sequence[str] = ()
-    """Whose versions are told."""
-    answers: bool = True
+    """Packages whose versions are reported."""
+    runs_model: bool = True
     """Whether it runs the model."""

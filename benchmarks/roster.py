@@ -1,4 +1,4 @@
-"""The servers that are compared."""
+"""The servers that are compared, and how each is started."""
 
 import json
 import shutil
@@ -13,11 +13,11 @@ import numpy as np
 from benchmarks import dialects, work
 from benchmarks.environments import python_of
 from benchmarks.registry import NAME, registry
-from benchmarks.rival import Call, NotRun, Rival, Sent
+from benchmarks.rival import Call, NotRun, RequestBody, Rival
 from benchmarks.subject import Subject
+from services.predict.triton import server as triton_server
 from slipway import home
 from slipway.home import free_port
-from slipway.triton import server as triton_server
 
 HERE = Path(__file__).parent
 OWN = Path(sys.executable)
@@ -27,9 +27,9 @@ LIMIT, FASTAPI, SLIPWAY = "noop", "fastapi", "slipway"
 class Place(NamedTuple):
     title: str
     opened: Callable[[Subject], AbstractContextManager[Rival]]
-    """Prepares the server, which is started within the block.
+    """Prepares the server, which `server.serving` starts within the block.
 
-    Raises NotRun: what it needs cannot be had.
+    Raises NotRun: a prerequisite is missing.
     """
 
 
@@ -48,12 +48,12 @@ def _uvicorn(app: str, port: int) -> list[str]:
     ]
 
 
-def _record(path: str, *answer: str) -> Call:
-    return Call(path, dialects.record, dialects.reading(*answer), "probability")
+def _record(path: str, *keys: str) -> Call:
+    return Call(path, dialects.record, dialects.probability_reader(*keys), "probability")
 
 
-def _records(path: str, *answer: str) -> Call:
-    return Call(path, dialects.record_list, dialects.reading(*answer), "probability")
+def _records(path: str, *keys: str) -> Call:
+    return Call(path, dialects.record_list, dialects.probability_reader(*keys), "probability")
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def noop(subject: Subject) -> Iterator[Rival]:
         single=_record("/predict"),
         environment=_environment(subject, port),
         packages=("uvicorn", "uvloop", "httptools"),
-        answers=False,
+        runs_model=False,
     )
 
 
@@ -91,11 +91,11 @@ def fastapi(subject: Subject) -> Iterator[Rival]:
 @contextmanager
 def bentoml(subject: Subject) -> Iterator[Rival]:
     def wrapped(name: str, call: Call) -> Call:
-        """BentoML wants the arguments of the method by name."""
+        """Wrap the body: BentoML requires the method's arguments by name."""
 
-        def write(rows: np.ndarray) -> Sent:
+        def write(rows: np.ndarray) -> RequestBody:
             inner = call.write(rows)
-            return Sent(b'{"%s":%s}' % (name.encode(), inner.body), inner.headers)
+            return RequestBody(b'{"%s":%s}' % (name.encode(), inner.body), inner.headers)
 
         return Call(call.path, write, call.read, call.key)
 
@@ -169,7 +169,10 @@ def mlserver(subject: Subject) -> Iterator[Rival]:
 def mlflow(subject: Subject) -> Iterator[Rival]:
     port = free_port()
     calls = Call(
-        "/invocations", dialects.mlflow_inputs, dialects.reading("predictions"), "probability"
+        "/invocations",
+        dialects.mlflow_inputs,
+        dialects.probability_reader("predictions"),
+        "probability",
     )
     yield Rival(
         name="mlflow",
@@ -182,7 +185,7 @@ def mlflow(subject: Subject) -> Iterator[Rival]:
         ready="/ping",
         single=calls,
         many={"JSON records": calls},
-        # Its own command line has no switch for it.
+        # Its own command line has no option for it.
         environment={**_environment(subject, port), "UVICORN_ACCESS_LOG": "false"},
         packages=("mlflow", "fastapi", "onnxruntime"),
     )
@@ -227,7 +230,8 @@ def triton(subject: Subject) -> Iterator[Rival]:
 
 @contextmanager
 def slipway(subject: Subject) -> Iterator[Rival]:
-    """Ours with everything on, over an empty home: it fetches and checks the model first."""
+    """Slipway with all features enabled and an empty home: it first fetches and checks the
+    model."""
     port, own = free_port(), work.folder() / "home"
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)

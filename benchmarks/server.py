@@ -1,4 +1,4 @@
-"""A server while it is measured: started on its core, watched, and stopped with all it started."""
+"""Run a server while it is measured: start it on its core, and stop it with all its processes."""
 
 import http.client
 import os
@@ -13,8 +13,8 @@ import psutil
 
 from benchmarks import work
 from benchmarks.rival import NotRun, Rival
+from infra.local.platform import stop
 from slipway import home
-from slipway.platform import stop
 
 # The generator and everything else run on the other core.
 SERVER_CORE, GENERATOR_CORE = 0, 1
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Memory:
-    """Of all processes of a server together, in MiB. PSS counts shared pages once."""
+    """Memory of all processes of a server together, in MiB. PSS counts shared pages once."""
 
     rss: float
     pss: float
@@ -35,13 +35,13 @@ class Server:
     process: psutil.Process
     ready_seconds: float
 
-    def family(self) -> list[psutil.Process]:
-        """The process and all that it started, those included whose parent is gone."""
-        return family(self.process)
+    def process_tree(self) -> list[psutil.Process]:
+        """Return the process and all that it started, including orphans."""
+        return process_tree(self.process)
 
     def memory(self) -> Memory:
         rss = pss = 0
-        for each in self.family():
+        for each in self.process_tree():
             try:
                 full = each.memory_full_info()
             except psutil.NoSuchProcess:
@@ -51,7 +51,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         used = 0.0
-        for each in self.family():
+        for each in self.process_tree():
             try:
                 times = each.cpu_times()
             except psutil.NoSuchProcess:
@@ -61,7 +61,7 @@ class Server:
 
     def check_pinned(self) -> None:
         """Raises NotRun: a thread of the server may run on another core."""
-        for each in self.family():
+        for each in self.process_tree():
             try:
                 threads = [thread.id for thread in each.threads()]
             except psutil.NoSuchProcess:
@@ -75,10 +75,10 @@ class Server:
                     raise NotRun(f"{each.name()} runs on the cores {sorted(cores)}, not on one")
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
+def process_tree(process: psutil.Process) -> list[psutil.Process]:
     found = {process.pid: process}
     found.update((child.pid, child) for child in process.children(recursive=True))
-    # A worker whose parent ended keeps its session.
+    # A worker whose parent ended keeps its session id.
     for each in psutil.process_iter():
         try:
             if os.getsid(each.pid) == process.pid:
@@ -90,7 +90,7 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """What is started within the block stays on `core`: children inherit it."""
+    """Pin this process to `core` within the block; child processes inherit it."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -101,10 +101,10 @@ def on_core(core: int) -> Iterator[None]:
 
 @contextmanager
 def serving(rival: Rival) -> Iterator[Server]:
-    """The rival on its core, from when it is ready until the block ends.
+    """Run the server on its core, and yield it once it is ready.
 
     Raises:
-        NotRun: it does not start.
+        NotRun: the server does not start.
     """
     if not callable(rival.command):
         with running(
@@ -138,10 +138,10 @@ def running(
     environment: Mapping[str, str],
     core: int,
 ) -> Iterator[Server]:
-    """The program, from when `ready` answers 200 until the block ends.
+    """Run the program, and yield it once `ready` returns 200.
 
     Raises:
-        NotRun: it ends, or is not ready in 120 s.
+        NotRun: the program ends, or is not ready in 120 s.
     """
     log = log_of(name)
     folder = work.folder() / "running" / name
@@ -150,7 +150,7 @@ def running(
     with log.open("wb") as out, on_core(core):
         began = time.perf_counter()
         child = subprocess.Popen(
-            [str(word) for word in command],
+            [str(arg) for arg in command],
             cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
@@ -163,7 +163,7 @@ def running(
         wait(name, child, port=port, ready=ready, log=log)
         yield Server(process, time.perf_counter() - began)
     finally:
-        members = family(process)
+        members = process_tree(process)
         stop(process)
         for each in members:
             if each.is_running() and each.pid != child.pid:
@@ -173,9 +173,9 @@ def running(
 
 def wait(name: str, child: "subprocess.Popen[bytes]", *, port: int, ready: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not answers(port, ready):
-        told = log.read_text(errors="replace").strip().splitlines()
-        last = told[-1][:300] if told else "it wrote nothing"
+    while not responds(port, ready):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        last = lines[-1][:300] if lines else "no output"
         if child.poll() is not None:
             raise NotRun(f"{name} ended while starting: {last}")
         if time.monotonic() > deadline:
@@ -183,8 +183,8 @@ def wait(name: str, child: "subprocess.Popen[bytes]", *, port: int, ready: str, 
         time.sleep(POLL_SECONDS)
 
 
-def answers(port: int, path: str) -> bool:
-    """Whether GET `path` is answered 200."""
+def responds(port: int, path: str) -> bool:
+    """Return whether GET `path` gets status 200."""
     connection = http.client.HTTPConnection(home.LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", path)

@@ -1,6 +1,6 @@
-"""Memory of our server under load for minutes: `python -m benchmarks.soak --minutes 10`.
+"""Measure the server's memory under load for minutes: `python -m benchmarks.soak --minutes 10`.
 
-It stays flat when the line in `soak.png` does; the figures stand in `soak.json`.
+Memory is stable if the line in `soak.png` is flat; the figures are in `soak.json`.
 """
 
 import argparse
@@ -46,16 +46,17 @@ def main() -> None:
         finally:
             stopping.set()
             watcher.join()
-    told = {"rate": arguments.rate, "load": figures.model_dump(), **slope(samples)}
-    told["samples"] = [[round(at), round(mib, 1)] for at, mib in samples]
-    (FOLDER / "soak.json").write_text(json.dumps(told) + "\n")
+    results = {"rate": arguments.rate, "load": figures.model_dump(), **slope(samples)}
+    results["samples"] = [[round(at), round(mib, 1)] for at, mib in samples]
+    (FOLDER / "soak.json").write_text(json.dumps(results) + "\n")
     draw(samples, arguments.rate)
-    shown = {key: value for key, value in told.items() if key != "samples"}
+    shown = {key: value for key, value in results.items() if key != "samples"}
     print(json.dumps(shown, indent=1))
 
 
 def slope(samples: list[tuple[float, float]]) -> dict[str, float]:
-    """MiB a minute over the second half: the first fills caches and the log's segments."""
+    """Return MiB a minute in the second half: the first half fills caches and the log's
+    segments."""
     half = np.array(samples[len(samples) // 2 :])
     per_second = np.polyfit(half[:, 0], half[:, 1], 1)[0]
     return {

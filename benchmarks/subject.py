@@ -1,4 +1,4 @@
-"""The model that all servers are given, built anew for every benchmark."""
+"""The model that all servers serve, trained for every benchmark."""
 
 import shutil
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Subject:
-    """`shipped` is a folder as MLflow saves it; `rows` are what is sent, (64, 30) float32."""
+    """`shipped` is a folder as MLflow saves it; `rows` are the records to send, (64, 30)
+    float32."""
 
     shipped: Shipped
     trained: train.Trained
@@ -31,18 +32,18 @@ class Subject:
 
     @cached_property
     def batch(self) -> np.ndarray:
-        """(1000, 30) float32: the rows again and again."""
+        """Return the rows repeated to (1000, 30) float32."""
         return np.resize(self.rows, (BATCH, self.rows.shape[1]))
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """What every server must answer, (rows,)."""
+        """Return the probabilities that every server must return, (rows,)."""
         from slipway.contract.graph import OnnxRuntimeGraph
 
         return OnnxRuntimeGraph(self.graph).run({"numbers": rows})["probabilities"][:, 1]
 
 
 def build() -> Subject:
-    """Train, and save as an MLflow pyfunc."""
+    """Train the model and save it as an MLflow pyfunc."""
     home.silence_telemetry()
     import mlflow
     from sklearn.datasets import load_breast_cancer

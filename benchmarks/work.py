@@ -1,4 +1,4 @@
-"""Where a benchmark leaves what it makes: below Slipway's cache, never in the repository."""
+"""The folder for benchmark outputs: below Slipway's cache, never in the repository."""
 
 from pathlib import Path
 

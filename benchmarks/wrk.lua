@@ -1,4 +1,4 @@
--- The bodies of the file that is named on the command line, a line each, in turn.
+-- Sends the bodies of the file that is named on the command line, one per line, in turn.
 local prepared, turn = {}, 0
 
 init = function(arguments)

@@ -1,4 +1,4 @@
-"""The closed loop by wrk, which costs a core less than our generator; it checks statuses only."""
+"""Run the closed loop with wrk, which needs less CPU than our generator; checks statuses only."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def present() -> bool:
 def closed(
     address: str, bodies: Sequence[bytes], *, connections: int, seconds: float, scratch: Path
 ) -> Figures:
-    """JSON bodies to `address` on one thread; `scratch` is a file to write them into.
+    """Send JSON bodies to `address` on one thread; `scratch` is a file to write them into.
 
     Raises:
         subprocess.SubprocessError: wrk failed or hung.
@@ -35,11 +35,11 @@ def closed(
         check=True,
         timeout=duration + 30,
     )
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    failed = {"status": told["status"], "connection": told["connection"]}
+    summary = json.loads(done.stdout.strip().splitlines()[-1])
+    failed = {"status": summary["status"], "connection": summary["connection"]}
     return Figures(
-        per_second=(told["requests"] - told["status"]) / (told["microseconds"] / 1e6),
-        **{name: told[name] / 1000 for name in ("p50", "p99", "p999", "max")},
+        per_second=(summary["requests"] - summary["status"]) / (summary["microseconds"] / 1e6),
+        **{name: summary[name] / 1000 for name in ("p50", "p99", "p999", "max")},
         errors={kind: count for kind, count in failed.items() if count},
         busy=None,
         late=0.0,

@@ -1,7 +1,7 @@
-"""Customers of the Online Retail shop: what they bought, sent back and put into their baskets.
+"""Customers of the Online Retail shop: purchases, returns and baskets.
 
-One row a customer and day of activity, stamped with the midnight that ends the day, from events
-before that midnight only. Amounts are pounds.
+There is one row per customer and active day. Its timestamp is the midnight that ends the day, and
+it depends only on events before that midnight. Amounts are in pounds.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ customer = Entity(
     name="customer",
     join_keys=["customer_id"],
     value_type=ValueType.INT64,
-    description="A customer of the Online Retail shop, by the number on the invoice",
+    description="A customer of the Online Retail shop, identified by the number on the invoice",
 )
 
 customer_days = FileSource(
@@ -31,11 +31,11 @@ customer_purchases = FeatureView(
     source=customer_days,
     schema=[
         Field(name="customer_id", dtype=Int64),
-        Field(name="first_purchase", dtype=UnixTimestamp, description="Of the first invoice"),
-        Field(name="last_purchase", dtype=UnixTimestamp, description="Of the last invoice"),
+        Field(name="first_purchase", dtype=UnixTimestamp, description="Time of the first invoice"),
+        Field(name="last_purchase", dtype=UnixTimestamp, description="Time of the last invoice"),
         Field(name="orders", dtype=Int64, description="Invoices so far"),
         Field(name="orders_90d", dtype=Int64, description="In the 90 days to the last activity"),
-        Field(name="spent", dtype=Float64, description="On all orders so far"),
+        Field(name="spent", dtype=Float64, description="Total of all orders so far"),
         Field(name="spent_90d", dtype=Float64, description="In the 90 days to the last activity"),
         Field(name="abroad", dtype=Bool, description="The last invoice went abroad"),
     ],
@@ -49,9 +49,9 @@ customer_returns = FeatureView(
     schema=[
         Field(name="customer_id", dtype=Int64),
         Field(name="returns", dtype=Int64, description="Credit notes so far"),
-        Field(name="returned", dtype=Float64, description="Worth of what was sent back so far"),
+        Field(name="returned", dtype=Float64, description="Value of all returns so far"),
     ],
-    description="What was sent back",
+    description="Returns",
 )
 
 customer_baskets = FeatureView(
@@ -70,7 +70,7 @@ customer_baskets = FeatureView(
 at_request = RequestSource(
     name="at_request",
     schema=[Field(name="asked_at", dtype=UnixTimestamp)],
-    description="The moment of the question",
+    description="The time of the request",
 )
 
 

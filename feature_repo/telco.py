@@ -1,4 +1,4 @@
-"""Customers of a telephone and internet company: who they are, what they have, what they pay."""
+"""Customers of a telephone and internet company: household, services and billing."""
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Bool, Float64, Int64, String
@@ -31,7 +31,7 @@ telco_household = FeatureView(
         Field(name="partner", dtype=Bool),
         Field(name="dependents", dtype=Bool),
     ],
-    description="Who the customer is",
+    description="The customer's household",
 )
 
 telco_services = FeatureView(
@@ -50,7 +50,7 @@ telco_services = FeatureView(
         Field(name="streaming_tv", dtype=Bool),
         Field(name="streaming_movies", dtype=Bool),
     ],
-    description="What the customer has",
+    description="The services that the customer uses",
 )
 
 telco_billing = FeatureView(
@@ -63,10 +63,14 @@ telco_billing = FeatureView(
         Field(name="contract", dtype=String, description="month_to_month, one_year or two_year"),
         Field(name="paperless_billing", dtype=Bool),
         Field(name="payment_method", dtype=String),
-        Field(name="monthly_charges", dtype=Float64, description="Dollars, of this month"),
-        Field(name="total_charges", dtype=Float64, description="Dollars; none before a bill"),
+        Field(name="monthly_charges", dtype=Float64, description="Dollars in the current month"),
+        Field(
+            name="total_charges",
+            dtype=Float64,
+            description="Dollars; missing without a bill",
+        ),
     ],
-    description="What the customer pays",
+    description="Contract and charges",
 )
 
 churn = FeatureService(

@@ -1,7 +1,7 @@
-"""`python -m services.health predict`: whether that service answers here; exit 1 if not.
+"""`python -m services.health predict`: check that a service on this machine responds.
 
-What a container's health check runs: it asks for life, not readiness, since a server without a
-model yet is not ill.
+A container's health check runs it; the exit status is 1 on failure. It checks liveness, not
+readiness, since a server that has no model yet is healthy.
 """
 
 import sys
@@ -11,16 +11,16 @@ import urllib.request
 from slipway import home
 
 SECONDS = 4.0
-# MLflow's own; ours all have the other one.
+# MLflow has its own path; all other services use /v1/live.
 PATHS = {"mlflow": "/health"}
 
 
 def main(name: str) -> int:
-    """0 if it answers within four seconds."""
+    """Return 0 if the service responds within four seconds, else 1."""
     address = f"http://{home.LOOPBACK}:{home.port(name)}{PATHS.get(name, '/v1/live')}"
     try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
-            return 0 if answer.status == 200 else 1
+        with urllib.request.urlopen(address, timeout=SECONDS) as response:
+            return 0 if response.status == 200 else 1
     except (urllib.error.URLError, OSError) as error:
         print(f"{name}: {address}: {error}", file=sys.stderr)
         return 1

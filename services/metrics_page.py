@@ -1,4 +1,4 @@
-"""`python -m services.metrics_page`: docs/metrics.md, what each service tells Prometheus."""
+"""`python -m services.metrics_page`: write docs/metrics.md, the metrics of each service."""
 
 from collections.abc import Iterator
 
@@ -8,15 +8,16 @@ from prometheus_client.metrics import MetricWrapperBase
 from slipway import home
 
 FILE = "docs/metrics.md"
-HEAD = """# What the services tell Prometheus
+HEAD = """# Metrics of the services
 
-Written by `python -m services.metrics_page` from the code; a test says when it is not current. A
-histogram has `_bucket` (with `le`), `_sum` and `_count`. Prometheus adds `job` and `instance`.
+`python -m services.metrics_page` generates this page from the code; a test checks that it is up to
+date. A histogram has `_bucket` (with `le`), `_sum` and `_count`. Prometheus adds `job` and
+`instance`.
 """
 
 
-def _own(module: object) -> Iterator[MetricWrapperBase]:
-    """The metrics that a module defines, in its order."""
+def _metrics_in(module: object) -> Iterator[MetricWrapperBase]:
+    """Yield the metrics that a module defines, in order."""
     for value in vars(module).values():
         if isinstance(value, Counter | Gauge | Histogram):
             yield value
@@ -32,7 +33,7 @@ def _line(name: str, kind: str, labels: tuple[str, ...], text: str) -> str:
 
 
 def tables() -> dict[str, list[str]]:
-    """The rows by service."""
+    """Return the table rows by service."""
     from services.monitor import metrics as monitor
     from services.predict import metrics as predict
     from services.predict import supervisor
@@ -46,18 +47,19 @@ def tables() -> dict[str, list[str]]:
         "trainer": [trainer],
         "stream": [stream],
     }
-    told = {
-        name: [_row(metric) for module in own for metric in _own(module)]
-        for name, own in modules.items()
+    rows = {
+        name: [_row(metric) for module in members for metric in _metrics_in(module)]
+        for name, members in modules.items()
     }
-    told["features"] = [
+    rows["features"] = [
         _line(family.name, family.type, tuple(family._labelnames), family.documentation)
         for family in FreshnessCollector().describe()
     ]
-    return told
+    return rows
 
 
 def page() -> str:
+    """Return the text of the page."""
     parts = [HEAD]
     for name, rows in tables().items():
         head = ["| metric | kind | labels | |", "| --- | --- | --- | --- |"]

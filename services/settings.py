@@ -1,4 +1,4 @@
-"""Settings of a service, each by a variable of the environment."""
+"""Base class for the settings of a service, read from environment variables."""
 
 import os
 from pathlib import Path
@@ -10,38 +10,38 @@ from slipway import home
 
 
 class BadSettings(ValueError):
-    """A variable does not hold what it should; the message names it."""
+    """Raised when a variable has an invalid value; the message names the variable."""
 
 
 class Settings(BaseModel):
-    """A subclass names its `prefix`: `SLIPWAY_PREDICT_WORKERS=4` sets `workers`, and so on."""
+    """The common settings. A subclass defines `prefix`, as in `SLIPWAY_PREDICT_WORKERS=4`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: ClassVar[str]
 
     host: str = home.LOOPBACK
-    """Another address than loopback needs at least one API key."""
+    """The address to listen on; any but loopback needs at least one API key."""
     require_keys: bool = False
-    """Also on loopback."""
+    """Whether requests need an API key on loopback as well."""
     json_logs: bool = True
 
     @property
     def records(self) -> Path:
-        """The model server's prediction log and feedback."""
+        """The folder of the model server's prediction log and feedback."""
         return home.home() / "predictions"
 
     @classmethod
     def variable(cls, field: str) -> str:
-        """The variable that sets it."""
+        """Return the environment variable that sets the field."""
         return cls.prefix + field.upper()
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Fields without a variable keep their defaults.
+        """Read the settings; fields without a variable keep their defaults.
 
         Raises:
-            BadSettings: a variable does not hold what it should.
+            BadSettings: a variable has an invalid value.
         """
         names = {field: cls.variable(field) for field in cls.model_fields}
         given = {field: os.environ[name] for field, name in names.items() if name in os.environ}
@@ -49,10 +49,10 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False)
-            raise BadSettings("\n".join(cls._told(fault) for fault in faults)) from None
+            raise BadSettings("\n".join(cls._format_fault(fault) for fault in faults)) from None
 
     @classmethod
-    def _told(cls, fault: object) -> str:
-        place, told, given = fault["loc"], fault["msg"], fault["input"]  # type: ignore[index]
-        name = cls.variable(str(place[0])) if place else cls.prefix + "..."
-        return f"{name}: {told}, got {given!r:.60}"
+    def _format_fault(cls, fault: object) -> str:
+        location, message, value = fault["loc"], fault["msg"], fault["input"]  # type: ignore[index]
+        name = cls.variable(str(location[0])) if location else cls.prefix + "..."
+        return f"{name}: {message}, got {value!r:.60}"

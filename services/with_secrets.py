@@ -1,8 +1,8 @@
-"""`python -m services.with_secrets COMMAND ...`: run COMMAND with secrets that lie in files.
+"""`python -m services.with_secrets COMMAND ...`: run COMMAND with secrets read from files.
 
-Where `SLIPWAY_REDIS_URL_FILE` names a file, COMMAND finds its text as `SLIPWAY_REDIS_URL`. So a
-secret stands neither in a compose file nor in what `docker inspect` shows. COMMAND takes this
-process's place.
+If `SLIPWAY_REDIS_URL_FILE` names a file, COMMAND gets its content as `SLIPWAY_REDIS_URL`. A secret
+therefore appears neither in a compose file nor in the output of `docker inspect`. COMMAND replaces
+this process.
 """
 
 import os
@@ -10,26 +10,26 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# Those of our services, and the address of MLflow's database.
+# Variables of the Slipway services, and the address of MLflow's database.
 PREFIXES = ("SLIPWAY_", "MLFLOW_")
 SUFFIX = "_FILE"
 
 
 class NoSecret(Exception):
-    """A file that a variable names cannot be read; the message says which."""
+    """Raised when a file that a variable names cannot be read; the message names it."""
 
 
 def read(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that files stand for, each with its file's text.
+    """Return the variables that are given by files, each with the content of its file.
 
     Raises:
-        NoSecret: a file is not there, or empty.
+        NoSecret: a file does not exist, or is empty.
     """
-    found = {}
-    for name, place in environment.items():
+    secrets = {}
+    for name, path in environment.items():
         if name.startswith(PREFIXES) and name.endswith(SUFFIX):
-            found[name.removesuffix(SUFFIX)] = _text(name, Path(place))
-    return found
+            secrets[name.removesuffix(SUFFIX)] = _text(name, Path(path))
+    return secrets
 
 
 def _text(name: str, file: Path) -> str:
@@ -43,7 +43,7 @@ def _text(name: str, file: Path) -> str:
 
 
 def main(command: list[str]) -> int:
-    """Returns only if COMMAND cannot be run."""
+    """Run the command; return only if that fails."""
     if not command:
         print("with_secrets: name the command to run", file=sys.stderr)
         return 2

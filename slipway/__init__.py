@@ -1,1 +1,1 @@
-"""Slipway: every model goes down the same ramp, from data set to served prediction."""
+"""Slipway: reproducible training, registration and serving of machine-learning models."""

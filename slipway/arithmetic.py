@@ -1,9 +1,9 @@
-"""The arithmetic of every stage: one instruction set and a fixed number of threads.
+"""Pin the arithmetic of every stage to one instruction set and a fixed number of threads.
 
 NumPy, OpenBLAS, oneDNN, MKL, torch, faiss, Arrow, Numba and Java choose their instructions by the
-processor at run time, and sum floats in another order with each choice. With these variables set
-before any of them is imported, equal inputs give equal bytes on every x86-64 processor that has
-AVX2; see docs/same_bytes.md. It costs torch about 15 % of its speed on processors with AVX-512.
+processor at run time, and each choice sums floats in a different order. If these variables are set
+before any of them is imported, equal inputs give equal bytes on every x86-64 processor with AVX2;
+see docs/same_bytes.md. Torch loses about 15 % of its speed on processors with AVX-512.
 """
 
 import os
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# Sums of floats depend on how they are shared out among threads.
+# Sums of floats depend on how the work is divided among threads.
 THREADS = "2"
 INSTRUCTIONS: Mapping[str, str] = {
-    # NumPy 2.4's names of all that it can choose above AVX2.
+    # NumPy 2.4's names for all instruction sets above AVX2.
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Haswell",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -34,23 +34,23 @@ PINS: Mapping[str, str] = {
     "NUMEXPR_NUM_THREADS": THREADS,
     "NUMBA_NUM_THREADS": THREADS,
 }
-# What reads the variables once, when it is imported.
+# Libraries that read the variables once, when they are imported.
 READERS = ("numpy", "torch", "faiss", "pyarrow", "numba", "scipy")
-# `processor` instead leaves the choice to the processor: faster, and unlike the committed locks.
+# `processor` leaves the choice to the processor: faster, but results may differ from the locks.
 CHOICE, PINNED, UNPINNED = "SLIPWAY_ARITHMETIC", "pinned", "processor"
-# Java's vectors have no variable of their own; other options are kept.
+# Java has no variable for its vector instructions, only this option; other options are kept.
 JAVA_OPTIONS, JAVA_PIN = "JDK_JAVA_OPTIONS", "-XX:UseAVX=2"
 
 
 def pin() -> None:
-    """Set the variables for this process and those that it starts. Call it before any import.
+    """Set the variables for this process and its children. Call this before any other import.
 
-    With SLIPWAY_ARITHMETIC=processor nothing is set. Where the committed results cannot be
-    expected, because the processor is no x86-64 or lacks AVX2, a line on standard error says so.
+    With SLIPWAY_ARITHMETIC=processor nothing is set. If the processor is not an x86-64 or lacks
+    AVX2, a line on standard error says that results may differ from the committed ones.
 
     Raises:
         ValueError: SLIPWAY_ARITHMETIC is neither `pinned` nor `processor`.
-        RuntimeError: a library that reads the variables is imported already, and they differ.
+        RuntimeError: a library that reads the variables was imported before, and they differ.
     """
     choice = os.environ.get(CHOICE) or PINNED
     if choice not in (PINNED, UNPINNED):
@@ -77,9 +77,9 @@ def is_x86_64() -> bool:
 
 
 def unlike_committed() -> str:
-    """Return why results on this machine may differ from the committed ones; empty if they equal.
+    """Return why results may differ from the committed ones; empty if they do not.
 
-    The committed results were computed with AVX2.
+    The committed results were computed with AVX2 on x86-64.
     """
     if not is_x86_64():
         return (
@@ -93,7 +93,7 @@ def unlike_committed() -> str:
 
 
 def flags() -> frozenset[str]:
-    """Return the processor's instruction sets as Linux names them; none where it does not say."""
+    """Return the processor's instruction sets by their Linux names; empty if unknown."""
     return frozenset(_cpuinfo("flags").split())
 
 

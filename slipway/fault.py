@@ -1,5 +1,5 @@
-"""How a command ends when it cannot do what it was asked for."""
+"""The error that ends a command with a message for the user."""
 
 
 class Fault(Exception):
-    """Ends the command with one message and no traceback."""
+    """Raised to end the command with a message and no traceback."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Replace files atomically: readers see the old or the new content, never a part of it."""
 
 import glob
 import os
@@ -8,44 +8,37 @@ from pathlib import Path
 
 import psutil
 
+from slipway.fsync import fsync
+
 
 def replace_text(file: Path, text: str, *, mode: int | None = None) -> None:
-    """Readers see the text before or the new one, also when the power fails in between.
+    """Replace the content of `file` atomically, also if the power fails in between.
 
-    The new one is on disk when this returns. `mode` is who may read it, from the first moment on.
+    The new content is on disk when this returns. `mode` is the file's mode from its creation on.
     """
     new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        with open(new, "w", encoding="utf-8", opener=partial(_opened, mode)) as stream:
+        with open(new, "w", encoding="utf-8", opener=partial(_open, mode)) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
-        sync_folder(file.parent)
+        fsync(file.parent)
     finally:
         new.unlink(missing_ok=True)
         _sweep(file)
 
 
-def _opened(mode: int | None, file: str, flags: int) -> int:
-    """Opened by nobody else before it has its mode, which the umask would only take from."""
+def _open(mode: int | None, file: str, flags: int) -> int:
+    """Open without access for others until `mode` is set, which the umask could only restrict."""
     handle = os.open(file, flags, 0o666 if mode is None else 0o600)
     if mode is not None:
         os.fchmod(handle, mode)
     return handle
 
 
-def sync_folder(folder: Path) -> None:
-    """A file's new name is on disk only with its folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _sweep(file: Path) -> None:
-    """Remove what processes left that were killed between writing and replacing."""
+    """Remove the temporary files of processes that were killed before they replaced `file`."""
     for left in file.parent.glob(f"{glob.escape(file.name)}.*-*.new"):
         process = left.name.split(".")[-2].partition("-")[0]
         if not psutil.pid_exists(int(process)):
@@ -53,7 +46,6 @@ def _sweep(file: Path) -> None:
 
 
 def settle(new: Path, file: Path) -> None:
-    """Give what was written as `new` its final name, once it is on disk."""
-    with new.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """Flush the complete file `new` to disk and rename it to `file`."""
+    fsync(new)
     new.replace(file)

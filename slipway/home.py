@@ -1,4 +1,4 @@
-"""The ports that Slipway listens on, its folders, and what it switches off in dependencies."""
+"""Ports and folders of Slipway, and settings that silence its dependencies."""
 
 import ipaddress
 import os
@@ -21,7 +21,7 @@ PORTS = {
 
 
 def on_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Return whether `host` is a loopback address, which only this machine reaches."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -29,10 +29,10 @@ def on_loopback(host: str) -> bool:
 
 
 def port(service: str) -> int:
-    """The loopback port of `predict`, `mlflow` or another service.
+    """Return the port of `predict`, `mlflow` or another service, by default that in PORTS.
 
     Raises:
-        ValueError: the variable that moves it holds no port number.
+        ValueError: the variable SLIPWAY_<SERVICE>_PORT is not a port number.
     """
     variable = f"SLIPWAY_{service.upper()}_PORT"
     value = os.environ.get(variable, str(PORTS[service]))
@@ -42,7 +42,7 @@ def port(service: str) -> int:
 
 
 def free_port() -> int:
-    """One of loopback that nobody listens at now."""
+    """Return a loopback port that is free now."""
     import socket
 
     with socket.socket() as probe:

@@ -1,14 +1,14 @@
-"""Where Slipway's checkout is, and where it keeps what it makes; each moved by a variable."""
+"""The folders of Slipway: repository, home, cache and mirror; variables can move the last three."""
 
 import os
 from pathlib import Path
 
 
 def root() -> Path:
-    """Return the repository: the nearest folder above here, or above this file, with `pipelines`.
+    """Return the repository that contains the current folder, or else the one of this file.
 
     Raises:
-        FileNotFoundError: neither lies in a Slipway repository.
+        FileNotFoundError: neither is inside a Slipway repository.
     """
     for start in (Path.cwd(), Path(__file__).resolve()):
         for folder in (start, *start.parents):
@@ -18,15 +18,15 @@ def root() -> Path:
 
 
 def home() -> Path:
-    """Return the folder of the registry, artifacts, logs and promotion log: $SLIPWAY_HOME."""
+    """Return $SLIPWAY_HOME, the folder of the registry, artifacts, logs and promotion log."""
     return Path(os.environ.get("SLIPWAY_HOME") or root() / ".slipway").absolute()
 
 
 def cache() -> Path:
-    """Return the folder of downloaded data sets, shared by all checkouts: $SLIPWAY_CACHE."""
+    """Return $SLIPWAY_CACHE, the folder of downloaded data sets, shared by all checkouts."""
     return Path(os.environ.get("SLIPWAY_CACHE") or Path.home() / ".cache" / "slipway").absolute()
 
 
 def mirror() -> Path:
-    """Return a folder of data set files by name, for machines without internet: $SLIPWAY_MIRROR."""
+    """Return $SLIPWAY_MIRROR, a folder of data set files for machines without internet."""
     return Path(os.environ.get("SLIPWAY_MIRROR") or root().parent / "shared" / "data" / "mirror")

@@ -1,4 +1,4 @@
-"""Child processes whose output is read line by line, and that can be stopped together."""
+"""Run child processes, read their output line by line, and stop them together."""
 
 import subprocess
 import threading
@@ -12,7 +12,7 @@ STOP_SECONDS = 15.0
 
 
 class Stopped(Exception):
-    """No process is started any more: the run was interrupted."""
+    """Raised if the run was stopped, after which no process is started."""
 
 
 class Children:
@@ -31,12 +31,12 @@ class Children:
         folder: Path,
         environment: Mapping[str, str],
     ) -> int:
-        """Run the command to its end, and pass each line of its output and errors to `tell`.
+        """Run the command to its end; pass each line of its output and errors to `tell`.
 
-        Returns its exit status.
+        Returns the exit status.
 
         Raises:
-            Stopped: `stop` was called, before or meanwhile.
+            Stopped: `stop` was called, before or during the run.
         """
         process = self._start(command, folder, environment)
         try:
@@ -57,7 +57,7 @@ class Children:
         with self._lock:
             if self._stopped:
                 raise Stopped
-            # In our process group: what kills the group kills the training too.
+            # In our process group, so that a signal to the group also ends the training.
             process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -72,7 +72,7 @@ class Children:
         return process
 
     def stop(self) -> None:
-        """Stop every process that runs with all its descendants, and start no more."""
+        """Stop every running process with its descendants; no further one is started."""
         with self._lock:
             self._stopped = True
             live = list(self._live)
@@ -80,7 +80,7 @@ class Children:
         for process in live:
             process.terminate()
         terminate(descendants)
-        # Our own children are waited for by subprocess alone, which would lose their exit status.
+        # psutil must not wait for our own children: subprocess would lose their exit status.
         for process in live:
             try:
                 process.wait(STOP_SECONDS)

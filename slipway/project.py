@@ -1,4 +1,4 @@
-"""Projects: every folder `pipelines/<track>/<name>` that holds a `params.yaml`."""
+"""Projects: every folder `pipelines/<track>/<name>` with a `params.yaml`."""
 
 import importlib
 import sys
@@ -13,15 +13,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from slipway import paths
+from slipway.contract.gate import Gate
 from slipway.contract.model import Model, published_by
-from slipway.registry.gate import Gate
 
 Stage = Literal["prepare", "fit", "evaluate", "register"]
 NAME = "^[a-z][a-z0-9_]{1,62}$"
 
 
 class Tiny(BaseModel):
-    """What a test changes to train the project in seconds."""
+    """Parameters that let a test train the project in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,25 +36,25 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     dataset: str
-    """Its name in `pipelines/datasets/`."""
+    """The data set's name in `pipelines/datasets/`."""
     environment: Literal["training", "torch", "methods"]
-    """The lock that it trains under."""
+    """The environment lock that the project trains with."""
     prepare: dict[str, Any] = {}
     """Keyword arguments of `data.splits`."""
     fit: dict[str, Any] = {}
     """Keyword arguments of `train.fit`."""
     primary: str
-    """The metric by which candidate and champion are compared; one of the gate's."""
+    """The metric that candidate and champion are compared by; the gate must have it."""
     gate: Gate
     profile: bool = False
-    """Write a profile of the training data (a page a column) beside the report."""
+    """Write a profile of the training data, with a section per column."""
     starter: bool = False
-    """Trained and served by `make up`."""
+    """Whether `make up` trains and serves the project."""
     tiny: Tiny = Tiny()
     inputs: dict[Stage, list[str]] = {}
-    """By stage, files below the root that it reads and that a walk through imports cannot find."""
+    """By stage, further files that it reads, which the walk through imports cannot find."""
     exempt: dict[str, str] = {}
-    """Checks that this project does not pass, each with the reason."""
+    """Checks that this project need not pass, each with the reason."""
 
     @field_validator("gate", mode="before")
     @classmethod
@@ -62,7 +62,7 @@ class Params(BaseModel):
         return value if isinstance(value, Gate) else Gate.parse(value)
 
     def shrunk(self) -> "Params":
-        """The same with `tiny` applied and no gate: what tests train."""
+        """Return the parameters that tests train with: `tiny` applied, and an open gate."""
         return self.model_copy(
             update={
                 "prepare": {**self.prepare, **self.tiny.prepare},
@@ -89,7 +89,11 @@ class Project:
 
     @cached_property
     def params(self) -> Params:
-        """Raises ValueError: a field of params.yaml is missing, unknown or malformed."""
+        """The content of `params.yaml`.
+
+        Raises:
+            ValueError: a field is missing, unknown or malformed.
+        """
         file = self.folder / "params.yaml"
         try:
             values = yaml.safe_load(file.read_text())
@@ -107,7 +111,7 @@ class Project:
         return importlib.import_module(f"pipelines.{self.track}.{self.name}.{name}")
 
     def model(self) -> Model:
-        """The model that `model.py` publishes, its weights not loaded."""
+        """Return the model that `model.py` publishes, without its weights loaded."""
         return published_by(self.module("model").__name__)
 
     @property
@@ -119,16 +123,16 @@ class Project:
 
 
 def discover(root: Path | None = None) -> list[Project]:
-    """Every project of the repository, by track and name."""
+    """Return every project of the repository, sorted by track and name."""
     top = root or paths.root()
     return [Project(file.parent) for file in sorted(top.glob("pipelines/*/*/params.yaml"))]
 
 
 def find(name: str) -> Project:
-    """The project called `name` (`titanic`, or `ml/titanic`).
+    """Return the project called `name` (`titanic`, or `ml/titanic`).
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such project.
     """
     for project in discover():
         if name in (project.name, f"{project.track}/{project.name}"):

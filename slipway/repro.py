@@ -1,4 +1,4 @@
-"""Run `dvc repro` for projects, some side by side; one that fails does not stop the others."""
+"""Run `dvc repro` for projects, several in parallel; a failure does not stop the others."""
 
 import os
 import sys
@@ -15,12 +15,12 @@ from slipway.processes import Children
 from slipway.project import Project, discover
 from slipway.stage_events import Observer, StageReader, Training
 
-# Advice of DVC's that holds for a person at the keyboard, not here.
-ADVICE = ("To track", "git add", "To enable", "dvc config", "Use `dvc push`")
+# The beginnings of DVC's hints, which are for interactive use.
+HINTS = ("To track", "git add", "To enable", "dvc config", "Use `dvc push`")
 
 
 def dvc_environment() -> dict[str, str]:
-    """Stages call `python`: the one that runs this, even when its venv is not activated."""
+    """Return the environment in which `python` is this interpreter, even without an active venv."""
     scripts = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     return {**os.environ, "PATH": f"{scripts}{os.pathsep}{path}", "PYTHONUNBUFFERED": "1"}
@@ -43,10 +43,10 @@ class EveryLine(Observer):
 
 
 def repro(projects: Sequence[Project], *, jobs: int, observer: Observer | None = None) -> list[str]:
-    """Bring `projects` up to date; returns the names of those that failed.
+    """Bring `projects` up to date; return the names of those that failed.
 
-    DVC locks what a stage touches, so disjoint projects run side by side. Without an observer every
-    line is printed. On Ctrl-C what runs is stopped, and no further project is started.
+    DVC locks what a stage touches, so independent projects run in parallel. Without an observer
+    every line is printed. Ctrl-C stops the running projects, and no further one is started.
     """
     children, shown = Children(), observer or EveryLine()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -81,13 +81,13 @@ def _is_current(project: Project) -> bool:
     """Return whether `dvc repro` would run none of the project's stages.
 
     DVC reads the whole repository before it looks at one project, which takes seconds; this takes
-    milliseconds. A test holds the two answers against each other.
+    milliseconds. A test compares the two results.
     """
     return is_current(project.folder)
 
 
 def training_log(project: str) -> Path:
-    """The file with the output of the project's last `dvc repro`."""
+    """Return the file with the output of the project's last `dvc repro`."""
     return home.home() / "logs" / f"train-{project}.log"
 
 
@@ -105,10 +105,10 @@ def _dvc_repro(project: Project, reader: StageReader, children: Children) -> int
 
 
 def leaderboard(observer: Observer, children: Children) -> None:
-    """Bring the leaderboard up to date, and train no project for it.
+    """Bring the leaderboard up to date without training any project.
 
-    Where some were never trained it is written without its DVC stage, whose lock would otherwise
-    name half of what it depends on. An image has no such page.
+    If some projects were never trained it is written outside its DVC stage, because the stage's
+    lock would name only part of its dependencies. Images have no leaderboard.
     """
 
     def tell(line: str) -> None:
@@ -131,20 +131,20 @@ def dvc(
     environment: Mapping[str, str] | None = None,
     children: Children | None = None,
 ) -> int:
-    """Run dvc in `folder`, the root if none is given; each line goes to `tell` as it comes.
+    """Run DVC in `folder`, by default the root; pass each line of its output to `tell`.
 
-    It waits for the repository's lock; by itself DVC gives up after 3 s, too few on a busy machine.
-    Returns its exit status.
+    DVC waits for the repository's lock; by default it gives up after 3 s, too soon on a busy
+    machine. Returns the exit status.
     """
 
-    def tell_what_matters(line: str) -> None:
+    def tell_without_hints(line: str) -> None:
         text = line.strip()
-        if text and not text.startswith(ADVICE):
+        if text and not text.startswith(HINTS):
             tell(text)
 
     return python(
         *("-m", "dvc", "--wait-for-lock", *words),
-        tell=tell_what_matters,
+        tell=tell_without_hints,
         folder=folder or home.root(),
         environment=environment or dvc_environment(),
         children=children,
@@ -158,9 +158,9 @@ def python(
     environment: Mapping[str, str],
     children: Children | None = None,
 ) -> int:
-    """Run this Python in `folder`; each line of its output and errors goes to `tell`.
+    """Run this Python interpreter in `folder`; pass each line of output and errors to `tell`.
 
-    Returns its exit status.
+    Returns the exit status.
     """
     runner = children or Children()
     command = (sys.executable, *words)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 STAGES = ("prepare", "fit", "evaluate", "register")
 RUNNING = re.compile(r"Running stage '(?:.*:)?(\w+)'")
-# DVC says so of the next stage when it leaves that out, and of its lock when a stage has ended.
+# DVC prints these for a stage that it skips, and for its lock when a stage has ended.
 NOT_RUNNING = ("Stage '", "Updating lock file", "Generating lock file")
 PROGRESS_BAR = re.compile(r"\d+%\s*\|")
 TAIL_LINES = 15
@@ -44,14 +44,14 @@ class Observer:
         """A stage that is out of date started."""
 
     def stage_ended(self, project: str, stage: str, seconds: float) -> None:
-        """The stage ended well."""
+        """The stage succeeded."""
 
     def ended(self, training: Training) -> None:
         """The project is up to date, or its training failed."""
 
 
 class StageReader:
-    """Reads from the lines of one `dvc repro` which stages run, and why it fails."""
+    """Follows the output of one `dvc repro`: which stages run, and why it fails."""
 
     def __init__(self, project: str, observer: Observer) -> None:
         self._project, self._observer = project, observer
@@ -62,7 +62,7 @@ class StageReader:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def read(self, line: str) -> None:
-        """Take in the next line."""
+        """Process the next line."""
         self._observer.line(self._project, line)
         if not PROGRESS_BAR.search(line):
             self._tail.append(line)
@@ -76,7 +76,7 @@ class StageReader:
             self._end_stage()
 
     def end(self, status: int) -> Training:
-        """Return how the run ended whose exit status this is."""
+        """Return how the training ended, from the exit status of `dvc repro`."""
         reason = (self._cause or f"dvc repro ended with status {status}") if status else ""
         if not status:
             self._end_stage()

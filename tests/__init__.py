@@ -1,10 +1,10 @@
-"""The tests. What must be set before NumPy or Java is loaded is set here, before any conftest."""
+"""The tests. Settings that must precede the import of NumPy or Java are made here."""
 
 import os
 
 from slipway import arithmetic
 
-# Spark here lives for seconds: without the second compiler it takes half the processor's time.
+# Spark runs for seconds only: without the second compiler it takes half the CPU time.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-# As every stage does: tiny trainings give the same figures on every processor.
+# Like every stage: tiny trainings give the same results on every processor.
 arithmetic.pin()

@@ -1,4 +1,4 @@
-"""What the tests share: a home of their own, small models, and the real server."""
+"""Shared fixtures: a separate home, small models, and the real server."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ SHARED = "SLIPWAY_TESTS_SHARED"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test touches the registry, the servers or the promotion log of this checkout."""
+    """Use a separate home, so that no test touches this checkout's registry, servers or logs."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SHARED, str(_common(tmp_path_factory)))
@@ -43,7 +43,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of this run of the tests have in common."""
+    """Return a folder that all processes of this test run share."""
     return _common(tmp_path_factory)
 
 
@@ -53,15 +53,15 @@ def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shared_folder() -> Path:
-    """Return the folder `shared`, for helpers that are no fixtures."""
+    """Return the folder `shared`, for helpers that are not fixtures."""
     return Path(os.environ[SHARED])
 
 
 @pytest.fixture(scope="session")
 def small_models(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> "SmallModels":
-    """The tests' own small models in a registry: two seconds, once per process of the tests.
+    """Register the tests' own small models: two seconds, once per test process.
 
-    Whoever changes the registry's aliases or files puts them back.
+    A test that changes the registry's aliases or files must restore them.
     """
     from tests.small_models import SmallModels
 
@@ -70,7 +70,7 @@ def small_models(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> "S
 
 @pytest.fixture
 def small_registry(small_models: "SmallModels") -> Iterator["SmallModels"]:
-    """The small models, with their registry and repository as those of this process."""
+    """Activate the small models' registry and repository in this process."""
     with small_models.active():
         yield small_models
 
@@ -102,10 +102,10 @@ def tiny_project(shared: Path) -> Callable[[Project], "Workspace"]:
 
 @pytest.fixture(scope="session")
 def serving_python(shared: Path) -> Path:
-    """A Python that has the serving lock installed and nothing else."""
+    """Return a Python with only the serving lock installed."""
     venv = shared / "serving" / "venv"
     script = ROOT / "infra" / "environment" / "environment.py"
-    # The interpreter that made this environment: a venv made from a venv would still find it.
+    # The base interpreter: a venv created from a venv would still find the outer one.
     python = Path(sys.base_prefix) / "bin" / "python3.11"
     command = [python, script, "install", "--group", "serving", "--into", venv]
     venv.parent.mkdir(exist_ok=True)
@@ -115,9 +115,9 @@ def serving_python(shared: Path) -> Path:
 
 
 def files_of_checkout(*places: str) -> list[str]:
-    """The committed and uncommitted files of this checkout, nothing that git ignores.
+    """Return the committed and uncommitted files of this checkout, without ignored ones.
 
-    `places` are folders, files and patterns of it; all, if none is given.
+    `places` are folders, files and patterns; without any, all files are returned.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *places],
@@ -130,7 +130,7 @@ def files_of_checkout(*places: str) -> list[str]:
 
 
 def copy_checkout(folder: Path, *places: str) -> None:
-    """Those files, at their places in `folder`."""
+    """Copy those files to their paths in `folder`."""
     for name in files_of_checkout(*places):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
@@ -140,10 +140,10 @@ def copy_checkout(folder: Path, *places: str) -> None:
 def running(
     *command: object, env: dict[str, str], log: Path, ready: str, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in the background, from when it answers until the block ends."""
+    """Run a process in the background, and yield it once it responds."""
     import psutil
 
-    from slipway.platform import answers, stop
+    from infra.local.platform import responds, stop
 
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -158,9 +158,9 @@ def running(
         deadline = time.monotonic() + PATIENCE
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{command} did not come up:\n{log.read_text()[-3000:]}")
-            # Not with httpx.get, which reads all certificates again, 37 ms each time.
-            if answers(ready):
+                raise AssertionError(f"{command} did not start:\n{log.read_text()[-3000:]}")
+            # Not httpx.get, which reads all certificates again, in 37 ms each time.
+            if responds(ready):
                 break
             time.sleep(0.05)
         yield process
@@ -188,10 +188,10 @@ def mlflow_server(registry: str, log: Path) -> Iterator[str]:
 def serving_alone(
     python: Path, mlflow: str, log: Path, **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the model server with serving packages alone, over an MLflow server.
+    """Run the model server with only the serving packages, over an MLflow server.
 
-    `python` is what the fixture `serving_python` gives, `mlflow` an address; the settings are
-    those of the model server, by name.
+    `python` comes from the fixture `serving_python`, `mlflow` is an address; the settings are
+    the model server's, by name.
     """
     address = f"http://{home.LOOPBACK}:{home.free_port()}"
     named = {f"SLIPWAY_PREDICT_{name.upper()}": str(value) for name, value in settings.items()}
@@ -214,7 +214,7 @@ def serving_alone(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The newcomer's walk takes longest: begun last, it would go on when all else has ended."""
+    """Start the newcomer's walk first: it takes longest, and would otherwise end alone."""
     items.sort(key=lambda item: item.path.name != "test_newcomer.py")
 
 

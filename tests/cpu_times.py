@@ -1,13 +1,14 @@
 """Measure the CPU seconds of each test, and print them by folder and by file at the end of a run.
 
     make test                                   prints the table, writes .slipway/test-cpu.json
-    python -m tests.cpu_times docs/testing.md   writes that table into the page, its figures beside
+    python -m tests.cpu_times docs/testing.md   writes the table into the page, and its figures
+    beside it
 
 A test costs what its process and the processes that it waited for have used while it ran, with the
 fixtures that were set up and torn down for it: `getrusage` of RUSAGE_SELF and RUSAGE_CHILDREN. A
 server that outlives its test is counted when it is waited for, so it shows at the last test that
 used it, mostly of the same file. CPU seconds depend less than the clock on what else the machine
-does, and say what a tier costs; nothing is held against them.
+does, and show the cost of a tier; no test fails because of them.
 """
 
 import argparse
@@ -28,7 +29,7 @@ FILE = ROOT / ".slipway" / "test-cpu.json"
 TIER = "SLIPWAY_TEST_TIER"
 START, END = "<!-- cpu times -->", "<!-- /cpu times -->"
 DEAREST = 10
-# What no test is charged with: starting Python, importing the test files, xdist.
+# Time that belongs to no test: starting Python, importing the test files, xdist.
 STARTING = "starting and collecting"
 KEY = "slipway_cpu"
 
@@ -66,7 +67,7 @@ class CpuTimes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Add what a worker measured; a worker that crashed has taken it along."""
+        """Add a worker's measurements; those of a crashed worker are lost."""
         measured = getattr(node, "workeroutput", {}).get(KEY)
         if measured is None:
             self.lost += 1

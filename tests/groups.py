@@ -1,7 +1,7 @@
-"""Which tests run in one process, one after another: those of a file, and those of a project.
+"""Assign tests to groups that run in one process: those of a file, and those of a project.
 
 Our own scheduler, since pytest-xdist 3.8 writes the groups of `--dist=loadgroup` into a private
-field of the tests that pytest 9.2 does not have any more, and every test became a group of its own.
+field of tests that pytest 9.2 has removed, and every test became a separate group.
 """
 
 import re

@@ -25,9 +25,9 @@ import pytest
 
 from slipway.project import Project, discover
 
-# Set to 1: every project is walked, however many there are.
+# With 1, the walk includes every project.
 ALL = "SLIPWAY_TEST_ALL"
-# A commit to compare with, in place of the merge base with origin/main.
+# A commit to compare with, instead of the merge base with origin/main.
 SINCE = "SLIPWAY_TEST_SINCE"
 # Projects beyond those that are always walked: 6 x 27 CPU seconds are under three minutes.
 LIMIT = 6
@@ -60,7 +60,7 @@ def pages(root: Path) -> list[Path]:
         *sorted((root / "services").glob("*/README.md")),
         root / "feature_repo" / "README.md",
         root / "benchmarks" / "README.md",
-        root / "docs" / "operations.md",
+        *(root / "docs" / name for name in ("tutorial.md", "clients.md", "operations.md")),
         *sorted((root / "docs" / "systems").glob("*.md")),
         *(root / "infra" / name / "README.md" for name in ("prometheus", "grafana", "locust")),
     ]
@@ -123,7 +123,8 @@ def every(file: str, projects: list[Project], root: Path) -> Iterable[str]:
 
 # The first pattern that fits decides; `*` matches slashes too. The contract tests of
 # tests/pipelines/test_projects.py train, register and serve every project in every run, whatever
-# changed. Here is decided only whose README is executed besides, so shared code walks the starters.
+# changed. These rules only select whose README is also executed; for shared code, the starters'
+# are.
 RULES: Mapping[str, Chooser] = {
     # A project's generated files: `slipway check` and test_readmes.py compare them to their source.
     "pipelines/*/*/dvc.lock": nothing,
@@ -146,13 +147,18 @@ RULES: Mapping[str, Chooser] = {
     ".github/*": nothing,
     ".ci/*": nothing,
     ".dvc/*": nothing,
+    ".devcontainer/*": nothing,
     ".dockerignore": nothing,
     ".dvcignore": nothing,
+    ".editorconfig": nothing,
     ".gitignore": nothing,
+    ".pre-commit-config.yaml": nothing,
+    "CHANGELOG.md": nothing,
     "CONTRIBUTING.md": nothing,
     "LICENSE": nothing,
     "Makefile": nothing,
     "README.md": nothing,
+    "SECURITY.md": nothing,
     "docker-compose.yml": nothing,
     "dvc.lock": nothing,
     "dvc.yaml": nothing,

@@ -1,4 +1,4 @@
-"""Hold the budget of the container tests on a suite without containers."""
+"""Test the budget of the container tests with a suite without containers."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# The second test waits, for what does not come, until the budget ends it.
+# The second test waits forever, until the budget ends it.
 SUITE = """
 import threading
 
@@ -68,7 +68,7 @@ sys.exit(run(["-s", "-p", "no:cacheprovider"], Late(float(sys.argv[1]), grace=0.
 
 
 def budgeted(folder: Path, suite: str, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run the suite in a folder of its own, which this run's settings do not reach."""
+    """Run the suite in a separate folder, without this run's settings."""
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    quick_container\n")
     (folder / "test_suite.py").write_text(suite)
     inherited = {name: value for name, value in os.environ.items() if "PYTEST" not in name}

@@ -1,4 +1,4 @@
-"""Hold tests/cpu_times.py: what it adds up, and the table that docs/testing.md keeps."""
+"""Test tests/cpu_times.py: its sums, and the table in docs/testing.md."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_a_page_without_marks_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_pages_table_is_generated() -> None:
-    """No figure is typed: the block is what the measurement beside the page gives.
+    """The block equals what the measurement beside the page generates.
 
     Before the first measurement there is no such file, and the block is empty.
     """

@@ -1,4 +1,4 @@
-"""Use a fresh clone as a newcomer does: run the READMEs' commands, and meet what goes wrong.
+"""Use a fresh clone like a newcomer: run the READMEs' commands, and see what fails.
 
 The clone holds the starters, the projects that the repository's pages name in a command, and those
 that the change concerns (tests/selection.py); the folders of the other projects are deleted from it
@@ -37,6 +37,8 @@ from tests.waiting import PATIENCE, until
 # beyond what `make test-all` needs on a busy machine, where one test trains every project.
 pytestmark = [pytest.mark.in_order, pytest.mark.timeout(9000)]
 
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
 # Appended to a data.py: as few rows as the tests train it on elsewhere.
 FEW = """
 
@@ -55,7 +57,7 @@ splits = _first(splits, {rows})
 
 
 def shrink(project: Project) -> None:
-    """Train it in seconds: few rows, its parameters under `tiny`, a gate that lets it pass."""
+    """Make it train in seconds: few rows, its parameters under `tiny`, a gate that passes."""
     file = project.folder / "params.yaml"
     params = yaml.safe_load(file.read_text())
     for stage, values in params["tiny"].items():
@@ -73,13 +75,13 @@ def shrink(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def selection() -> Selection:
-    """The projects that this walk takes, and why."""
+    """Return the projects of this walk, with the reasons."""
     return select(ROOT)
 
 
 @pytest.fixture(scope="module")
 def clone(selection: Selection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout's files, committed or not, without the projects that are not walked."""
+    """Copy the checkout's files, committed or not, without the projects outside the walk."""
     folder = tmp_path_factory.mktemp("newcomer") / "slipway"
     copy_checkout(folder)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
@@ -87,7 +89,7 @@ def clone(selection: Selection, tmp_path_factory: pytest.TempPathFactory) -> Pat
         if project.name not in selection.walked:
             shutil.rmtree(project.folder)
     for project in discover(folder):
-        # Titanic keeps its own, a quarter of a minute: its committed lock is to be true.
+        # Titanic keeps all rows, a quarter of a minute: its committed lock must match.
         if project.name != "titanic":
             shrink(project)
     return folder
@@ -95,7 +97,7 @@ def clone(selection: Selection, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def environment(clone: Path) -> Iterator[dict[str, str]]:
-    """Ports of its own, nothing inherited from this environment, and everything stopped after."""
+    """Use separate ports and a clean environment, and stop everything afterwards."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -112,7 +114,7 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
             *(part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part),
         ]
     )
-    # Of the load only that it runs: how fast a busy machine is, is for benchmarks.
+    # Only checks that the load runs: benchmarks measure the speed.
     kept |= {"SLIPWAY_LOAD_SECONDS": "3", "SLIPWAY_LOAD_P99_MS": "60000"}
     kept |= {f"SLIPWAY_{name.upper()}_PORT": str(free_port()) for name in home.PORTS}
     # Beside this checkout, not beside the clone.
@@ -124,7 +126,7 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
 def shell(
     command: str, clone: Path, env: dict[str, str], seconds: float = 3600
 ) -> subprocess.CompletedProcess[str]:
-    """Run a README's command as it stands there, but for the port."""
+    """Run a README's command unchanged except for the port."""
     moved = command
     for name, port in home.PORTS.items():
         own = env[f"SLIPWAY_{name.upper()}_PORT"]
@@ -140,18 +142,18 @@ def shell(
     )
 
 
-def asks(command: str) -> bool:
+def requests_prediction(command: str) -> bool:
     """Return whether the command requests a prediction."""
     return command.startswith("curl") and "/predict " in command
 
 
 def followed(command: str, clone: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run it; a prediction is requested until the model server has loaded what was just trained."""
+    """Run it; retry a prediction until the model server has loaded what was just trained."""
     deadline = time.monotonic() + PATIENCE
     while True:
         done = shell(command, clone, env)
         predicted = '"predictions":[{' in done.stdout
-        if predicted or not asks(command) or time.monotonic() > deadline:
+        if predicted or not requests_prediction(command) or time.monotonic() > deadline:
             return done
         time.sleep(1)
 
@@ -161,7 +163,7 @@ def activated(env: dict[str, str], clone: Path) -> dict[str, str]:
 
 
 def served(env: dict[str, str]) -> list[str]:
-    """Return the names of the models that the model server answers for."""
+    """Return the names of the served models."""
     with urllib.request.urlopen(f"{predict(env)}/v1/models", timeout=30) as response:
         return sorted(each["name"] for each in json.load(response)["models"])
 
@@ -224,7 +226,7 @@ def test_every_command_of_the_readmes_works(
     """
     record_property(PROPERTY, selection.lines())
     files = pages(clone) + [project.folder / "README.md" for project in discover(clone)]
-    # Two side by side; what a page then trains is up to date. One by one takes twice as long.
+    # Two at a time; what a page then trains is up to date. One by one takes twice as long.
     done = shell("make repro JOBS=2", clone, environment, 7200)
     assert done.returncode == 0, done.stdout + done.stderr
     # A command that several pages name is run once.
@@ -235,14 +237,25 @@ def test_every_command_of_the_readmes_works(
             if command not in ran:
                 done = followed(command, clone, activated(environment, clone))
                 assert done.returncode == 0, (str(file), command, done.stdout + done.stderr)
-                if asks(command):
+                if requests_prediction(command):
                     assert '"predictions":[{' in done.stdout, (command, done.stdout)
         ran.update(commands(file.read_text()))
     assert len(ran) >= 50
 
 
+def test_every_python_example_runs(clone: Path, environment: dict[str, str]) -> None:
+    """Run the ```python blocks of the page about clients against the server of `make up`."""
+    examples = PYTHON_BLOCK.findall((clone / "docs" / "clients.md").read_text())
+    assert len(examples) == 2
+    for example in examples:
+        command = f"python - <<'END'\n{example}END"
+        done = shell(command, clone, activated(environment, clone))
+        assert done.returncode == 0, example + done.stderr
+        assert done.stdout.strip()
+
+
 def test_the_committed_lock_is_true(clone: Path) -> None:
-    """Trained again here from nothing, Titanic gave the bytes that its committed lock names."""
+    """Titanic, trained here from scratch, equals its committed lock byte for byte."""
     place = Path("pipelines") / "ml" / "titanic"
     assert (clone / place / "dvc.lock").read_text() == (ROOT / place / "dvc.lock").read_text()
     assert (clone / place / "metrics.json").read_text() == (
@@ -253,7 +266,7 @@ def test_the_committed_lock_is_true(clone: Path) -> None:
 def test_the_new_project_is_served_without_a_restart(
     clone: Path, environment: dict[str, str]
 ) -> None:
-    """CONTRIBUTING's walk made `my_project`; the running server has found it."""
+    """CONTRIBUTING's commands created `my_project`, and the running server serves it."""
     place = f"{predict(environment)}/v1/models/my_project"
 
     def description() -> str:
@@ -317,7 +330,7 @@ def test_one_unreachable_source_does_not_take_the_rest_down(
     finally:
         entry.write_text(original)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "data set spam_assassin_emails: emails.tgz could not be had" in done.stdout
+    assert "data set spam_assassin_emails: no source provides emails.tgz" in done.stdout
     assert "Not up to date: spam" in done.stdout
     assert "titanic" in served(environment), done.stdout
 

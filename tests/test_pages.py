@@ -1,4 +1,4 @@
-"""Hold every page's links, and the tests that the pages of docs/systems name for their tasks."""
+"""Check every page's links, and the tests that the pages of docs/systems name."""
 
 import re
 from pathlib import Path

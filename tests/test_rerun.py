@@ -1,4 +1,4 @@
-"""Hold tests/rerun.py on a suite of a few tests that fail once, always or never."""
+"""Test tests/rerun.py with a suite of tests that fail once, always or never."""
 
 import os
 import re
@@ -76,7 +76,7 @@ WORKERS = ("-p", "xdist.plugin", "--numprocesses=2", "--dist=loadscope")
 
 
 def run(folder: Path, *arguments: str, **suite: str) -> subprocess.CompletedProcess[str]:
-    """Run the suite's files in a folder of their own, which this run's settings do not reach."""
+    """Run the suite's files in a separate folder, without this run's settings."""
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    in_order\n")
     for name, text in suite.items():
         (folder / f"test_{name}.py").write_text(text)

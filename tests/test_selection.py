@@ -1,4 +1,4 @@
-"""Hold the choice of projects for the newcomer's walk: every file has a rule, every base a word."""
+"""Test the selection of projects for the newcomer's walk: every file has a rule."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ STARTERS = {each.name for each in discover(ROOT) if each.params.starter}
 
 @pytest.fixture(autouse=True)
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this run of the tests was started with."""
+    """Remove the settings of this test run."""
     for name in (ALL, SINCE):
         monkeypatch.delenv(name, raising=False)
 
@@ -49,7 +49,7 @@ def test_starters_and_what_pages_name_are_always_walked() -> None:
         ("pipelines/ml/uplift/metrics.json", set()),
         ("pipelines/datasets/cookie_cats.yaml", {"ab_test"}),
         ("pipelines/ml/deleted/train.py", set()),
-        ("slipway/registry/gate.py", set()),
+        ("slipway/contract/gate.py", set()),
         ("README.md", set()),
     ],
 )

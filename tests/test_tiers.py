@@ -1,4 +1,4 @@
-"""Hold the tiers of the tests: each file is in one, and the fast one starts nothing slow."""
+"""Test the tiers: each test file is in one, and the fast tier starts nothing slow."""
 
 import re
 

@@ -1,20 +1,20 @@
-"""Waiting for what another thread or process does."""
+"""Wait for what another thread or process does."""
 
 import time
 from collections.abc import Callable
 
-# A machine with other work is slow, by how much nobody knows. What holds is not waited for.
+# Generous, since a busy machine may be slow; a condition that holds costs no wait.
 PATIENCE = 120.0
 
 
 def until(
     holds: Callable[[], object],
-    told: Callable[[], object] = lambda: "it did not come to hold",
+    message: Callable[[], object] = lambda: "the condition did not hold in time",
     *,
     seconds: float = PATIENCE,
 ) -> None:
-    """Ask again and again; after so many seconds fail with what is `told`."""
+    """Poll the condition; after so many seconds fail with `message`."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, message()
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A web server that alerts are posted to."""
+"""A web server that receives alerts."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from slipway import home
 
 
 class Receiver:
-    """Keeps what is posted to it, by path, while `status` says that it takes it."""
+    """Stores posted bodies by path, while `status` is a success."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, Any]] = []
@@ -38,10 +38,10 @@ class Receiver:
 
     @property
     def notices(self) -> list[dict[str, Any]]:
-        return [told for _, told in self.got]
+        return [body for _, body in self.got]
 
     def alerts(self, path: str) -> list[dict[str, Any]]:
-        return [alert for at, told in self.got if at == path for alert in told["alerts"]]
+        return [alert for at, body in self.got if at == path for alert in body["alerts"]]
 
     @contextmanager
     def listening(self) -> Iterator["Receiver"]:

@@ -1,1 +1,1 @@
-"""The model that every server is given."""
+"""The model that every server serves."""

@@ -54,7 +54,7 @@ class Tumour(Record):
 
 class Diagnosis(Record):
     malignant: bool
-    probability: float = Field(ge=0, le=1, description="Of malignancy")
+    probability: float = Field(ge=0, le=1, description="Probability of malignancy")
 
 
 FIELDS = tuple(Tumour.model_fields)
@@ -62,12 +62,12 @@ _numbers = attrgetter(*FIELDS)
 
 
 def features(tumours: list[Tumour]) -> np.ndarray:
-    """(rows, 30) float32, in the order of the fields."""
+    """Return (rows, 30) float32, in the order of the fields."""
     return np.array([_numbers(each) for each in tumours], dtype=np.float32)
 
 
 def diagnoses(probabilities: np.ndarray) -> list[Diagnosis]:
-    """From the probabilities of malignancy (rows,)."""
+    """Return diagnoses for the probabilities of malignancy (rows,)."""
     return [Diagnosis(malignant=p >= 0.5, probability=p) for p in probabilities.tolist()]
 
 

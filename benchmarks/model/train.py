@@ -1,4 +1,4 @@
-"""Fit the trees on scikit-learn's copy of the data and leave what ships with a model."""
+"""Fit the trees on scikit-learn's copy of the data and write what a registered model contains."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +37,15 @@ def train(folder: Path) -> Trained:
     if columns != FIELDS:
         raise ValueError(f"the record must have the fields {', '.join(columns)}")
     malignant = data.target_names[data.target] == "malignant"
-    # Served as float32: a threshold between two neighbours must fall the same way when trained.
-    numbers, test, truths, unseen = train_test_split(
+    # The model is served as float32: training must round thresholds the same way.
+    numbers, test, labels, test_labels = train_test_split(
         data.data.astype(np.float32),
         malignant,
         test_size=TEST_ROWS,
         random_state=SEED,
         stratify=malignant,
     )
-    trees = GradientBoostingClassifier(n_estimators=TREES, random_state=SEED).fit(numbers, truths)
+    trees = GradientBoostingClassifier(n_estimators=TREES, random_state=SEED).fit(numbers, labels)
     weights, about = folder / "weights", folder / "about"
     weights.mkdir(parents=True)
     about.mkdir()
@@ -54,17 +54,17 @@ def train(folder: Path) -> Trained:
     model = Cancer()
     model.load(weights)
     tumours = [Tumour(**dict(zip(FIELDS, row, strict=True))) for row in test.tolist()]
-    answers = model.predict(tumours)
-    told = np.array([each.probability for each in answers])
+    predictions = model.predict(tumours)
+    y_prob = np.array([each.probability for each in predictions])
     metrics = {
-        "accuracy": float(accuracy_score(unseen, told >= 0.5)),
-        "roc_auc": float(roc_auc_score(unseen, told)),
-        "parity_error": float(np.abs(told - trees.predict_proba(test)[:, 1]).max()),
+        "accuracy": float(accuracy_score(test_labels, y_prob >= 0.5)),
+        "roc_auc": float(roc_auc_score(test_labels, y_prob)),
+        "parity_error": float(np.abs(y_prob - trees.predict_proba(test)[:, 1]).max()),
     }
     write_json(about / "metrics.json", {"metrics": metrics})
     examples = [
-        {"input": tumour.model_dump(), "output": answer.model_dump()}
-        for tumour, answer in zip(tumours[:3], answers[:3], strict=True)
+        {"input": tumour.model_dump(), "output": prediction.model_dump()}
+        for tumour, prediction in zip(tumours[:3], predictions[:3], strict=True)
     ]
     write_json(about / "examples.json", examples)
     (about / "card.md").write_text(card(metrics))

@@ -1,1 +1,1 @@
-"""The programs that are compared, each as an engineer who knows its documentation writes it."""
+"""The compared servers, each written as its documentation recommends."""

@@ -1,4 +1,4 @@
-"""A BentoML service as its documentation shows one: a class, and methods with type hints."""
+"""A BentoML service as in its documentation: a class, and methods with type hints."""
 
 import bentoml
 

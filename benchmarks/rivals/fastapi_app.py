@@ -1,4 +1,4 @@
-"""A FastAPI application over the session: typed in and out, and nothing beside."""
+"""A FastAPI application over the session, with typed requests and responses and nothing else."""
 
 from fastapi import FastAPI
 

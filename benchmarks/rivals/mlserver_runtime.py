@@ -1,4 +1,4 @@
-"""An MLServer runtime over the session: tensors of the Open Inference Protocol in and out."""
+"""An MLServer runtime over the session: tensors of the Open Inference Protocol."""
 
 from mlserver import MLModel  # type: ignore[import-not-found]
 from mlserver.codecs import NumpyCodec  # type: ignore[import-not-found]

@@ -1,4 +1,4 @@
-"""An ASGI application that reads the body and answers a constant: what HTTP alone costs."""
+"""An ASGI application that reads the body and returns a constant: the cost of HTTP itself."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

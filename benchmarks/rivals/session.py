@@ -1,4 +1,4 @@
-"""An ONNX Runtime session as all of these programs open it: one thread, on CPU."""
+"""An ONNX Runtime session as all of these servers open it: one thread, on CPU."""
 
 import os
 
@@ -7,7 +7,7 @@ import onnxruntime
 
 
 def open_session() -> onnxruntime.InferenceSession:
-    """Of the file that $BENCHMARK_MODEL names."""
+    """Open the file that $BENCHMARK_MODEL names."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -17,6 +17,6 @@ def open_session() -> onnxruntime.InferenceSession:
 
 
 def malignancy(session: onnxruntime.InferenceSession, numbers: np.ndarray) -> np.ndarray:
-    """Probabilities (rows,) of numbers (rows, 30) float32."""
+    """Return the probabilities (rows,) of numbers (rows, 30) float32."""
     found: np.ndarray = session.run(["probabilities"], {"numbers": numbers})[0]
     return found[:, 1]

@@ -1,1 +1,1 @@
-"""Faults in docker-compose.yml's stack under load, and what callers saw of them."""
+"""Fault injection into docker-compose.yml's stack under load, and what callers saw."""

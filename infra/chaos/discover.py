@@ -1,21 +1,21 @@
-"""The faults that docker-compose.yml gives cause to."""
+"""The faults to inject, derived from docker-compose.yml."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from infra.chaos.faults import Cut, Fault, Fill, Kill, Pause
 
-# Through which a prediction passes, the last one only when features are looked up.
+# The services that a prediction passes through; the last only when features are looked up.
 PATH = ("proxy", "predict", "redis")
-# What may hang instead of dying, and whose client must not: the stores, and a server among others.
+# Services that may hang without dying: the stores and a model server. Their clients must not hang.
 HANGS = ("redis", "postgres", "mlflow", "predict")
-# Whose volume is filled.
+# The service whose volume is filled.
 RECORDER = "predict"
 QUICK = ("kill predict", "kill redis", "pause mlflow", Fill.name)
 
 
 def long_running(config: Mapping[str, Any]) -> dict[str, int]:
-    """Services that Docker keeps running, with their replicas."""
+    """Return the services that Docker keeps running, with their number of replicas."""
     return {
         name: int(each.get("deploy", {}).get("replicas", 1))
         for name, each in config["services"].items()
@@ -24,31 +24,31 @@ def long_running(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[Fault]:
-    """Every one, for the file as `docker compose config` shows it.
+    """Return every fault, for the configuration that `docker compose config` prints.
 
     Raises:
-        KeyError: a service of the path is not in the file any more.
+        KeyError: a service of `PATH` or `HANGS` is not in the file any more.
     """
     services = {name: count for name, count in long_running(config).items() if name not in left_out}
     for name in (*PATH, *HANGS):
         services[name]
-    found: list[Fault] = [
+    every: list[Fault] = [
         Kill(name, number) for name, count in services.items() for number in range(1, count + 1)
     ]
-    found += [Pause(name, 1) for name in HANGS]
-    found += [
+    every += [Pause(name, 1) for name in HANGS]
+    every += [
         Cut(name, 1, network) for name in PATH for network in config["services"][name]["networks"]
     ]
-    return [*found, Fill(RECORDER)]
+    return [*every, Fill(RECORDER)]
 
 
-def chosen(found: list[Fault], names: list[str]) -> list[Fault]:
-    """Those of these names; all where none is given.
+def select(every: list[Fault], names: list[str]) -> list[Fault]:
+    """Return the faults with these names, or all if no name is given.
 
     Raises:
-        ValueError: there is none of a name.
+        ValueError: a name is unknown.
     """
-    known = {each.name: each for each in found}
+    known = {each.name: each for each in every}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no fault {', '.join(unknown)}; there are: {', '.join(known)}")
-    return [known[name] for name in names] or found
+    return [known[name] for name in names] or every

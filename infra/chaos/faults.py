@@ -1,13 +1,13 @@
-"""What is done to the stack, and how it is undone."""
+"""The faults: how each is injected into the stack, and how it is undone."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from infra.chaos.judge import Records
-from slipway.docker import docker
-from slipway.stack.running import Failed, Stack
+from infra.compose.running import Failed, Stack
+from infra.docker import docker
 
-HAND = "hand"
+HELPER = "hand"
 RECORDS = "/var/lib/slipway/predictions"
 
 
@@ -19,27 +19,27 @@ class Fault(Protocol):
 
     @property
     def service(self) -> str:
-        """Whose it is."""
+        """The compose service that is affected."""
 
     @property
     def network(self) -> str:
-        """That is cut; empty where none is."""
+        """The network that the container is cut off from; empty for other faults."""
 
     @property
     def name(self) -> str:
-        """As the table says it."""
+        """The fault's name in the table."""
 
     def inflict(self, stack: Stack) -> None:
-        """Raises DockerFault: it could not be done."""
+        """Inject the fault. Raises DockerFault: Docker refused."""
 
     def undo(self, stack: Stack) -> None:
-        """Nothing where Docker itself is to put it right. Raises DockerFault: it could
-        not be done."""
+        """Undo the fault; does nothing where Docker itself recovers. Raises DockerFault: Docker
+        refused."""
 
 
 @dataclass(frozen=True)
-class _OfContainer:
-    """`number` is the replica's."""
+class _ContainerFault:
+    """A fault of one container; `number` is the replica."""
 
     service: str
     number: int
@@ -50,31 +50,32 @@ class _OfContainer:
         return f"{stack.project}-{self.service}-{self.number}"
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         return self.service if self.number == 1 else f"{self.service} {self.number}"
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.place}"
+        return f"{self.kind} {self.label}"
 
 
 @dataclass(frozen=True)
-class Kill(_OfContainer):
-    """Its first process dies by SIGKILL, and Docker starts it again by its restart policy."""
+class Kill(_ContainerFault):
+    """SIGKILL to the container's first process; Docker restarts it by its restart policy."""
 
     kind = "kill"
 
     def inflict(self, stack: Stack) -> None:
         number = docker("inspect", "--format", "{{.State.Pid}}", self.container(stack))
-        stack.compose("exec", "-T", HAND, "sh", "-c", f"kill -KILL {int(number)}")
+        stack.compose("exec", "-T", HELPER, "sh", "-c", f"kill -KILL {int(number)}")
 
     def undo(self, stack: Stack) -> None:
         pass
 
 
 @dataclass(frozen=True)
-class Pause(_OfContainer):
-    """It keeps its connections and answers nothing: what timeouts are for."""
+class Pause(_ContainerFault):
+    """A frozen container: its connections stay open and get no response, so clients must time
+    out."""
 
     kind = "pause"
 
@@ -86,8 +87,8 @@ class Pause(_OfContainer):
 
 
 @dataclass(frozen=True)
-class Cut(_OfContainer):
-    """It is taken off one of its networks."""
+class Cut(_ContainerFault):
+    """A container that is disconnected from one of its networks."""
 
     network: str
     kind = "cut"
@@ -103,7 +104,7 @@ class Cut(_OfContainer):
         docker("network", "disconnect", self._network(stack), self.container(stack))
 
     def undo(self, stack: Stack) -> None:
-        # Under the names by which compose lets others find it.
+        # With the names by which compose lets other containers find it.
         aliases = [word for name in self._names(stack) for word in ("--alias", name)]
         docker("network", "connect", *aliases, self._network(stack), self.container(stack))
 
@@ -113,7 +114,7 @@ class Cut(_OfContainer):
 
 @dataclass(frozen=True)
 class Fill:
-    """The volume of the prediction record is full to its last byte."""
+    """The volume of the prediction record, filled to its last byte."""
 
     service: str
     kind = "fill"
@@ -121,21 +122,21 @@ class Fill:
     name = "fill the prediction record's volume"
 
     def inflict(self, stack: Stack) -> None:
-        stack.compose("exec", "--detach", HAND, "sh", "/within/fill.sh", RECORDS)
+        stack.compose("exec", "--detach", HELPER, "sh", "/within/fill.sh", RECORDS)
 
     def undo(self, stack: Stack) -> None:
-        stack.compose("exec", "-T", HAND, "rm", f"{RECORDS}/filler")
+        stack.compose("exec", "-T", HELPER, "rm", f"{RECORDS}/filler")
 
 
-def on_record(stack: Stack, ids: list[str]) -> Records:
-    """How many of the ids promise a record, and how many of those have one.
+def find_records(stack: Stack, ids: list[str]) -> Records:
+    """Count the ids that promise a record, and those of them that have one.
 
     Raises:
         Failed: the record could not be read.
     """
-    words = ("exec", "-i", f"{stack.project}-{HAND}-1", "python", "/within/find.py", RECORDS)
-    said = docker(*words, seconds=300, input="\n".join(ids))
-    found = Records.model_validate_json(said)
+    args = ("exec", "-i", f"{stack.project}-{HELPER}-1", "python", "/within/find.py", RECORDS)
+    output = docker(*args, seconds=300, input="\n".join(ids))
+    found = Records.model_validate_json(output)
     if found.promised + found.unpromised != len(ids):
-        raise Failed(f"of {len(ids)} ids {found.promised + found.unpromised} were looked for")
+        raise Failed(f"looked up {found.promised + found.unpromised} of {len(ids)} ids")
     return found

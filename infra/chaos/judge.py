@@ -1,4 +1,4 @@
-"""Whether what callers saw of a fault is what they were promised."""
+"""Compare what callers saw under a fault with what they were promised."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -9,23 +9,23 @@ PLAIN, LOOKED_UP = "plain", "looked up"
 
 
 class Promise(BaseModel):
-    """To one kind of callers. The default: no error at all."""
+    """The promise to one kind of caller. The default: no error at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     errors: frozenset[str] = frozenset()
-    """Statuses that may be seen, and no others."""
+    """HTTP statuses that may occur; no others may."""
     within_seconds: Annotated[float, Field(ge=0)] = 0
-    """After the fault was undone, or struck where Docker undoes it, that they may still be seen."""
+    """How long errors may go on after the fault was undone, or after a kill."""
     slowest_seconds: Annotated[float, Field(gt=0)] = 15
-    """In which each is answered, well or not. By default what the proxy needs for one server that
-    hangs, 10 s, and for the next one."""
-    felt: bool = False
-    """Errors must be seen: without any, the fault was not there."""
+    """The longest time until a response, successful or not. By default the 10 s that the proxy
+    waits for a hanging server, and the time of the next server."""
+    must_occur: bool = False
+    """Errors must occur: without any, the fault had no effect."""
 
 
 class Expectation(BaseModel):
-    """Of one fault."""
+    """What is expected under one fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +33,7 @@ class Expectation(BaseModel):
     plain: Promise = Promise()
     looked_up: Promise = Promise()
     unpromised: bool = False
-    """Some answers' ids say that there is no record; if not, none may."""
+    """Some responses' ids must say that there is no record; if false, none may."""
 
     def __init__(self, why: str, **given: object) -> None:
         super().__init__(why=why, **given)
@@ -44,7 +44,7 @@ class Expectation(BaseModel):
 
 
 class Seen(BaseModel):
-    """What one kind of callers saw; seconds, and milliseconds for latencies."""
+    """What one kind of caller saw; times in seconds, latencies in milliseconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,19 +52,19 @@ class Seen(BaseModel):
     errors: dict[str, int] = {}
     steady_p99: float
     p50: float | None = None
-    """Of all answers while the fault lasted, also of refusals."""
+    """The median latency of all responses while the fault lasted, including refusals."""
     p99: float | None = None
     max: float | None = None
     last_error: float | None = None
-    """After the fault struck."""
+    """Seconds from the injection of the fault."""
     last_error_undone: float | None = None
-    """After it was undone."""
+    """Seconds from when it was undone."""
     steady_again: float | None = None
-    """After it was undone, or struck where Docker undoes it; None if never."""
+    """Seconds from when it was undone, or from a kill; None if never."""
 
 
 class Records(BaseModel):
-    """Of the answers that were given: ids that promise a record, those found, and the others."""
+    """Counts of ids that promise a record, of records found, and of ids that promise none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,7 +74,7 @@ class Records(BaseModel):
 
 
 class Outcome(BaseModel):
-    """Of one fault."""
+    """The result of one fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,35 +88,36 @@ class Outcome(BaseModel):
 
 
 def missed(fault: str, expectation: Expectation, outcome: Outcome) -> list[str]:
-    """A line for each expectation that was not met."""
+    """Return a line for each expectation that was not met."""
     lines = [
         line
         for caller, promise in expectation.promises.items()
-        for line in _of_caller(caller, promise, outcome.seen[caller])
+        for line in _caller_shortfalls(caller, promise, outcome.seen[caller])
     ]
-    lines += _of_records(expectation, outcome.records)
+    lines += _record_shortfalls(expectation, outcome.records)
     if outcome.well_again is None:
-        lines.append("every container well again, got one that is not")
+        lines.append("every container healthy again, got one that is not")
     return [f"expectation not met: {fault}: {line}" for line in lines]
 
 
-def _of_caller(caller: str, promise: Promise, seen: Seen) -> list[str]:
+def _caller_shortfalls(caller: str, promise: Promise, seen: Seen) -> list[str]:
     lines = []
     if not seen.asked:
-        return [f"{caller} predictions asked for, got none"]
+        return [f"{caller} predictions sent, got none"]
     wrong = {status: n for status, n in seen.errors.items() if status not in promise.errors}
     if wrong:
         allowed = f"no error but {_listed(promise.errors)}" if promise.errors else "without error"
         lines.append(
             f"{caller} predictions {allowed}, "
-            f"got {sum(wrong.values())} of {seen.asked} ({told(wrong)})"
+            f"got {sum(wrong.values())} of {seen.asked} ({format_errors(wrong)})"
         )
-    if promise.felt and not seen.errors:
+    if promise.must_occur and not seen.errors:
         lines.append(f"{caller} predictions with {_listed(promise.errors)}, got none")
     late = seen.last_error_undone
     if promise.errors and late is not None and late > promise.within_seconds:
         lines.append(
-            f"{caller} predictions without error {promise.within_seconds:g} s after it was undone, "
+            f"{caller} predictions without error {promise.within_seconds:g} s after the fault "
+            f"was undone, "
             f"got one after {late:.1f} s"
         )
     if seen.max is not None and seen.max > 1000 * promise.slowest_seconds:
@@ -129,20 +130,20 @@ def _of_caller(caller: str, promise: Promise, seen: Seen) -> list[str]:
     return lines
 
 
-def _of_records(expectation: Expectation, records: Records) -> list[str]:
+def _record_shortfalls(expectation: Expectation, records: Records) -> list[str]:
     lines = []
     if records.found < records.promised:
         lost = records.promised - records.found
         lines.append(f"every promised record found, got {lost} of {records.promised} lost")
     if expectation.unpromised and not records.unpromised:
-        lines.append("ids that say there is no record, got none: the fault was not felt")
+        lines.append("ids without a record, got none: the fault had no effect")
     if not expectation.unpromised and records.unpromised:
-        lines.append(f"every answer on record, got {records.unpromised} whose id says it is not")
+        lines.append(f"a record for every response, got {records.unpromised} ids without one")
     return lines
 
 
-def told(errors: Mapping[str, int]) -> str:
-    """As `3 503, 1 timeout`."""
+def format_errors(errors: Mapping[str, int]) -> str:
+    """Return counts by status, such as `3 503, 1 timeout`."""
     return ", ".join(f"{count} {status}" for status, count in sorted(errors.items()))
 
 

@@ -1,8 +1,8 @@
-"""Callers at a fixed rate, each answer kept with its id.
+"""Callers at a fixed rate; each response is kept with its id.
 
-A request is due whatever became of those before it, and its latency counts from then. Unlike the
-generator of benchmarks/load.py, whose requests wait until there is a connection, a caller here who
-is refused one has seen an error: that is what is asked about.
+Requests are sent on schedule, regardless of earlier ones, and latency counts from when a
+request was due. In benchmarks/load.py a request waits for a free connection; here a caller whose
+connection is refused counts it as an error, since errors are what is measured.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ from dataclasses import dataclass, field
 
 from slipway import home
 
-# A caller gives up: more than the proxy lets any server take for a prediction.
+# A caller's timeout: longer than the proxy lets any server take for a prediction.
 PATIENCE_SECONDS = 20.0
 CONNECTION, TIMEOUT, BODY = "connection", "timeout", "body"
 OK = "200"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     due: float
-    """By the monotonic clock, seconds."""
+    """When the request was due, in seconds of the monotonic clock."""
     seconds: float
-    """From when it was due."""
+    """Latency from when the request was due."""
     status: str
-    """Of HTTP; `connection` if it was refused or lost, `timeout`, `body` if 200 held no answer."""
+    """The HTTP status; `connection` if refused or lost, `timeout`, or `body` for a malformed
+    200."""
     id: str = ""
-    """Of the prediction."""
+    """Id of the prediction."""
 
     @property
     def good(self) -> bool:
@@ -38,29 +39,29 @@ class Answer:
 
 @dataclass
 class Caller:
-    """Asks for one model's predictions, `rate` a second, one body after the other."""
+    """Sends `rate` prediction requests a second to one model, cycling through the bodies."""
 
     name: str
     model: str
     bodies: Sequence[bytes]
     rate: float
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     pending: set[float] = field(default_factory=set)
-    """When those were due that are not answered yet."""
+    """Due times of the requests without a response so far."""
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
-    def between(self, start: float, end: float) -> list[Answer]:
-        """Answers to what fell due from `start` to before `end`."""
-        return [each for each in self.answers.copy() if start <= each.due < end]
+    def between(self, start: float, end: float) -> list[Response]:
+        """Return the responses to requests due from `start` to before `end`."""
+        return [each for each in self.responses.copy() if start <= each.due < end]
 
     @property
     def oldest_pending(self) -> float:
-        """When it was due; infinite without any."""
+        """Due time of the oldest pending request; infinite if there is none."""
         return min(self.pending.copy(), default=float("inf"))
 
 
 class Load:
-    """Runs in a thread of its own until it is stopped."""
+    """Runs all callers in a thread of its own until it is stopped."""
 
     def __init__(self, callers: Sequence[Caller], *, port: int, key: str) -> None:
         self.callers = callers
@@ -87,7 +88,7 @@ class Load:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             body = caller.bodies[number % len(caller.bodies)]
             caller.pending.add(due)
-            task = asyncio.create_task(self._ask(caller, due, body))
+            task = asyncio.create_task(self._send(caller, due, body))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
             number += 1
@@ -96,7 +97,7 @@ class Load:
         for _, writer in caller._idle:
             writer.close()
 
-    async def _ask(self, caller: Caller, due: float, body: bytes) -> None:
+    async def _send(self, caller: Caller, due: float, body: bytes) -> None:
         status, id = TIMEOUT, ""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -106,7 +107,7 @@ class Load:
         except (OSError, EOFError, ValueError):
             status = CONNECTION
         finally:
-            caller.answers.append(Answer(due, time.monotonic() - due, status, id))
+            caller.responses.append(Response(due, time.monotonic() - due, status, id))
             caller.pending.discard(due)
 
     async def _exchange(self, caller: Caller, body: bytes) -> tuple[str, str]:
@@ -126,13 +127,14 @@ class Load:
         if status != OK:
             return status, ""
         try:
-            told = json.loads(content)
-            return (OK, str(told["id"])) if told["predictions"] else (BODY, "")
+            response = json.loads(content)
+            return (OK, str(response["id"])) if response["predictions"] else (BODY, "")
         except (ValueError, KeyError, TypeError):
             return BODY, ""
 
     async def _connected(self, caller: Caller) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """One that is open already, or a new one; what the proxy has closed is not used again."""
+        """Return an idle connection or a new one; connections that the proxy closed are
+        discarded."""
         while caller._idle:
             reader, writer = caller._idle.pop()
             if not (reader.at_eof() or writer.is_closing()):
@@ -152,6 +154,6 @@ class Load:
 
 
 def _length(head: bytes) -> int:
-    """Of the body; ValueError without one."""
+    """Return the length of the body; ValueError without a Content-Length header."""
     _, _, rest = head.partition(b"\r\ncontent-length:")
     return int(rest.partition(b"\r\n")[0])

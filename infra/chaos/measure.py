@@ -1,4 +1,4 @@
-"""What callers saw of a fault, from their answers."""
+"""Metrics of what callers saw under a fault, from their responses."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,29 +6,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from infra.chaos.judge import Seen
-from infra.chaos.load import Answer
+from infra.chaos.load import Response
 
-# A second is calm without an error and with 95% of its answers within twice the steady p99, but
-# at least this: on two cores a p99 of 5 ms is 20 ms in the next second.
+# A second is calm without an error and with 95% of its responses within twice the steady p99. The
+# limit is at least this: on two cores a p99 of 5 ms is 20 ms in the next second.
 FLOOR_SECONDS = 0.05
 CALM_SHARE = 0.95
-# So many calm seconds in a row are calm.
+# The number of calm seconds in a row that count as recovered.
 ROW = 3
 
 
-def limit(steady: Sequence[Answer]) -> float:
-    """Seconds under which latency is as it was before."""
+def limit(steady: Sequence[Response]) -> float:
+    """Return the latency in seconds up to which a response counts as being as fast as before."""
     return max(2 * _percentile(steady, 99), FLOOR_SECONDS)
 
 
-def calm_since(answers: Sequence[Answer], start: float, end: float, limit: float) -> float | None:
-    """The first of `ROW` calm seconds in a row from `start` on, as seconds after `start`.
+def calm_since(
+    responses: Sequence[Response], start: float, end: float, limit: float
+) -> float | None:
+    """Return the first of `ROW` calm seconds in a row, in seconds after `start`.
 
-    None as long as there are none.
+    Returns None if there are none.
     """
     count = int(end - start)
     calm = [
-        _calm([each for each in answers if start + at <= each.due < start + at + 1], limit)
+        _calm([each for each in responses if start + at <= each.due < start + at + 1], limit)
         for at in range(count)
     ]
     for at in range(count - ROW + 1):
@@ -37,45 +39,45 @@ def calm_since(answers: Sequence[Answer], start: float, end: float, limit: float
     return None
 
 
-def _calm(answers: Sequence[Answer], limit: float) -> bool:
-    if not answers or not all(each.good for each in answers):
+def _calm(responses: Sequence[Response], limit: float) -> bool:
+    if not responses or not all(each.good for each in responses):
         return False
-    return sum(each.seconds <= limit for each in answers) >= CALM_SHARE * len(answers)
+    return sum(each.seconds <= limit for each in responses) >= CALM_SHARE * len(responses)
 
 
-def seen(
-    steady: Sequence[Answer],
-    answers: Sequence[Answer],
+def summarize(
+    steady: Sequence[Response],
+    responses: Sequence[Response],
     *,
     struck: float,
     lasted: float,
     undone: float,
     end: float,
 ) -> Seen:
-    """Of answers due from `struck` to `end`, moments of the clock.
+    """Summarize responses due from `struck` to `end`, times of the monotonic clock.
 
-    `undone` is when it was undone, and `lasted` until when its latencies count; where Docker undoes
-    the fault itself, the first is when it struck.
+    `undone` is when the fault was undone, and latencies count until `lasted`. Where Docker undoes
+    the fault itself, `undone` equals `struck`.
     """
-    inside = [each for each in answers if each.due < lasted]
-    # An error is seen when it comes.
-    errors = [each.due + each.seconds for each in answers if not each.good]
+    inside = [each for each in responses if each.due < lasted]
+    # An error counts at the time when it arrives.
+    errors = [each.due + each.seconds for each in responses if not each.good]
     last = max(errors, default=None)
     return Seen(
-        asked=len(answers),
-        errors=dict(Counter(each.status for each in answers if not each.good)),
+        asked=len(responses),
+        errors=dict(Counter(each.status for each in responses if not each.good)),
         steady_p99=1000 * _percentile(steady, 99),
         p50=1000 * _percentile(inside, 50) if inside else None,
         p99=1000 * _percentile(inside, 99) if inside else None,
-        max=1000 * max(each.seconds for each in answers) if answers else None,
+        max=1000 * max(each.seconds for each in responses) if responses else None,
         last_error=None if last is None else last - struck,
         last_error_undone=None if last is None else max(0.0, last - undone),
-        steady_again=calm_since(answers, undone, end, limit(steady)),
+        steady_again=calm_since(responses, undone, end, limit(steady)),
     )
 
 
-def _percentile(answers: Sequence[Answer], share: float) -> float:
-    """Seconds; infinite for none, so that no limit comes of it by accident."""
-    if not answers:
+def _percentile(responses: Sequence[Response], share: float) -> float:
+    """Return seconds; infinite without responses, so that no limit is derived from nothing."""
+    if not responses:
         return float("inf")
-    return float(np.percentile([each.seconds for each in answers], share))
+    return float(np.percentile([each.seconds for each in responses], share))

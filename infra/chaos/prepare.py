@@ -1,4 +1,4 @@
-"""The stack that is broken: up, with a model that needs no look-up and one that does."""
+"""Start and stop the stack to test, with a model that needs no look-up and one that does."""
 
 import json
 import signal
@@ -8,9 +8,9 @@ from functools import partial
 
 from infra.chaos.judge import LOOKED_UP, PLAIN
 from infra.chaos.load import Caller
+from infra.compose.running import PROFILES, Failed, Stack, request_status, wait_until
+from infra.docker import docker
 from slipway import home
-from slipway.docker import docker
-from slipway.stack.running import PROFILES, Failed, Stack, asked, until
 
 PROJECT = "slipway-chaos"
 OVERRIDE = "infra/chaos/compose.yml"
@@ -32,16 +32,17 @@ def stack(
     project: str = PROJECT,
     overrides: tuple[str, ...] = (OVERRIDE,),
 ) -> Iterator[tuple[Stack, list[str]]]:
-    """Up, and the services that are left out for want of an image; gone when the block ends.
+    """Start the stack and yield it with the services left out for lack of an image; then remove it.
 
     Raises:
-        DockerFault: it does not come up.
-        Failed: it is not what it should be, or one of this name is there already.
+        DockerFault: it does not start.
+        Failed: it is incomplete, or a project of this name exists already.
     """
     it = Stack(home.root(), home.free_port(), home.free_port(), project, overrides)
     if docker("ps", "--quiet", "--all", "--filter", f"label=com.docker.compose.project={project}"):
         raise Failed(
-            f"there is a project {project} already, of a run that goes on or was cut off: "
+            f"the project {project} exists already, from a run that is in progress or was "
+            f"interrupted: "
             f"docker compose --project-name {project} down --volumes"
         )
     try:
@@ -51,58 +52,59 @@ def stack(
         say("starting ...")
         left_out = it.up()
         if left_out:
-            say(f"left out, no image: {', '.join(left_out)}")
+            say(f"left out for lack of an image: {', '.join(left_out)}")
         _fill(it, say)
         yield it, left_out
     finally:
         # A second Ctrl-C would leave containers behind.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        say("taking it down ...")
+        say("removing the stack ...")
         it.down()
         signal.signal(signal.SIGINT, before)
 
 
 def _fill(it: Stack, say: Callable[[str], None]) -> None:
-    """Models, and features in Redis."""
+    """Train the models, and bring features into Redis."""
     say(f"training {MODEL} and {WITH_FEATURES} ...")
-    it.lend_data(DATA)
+    it.copy_datasets(DATA)
     it.train(MODEL, WITH_FEATURES)
     say("bringing features into Redis ...")
     it.materialize(TABLE, *VIEWS)
-    until(lambda: _saved(it), SAVED_SECONDS, "Redis' snapshot of the features")
+    wait_until(lambda: _saved(it), SAVED_SECONDS, "Redis' snapshot of the features")
 
 
 def _saved(it: Stack) -> bool:
-    """Whether a Redis that is killed now would come back with all that it holds."""
-    ask = 'redis-cli --no-auth-warning -a "$(cat /run/slipway/redis/password)" info persistence'
-    return "rdb_changes_since_last_save:0" in it.said("exec", "-T", "redis", "sh", "-c", ask)
+    """Return whether a Redis that is killed now would restart with all its data."""
+    query = 'redis-cli --no-auth-warning -a "$(cat /run/slipway/redis/password)" info persistence'
+    return "rdb_changes_since_last_save:0" in it.output("exec", "-T", "redis", "sh", "-c", query)
 
 
 def callers(it: Stack, rates: dict[str, float], key: str) -> list[Caller]:
-    """The two kinds of callers.
+    """Return the two kinds of callers.
 
     Raises:
-        Failed: a body of theirs is not answered, so that it would be no fault's doing.
+        Failed: a request of theirs fails before any fault is injected.
     """
     examples = home.root() / "pipelines" / "ml" / MODEL / "examples.json"
     records = [each["input"] for each in json.loads(examples.read_text())]
     keys = [{"telco_customer_id": each} for each in CUSTOMERS]
-    found = [
+    both = [
         Caller(PLAIN, MODEL, _bodies(records), rates[PLAIN]),
         Caller(LOOKED_UP, WITH_FEATURES, _bodies(keys), rates[LOOKED_UP]),
     ]
     it.ready((MODEL, WITH_FEATURES), key)
     head = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    for caller in found:
+    for caller in both:
         path = f"/v1/models/{caller.model}/predict"
         for body in caller.bodies:
-            _answered(partial(asked, it.address, path, head, body), caller, body)
-    return found
+            _wait_for_success(partial(request_status, it.address, path, head, body), caller, body)
+    return both
 
 
-def _answered(ask: Callable[[], int], caller: Caller, body: bytes) -> None:
-    """The first look-up of a worker may wait for imports of 4 s, more on a busy machine."""
-    until(lambda: ask() == 200, ANSWERED_SECONDS, f"{caller.model} answers {body.decode()}")
+def _wait_for_success(request: Callable[[], int], caller: Caller, body: bytes) -> None:
+    """Wait: a worker's first look-up may take 4 s of imports, more on a busy machine."""
+    what = f"{caller.model} responds to {body.decode()}"
+    wait_until(lambda: request() == 200, ANSWERED_SECONDS, what)
 
 
 def _bodies(records: Sequence[object]) -> list[bytes]:

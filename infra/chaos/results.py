@@ -1,26 +1,26 @@
-"""What a run found, as JSON and as the README's table."""
+"""A run's results, as JSON and as the README's table."""
 
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.chaos.judge import Outcome, Seen, told
-from slipway.readme import END, START, put
+from infra.chaos.judge import Outcome, Seen, format_errors
+from slipway.projects.readme import END, START, put
 
 COMMITTED = Path(__file__).with_name("results.json")
 README = Path(__file__).with_name("README.md")
 
 
 class Results(BaseModel):
-    """Of a whole run."""
+    """The results of a whole run."""
 
     model_config = ConfigDict(extra="forbid")
 
     machine: dict[str, str | int | float]
     rates: dict[str, float]
-    """Requests a second by kind of callers."""
+    """Requests a second by kind of caller."""
     left_out: list[str]
-    """Services without an image here."""
+    """Services without an image on this machine."""
     outcomes: list[Outcome] = []
 
     @property
@@ -33,9 +33,9 @@ class Results(BaseModel):
 
 
 def rounded(results: Results) -> Results:
-    from slipway.training.workspace import rounded as of
+    from slipway.training.workspace import rounded as round_values
 
-    return Results.model_validate(of(results.model_dump(mode="json")))
+    return Results.model_validate(round_values(results.model_dump(mode="json")))
 
 
 def table(results: Results) -> str:
@@ -47,7 +47,7 @@ def table(results: Results) -> str:
         f"start {machine['load_before']}. {rates}.{missing}"
     )
     rows = [
-        "| fault | callers | asked | errors | p50 ms | p99 ms | max ms "
+        "| fault | callers | requests | errors | p50 ms | p99 ms | max ms "
         "| last error after, s | steady again after, s | well after, s | records |",
         "| --- | --- |" + " ---: |" * 9,
     ]
@@ -64,7 +64,7 @@ def _row(outcome: Outcome, caller: str, seen: Seen, *, first: bool) -> list[str]
         outcome.fault if first else "",
         caller,
         f"{seen.asked}",
-        told(seen.errors) or "0",
+        format_errors(seen.errors) or "0",
         *(_shown(value, "{:.0f}") for value in (seen.p50, seen.p99, seen.max)),
         _shown(seen.last_error, "{:.1f}"),
         "never" if seen.steady_again is None else f"{seen.steady_again:.0f}",
@@ -83,9 +83,9 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def publish(results: Results) -> None:
-    """Write the table between the README's marks.
+    """Write the table between the README's markers.
 
     Raises:
-        ValueError: it has no marks.
+        ValueError: the README has no markers.
     """
     put(README, f"{START}\n\n{table(rounded(results))}\n\n{END}")

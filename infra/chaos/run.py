@@ -1,4 +1,4 @@
-"""Faults one after the other under load."""
+"""Run faults one after the other under load."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,51 +7,52 @@ from typing import Any
 
 from infra.chaos import measure
 from infra.chaos.expectations import expected
-from infra.chaos.faults import Fault, Fill, Kill, on_record
+from infra.chaos.faults import Fault, Fill, Kill, find_records
 from infra.chaos.judge import Expectation, Outcome, missed
-from infra.chaos.load import PATIENCE_SECONDS, Answer, Caller
-from slipway.stack.running import Failed, Stack, until
+from infra.chaos.load import PATIENCE_SECONDS, Caller, Response
+from infra.compose.running import Failed, Stack, wait_until
 
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds."""
+    """Durations in seconds."""
 
     steady: float = 5
-    """Before a fault."""
+    """Steady state measured before a fault."""
     hold: float = 10
-    """A fault lasts."""
+    """How long a fault lasts."""
     full: float = 30
-    """A volume is full: two segments of the record last for some 15 s."""
+    """How long a volume stays full: two segments of the record last for some 15 s."""
     patience: float = 120
-    """Until all must be well and steady again."""
+    """The longest wait until all is healthy and steady again."""
 
-    def of(self, fault: Fault) -> float:
+    def duration(self, fault: Fault) -> float:
+        """Return how long the fault lasts."""
         return self.full if isinstance(fault, Fill) else self.hold
 
 
 def strike(fault: Fault, stack: Stack, callers: Sequence[Caller], times: Times) -> Outcome:
-    """The fault inflicted, undone, and what was seen until all was as before.
+    """Inject the fault, undo it, and return what was seen until all was as before.
 
     Raises:
-        Failed: it could not be inflicted or undone, or there was no steady state to begin with.
+        Failed: it could not be injected or undone, or there was no steady state before it.
     """
     steady = _steady(callers, times)
     struck = time.monotonic()
     fault.inflict(stack)
     try:
-        time.sleep(times.of(fault))
+        time.sleep(times.duration(fault))
     finally:
         lasted = time.monotonic()
         fault.undo(stack)
-    # What Docker puts right it does from the moment that it happens.
+    # Docker starts to recover from a kill at the moment when it happens.
     undone = struck if isinstance(fault, Kill) else lasted
     well = _well_again(stack, times.patience)
     well_again = None if well is None else well - struck
     end = _settled(callers, steady, max(undone, lasted - times.hold), times.patience)
-    return judged(
+    return judge(
         fault.name,
         expected(fault),
         stack,
@@ -62,33 +63,34 @@ def strike(fault: Fault, stack: Stack, callers: Sequence[Caller], times: Times) 
     )
 
 
-def judged(
+def judge(
     fault: str,
     expectation: Expectation,
     stack: Stack,
     callers: Sequence[Caller],
-    steady: dict[str, list[Answer]],
+    steady: dict[str, list[Response]],
     *,
     moments: dict[str, float],
     well_again: float | None,
 ) -> Outcome:
-    """Raises Failed: the record could not be read."""
-    answers = {each.name: each.between(moments["struck"], moments["end"]) for each in callers}
-    ids = [each.id for given in answers.values() for each in given if each.good]
+    """Return the outcome with its unmet expectations. Raises Failed: records could not be read."""
+    responses = {each.name: each.between(moments["struck"], moments["end"]) for each in callers}
+    ids = [each.id for given in responses.values() for each in given if each.good]
     outcome = Outcome(
         fault=fault,
         why=expectation.why,
         seen={
-            name: measure.seen(steady[name], given, **moments) for name, given in answers.items()
+            name: measure.summarize(steady[name], given, **moments)
+            for name, given in responses.items()
         },
-        records=on_record(stack, ids),
+        records=find_records(stack, ids),
         well_again=well_again,
     )
     return outcome.model_copy(update={"missed": missed(fault, expectation, outcome)})
 
 
-def _steady(callers: Sequence[Caller], times: Times) -> dict[str, list[Answer]]:
-    """Answers of the last seconds, once there were none but good ones in them."""
+def _steady(callers: Sequence[Caller], times: Times) -> dict[str, list[Response]]:
+    """Return the responses of the last seconds, once all of them are successful."""
     deadline = time.monotonic() + times.patience
     while True:
         since = time.monotonic()
@@ -102,17 +104,17 @@ def _steady(callers: Sequence[Caller], times: Times) -> dict[str, list[Answer]]:
 
 
 def _well_again(stack: Stack, seconds: float) -> float | None:
-    """The moment when all were; None if they are not within `seconds`."""
+    """Return when all containers were healthy; None if they were not within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not unwell(stack.containers()):
+        if not unhealthy(stack.containers()):
             return time.monotonic()
         time.sleep(POLL_SECONDS)
     return None
 
 
-def unwell(containers: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of those that should run and do not, or do not do well."""
+def unhealthy(containers: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of containers that should run and do not, or are not healthy."""
     return [
         each["Name"].lstrip("/")
         for each in containers
@@ -126,10 +128,12 @@ def unwell(containers: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _settled(
-    callers: Sequence[Caller], steady: dict[str, list[Answer]], since: float, seconds: float
+    callers: Sequence[Caller], steady: dict[str, list[Response]], since: float, seconds: float
 ) -> float:
-    """The moment when all callers are calm again, or patience ends; all that fell due before it is
-    answered then."""
+    """Return the time when all callers are calm again, or patience ends.
+
+    All requests due before that time have a response by then.
+    """
     deadline = time.monotonic() + seconds
 
     def calm() -> bool:
@@ -145,17 +149,17 @@ def _settled(
     while not calm() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     end = time.monotonic()
-    _answered(callers, end)
+    _wait_for_responses(callers, end)
     return end
 
 
-def _answered(callers: Sequence[Caller], end: float) -> None:
-    """Wait for the answers to all that fell due before `end`."""
+def _wait_for_responses(callers: Sequence[Caller], end: float) -> None:
+    """Wait for the responses to all requests due before `end`."""
 
     def none_pending() -> bool:
         return all(each.oldest_pending >= end for each in callers)
 
-    until(none_pending, PATIENCE_SECONDS + 5, "answers to the last requests")
+    wait_until(none_pending, PATIENCE_SECONDS + 5, "responses to the last requests")
 
 
 def run(
@@ -165,7 +169,7 @@ def run(
     times: Times,
     say: Callable[[str], None],
 ) -> list[Outcome]:
-    """Raises Failed: one could not be inflicted or undone."""
+    """Run the faults in order. Raises Failed: one could not be injected or undone."""
     found = []
     for fault in faults:
         say(f"{fault.name} ...")

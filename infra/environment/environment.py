@@ -1,11 +1,11 @@
-"""Make the project's one Python environment from its hash locks, or make the locks.
+"""Install the project's one Python environment from its hash locks, or resolve the locks.
 
     python3.11 infra/environment/environment.py install [--group serving] [--into .venv]
     python3.11 infra/environment/environment.py lock
 
-Runs on a bare Python 3.11, from 3.11.0 on: standard library only; `python.sh` finds one. uv
-does the installing; it does not read pip's configuration, so the index, find-links,
-certificate and proxy that pip is configured with are passed on to it.
+Runs on a bare Python 3.11 from 3.11.0 on, with the standard library only; `python.sh` finds one.
+uv installs the packages. It does not read pip's configuration, so pip's index, find-links,
+certificate and proxy are passed on to it.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
-# Each group holds the ones before it.
+# Each group includes the ones before it.
 GROUPS = ("serving", "monitoring", "training", "torch", "methods", "development")
-# Each holds serving and its own; of the groups only development holds it.
+# Each adds its packages to serving; of the groups above only development includes them.
 BRANCHES = ("stream",)
-# Programs that run beside Slipway, each in an environment of its own: nothing is shared.
+# Programs that run beside Slipway, each in a separate environment.
 APART = ("federated", "litserve", "load", "mlserver", "registry", "triton")
-# Those that hold torch, whose CPU build no lock can name.
+# Groups with torch, whose CPU build no lock can name.
 WITH_TORCH = GROUPS[GROUPS.index("torch") :]
-# How pip and uv say that nothing answers.
+# The network errors of pip and uv.
 UNREACHED = re.compile(
     "from versions: none|NewConnectionError|Connection refused|dns error|"
     "Name or service not known|Network is unreachable|timed out|"
@@ -40,11 +40,11 @@ FREE_SPACE = 6 * 2**30  # the development environment takes 2.5 GB, and uv's cac
 
 
 class EnvironmentFault(Exception):
-    """The environment cannot be made; the message says why and what to do."""
+    """The environment cannot be installed; the message says why and what to do."""
 
 
 def pyproject() -> dict[str, Any]:
-    # Python 3.10 has no tomllib, and must get as far as `check_version`, which names 3.11.
+    # Python 3.10 has no tomllib, and must get as far as `check_version`, which asks for 3.11.
     import tomllib
 
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -60,14 +60,14 @@ def run(*command: str | Path, env: dict[str, str], quiet: bool = False) -> None:
         [str(word) for word in command], env=env, cwd=ROOT, text=True, capture_output=quiet
     )
     if result.returncode:
-        said = (result.stdout + result.stderr) if quiet else ""
-        if UNREACHED.search(said):
-            said += "\nno network, or the package index pip is configured with cannot be reached"
-        raise EnvironmentFault(f"{said}\n`{' '.join(map(str, command))}` failed".strip())
+        output = (result.stdout + result.stderr) if quiet else ""
+        if UNREACHED.search(output):
+            output += "\nno network, or the package index pip is configured with cannot be reached"
+        raise EnvironmentFault(f"{output}\n`{' '.join(map(str, command))}` failed".strip())
 
 
 def pip_settings(pip: Path) -> dict[str, str]:
-    """Pip's effective settings by name; the environment outranks the files."""
+    """Return pip's effective settings by name; the environment outranks the files."""
     listing = subprocess.run([pip, "config", "list"], capture_output=True, text=True, check=True)
     settings: dict[str, str] = {}
     for line in listing.stdout.splitlines():
@@ -83,10 +83,10 @@ def uv_environment(settings: dict[str, str]) -> dict[str, str]:
         **os.environ,
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
-        # As pip does: all indexes count alike. The hashes say what may come from them.
+        # As with pip, all indexes have equal rank. The hashes decide which files are accepted.
         "UV_INDEX_STRATEGY": "unsafe-best-match",
     }
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # else every import compiles again
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every import compiles again
     passed_on = {
         "index-url": "UV_DEFAULT_INDEX",
         "extra-index-url": "UV_INDEX",
@@ -127,7 +127,7 @@ def check_disk(folder: Path) -> None:
 
 
 def make_venv(venv: Path) -> tuple[Path, dict[str, str]]:
-    """Create the virtual environment with uv in it; returns uv's path and environment."""
+    """Create the virtual environment with uv in it; return uv's path and environment."""
     python, pip, uv = (venv / "bin" / name for name in ("python", "pip", "uv"))
     if not pip.exists():
         run(sys.executable, "-m", "venv", "--clear", venv, env=dict(os.environ))
@@ -144,7 +144,8 @@ def make_venv(venv: Path) -> tuple[Path, dict[str, str]]:
 
 
 def install_torch(uv: Path, env: dict[str, str]) -> None:
-    """Install the CPU build: from pip's find-links where it lies there, else PyTorch's own."""
+    """Install the CPU build, from pip's find-links if it is there, otherwise from PyTorch's
+    index."""
     requirement = torch_requirement()
     offline: list[str | Path] = [
         uv,
@@ -176,13 +177,13 @@ def install_torch(uv: Path, env: dict[str, str]) -> None:
 def refuse_gpu_builds(venv: Path) -> None:
     site = venv / "lib" / "python3.11" / "site-packages"
     found = sorted(path.name for path in site.glob("nvidia_*.dist-info"))
-    # Bindings of 50 kB, and Triton's server, which runs on a CPU as well.
+    # These two are fine: bindings of 50 kB, and Triton's server, which also runs on a CPU.
     wanted = ("nvidia_ml_py-", "nvidia_pytriton-")
     gpu = [name for name in found if not name.startswith(wanted)]
     version = site / "torch" / "version.py"
     cuda = version.exists() and re.search(r"^cuda.*= *'", version.read_text(), re.MULTILINE)
     if gpu or cuda:
-        raise EnvironmentFault(f"a GPU build came in: {', '.join(gpu) or 'torch'}")
+        raise EnvironmentFault(f"a GPU build was installed: {', '.join(gpu) or 'torch'}")
 
 
 def fingerprint(group: str) -> str:
@@ -203,8 +204,9 @@ def install(group: str, venv: Path) -> None:
     uv, env = make_venv(venv)
     stamp.unlink(missing_ok=True)
     lock = LOCKS / f"{group}.txt"
-    # A checkout imports a fifth of its 44,000 files, and Python keeps what it compiles of them:
-    # 17 s instead of 72. An image is compiled whole, since whom it runs as may not write there.
+    # A checkout imports a fifth of its 44,000 files, and Python caches their bytecode when
+    # imported: 17 s instead of 72. An image is compiled completely, since its user may not write
+    # there.
     ahead: list[str | Path] = [] if group == "development" else ["--compile-bytecode"]
     run(
         *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
@@ -230,7 +232,7 @@ def install(group: str, venv: Path) -> None:
 
 
 def lock() -> None:
-    """Resolve all groups together, then write one hash lock a group from that resolution."""
+    """Resolve all groups together, then write one hash lock per group from that resolution."""
     LOCKS.mkdir(exist_ok=True)
     uv, env = make_venv(ROOT / ".venv")
     quiet = ["--quiet", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
@@ -247,7 +249,7 @@ def lock() -> None:
     if not env.get("UV_FIND_LINKS"):
         common += ["--torch-backend", "cpu"]
     together = LOCKS / "development.txt"
-    torch = f"# {torch_requirement()}, the CPU build, is installed in a step of its own.\n"
+    torch = f"# {torch_requirement()}, the CPU build, is installed in a separate step.\n"
     for group in reversed(GROUPS):
         chosen = [
             word for name in GROUPS[1 : GROUPS.index(group) + 1] for word in ("--group", name)

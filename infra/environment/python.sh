@@ -9,15 +9,15 @@
 set -u
 
 # The version and the interpreter's own path, like "3.11 /usr/bin/python3.11"; nothing if the
-# program does not run. Of a virtual environment it is the path of the Python that made it: .venv is
-# first on PATH in `make`, and cannot be made from itself.
+# program does not run. In a virtual environment it is the base interpreter: `make` puts .venv first
+# on PATH, and .venv cannot be created from itself.
 inspect() {
     "$1" -c 'import sys
 own = getattr(sys, "_base_executable", None) or sys.executable
 print("%d.%d %s" % (sys.version_info[0], sys.version_info[1], own))' 2>/dev/null
 }
 
-# Print the interpreter's path and exit, if it is Python 3.11.
+# Print the interpreter's path and exit if it is Python 3.11.
 try() {
     found=$(inspect "$1")
     case $found in
@@ -30,7 +30,7 @@ try() {
 
 if [ -n "${PYTHON:-}" ]; then
     try "$PYTHON"
-    # Another one in its place would hide the mistake.
+    # Using another Python instead would hide the mistake.
     if [ -n "$found" ]; then
         echo "environment: PYTHON=$PYTHON is Python ${found%% *}, and Python 3.11 is needed" >&2
     else

@@ -1,7 +1,7 @@
-"""`python slim.py FOLDER [PACKAGE ...]`: take out of an environment what a server never runs.
+"""`python slim.py FOLDER [PACKAGE ...]`: remove from an environment what a server never runs.
 
-Whole packages by what they installed, parts of packages by their place in site-packages. What is
-taken out and needed after all shows in the images' tests, which start and ask each of them.
+Whole packages are removed by their RECORD, parts of packages by their path in site-packages. The
+images' tests, which start each image and send it requests, fail if a removed part is needed.
 """
 
 import csv
@@ -9,14 +9,14 @@ import shutil
 import sys
 from pathlib import Path
 
-# And the packages named: mypy, which Feast names as a requirement and its code does not import.
+# With the packages named: mypy, which Feast requires and its code does not import.
 INSTALLERS = ("pip", "uv")
 PARTS = (
     "**/tests",
     "feast/ui",  # a web page in JavaScript, 26 MB
     "pyarrow/include",  # headers for compilers
     "pyarrow/src",
-    "tornado/test",  # with a private key in it
+    "tornado/test",  # contains a private key
     "pyarrow/*flight*",  # Arrow's own remote protocol, 31 MB
     "onnxruntime/quantization",
     "onnxruntime/tools",
@@ -32,21 +32,21 @@ def main(environment: Path, packages: list[str]) -> None:
     for part in PARTS:
         for found in sorted(site.glob(part)):
             remove(found)
-    # What uv locks while it installs; everybody may write to it.
+    # uv's lock file, which is world-writable.
     remove(environment / ".lock")
     print(f"slim: {before / 1e6:.0f} MB before, {size(environment) / 1e6:.0f} MB after")
 
 
 def remove_package(site: Path, name: str) -> None:
-    """Raises FileNotFoundError: it is not installed, so nobody needs it taken out."""
+    """Remove an installed package. Raises FileNotFoundError: it is not installed."""
     found = list(site.glob(f"{name}-*.dist-info"))
     if not found:
-        raise FileNotFoundError(f"slim: {name} is not installed: do not name it")
+        raise FileNotFoundError(f"slim: {name} is not installed: remove its name from the command")
     with (found[0] / "RECORD").open() as stream:
         files = [site / row[0] for row in csv.reader(stream)]
     for file in files:
         remove(file)
-    # An empty folder that was left would still be a package to Python.
+    # Python would still import an empty folder as a package.
     for top in {file.relative_to(site).parts[0] for file in files} - {".."}:
         remove(site / top)
 
@@ -59,7 +59,7 @@ def remove(path: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Bytes of its files."""
+    """Return the size of its files in bytes."""
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
 
 

@@ -1,1 +1,1 @@
-"""Load on the model server: users that wait for answers, then requests at a fixed rate."""
+"""Load on the model server: users that wait for responses, then requests at a fixed rate."""

@@ -1,4 +1,4 @@
-"""The requests to send, from the examples that the running server's OpenAPI document holds."""
+"""The requests to send, built from the examples in the running server's OpenAPI document."""
 
 import json
 import re
@@ -12,17 +12,17 @@ from typing import Any
 from infra.locust.plan import Plan
 
 PREDICT = re.compile("^/v1/models/([^/{}]+)/predict$")
-# Of ten requests of a project one is a batch: services send those, people's clicks the others.
+# Of ten requests of a project one is a batch: programs send batches, web pages single records.
 SINGLES, BATCHES = 9, 1
 
 
-class NothingToAsk(Exception):
-    """The server holds no model with an example; the message names its address."""
+class NoExamples(Exception):
+    """The server has no model with an example; the message names its address."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request."""
+class PredictRequest:
+    """One request to `/predict`."""
 
     project: str
     path: str
@@ -35,30 +35,30 @@ class Ask:
 
 
 def fetch(plan: Plan) -> dict[str, Any]:
-    """The server's OpenAPI document.
+    """Return the server's OpenAPI document.
 
     Raises:
         infra.locust.plan.Refused: the server must not be loaded.
-        OSError: it does not answer.
+        OSError: it does not respond.
     """
     plan.check()
-    with urllib.request.urlopen(f"{plan.host}/openapi.json", timeout=30) as answer:
-        document: dict[str, Any] = json.load(answer)
+    with urllib.request.urlopen(f"{plan.host}/openapi.json", timeout=30) as response:
+        document: dict[str, Any] = json.load(response)
     return document
 
 
-def asks(document: dict[str, Any], plan: Plan) -> dict[str, list[Ask]]:
-    """By project: each example alone as often as is usual, and batches of them.
+def build_requests(document: dict[str, Any], plan: Plan) -> dict[str, list[PredictRequest]]:
+    """Return the requests by project: each example alone in the usual share, and batches of them.
 
     Raises:
-        NothingToAsk: there is no example.
+        NoExamples: there is no example.
     """
     found = {}
     for path, operations in sorted(document["paths"].items()):
         if (named := PREDICT.match(path)) and (records := _examples(operations["post"])):
-            found[named[1]] = list(_of(named[1], path, records, plan.batch_rows))
+            found[named[1]] = list(_project_requests(named[1], path, records, plan.batch_rows))
     if not found:
-        raise NothingToAsk(f"{plan.host} serves no model; train one: make repro")
+        raise NoExamples(f"{plan.host} serves no model; train one: make repro")
     return found
 
 
@@ -67,20 +67,22 @@ def _examples(operation: dict[str, Any]) -> list[Any]:
     return [each["value"] for each in content.get("examples", {}).values()]
 
 
-def _of(project: str, path: str, records: list[Any], rows: int) -> Iterator[Ask]:
+def _project_requests(
+    project: str, path: str, records: list[Any], rows: int
+) -> Iterator[PredictRequest]:
     for record in islice(cycle(records), max(SINGLES, len(records))):
-        yield Ask(project, path, json.dumps(record).encode(), 1)
+        yield PredictRequest(project, path, json.dumps(record).encode(), 1)
     for first in range(BATCHES * max(1, len(records) // SINGLES)):
         batch = list(islice(cycle(records), first, first + rows))
-        yield Ask(project, path, json.dumps(batch).encode(), rows)
+        yield PredictRequest(project, path, json.dumps(batch).encode(), rows)
 
 
-def shuffled(mix: dict[str, list[Ask]], seed: int) -> Sequence[Ask]:
-    """All of them in an order that is the seed's alone, in rounds: each asks every project once.
+def shuffled(mix: dict[str, list[PredictRequest]], seed: int) -> Sequence[PredictRequest]:
+    """Return all requests, in rounds with one request per project, shuffled by `seed`.
 
-    So a run that ends soon has asked them all too.
+    So a short run covers every project too.
     """
-    chance = Random(seed)
+    random = Random(seed)
     longest = max(len(each) for each in mix.values())
-    packs = [chance.sample(list(islice(cycle(each), longest)), longest) for each in mix.values()]
-    return [ask for each in zip(*packs, strict=True) for ask in chance.sample(each, len(each))]
+    packs = [random.sample(list(islice(cycle(each), longest)), longest) for each in mix.values()]
+    return [one for each in zip(*packs, strict=True) for one in random.sample(each, len(each))]

@@ -1,29 +1,30 @@
-"""Requests at a fixed rate, whatever becomes of those before.
+"""Requests at a fixed rate, independent of earlier responses.
 
-Users who wait for their answer ask less while a server stalls, and so hide it: a second without
-an answer costs them one slow request. At a fixed rate it costs all that fell due in it.
+Users who wait for their response send fewer requests while a server hangs, and so hide it: a
+second without a response costs them one slow request. At a fixed rate all requests due in it are
+slow.
 """
 
 import base64
 from urllib.parse import urlsplit
 
 from benchmarks.generator import generate
-from benchmarks.load import Figures, Order
-from infra.locust.mix import Ask, shuffled
+from benchmarks.load import Figures, LoadSpec
+from infra.locust.mix import PredictRequest, shuffled
 from infra.locust.plan import Plan
 from slipway import home
 
 CONNECTIONS = 64
 
 
-def measure(mix: dict[str, list[Ask]], plan: Plan) -> Figures:
-    """From a process of its own; latencies in milliseconds, from when each request was due.
+def measure(mix: dict[str, list[PredictRequest]], plan: Plan) -> Figures:
+    """Measure from a separate process; latencies in milliseconds, from when each request was due.
 
     Raises:
-        benchmarks.generator.GeneratorFailed: it did.
+        benchmarks.generator.GeneratorFailed: the generator failed.
     """
     place = urlsplit(plan.host)
-    order = Order(
+    spec = LoadSpec(
         host=place.hostname or home.LOOPBACK,
         port=place.port or 80,
         requests=[base64.b64encode(raw(each, plan)).decode() for each in shuffled(mix, seed=0)],
@@ -32,25 +33,25 @@ def measure(mix: dict[str, list[Ask]], plan: Plan) -> Figures:
         seconds=plan.seconds,
         rate=plan.rate,
     )
-    return generate(order)
+    return generate(spec)
 
 
-def raw(ask: Ask, plan: Plan) -> bytes:
-    """The request whole: line, headers and body."""
+def raw(request: PredictRequest, plan: Plan) -> bytes:
+    """Return the whole request: line, headers and body."""
     lines = [
-        f"POST {ask.path} HTTP/1.1",
+        f"POST {request.path} HTTP/1.1",
         f"Host: {urlsplit(plan.host).netloc}",
         "Content-Type: application/json",
-        f"Content-Length: {len(ask.body)}",
+        f"Content-Length: {len(request.body)}",
         *([f"X-API-Key: {plan.key}"] if plan.key else []),
     ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + ask.body
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + request.body
 
 
-def missed(found: Figures, plan: Plan) -> list[str]:
-    """A line for each limit that was not kept."""
+def missed(figures: Figures, plan: Plan) -> list[str]:
+    """Return a line for each limit that was missed."""
     return plan.limits.missed(
-        p99_ms=found.p99,
-        failed=sum(found.errors.values()),
-        asked=round(plan.rate * plan.seconds),
+        p99_ms=figures.p99,
+        failed=sum(figures.errors.values()),
+        requests=round(plan.rate * plan.seconds),
     )

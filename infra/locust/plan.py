@@ -1,4 +1,4 @@
-"""What is asked of whom, for how long; handed to Locust's process in one variable."""
+"""The plan of a load test, passed to Locust's process in one environment variable."""
 
 import os
 from typing import Annotated
@@ -14,7 +14,8 @@ ALLOWED = "SLIPWAY_LOAD_ANYWHERE"
 
 
 class Refused(Exception):
-    """The server is not on this machine, or not a plain http address; the message says which."""
+    """The server is not on this machine, or its address is not plain http; the message says
+    which."""
 
 
 class Plan(BaseModel):
@@ -22,17 +23,17 @@ class Plan(BaseModel):
 
     host: str = Field(default_factory=lambda: f"http://{home.LOOPBACK}:{home.port('predict')}")
     anywhere: bool = False
-    """Another machine's server may be loaded."""
+    """Whether another machine's server may be loaded."""
     key: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
-    """An API key of scope `predict`, where the server wants one."""
+    """An API key of scope `predict`, if the server requires one."""
     users: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Each waits for its answer, then 0.1 to 0.3 s."""
+    """Number of users; each waits for its response, then 0.1 to 0.3 s."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 20
-    """Of each of the two loads."""
+    """Duration of each of the two loads."""
     rate: Annotated[float, Field(gt=0, le=10_000)] = 20
     """Requests a second of the open loop."""
     batch_rows: Annotated[int, Field(ge=2, le=1000)] = 4
-    """Records of a request that is a batch."""
+    """Records in a batch request."""
     limits: Limits = Field(default_factory=Limits)
 
     @field_validator("host")
@@ -41,11 +42,11 @@ class Plan(BaseModel):
         return host.rstrip("/")
 
     def check(self) -> None:
-        """Raises Refused."""
+        """Raises Refused: the host is not allowed or not plain http."""
         place = urlsplit(self.host)
         # The generator of the open loop speaks no TLS.
         if place.scheme != "http" or not place.hostname or place.path:
-            raise Refused(f"the server must read http://HOST:PORT, got {self.host!r}")
+            raise Refused(f"host must have the form http://HOST:PORT, got {self.host!r}")
         if not self.anywhere and not home.on_loopback(place.hostname):
             raise Refused(
                 f"{place.hostname} is not this machine, and load on a server that is not yours is "
@@ -53,6 +54,6 @@ class Plan(BaseModel):
             )
 
     @classmethod
-    def handed(cls) -> "Plan":
-        """As the process that started this one gave it; the default without."""
+    def from_environment(cls) -> "Plan":
+        """Return the plan that the parent process passed on, or the default."""
         return cls.model_validate_json(os.environ.get(VARIABLE, "{}"))

@@ -1,1 +1,1 @@
-"""The dashboard: what a registered model looks at, why it answered so, and whom it serves how."""
+"""The dashboard: explanations of registered models and their fairness by group."""

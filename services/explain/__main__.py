@@ -1,4 +1,4 @@
-"""`python -m services.explain`, or `slipway dashboard`: the page, for this machine alone."""
+"""Entry point of `python -m services.explain` and `slipway dashboard`, on this machine only."""
 
 import importlib.util
 import os
@@ -11,12 +11,15 @@ PAGE = Path(__file__).with_name("page.py")
 
 
 def command(port: int) -> list[str]:
-    """Streamlit on loopback: it has no keys, so no other machine may reach it."""
+    """Return the command that runs Streamlit on loopback.
+
+    Streamlit has no API keys, so no other machine may reach it.
+    """
     options = {
         "server.address": home.LOOPBACK,
         "server.port": str(port),
         "server.headless": "true",
-        # A page that is served does not change; watching its files would import torch's.
+        # The page does not change while it runs, and the file watcher would import torch.
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
@@ -26,11 +29,11 @@ def command(port: int) -> list[str]:
 
 
 def main() -> int:
-    """Become Streamlit's process; 1 if it cannot start, with the reason on the standard error."""
+    """Replace this process by Streamlit; return 1 and print the reason if it cannot start."""
     home.silence_telemetry()
     if importlib.util.find_spec("streamlit") is None:
-        told = "Streamlit is not installed: it is of the group `methods`, which `make env` installs"
-        print(f"explain: {told}", file=sys.stderr)
+        reason = "Streamlit is not installed; `make env` installs it with the group `methods`"
+        print(f"explain: {reason}", file=sys.stderr)
         return 1
     try:
         words = command(home.port("explain"))

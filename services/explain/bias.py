@@ -1,10 +1,10 @@
-"""Who is answered how: one protected field, by group, on the test rows of a version.
+"""Fairness of a version on its test rows, by group of one protected field.
 
-Beside the monitor's figures (slipway.monitoring.fairness): the ratio of selection rates with the
-four-fifths rule (U.S. Uniform Guidelines on Employee Selection Procedures, 1978), the difference of
-equal opportunity (Hardt, Price and Srebro 2016), and calibration. Groups are compared with the one
-that is selected most; intervals are widened for all pairs of groups together (Bonferroni), since
-that one is found by looking.
+In addition to the monitor's metrics (slipway.quality.fairness), there are the ratio of selection
+rates with the four-fifths rule (U.S. Uniform Guidelines on Employee Selection Procedures, 1978),
+the difference of equal opportunity (Hardt, Price and Srebro 2016), and calibration. Groups are
+compared with the group that has the highest selection rate; intervals are widened for all pairs of
+groups together (Bonferroni), since that group is chosen by its rate.
 """
 
 import math
@@ -17,19 +17,21 @@ from typing import Any
 import numpy as np
 
 from services.explain.importance import Attributions
-from slipway.monitoring import fairness
-from slipway.monitoring.fairness import LEAST_ROWS, Answered, Slices, grouping
-from slipway.monitoring.performance import Target
-from slipway.statistics.proportions import Arm, newcombe, wilson
+from slipway.quality import fairness
+from slipway.quality.fairness import LEAST_ROWS, GroupedRows, Slices, grouping
+from slipway.quality.performance import Target, wilson_interval
+from slipway.statistics.proportions import Arm, newcombe
 
 FOUR_FIFTHS = 0.8
-# The chance that one of a field's comparisons cries out where groups are treated alike.
+# The probability of any false alarm among a field's comparisons.
 ALPHA = 0.05
 BINS = 5
 
 
 @dataclass(frozen=True)
 class Interval:
+    """A value with the ends of its confidence interval."""
+
     value: float
     low: float
     high: float
@@ -37,14 +39,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A group against the one that is selected most."""
+    """A group compared with the one that has the highest selection rate."""
 
     group: str
     rows: int
     ratio: Interval
-    """Of selection rates."""
+    """The ratio of the selection rates."""
     opportunity: Interval | None
-    """Difference of true positive rates; None where too few truths are positive."""
+    """The difference of true positive rates; None with too few positive labels."""
 
     @property
     def verdict(self) -> str:
@@ -63,30 +65,30 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """A fifth of the rows by probability, of one group: how likely it was held, and was."""
+class CalibrationBin:
+    """The rows of one group in one of five bins of the predicted probability."""
 
     group: str
-    held: float
-    happened: Interval
+    mean_probability: float
+    positive_share: Interval
     rows: int
 
 
 @dataclass(frozen=True)
 class Bias:
-    """What the rows say of a field."""
+    """The fairness metrics of a field."""
 
     field: str
     target: Target
     slices: Slices
-    against: str | None
-    """The group that is selected most; None where answers are no yes and no."""
+    baseline: str | None
+    """The group with the highest selection rate; None where predictions are not binary."""
     comparisons: list[Comparison]
-    calibration: list[Calibrated]
+    calibration: list[CalibrationBin]
 
     @property
     def found(self) -> bool:
-        """Whether some group falls below four fifths, or short of equal opportunity."""
+        """Whether a group is below four fifths, or differs in opportunity, beyond chance."""
         return any(
             each.ratio.high < FOUR_FIFTHS
             or (each.opportunity is not None and each.opportunity_verdict.startswith("differs"))
@@ -95,35 +97,38 @@ class Bias:
 
 
 def bias(rows: Sequence[dict[str, Any]], field: str) -> Bias | None:
-    """Of rows of `record`, `answer` and `truth`; None where no field of the answer is like the
-    truth, so that nothing can be right or wrong."""
+    """Return the fairness metrics of a field on rows of `record`, `answer` and `truth`.
+
+    None where no field of the prediction fits the truth, so that nothing can be right or wrong.
+    """
     target = Target.learn(rows)
     if target is None:
         return None
     group = grouping(row["record"].get(field) for row in rows)
     names = [group(row["record"].get(field)) for row in rows]
     known = [row for row in rows if isinstance(row["answer"], dict) and row["truth"] is not None]
-    held = [group(row["record"].get(field)) for row in known]
+    labelled_names = [group(row["record"].get(field)) for row in known]
     pairs = target.pairs(rows)
-    answered = Answered(
+    grouped = GroupedRows(
         [(name, row["answer"]) for name, row in zip(names, rows, strict=True)],
-        list(zip(held, pairs, strict=True)),
+        list(zip(labelled_names, pairs, strict=True)),
     )
-    found = fairness.slices(field, answered, answered, target)
-    told = [(bool(a[target.field]), bool(t[target.field])) for a, t in pairs]
+    slices = fairness.slices(field, grouped, grouped, target)
+    flags = [(bool(p[target.field]), bool(t[target.field])) for p, t in pairs]
     if target.kind != "flag":
-        return Bias(field, target, found, None, [], [])
-    against, comparisons = _compared(held, told)
-    likely = [a.get(target.probability) if target.probability else None for a, _ in pairs]
-    happened = [truth for _, truth in told]
-    return Bias(field, target, found, against, comparisons, _calibration(held, likely, happened))
+        return Bias(field, target, slices, None, [], [])
+    baseline, comparisons = _compared(labelled_names, flags)
+    y_prob = [p.get(target.probability) if target.probability else None for p, _ in pairs]
+    y_true = [label for _, label in flags]
+    calibration = _calibration(labelled_names, y_prob, y_true)
+    return Bias(field, target, slices, baseline, comparisons, calibration)
 
 
 def _compared(
-    names: list[str], told: list[tuple[bool, bool]]
+    names: list[str], flags: list[tuple[bool, bool]]
 ) -> tuple[str | None, list[Comparison]]:
     by_group: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    for name, pair in zip(names, told, strict=True):
+    for name, pair in zip(names, flags, strict=True):
         by_group[name].append(pair)
     large = {
         name: pairs
@@ -134,12 +139,13 @@ def _compared(
         return None, []
     coverage = 1 - ALPHA / math.comb(len(large), 2)
     selected: dict[str, Arm] = {
-        name: (sum(answer for answer, _ in pairs), len(pairs)) for name, pairs in large.items()
+        name: (sum(predicted for predicted, _ in pairs), len(pairs))
+        for name, pairs in large.items()
     }
     hits: dict[str, Arm] = {
         name: (
-            sum(answer for answer, truth in pairs if truth),
-            sum(truth for _, truth in pairs),
+            sum(predicted for predicted, label in pairs if label),
+            sum(label for _, label in pairs),
         )
         for name, pairs in large.items()
     }
@@ -157,9 +163,10 @@ def _compared(
 
 
 def ratio(one: Arm, other: Arm, *, coverage: float) -> Interval:
-    """Of two rates, with an interval of its logarithm; half a success added keeps it finite.
+    """Return the ratio of two rates, `one` over `other`, with an interval of its logarithm.
 
-    Walter (1975), "The distribution of Levin's measure of attributable risk"; one over the other.
+    Half a success is added to keep it finite: Walter (1975), "The distribution of Levin's measure
+    of attributable risk".
     """
     z = NormalDist().inv_cdf((1 + coverage) / 2)
     rates = [(hits + 0.5) / (size + 0.5) for hits, size in (one, other)]
@@ -178,39 +185,42 @@ def _difference(base: Arm, own: Arm, coverage: float) -> Interval | None:
 
 
 def _calibration(
-    names: list[str], likely: list[float | None], happened: list[bool]
-) -> list[Calibrated]:
-    """Bins hold a fifth of all rows each, so that groups are compared at the same probabilities."""
-    if not likely or None in likely:
+    names: list[str], y_prob: list[float | None], y_true: list[bool]
+) -> list[CalibrationBin]:
+    """Return the calibration of each group in five bins, each a fifth of the rows of all groups.
+
+    The groups are thus compared at the same probabilities.
+    """
+    if not y_prob or None in y_prob:
         return []
-    held = np.array(likely, dtype=np.float64)
-    edges = np.unique(np.quantile(held, np.linspace(0, 1, BINS + 1)[1:-1]))
-    bins, groups, true = np.digitize(held, edges), np.array(names), np.array(happened)
+    probabilities = np.array(y_prob, dtype=np.float64)
+    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins, groups, labels = np.digitize(probabilities, edges), np.array(names), np.array(y_true)
     found = []
     for group in sorted(set(names)):
         for place in range(len(edges) + 1):
-            here = (groups == group) & (bins == place)
-            rows = int(here.sum())
+            inside = (groups == group) & (bins == place)
+            rows = int(inside.sum())
             if rows >= LEAST_ROWS:
-                hits = int(true[here].sum())
-                share = hits / rows
-                low, high = wilson((hits, rows), coverage=1 - ALPHA)
-                told = Interval(share, min(low, share), max(high, share))
-                found.append(Calibrated(group, float(held[here].mean()), told, rows))
+                share = int(labels[inside].sum()) / rows
+                low, high = wilson_interval(share, rows)
+                positive = Interval(share, min(low, share), max(high, share))
+                mean = float(probabilities[inside].mean())
+                found.append(CalibrationBin(group, mean, positive, rows))
     return found
 
 
 def drivers(found: Attributions, field: str) -> dict[str, list[tuple[str, float]]]:
-    """By group: what each field adds to its answers beyond what it adds to all, largest first.
+    """Return each group's mean SHAP values minus those of all rows, the largest first.
 
-    The sum over the fields is the group's mean answer less that of all: fields that carry a gap
-    between groups, the protected one itself or another that stands in for it, have large values.
+    The sum over the fields is the group's mean prediction minus that of all rows. Fields that cause
+    a gap between groups have large values: the protected field, or another that stands in for it.
     """
     group = grouping(getattr(each, field) for each in found.records)
     names = np.array([group(getattr(each, field)) for each in found.records])
-    told = {}
+    by_group = {}
     for name in sorted(set(names.tolist())):
-        beyond = found.values[names == name].mean(axis=0) - found.values.mean(axis=0)
-        order = np.argsort(-np.abs(beyond), kind="stable")
-        told[name] = [(found.fields[place], float(beyond[place])) for place in order]
-    return told
+        excess = found.values[names == name].mean(axis=0) - found.values.mean(axis=0)
+        order = np.argsort(-np.abs(excess), kind="stable")
+        by_group[name] = [(found.fields[place], float(excess[place])) for place in order]
+    return by_group

@@ -1,4 +1,4 @@
-"""A form for a record, from the JSON schema of its type."""
+"""Form fields for a record, from the JSON schema of its type."""
 
 import json
 import re
@@ -16,12 +16,12 @@ LETTERS = re.compile(r"\^\[(\w+)\]\$")
 
 @dataclass(frozen=True)
 class Widget:
-    """One field: how it is asked for."""
+    """The input element of one field."""
 
     name: str
     kind: Kind
     optional: bool
-    """It may be unknown."""
+    """Whether the field may be null."""
     description: str = ""
     low: float | None = None
     high: float | None = None
@@ -29,13 +29,13 @@ class Widget:
 
 
 def widgets(kind: type[Record]) -> list[Widget]:
-    """In the order of the record's fields; lists and objects are asked for as JSON."""
-    schema = kind.model_json_schema()
-    return [_widget(name, told) for name, told in schema["properties"].items()]
+    """Return a widget per field of the record; lists and objects are edited as JSON."""
+    properties = kind.model_json_schema()["properties"]
+    return [_widget(name, schema) for name, schema in properties.items()]
 
 
-def _widget(name: str, told: dict[str, Any]) -> Widget:
-    kinds = told.get("anyOf", [told])
+def _widget(name: str, schema: dict[str, Any]) -> Widget:
+    kinds = schema.get("anyOf", [schema])
     known = [each for each in kinds if each.get("type") != "null"]
     value, optional = known[0] if len(known) == 1 else {}, len(known) < len(kinds)
     low = value.get("minimum", value.get("exclusiveMinimum"))
@@ -47,15 +47,15 @@ def _widget(name: str, told: dict[str, Any]) -> Widget:
         "boolean": "flag",
         "string": "choice" if choices else "text",
     }
-    asked = plain.get(value.get("type", ""), "json")
-    return Widget(name, asked, optional, told.get("description", ""), low, high, choices)
+    widget_kind = plain.get(value.get("type", ""), "json")
+    return Widget(name, widget_kind, optional, schema.get("description", ""), low, high, choices)
 
 
-def _choices(told: dict[str, Any]) -> tuple[str, ...]:
-    """Of an enum, or of the patterns `^(female|male)$` and `^[CQS]$`."""
-    if "enum" in told:
-        return tuple(told["enum"])
-    pattern = told.get("pattern", "")
+def _choices(schema: dict[str, Any]) -> tuple[str, ...]:
+    """Return the choices of an enum, or of patterns like `^(female|male)$` and `^[CQS]$`."""
+    if "enum" in schema:
+        return tuple(schema["enum"])
+    pattern = schema.get("pattern", "")
     if words := WORDS.fullmatch(pattern):
         return tuple(words[1].split("|"))
     letters = LETTERS.fullmatch(pattern)
@@ -63,7 +63,11 @@ def _choices(told: dict[str, Any]) -> tuple[str, ...]:
 
 
 def record(kind: type[Record], values: dict[str, Any]) -> Record:
-    """Raises ValueError: the values make no record; a line for each field that is wrong."""
+    """Return the record with these values.
+
+    Raises:
+        ValueError: the values are not valid; the message has a line for each wrong field.
+    """
     try:
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:

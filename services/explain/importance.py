@@ -1,4 +1,4 @@
-"""What a model looks at over many rows: SHAP values, and how the answer depends on one field."""
+"""Global explanations: SHAP values over many rows, and partial dependence on one field."""
 
 import time
 from collections import Counter
@@ -13,27 +13,27 @@ from slipway.contract import Model, Record
 from slipway.explain import Shapley
 from slipway.explain.shapley import EXACT_FIELDS, MAX_ROWS
 
-# Of one row among many: fewer than for a single explanation, since the mean over rows counts.
+# Rows for each of many explanations: fewer than for a single one, since their mean counts.
 MANY_ROWS = 4000
-# A slow model is asked less: a tenth of a millisecond a row is usual, a recommender takes ten.
+# Time limits for slow models: a row usually takes 0.1 ms, a recommender's 10 ms.
 SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: 5.0}
 POINTS = 12
-# Rarer values are no alternative that is worth a sentence.
+# Rarer values are not used as the alternative in a sentence.
 LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class Attributions:
-    """SHAP values (rows, fields); `base` and a row of them add up to that row's answer."""
+    """SHAP values (rows, fields); `base` and the values of a row add up to its prediction."""
 
     fields: tuple[str, ...]
     records: list[Record]
     values: np.ndarray
-    answers: np.ndarray
+    predictions: np.ndarray
     base: float
 
     def importance(self) -> list[tuple[str, float, float]]:
-        """Field, mean of its absolute SHAP values and the standard error; the largest first."""
+        """Return field, mean absolute SHAP value and standard error, the largest first."""
         sizes = np.abs(self.values)
         means = sizes.mean(axis=0)
         errors = sizes.std(axis=0, ddof=1) / np.sqrt(len(sizes))
@@ -41,19 +41,19 @@ class Attributions:
         return [(self.fields[at], float(means[at]), float(errors[at])) for at in order]
 
     def data(self) -> np.ndarray:
-        """The records as numbers (rows, fields), for colours: what is no number by its rank."""
+        """Return the records as numbers (rows, fields) for colours; other values by their rank."""
         return np.column_stack(
-            [_ranked([getattr(each, name) for each in self.records]) for name in self.fields]
+            [_as_numbers([getattr(each, name) for each in self.records]) for name in self.fields]
         )
 
 
 def attributions(
     model: Model, number: str, background: Sequence[Record], records: list[Record]
 ) -> Attributions:
-    """By the server's own `explain` (slipway.explain), row by row.
+    """Return the SHAP values of records, computed row by row as in the model server.
 
     Raises:
-        NotExplainable: an answer has no such number.
+        NotExplainable: a prediction has no such number.
     """
     shapley = shapley_of(model, number, background, most=MANY_ROWS)
     fields = tuple(model.input_type().model_fields)
@@ -71,7 +71,7 @@ def attributions(
 def shapley_of(
     model: Model, number: str, background: Sequence[Record], *, most: int = MAX_ROWS
 ) -> Shapley:
-    """That asks the model for at most so many rows an explanation, fewer where it is slow."""
+    """Return an explainer that takes at most `most` rows per explanation, fewer if it is slow."""
     sample, count = list(background[:10]), len(model.input_type().model_fields)
     start = time.perf_counter()
     model.predict(sample)
@@ -83,9 +83,9 @@ def shapley_of(
 
 @dataclass(frozen=True)
 class Dependence:
-    """Answers over all rows with one field set to each of `values`: their mean and middle 80 %.
+    """Partial dependence: mean and middle 80 % of predictions with one field set to each value.
 
-    Partial dependence: Friedman (2001), "Greedy function approximation".
+    Friedman (2001), "Greedy function approximation".
     """
 
     field: str
@@ -96,16 +96,20 @@ class Dependence:
 
 
 def dependence(model: Model, number: str, records: list[Record], field: str) -> Dependence:
-    """Raises NotExplainable: an answer has no such number."""
+    """Return the partial dependence of `number` on a field.
+
+    Raises:
+        NotExplainable: a prediction has no such number.
+    """
     values = grid([getattr(each, field) for each in records])
-    answers = _with(model, number, records, field, values)
-    low, high = np.percentile(answers, [10, 90], axis=1)
-    return Dependence(field, values, answers.mean(axis=1), low, high)
+    predicted = _predict_with(model, number, records, field, values)
+    low, high = np.percentile(predicted, [10, 90], axis=1)
+    return Dependence(field, values, predicted.mean(axis=1), low, high)
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """The mean answer with another value of a field less that with the usual one."""
+    """The mean prediction with another value of a field minus that with the usual value."""
 
     field: str
     usual: Any
@@ -114,15 +118,18 @@ class Contrast:
 
 
 def contrast(model: Model, number: str, records: list[Record], field: str) -> Contrast | None:
-    """The median against the upper quartile of a number, or the lower one where none is above; else
-    the commonest value against another of at least 5 % of the rows, the one which moves the answer
-    most. None where nothing is common."""
+    """Compare the usual value of a field with another one; None if no other value is common.
+
+    For a number it is the median with the upper quartile, or with the lower one where none is
+    above. Otherwise it is the most frequent value with one of at least 5 % of the rows, the one
+    that changes the prediction most.
+    """
     known = [getattr(each, field) for each in records]
     middle = usual(known)
     if is_number(known):
-        held = np.array([value for value in known if value is not None])
-        above = np.quantile(held, [0.75, 0.9, 1.0], method="lower").tolist()
-        below = np.quantile(held, [0.25, 0.1, 0.0], method="higher").tolist()
+        numeric = np.array([value for value in known if value is not None])
+        above = np.quantile(numeric, [0.75, 0.9, 1.0], method="lower").tolist()
+        below = np.quantile(numeric, [0.25, 0.1, 0.0], method="higher").tolist()
         others = [value for value in above if value > middle][:1]
         others = others or [value for value in below if value < middle][:1]
     else:
@@ -132,38 +139,39 @@ def contrast(model: Model, number: str, records: list[Record], field: str) -> Co
         others = [value for value in common if value != middle] if middle in common else []
     if not others:
         return None
-    means = _with(model, number, records, field, [middle, *others]).mean(axis=1)
+    means = _predict_with(model, number, records, field, [middle, *others]).mean(axis=1)
     best = int(np.argmax(np.abs(means[1:] - means[0])))
     return Contrast(field, middle, others[best], float(means[1 + best] - means[0]))
 
 
-def _with(
+def _predict_with(
     model: Model, number: str, records: list[Record], field: str, values: list[Any]
 ) -> np.ndarray:
-    """Answers (values, rows) with the field set to each value."""
+    """Return predictions (values, rows) with the field set to each value."""
     rows = [changed(each, {field: value}) for value in values for each in records]
     return numbers(model, number, rows).reshape(len(values), len(records))
 
 
 def is_number(values: Sequence[Any]) -> bool:
+    """Return whether all values but None are numbers."""
     known = [value for value in values if value is not None]
     return bool(known) and all(type(value) in (int, float) for value in known)
 
 
 def usual(values: Sequence[Any]) -> Any:
-    """The median of numbers, as one of them; else the commonest value."""
+    """Return the median of numbers, as one of them; else the most frequent value."""
     if is_number(values):
-        held = np.array([value for value in values if value is not None])
-        return np.quantile(held, 0.5, method="lower").item()
+        numeric = np.array([value for value in values if value is not None])
+        return np.quantile(numeric, 0.5, method="lower").item()
     first = {_hashable(value): value for value in reversed(values)}
     return first[Counter(map(_hashable, values)).most_common(1)[0][0]]
 
 
 def grid(values: Sequence[Any]) -> list[Any]:
-    """At most twelve: quantiles of numbers, as the rows have them; else the commonest values."""
+    """Return at most twelve values: quantiles of numbers that occur; else the most frequent."""
     if is_number(values):
-        held = np.array([value for value in values if value is not None])
-        found = np.unique(np.quantile(held, np.linspace(0.02, 0.98, POINTS), method="nearest"))
+        numeric = np.array([value for value in values if value is not None])
+        found = np.unique(np.quantile(numeric, np.linspace(0.02, 0.98, POINTS), method="nearest"))
         return list(found.tolist())
     first = {_hashable(value): value for value in reversed(values)}
     return [first[name] for name, _ in Counter(map(_hashable, values)).most_common(POINTS)]
@@ -173,7 +181,7 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bytes | None) else repr(value)
 
 
-def _ranked(values: list[Any]) -> np.ndarray:
+def _as_numbers(values: list[Any]) -> np.ndarray:
     if is_number(values):
         return np.array([np.nan if each is None else each for each in values], dtype=np.float64)
     order = {name: place for place, name in enumerate(sorted(set(map(repr, values))))}

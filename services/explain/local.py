@@ -1,8 +1,8 @@
-"""One prediction explained by LIME: a line fitted to the model's answers near the record.
+"""One prediction explained by LIME: a linear model fitted to predictions near the record.
 
-Ribeiro, Singh and Guestrin (2016), "Why should I trust you?". The library wants a table; here a
-field is one column that says in which group its value lies: a quarter of the reference for
-numbers, the value itself for the rest. So any record can be explained, with gaps, texts or lists.
+Ribeiro, Singh and Guestrin (2016), "Why should I trust you?". The library needs a table; here a
+field is one column with the group of its value: a quartile of the reference for numbers, the value
+itself otherwise. So any record can be explained, with missing values, texts or lists.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,21 +13,21 @@ import numpy as np
 
 from services.explain.subject import changed, numbers
 from slipway.contract import Model, Record
-from slipway.monitoring.fairness import grouping
+from slipway.quality.fairness import grouping
 
 SAMPLES = 2000
 OWN = "as sent"
-# `grouping` puts the rare values together: one of them is not another.
-TOGETHER = "other"
+# `grouping` pools rare values under this name, so two values of it may differ.
+POOLED = "other"
 
 
 @dataclass(frozen=True)
 class Lime:
-    """`weights`: by how much the answer is higher where a field is as sent, the largest first."""
+    """`weights`: how much higher the prediction is with the field as sent, the largest first."""
 
     weights: dict[str, float]
     fit: float
-    """R2 of the line over the neighbourhood, nearer rows weighing more."""
+    """R2 of the linear model, weighted by the distance from the record."""
 
 
 def lime(
@@ -39,18 +39,18 @@ def lime(
     samples: int | None = None,
     seed: int = 0,
 ) -> Lime:
-    """Equal records get equal explanations.
+    """Explain the prediction of one record; equal records get equal explanations.
 
     Raises:
-        NotExplainable: an answer has no such number.
+        NotExplainable: a prediction has no such number.
     """
     from lime.lime_tabular import LimeTabularExplainer  # type: ignore[import-untyped]
 
-    columns = [_Column.of(name, background, record) for name in type(record).model_fields]
+    columns = [_Column.grouped(name, background, record) for name in type(record).model_fields]
     names = [column.field for column in columns]
     rng = np.random.default_rng(seed)
 
-    def answers(codes: np.ndarray) -> np.ndarray:
+    def predict(codes: np.ndarray) -> np.ndarray:
         rows = []
         for row in codes.astype(int):
             other = [(column, code) for column, code in zip(columns, row, strict=True) if code]
@@ -59,7 +59,7 @@ def lime(
         return numbers(model, number, rows)
 
     codes = np.column_stack([column.codes for column in columns])
-    # A rare value would be drawn so seldom that the line would hardly see it.
+    # LIME draws each code by its frequency; these rows keep a rare own value frequent enough.
     own = np.zeros((len(codes) // 4 + 1, len(columns)), dtype=codes.dtype)
     explainer = LimeTabularExplainer(
         np.concatenate([codes, own]),
@@ -71,7 +71,7 @@ def lime(
         random_state=seed,
     )
     found = explainer.explain_instance(
-        np.zeros(len(columns)), answers, num_features=len(columns), num_samples=samples or SAMPLES
+        np.zeros(len(columns)), predict, num_features=len(columns), num_samples=samples or SAMPLES
     )
     weights = {names[place]: float(weight) for place, weight in found.as_map()[1]}
     ordered = sorted(weights, key=lambda name: -abs(weights[name]))
@@ -87,14 +87,14 @@ class _Column:
     pools: list[list[Any]]
 
     @classmethod
-    def of(cls, field: str, background: Sequence[Record], record: Record) -> "_Column":
+    def grouped(cls, field: str, background: Sequence[Record], record: Record) -> "_Column":
         values, own = [getattr(row, field) for row in background], getattr(record, field)
         group = grouping(values)
         label = _labels(group, own)
         labels = [label(value) for value in values]
         order = [OWN, *sorted(set(labels) - {OWN})]
         labelled = list(zip(values, labels, strict=True))
-        pools = [[value for value, told in labelled if told == name] for name in order]
+        pools = [[value for value, assigned in labelled if assigned == name] for name in order]
         return cls(field, np.array([order.index(name) for name in labels]), pools)
 
     def draw(self, code: int, rng: np.random.Generator) -> Any:
@@ -107,6 +107,6 @@ def _labels(group: Callable[[Any], str], own: Any) -> Callable[[Any], str]:
 
     def label(value: Any) -> str:
         found = group(value)
-        return OWN if value == own or (found == name and name != TOGETHER) else found
+        return OWN if value == own or (found == name and name != POOLED) else found
 
     return label

@@ -1,4 +1,4 @@
-"""The page that Streamlit runs: anew from top to bottom at each click, what is dear kept."""
+"""The Streamlit page, which runs from top to bottom at each click; slow results are cached."""
 
 import json
 from typing import Any
@@ -20,24 +20,24 @@ PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the version from the registry")
-def subject_of(name: str, version: str) -> Subject:
+def cached_subject(name: str, version: str) -> Subject:
     return load(name, version)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Asking the model about many rows")
-def attributions_of(name: str, version: str, number: str, rows: int) -> Attributions:
-    held = subject_of(name, version)
-    return importance.attributions(held.model, number, held.background, held.records(rows))
+@st.cache_resource(max_entries=16, show_spinner="Predicting many rows")
+def cached_attributions(name: str, version: str, number: str, rows: int) -> Attributions:
+    subject = cached_subject(name, version)
+    return importance.attributions(subject.model, number, subject.background, subject.records(rows))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def shapley_of(name: str, version: str, number: str) -> Shapley:
-    held = subject_of(name, version)
-    return importance.shapley_of(held.model, number, held.background)
+def cached_shapley(name: str, version: str, number: str) -> Shapley:
+    subject = cached_subject(name, version)
+    return importance.shapley_of(subject.model, number, subject.background)
 
 
 def main() -> None:
-    st.set_page_config(page_title="Slipway: why", layout="wide")
+    st.set_page_config(page_title="Slipway: explanations", layout="wide")
     versions = catalogue()
     if not versions:
         st.info("The registry has no model yet. `make up`, or `slipway repro titanic`, makes one.")
@@ -47,70 +47,75 @@ def main() -> None:
         version = st.selectbox("Version (the champion first)", versions[name], key="version")
         page = st.radio("Page", PAGES, key="page", bind="query-params")
     try:
-        held = subject_of(name, version)
+        subject = cached_subject(name, version)
     except Exception as error:
         st.error(f"{name} v{version} cannot be read: {error}")
         return
     st.title(f"{name} v{version}")
     if page == "The model":
-        show_model(held)
+        show_model(subject)
     elif page == "Fairness":
-        show_fairness(held)
-    elif not held.numbers:
-        st.warning(nothing_to_divide(held))
-    elif not held.rows:
+        show_fairness(subject)
+    elif not subject.numbers:
+        st.warning(nothing_to_divide(subject))
+    elif not subject.rows:
         st.warning("This version was registered without test rows. Train it again to have them.")
     else:
         with st.sidebar:
-            number = st.selectbox("Number of the answer", held.numbers, key="number")
-            rows = st.slider("Test rows asked about", 20, 300, ROWS, step=20, key="rows")
+            number = st.selectbox("Number of the prediction", subject.numbers, key="number")
+            rows = st.slider("Test rows", 20, 300, ROWS, step=20, key="rows")
         show = {
             "What matters": show_importance,
             "One field": show_dependence,
             "One prediction": show_prediction,
         }
         try:
-            show[page](held, number, rows)
+            show[page](subject, number, rows)
         except NotExplainable as error:
             st.warning(f"This cannot be shown: {error}")
 
 
-def nothing_to_divide(held: Subject) -> str:
-    told = ", ".join(held.model.output_type().model_fields)
+def nothing_to_divide(subject: Subject) -> str:
+    fields = ", ".join(subject.model.output_type().model_fields)
     return (
-        f"{held.name} answers no single number ({told}), so there is nothing to divide among the "
-        "fields of a record: no importance, no SHAP, no LIME, no dependence. Its card and its "
+        f"{subject.name} predicts no single number ({fields}), so there is nothing to divide among "
+        "the fields of a record: no importance, no SHAP, no LIME, no dependence. Its card and its "
         "examples are on the first page."
     )
 
 
-def show_model(held: Subject) -> None:
-    st.markdown(held.card)
+def show_model(subject: Subject) -> None:
+    st.markdown(subject.card)
     st.subheader("Examples")
-    for example in held.examples:
-        sent, told = st.columns(2)
-        sent.json(example["input"], expanded=2)
-        told.json(example["output"], expanded=2)
+    for example in subject.examples:
+        left, right = st.columns(2)
+        left.json(example["input"], expanded=2)
+        right.json(example["output"], expanded=2)
 
 
-def show_importance(held: Subject, number: str, rows: int) -> None:
-    found, share = attributions_of(held.name, held.version, number, rows), held.is_share(number)
+def show_importance(subject: Subject, number: str, rows: int) -> None:
+    found, share = (
+        cached_attributions(subject.name, subject.version, number, rows),
+        subject.is_share(number),
+    )
     if len(found.fields) == 1:
-        st.info(f"A record is one field, {found.fields[0]}: all that moves the answer is in it.")
+        st.info(
+            f"A record is one field, {found.fields[0]}: all that changes the prediction is in it."
+        )
     st.subheader("In words")
     for field, _, _ in found.importance()[:SENTENCES]:
-        told = importance.contrast(held.model, number, found.records, field)
-        if told is not None:
-            st.markdown(f"- {words.general(told, number, share=share)}")
+        contrast = importance.contrast(subject.model, number, found.records, field)
+        if contrast is not None:
+            st.markdown(f"- {words.general(contrast, number, share=share)}")
     left, right = st.columns(2)
-    left.subheader("How much each field moves the answer")
+    left.subheader("How much each field changes the prediction")
     draw(left, importance_figure(found, number))
     left.caption(f"Mean of the absolute SHAP values over {rows} test rows; lines: standard errors.")
     right.subheader("SHAP summary")
     draw(right, summary_figure(found))
     right.caption(
-        "A point is a row: how far right says what the field added to its answer, the colour how "
-        "high its value is. Categories are coloured in the order of the alphabet."
+        "Each point is a row: its position is what the field added to the prediction, its colour "
+        "how high the value is. Categories are coloured in alphabetical order."
     )
 
 
@@ -127,42 +132,44 @@ def importance_figure(found: Attributions, number: str) -> Figure:
 def summary_figure(found: Attributions) -> Figure:
     import shap  # type: ignore[import-untyped]
 
-    told = shap.Explanation(found.values, found.base, found.data(), feature_names=found.fields)
+    values = shap.Explanation(found.values, found.base, found.data(), feature_names=found.fields)
     figure, axes = plt.subplots(figsize=(6, 0.8 + 0.34 * min(SHOWN, len(found.fields))))
-    shap.plots.beeswarm(told, max_display=SHOWN, ax=axes, show=False, plot_size=None)
+    shap.plots.beeswarm(values, max_display=SHOWN, ax=axes, show=False, plot_size=None)
     axes.tick_params(labelsize=9)
     axes.set_xlabel("SHAP value", fontsize=9)
     return figure
 
 
-def show_dependence(held: Subject, number: str, rows: int) -> None:
-    found = attributions_of(held.name, held.version, number, rows)
+def show_dependence(subject: Subject, number: str, rows: int) -> None:
+    found = cached_attributions(subject.name, subject.version, number, rows)
     field = st.selectbox("Field", [name for name, _, _ in found.importance()], key="field")
-    told = importance.dependence(held.model, number, found.records, field)
+    dependence = importance.dependence(subject.model, number, found.records, field)
     left, right = st.columns(2)
-    left.subheader(f"The answer, were {field} another")
-    draw(left, dependence_figure(told, number))
+    left.subheader(f"Partial dependence on {field}")
+    draw(left, dependence_figure(dependence, number))
     left.caption(
-        f"Each of {rows} test rows is asked again with every value of {field}, all else as it was: "
-        "mean, and the middle 80 % of the rows. Some such rows may be none that exist."
+        f"Each of {rows} test rows is predicted again with every value of {field}, all other "
+        "fields unchanged: mean, and middle 80 % of the rows. Such rows need not exist in reality."
     )
     right.subheader("SHAP values of the field")
     draw(right, scatter_figure(found, field))
-    right.caption("What the field added to each row's answer. Wide where other fields matter too.")
+    right.caption(
+        "What the field added to each row's prediction. The spread comes from other fields."
+    )
 
 
-def dependence_figure(told: importance.Dependence, number: str) -> Figure:
+def dependence_figure(found: importance.Dependence, number: str) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 3.6))
-    places: Any = told.values
-    if not importance.is_number(told.values):
-        places = range(len(told.values))
-        axes.set_xticks(places, [label(each) for each in told.values], rotation=30, ha="right")
-        reach = [told.mean - told.low, told.high - told.mean]
-        axes.errorbar(places, told.mean, yerr=reach, fmt="o", color=plots.ACCENT)
+    places: Any = found.values
+    if not importance.is_number(found.values):
+        places = range(len(found.values))
+        axes.set_xticks(places, [label(each) for each in found.values], rotation=30, ha="right")
+        reach = [found.mean - found.low, found.high - found.mean]
+        axes.errorbar(places, found.mean, yerr=reach, fmt="o", color=plots.ACCENT)
     else:
-        axes.fill_between(places, told.low, told.high, color=plots.PALE, alpha=0.5)
-        axes.plot(places, told.mean, color=plots.ACCENT, marker=".")
-    axes.set(xlabel=told.field, ylabel=number)
+        axes.fill_between(places, found.low, found.high, color=plots.PALE, alpha=0.5)
+        axes.plot(places, found.mean, color=plots.ACCENT, marker=".")
+    axes.set(xlabel=found.field, ylabel=number)
     return figure
 
 
@@ -182,68 +189,70 @@ def scatter_figure(found: Attributions, field: str) -> Figure:
     return figure
 
 
-def show_prediction(held: Subject, number: str, rows: int) -> None:
-    records = held.records(rows)
+def show_prediction(subject: Subject, number: str, rows: int) -> None:
+    records = subject.records(rows)
     start = st.selectbox(
         "Start from test row", range(len(records)), format_func=lambda at: f"{at + 1}", key="row"
     )
     with st.form("record"):
-        values = asked(held, records[start], key=f"{held.name}/{held.version}/{start}")
-        st.form_submit_button("Ask", type="primary")
+        values = form_values(
+            subject, records[start], key=f"{subject.name}/{subject.version}/{start}"
+        )
+        st.form_submit_button("Explain", type="primary")
     try:
-        record = forms.record(held.model.input_type(), values)
+        record = forms.record(subject.model.input_type(), values)
     except ValueError as error:
-        st.error(f"This is no record of {held.name}:\n\n{error}")
+        st.error(f"This is not a valid record of {subject.name}:\n\n{error}")
         return
-    share = held.is_share(number)
-    with mixing(held.model):
-        told = shapley_of(held.name, held.version, number).explain(record)
-    st.subheader(words.answer(told, share=share))
-    for field in list(told.contributions)[:SENTENCES]:
-        if told.contributions[field]:
-            usual = importance.usual([getattr(each, field) for each in held.background])
-            value, moved = getattr(record, field), told.contributions[field]
-            line = words.reason(field, value, usual, moved, number, share=share)
+    share = subject.is_share(number)
+    with mixing(subject.model):
+        explanation = cached_shapley(subject.name, subject.version, number).explain(record)
+    st.subheader(words.headline(explanation, share=share))
+    for field in list(explanation.contributions)[:SENTENCES]:
+        if explanation.contributions[field]:
+            usual = importance.usual([getattr(each, field) for each in subject.background])
+            value, change = getattr(record, field), explanation.contributions[field]
+            line = words.reason(field, value, usual, change, number, share=share)
             st.markdown(f"- {line}")
-    near = local.lime(held.model, number, held.background, record)
+    near = local.lime(subject.model, number, subject.background, record)
     left, right = st.columns(2)
     left.subheader("SHAP")
-    draw(left, bars(told.contributions))
+    draw(left, bars(explanation.contributions))
     left.caption(
-        f"Shares of {told.value:.4g}, starting at {told.base:.4g}, the mean over "
-        f"{told.references} rows: base and bars add up to the answer. The model was asked "
-        f"{told.evaluations:,} times."
+        f"Shares of {explanation.value:.4g}, starting at {explanation.base:.4g}, the mean over "
+        f"{explanation.references} rows: base and bars add up to the prediction. The model "
+        f"predicted {explanation.evaluations:,} rows."
     )
     right.subheader("LIME")
     draw(right, bars(near.weights))
     right.caption(
-        "How much higher the answer is near this record where a field is as sent (a number: in its "
-        f"quarter) than where it is not. The line fits with R2 {near.fit:.2f}; below one half, "
-        "believe SHAP. The two need not agree: one divides the answer, the other compares."
+        "How much higher the prediction is near this record where a field is as sent (a number: in "
+        f"its quartile) than where it is not. The linear model has an R2 of {near.fit:.2f}; below "
+        "0.5, trust SHAP. The two need not agree: one divides the prediction, the other compares."
     )
 
 
-def asked(held: Subject, record: Record, *, key: str) -> dict[str, Any]:
-    """What the form holds, as JSON; it starts at the record."""
+def form_values(subject: Subject, record: Record, *, key: str) -> dict[str, Any]:
+    """Show the form and return its values as JSON; it starts with those of the record."""
     start = json.loads(record.model_dump_json())
     columns = st.columns(3)
     values = {}
-    for place, widget in enumerate(forms.widgets(held.model.input_type())):
+    for place, widget in enumerate(forms.widgets(subject.model.input_type())):
         with columns[place % 3]:
-            values[widget.name] = ask(widget, start[widget.name], f"{key}/{widget.name}")
+            values[widget.name] = input_element(widget, start[widget.name], f"{key}/{widget.name}")
     return values
 
 
-def ask(widget: forms.Widget, start: Any, key: str) -> Any:
-    told: dict[str, Any] = {"label": widget.name, "key": key, "help": widget.description or None}
+def input_element(widget: forms.Widget, start: Any, key: str) -> Any:
+    options: dict[str, Any] = {"label": widget.name, "key": key, "help": widget.description or None}
     if widget.kind == "integer" or widget.kind == "number":
         kind = int if widget.kind == "integer" else float
         limits: dict[str, Any] = {
             "min_value": None if widget.low is None else kind(widget.low),
             "max_value": None if widget.high is None else kind(widget.high),
         }
-        told |= {"value": None if start is None else kind(start)}
-        return st.number_input(**limits, **told)
+        options |= {"value": None if start is None else kind(start)}
+        return st.number_input(**limits, **options)
     if widget.kind in ("flag", "choice"):
         named = (True, False) if widget.kind == "flag" else widget.choices
         choices: list[Any] = [None, *named] if widget.optional else list(named)
@@ -251,12 +260,12 @@ def ask(widget: forms.Widget, start: Any, key: str) -> Any:
             options=choices,
             index=choices.index(start) if start in choices else 0,
             format_func=lambda each: "unknown" if each is None else str(each),
-            **told,
+            **options,
         )
     if widget.kind == "text":
-        text = st.text_input(value=start or "", **told)
+        text = st.text_input(value=start or "", **options)
         return text if text or not widget.optional else None
-    text = st.text_area(value=json.dumps(start), **told)
+    text = st.text_area(value=json.dumps(start), **options)
     try:
         return json.loads(text)
     except ValueError:
@@ -266,44 +275,44 @@ def ask(widget: forms.Widget, start: Any, key: str) -> Any:
 def bars(values: dict[str, float]) -> Figure:
     shown = list(values.items())[:SHOWN]
     figure, axes = plt.subplots(figsize=(6, 0.6 + 0.34 * len(shown)))
-    plots.weights(axes, [name for name, _ in shown], [value for _, value in shown], "")
+    plots.signed_bars(axes, [name for name, _ in shown], [value for _, value in shown], "")
     return figure
 
 
-def show_fairness(held: Subject) -> None:
-    if not held.rows:
+def show_fairness(subject: Subject) -> None:
+    if not subject.rows:
         st.warning("This version was registered without test rows. Train it again to have them.")
         return
-    protected = held.model.protected
-    others = [name for name in held.fields if name not in protected]
+    protected = subject.model.protected
+    others = [name for name in subject.fields if name not in protected]
     field = st.selectbox("Field (the protected ones first)", [*protected, *others], key="protected")
     if field not in protected:
-        st.caption(f"{held.name} does not call {field} protected; it is shown all the same.")
-    found = bias.bias(held.rows, field)
+        st.caption(f"{subject.name} does not declare {field} as protected; it is shown anyway.")
+    found = bias.bias(subject.rows, field)
     if found is None:
         st.warning(
-            f"No field of {held.name}'s answer is of the kind of its truth, so no answer can be "
-            "right or wrong for a group."
+            f"No field of {subject.name}'s prediction has the type of its labels, so no prediction "
+            "can be right or wrong for a group."
         )
         return
-    show_groups(held, found)
+    show_groups(subject, found)
     if found.comparisons:
         show_comparisons(found)
     elif found.target.kind == "flag":
         st.info("Fewer than two groups have 30 rows: nothing can be compared.")
     else:
         st.info(
-            f"{found.target.field} is no yes or no: there is no selection, so neither the "
+            f"{found.target.field} is not binary: there is no selection, so neither the "
             "four-fifths rule nor equal opportunity applies. Compare the means and errors above."
         )
     if found.calibration:
         show_calibration(found)
-    if held.numbers:
-        show_drivers(held, field)
+    if subject.numbers:
+        show_drivers(subject, field)
 
 
-def show_groups(held: Subject, found: bias.Bias) -> None:
-    st.subheader(f"Answers by {found.field}")
+def show_groups(subject: Subject, found: bias.Bias) -> None:
+    st.subheader(f"Predictions by {found.field}")
     table = [
         {"group": group.group, "rows": group.rows}
         | {
@@ -314,58 +323,62 @@ def show_groups(held: Subject, found: bias.Bias) -> None:
     ]
     st.dataframe(pd.DataFrame(table), hide_index=True)
     st.caption(
-        f"On {len(held.rows)} test rows, with 95 % intervals; groups of fewer than 30 rows have "
-        "no figures."
+        f"On {len(subject.rows)} test rows, with 95 % intervals; groups of fewer than 30 rows have "
+        "no metrics."
     )
 
 
 def show_comparisons(found: bias.Bias) -> None:
-    st.subheader(f"Against {found.against}, where {found.target.field} is answered most often")
+    st.subheader(
+        f"Compared with {found.baseline}, where {found.target.field} is predicted most often"
+    )
     for each in found.comparisons:
         share = f"{100 * each.ratio.value:.0f} %"
         interval = f"{100 * each.ratio.low:.0f} to {100 * each.ratio.high:.0f}"
-        said = f"**{each.group}** gets `{found.target.field}` {share} as often ({interval}): "
-        said += f"{each.verdict}."
+        line = f"**{each.group}** gets `{found.target.field}` {share} as often ({interval}): "
+        line += f"{each.verdict}."
         if each.opportunity is not None:
             points = 100 * each.opportunity.value
             reach = f"{100 * each.opportunity.low:.0f} to {100 * each.opportunity.high:.0f}"
-            said += f" Of those who truly are, {points:+.0f} points are found ({reach}): "
-            said += f"{each.opportunity_verdict}."
-        st.markdown(f"- {said}")
+            line += f" The true positive rate differs by {points:+.0f} points ({reach}): "
+            line += f"{each.opportunity_verdict}."
+        st.markdown(f"- {line}")
     st.caption(
-        "A gap is not yet an injustice: groups may differ in truth, not only in answers. "
-        "Equal opportunity compares only those for whom the truth is yes."
+        "A gap is not proof of unfairness: groups may differ in their labels, not only in their "
+        "predictions. Equal opportunity compares only rows with a positive label."
     )
 
 
 def show_calibration(found: bias.Bias) -> None:
-    st.subheader("Is a probability worth the same in every group?")
+    st.subheader("Calibration by group")
     figure, axes = plt.subplots(figsize=(6, 3.6))
     for group in dict.fromkeys(each.group for each in found.calibration):
         own = [each for each in found.calibration if each.group == group]
-        happened = [each.happened for each in own]
+        shares = [each.positive_share for each in own]
         reach = [
-            [each.value - each.low for each in happened],
-            [each.high - each.value for each in happened],
+            [each.value - each.low for each in shares],
+            [each.high - each.value for each in shares],
         ]
         axes.errorbar(
-            [each.held for each in own],
-            [each.value for each in happened],
+            [each.mean_probability for each in own],
+            [each.value for each in shares],
             yerr=reach,
             marker="o",
             label=group,
         )
     axes.plot([0, 1], [0, 1], color=plots.PALE, linestyle=":")
-    axes.set(xlabel="held likely", ylabel="happened")
+    axes.set(xlabel="predicted probability", ylabel="share of positive labels")
     axes.legend(frameon=False)
     draw(st.columns(2)[0], figure)
 
 
-def show_drivers(held: Subject, field: str) -> None:
+def show_drivers(subject: Subject, field: str) -> None:
     st.subheader("Which fields make the difference")
-    number = held.numbers[0]
+    number = subject.numbers[0]
     try:
-        found = bias.drivers(attributions_of(held.name, held.version, number, ROWS), field)
+        found = bias.drivers(
+            cached_attributions(subject.name, subject.version, number, ROWS), field
+        )
     except NotExplainable as error:
         st.warning(f"This cannot be shown: {error}")
         return
@@ -375,13 +388,13 @@ def show_drivers(held: Subject, field: str) -> None:
     }
     st.dataframe(pd.DataFrame(table), hide_index=True)
     st.caption(
-        f"Mean SHAP value of {number} in the group less that of all, over {ROWS} test rows: a "
-        "large one of another field than the protected one may stand in for it."
+        f"Mean SHAP value of {number} in the group minus that of all, over {ROWS} test rows. A "
+        "field with a large value may stand in for the protected one."
     )
 
 
 def label(value: Any) -> str:
-    """Short, and on one line: it may be a whole text."""
+    """Return the value as one short line: it may be a whole text."""
     return " ".join(str(value)[:200].split())[:24]
 
 

@@ -1,4 +1,4 @@
-"""A registered version with what it carries: model, card, rows to compare with and rows tested."""
+"""A registered version with its model, card, reference rows and test rows."""
 
 import copy
 import json
@@ -14,16 +14,15 @@ import numpy as np
 from slipway import home
 from slipway.contract import Model, Record
 from slipway.explain import NotExplainable
-from slipway.registry import reference, tracking
-from slipway.scoring import registered
+from slipway.registry import reference, registered, tracking
 
-# As many as the registry ships where a model names what is explained.
+# As many rows as the registry stores for a model that names what is explained.
 BACKGROUND = 100
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What the pages speak of."""
+    """The version that the pages show."""
 
     name: str
     version: str
@@ -31,17 +30,21 @@ class Subject:
     examples: list[dict[str, Any]]
     model: Model
     background: list[Record]
-    """What answers are compared with: training rows where they were shipped, else test rows."""
+    """The rows that predictions are compared with: the model's reference rows, else test rows."""
     rows: list[dict[str, Any]]
-    """Test rows, each with `record`, `answer` and `truth` as JSON holds them; often up to 5,000."""
+    """Test rows, up to 5,000, each with `record`, `answer` and `truth` as JSON values."""
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The fields of the record."""
         return tuple(self.model.input_type().model_fields)
 
     @property
     def numbers(self) -> list[str]:
-        """Numbers of the answer that can be divided, the declared one first; none of lists."""
+        """The numbers of the prediction that can be explained, the declared one first.
+
+        Numbers within lists are not among them.
+        """
         declared = type(self.model).explained
         found = [
             name
@@ -51,24 +54,24 @@ class Subject:
         return sorted(found, key=lambda name: name != declared)
 
     def is_share(self, number: str) -> bool:
-        """Whether it lies within 0 and 1, and is told in percent."""
-        told = self.model.output_type().model_json_schema()["properties"][number]
-        return (told.get("minimum"), told.get("maximum")) == (0, 1)
+        """Return whether the number lies within 0 and 1, so that it is shown in percent."""
+        schema = self.model.output_type().model_json_schema()["properties"][number]
+        return (schema.get("minimum"), schema.get("maximum")) == (0, 1)
 
     def records(self, count: int) -> list[Record]:
-        """Test rows, evenly spread."""
+        """Return the records of at most `count` test rows, evenly spaced."""
         kind = self.model.input_type()
         return [read(kind, row["record"]) for row in spread(self.rows, count)]
 
 
 def catalogue() -> dict[str, list[str]]:
-    """Versions of every registered model, the champion's first, then the newest.
+    """Return the versions of every registered model, the champion first, then the newest.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
     registry = tracking.client()
-    # Two searches in all: one a model took 0.13 s a click with 28 of them, these 0.03 s.
+    # Two searches in total take 0.03 s per click; one per model took 0.13 s with 28 models.
     champions = {
         model.name: str(model.aliases.get(tracking.CHAMPION))
         for model in tracking.every(registry.search_registered_models)
@@ -83,10 +86,10 @@ def catalogue() -> dict[str, list[str]]:
 
 
 def load(name: str, version: str) -> Subject:
-    """The version, its digest verified before its code runs.
+    """Load a version; its digest is verified before its code runs.
 
     Raises:
-        NotRegistered: there is none.
+        NotRegistered: there is no such version.
         DigestMismatch: it was changed after it was registered.
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
@@ -104,27 +107,28 @@ def load(name: str, version: str) -> Subject:
 
 
 def read(kind: type[Record], row: dict[str, Any]) -> Record:
+    """Return a row of JSON values as a record."""
     return kind.model_validate_json(json.dumps(row))
 
 
 def spread(rows: Sequence[Any], count: int) -> list[Any]:
-    """At most `count` of them, evenly spaced."""
+    """Return at most `count` of the rows, evenly spaced."""
     places = np.linspace(0, len(rows) - 1, min(count, len(rows)))
     return [rows[place] for place in places.astype(int)]
 
 
 def explaining(model: Model, number: str) -> Model:
-    """The model with `number` of its answer as what explanations divide."""
+    """Return the model with `number` as the number that explanations divide."""
     kind = type(model)
     if kind.explained == number:
         return model
-    made = copy.copy(model)
-    made.__class__ = type(kind.__name__, (kind,), {"explained": number})
-    return made
+    explained = copy.copy(model)
+    explained.__class__ = type(kind.__name__, (kind,), {"explained": number})
+    return explained
 
 
 def changed(record: Record, values: dict[str, Any]) -> Record:
-    """A copy with other values of fields, each valid for itself; nothing worked out is kept."""
+    """Return a copy with other values, each valid by itself, and without cached properties."""
     kind = type(record)
     fields = {name: getattr(record, name) for name in kind.model_fields}
     return kind.model_construct(**(fields | values))
@@ -132,26 +136,26 @@ def changed(record: Record, values: dict[str, Any]) -> Record:
 
 @contextmanager
 def mixing(model: Model) -> Iterator[None]:
-    """Explanations put fields of several rows together, which some models refuse.
+    """Translate the error of a model that rejects a record made of the fields of several rows.
 
     Raises:
-        NotExplainable: this one does.
+        NotExplainable: the model rejects such a record.
     """
     try:
         yield
     except ValueError as error:
         name = type(model).__name__
-        raise NotExplainable(f"{name} refuses a record made of several: {error}") from error
+        raise NotExplainable(f"{name} rejects a record made of several: {error}") from error
 
 
 def numbers(model: Model, number: str, records: list[Record]) -> np.ndarray:
-    """What the model answers, (rows,) float64.
+    """Return the number in each prediction, (rows,) float64.
 
     Raises:
-        NotExplainable: an answer has no such number.
+        NotExplainable: a prediction has no such number.
     """
     with mixing(model):
-        told = [getattr(answer, number) for answer in model.predict(records)]
-    if None in told:
-        raise NotExplainable(f"{type(model).__name__} leaves {number!r} open for some rows")
-    return np.array(told, dtype=np.float64)
+        values = [getattr(prediction, number) for prediction in model.predict(records)]
+    if None in values:
+        raise NotExplainable(f"{type(model).__name__} predicts no {number!r} for some rows")
+    return np.array(values, dtype=np.float64)

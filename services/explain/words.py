@@ -1,4 +1,4 @@
-"""Explanations as sentences, for readers who ask what it means and not how it was worked out."""
+"""Explanations as sentences, for readers who do not know the methods."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from slipway.explain import Explanation
 
 
 def number(value: float, *, share: bool) -> str:
-    """`38 %` of a share, `181,000` of another number."""
+    """Format a number: `38 %` for a share, `181,000` for another number."""
     return f"{100 * value:.0f} %" if share else _plain(value)
 
 
 def effect(value: float, what: str, *, share: bool) -> str:
-    """`raises the probability by 3.2 points`, or that it hardly moves it where that rounds to 0."""
+    """Return `raises the probability by 3.2 points`, or `hardly moves ...` if that rounds to 0."""
     size = f"{100 * abs(value):.1f}" if share else _plain(abs(value))
     if float(size.replace(",", "")) == 0:
         return f"hardly moves the {_name(what)}"
@@ -20,28 +20,28 @@ def effect(value: float, what: str, *, share: bool) -> str:
     return f"{verb} the {_name(what)} by {size}{' points' if share else ''}"
 
 
-def answer(told: Explanation, *, share: bool) -> str:
-    """The first sentence: what came out, beside what usually does."""
-    value, base = (number(each, share=share) for each in (told.value, told.base))
-    what = _name(told.explained)
+def headline(explanation: Explanation, *, share: bool) -> str:
+    """Return the first sentence: the prediction for this record, and the average prediction."""
+    value, base = (number(each, share=share) for each in (explanation.value, explanation.base))
+    what = _name(explanation.explained)
     return f"The {what} for this record is {value}; on average it is {base}."
 
 
 def reason(
     field: str, value: Any, usual: Any, contribution: float, what: str, *, share: bool
 ) -> str:
-    """What one field did to one answer."""
+    """Return what one field contributed to one prediction."""
     return f"{_subject(field, value, usual)} {effect(contribution, what, share=share)}."
 
 
 def general(found: Contrast, what: str, *, share: bool) -> str:
-    """What one field does to answers on the whole."""
-    told = f"{effect(found.change, what, share=share)} on average"
+    """Return what a change of one field does to predictions on average."""
+    change = f"{effect(found.change, what, share=share)} on average"
     if _is_number(found.other) and _is_number(found.usual):
         off = _off(found.other, found.usual)
-        return f"{_article(found.field)} {off} {told}."
+        return f"{_article(found.field)} {off} {change}."
     other, usual = _value(found.other), _value(found.usual)
-    return f"{_name(found.field).capitalize()} {other} instead of the usual {usual} {told}."
+    return f"{_name(found.field).capitalize()} {other} instead of the usual {usual} {change}."
 
 
 def _subject(field: str, value: Any, usual: Any) -> str:
@@ -76,9 +76,9 @@ def _is_number(value: Any) -> bool:
 
 def _plain(value: float) -> str:
     if isinstance(value, int) and abs(value) < 10_000:
-        return str(value)  # a year is no amount
+        return str(value)  # a year has no thousands separator
     if abs(value) >= 1000:
-        # Three digits are as many as anybody remembers.
+        # Three significant digits.
         return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.3g}"
 

@@ -1,1 +1,1 @@
-"""Tells Prometheus how fresh the online features are."""
+"""Exports the freshness of the online features to Prometheus."""

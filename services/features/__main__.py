@@ -1,7 +1,7 @@
-"""`python -m services.features`: the freshness of the online features on /metrics.
+"""`python -m services.features`: serve the freshness of the online features on /metrics.
 
-A process of its own, so that neither the model server nor the monitor carries Feast for it (0.3 GB,
-4 s to import), and so that it goes on telling of the store when they are down.
+It is a separate process, so that the model server and the monitor need not load Feast for it
+(0.3 GB, 4 s to import), and so that it keeps reporting on the store when they are down.
 """
 
 import sys
@@ -24,7 +24,7 @@ def create(settings: Settings) -> Any:
 
     registry = CollectorRegistry()
     registry.register(FreshnessCollector())
-    # Feast is imported by the first reading: before anybody waits for it.
+    # The first collection imports Feast; do it before the first scrape.
     generate_latest(registry)
     return app.create(settings, registry)
 

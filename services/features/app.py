@@ -1,4 +1,4 @@
-"""What the features exporter answers."""
+"""The HTTP API of the features exporter."""
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -11,6 +11,7 @@ from slipway.access.scopes import Scope
 
 
 def create(settings: Settings, registry: CollectorRegistry) -> FastAPI:
+    """Return the application that serves the metrics of `registry`."""
     guard = Guard(settings)
     app = FastAPI(
         title="Slipway features", version="1", docs_url=None, redoc_url=None, openapi_url=None
@@ -19,12 +20,12 @@ def create(settings: Settings, registry: CollectorRegistry) -> FastAPI:
 
     @app.get("/v1/live")
     async def live() -> dict[str, bool]:
-        """Whether the process answers."""
+        """Report that the process is alive."""
         return {"live": True}
 
     @app.get("/metrics")
     def exposition(request: Request) -> Response:
-        """For Prometheus; each reading asks the store."""
+        """Return the metrics for Prometheus; each scrape queries the store."""
         guard.admit(dict(request.scope["headers"]), Scope.METRICS)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

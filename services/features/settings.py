@@ -1,4 +1,4 @@
-"""What can be set of the features exporter, each by a variable of the environment."""
+"""Settings of the features exporter; each has an environment variable."""
 
 from services import settings
 

@@ -1,4 +1,4 @@
-"""`python -m services.monitor`"""
+"""Entry point of `python -m services.monitor`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 from slipway import home
 
 home.silence_telemetry()
-# MLflow would ask a registry that is away for four minutes; the next round asks again anyway.
+# MLflow would retry an unreachable registry for four minutes; the next round retries anyway.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
@@ -17,14 +17,14 @@ from slipway.access.scopes import Scope  # noqa: E402
 
 
 def create(settings: Settings) -> Any:
-    # Imported once the settings are known to be right: Evidently takes seconds.
+    """Return the application; imported only after the settings are valid, as Evidently is slow."""
     from services.monitor import app
 
     return app.create(settings)
 
 
 def main() -> int:
-    """Serve until told to stop; 1 if it cannot start."""
+    """Serve until a signal stops the process; return 1 if it cannot start."""
     return serve("monitor", Settings, scope=Scope.METRICS, create=create)
 
 

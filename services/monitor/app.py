@@ -1,4 +1,4 @@
-"""The monitor over HTTP: pages, figures as JSON, reports, metrics."""
+"""HTTP application of the monitor: pages, checks as JSON, reports and metrics."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ from services.web.problem import Problem
 from slipway.access.scopes import Scope as KeyScope
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-# Evidently's page is its own viewer and its data in one file. It may run its script, apart from
-# this origin, and reach nothing.
+# Evidently's page is one file with viewer and data. It may run its script in an origin of its own
+# and make no request.
 REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; frame-ancestors 'none'"
@@ -31,7 +31,7 @@ Name = Annotated[str, Path(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
 
 def create(settings: Settings) -> FastAPI:
-    """The application; its rounds run from its start to its end."""
+    """Return the application, which runs the monitor's rounds while it serves."""
     monitor, guard = Monitor(settings), Guard(settings)
     stopping = threading.Event()
 
@@ -41,7 +41,7 @@ def create(settings: Settings) -> FastAPI:
         thread.start()
         yield
         stopping.set()
-        # A check that goes on is not waited for: nothing that it leaves can be half.
+        # A running check is not waited for: all its writes are atomic.
         thread.join(5)
 
     app = FastAPI(
@@ -64,16 +64,18 @@ def create(settings: Settings) -> FastAPI:
 def _add_health(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/v1/live")
     async def live() -> dict[str, bool]:
-        """Whether the process answers."""
+        """Return that the process responds."""
         return {"live": True}
 
     @app.get("/v1/ready")
     async def ready() -> dict[str, Any]:
-        """Whether it works: 503 until the registry was asked. The first round takes longer, as
-        it reads what there is of the log."""
+        """Return 503 until the registry was queried once.
+
+        The first round takes longer, since it reads the existing log.
+        """
         catalogue = monitor.catalogue
-        if not catalogue.asked:
-            raise Problem(503, "Not ready", "the registry was not asked yet")
+        if not catalogue.queried:
+            raise Problem(503, "Not ready", "the registry was not queried yet")
         return {
             "ready": True,
             "projects": len(catalogue.champions),
@@ -83,7 +85,7 @@ def _add_health(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
 
     @app.get("/metrics", response_class=PlainTextResponse)
     def exposition(request: Request) -> Response:
-        """For Prometheus."""
+        """Return the metrics for Prometheus."""
         guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         return Response(publishing.exposition(), media_type=CONTENT_TYPE_LATEST)
 
@@ -104,11 +106,11 @@ def _add_pages(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
 def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     @app.get("/v1/projects")
     def projects(request: Request) -> dict[str, Any]:
-        """Every champion with its state."""
+        """Return every champion with its state."""
         guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         names = list(monitor.catalogue.champions)
         return {
-            "projects": [_told(monitor, name) for name in names],
+            "projects": [_status(monitor, name) for name in names],
             "registry": "reached" if monitor.catalogue.reachable else "away",
             "last_round": monitor.last_round or None,
         }
@@ -117,41 +119,41 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
     def drift(
         name: Name, request: Request, limit: Annotated[int, Query(ge=0, le=1000)] = 20
     ) -> JSONResponse:
-        """What was found last, whole, and before that in short."""
+        """Return the last check in full and earlier checks as summaries."""
         guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         _known(monitor, name)
         latest = monitor.latest.get(name)
         past = monitor.history.checks(name, limit=limit)
         return JSONResponse(
             {
-                **_told(monitor, name),
-                "latest": _whole(latest) if latest else None,
+                **_status(monitor, name),
+                "latest": _full_check(latest) if latest else None,
                 "history": [history.summary(check) for check in past],
             }
         )
 
     @app.post("/v1/projects/{name}/check")
     def check(name: Name, request: Request) -> JSONResponse:
-        """Look at the project now; what was found."""
+        """Check the project now and return the result."""
         guard.admit(dict(request.scope["headers"]), KeyScope.ADMIN)
         try:
-            return JSONResponse(_whole(monitor.check(name)))
+            return JSONResponse(_full_check(monitor.check(name)))
         except NotServed:
             raise _unknown(monitor, name) from None
         except Busy:
-            told = "a round goes on; ask again, or see what it found"
-            raise Problem(503, "Busy", told, retry_seconds=30) from None
+            detail = "a round is running; retry later, or read its results"
+            raise Problem(503, "Busy", detail, retry_seconds=30) from None
 
     @app.get("/v1/projects/{name}/reports")
     def reports(name: Name, request: Request) -> dict[str, list[str]]:
-        """The ids of the reports that are kept, the newest first."""
+        """Return the ids of the reports that are kept, newest first."""
         guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         _known(monitor, name)
         return {"reports": monitor.reports.ids(name)}
 
     @app.get("/v1/projects/{name}/reports/{id}", response_class=HTMLResponse)
     def report(name: Name, id: str, request: Request) -> Response:
-        """Evidently's page."""
+        """Return a report, Evidently's page."""
         guard.admit(dict(request.scope["headers"]), KeyScope.METRICS)
         try:
             packed = monitor.reports.read(name, id)
@@ -165,7 +167,7 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
 
 
 def _known(monitor: Monitor, name: str) -> None:
-    """Raises Problem: no champion bears the name, and nothing was found of one before."""
+    """Raise Problem if no champion has the name."""
     if name not in monitor.catalogue.champions:
         raise _unknown(monitor, name)
 
@@ -175,36 +177,36 @@ def _unknown(monitor: Monitor, name: str) -> Problem:
     return Problem(404, "No such project", f"no champion is called {name!r}; watched: {known}")
 
 
-def _told(monitor: Monitor, name: str) -> dict[str, Any]:
-    """The trainer's schedule reads `name` and `alarms`."""
+def _status(monitor: Monitor, name: str) -> dict[str, Any]:
+    """Return the state and alarms of a project."""
     check = monitor.latest.get(name)
-    standing = monitor.alarms(name)
+    alarms = monitor.alarms(name)
     version = monitor.catalogue.champions.get(name)
     return {
         "name": name,
         "version": version.version if version else None,
-        "state": pages.state_of(check)[1] if check else "not looked at yet",
+        "state": pages.state_of(check)[1] if check else "not checked yet",
         "checked": check.time if check else None,
         "alarms": [
             {
                 "name": webhook.NAMES[each.alarm],
                 "since": webhook.moment(each.started),
                 "action": webhook.ACTION,
-                "told": each.summary,
+                "summary": each.summary,
             }
-            for each in standing
+            for each in alarms
         ],
-        "drift_alarm": any(each.alarm == "drift" for each in standing),
-        "performance_alarm": any(each.alarm == "performance" for each in standing),
+        "drift_alarm": any(each.alarm == "drift" for each in alarms),
+        "performance_alarm": any(each.alarm == "performance" for each in alarms),
     }
 
 
-def _whole(check: Check) -> dict[str, Any]:
-    told = check.model_dump(mode="json")
-    for window, each in zip(told["windows"], check.windows, strict=True):
+def _full_check(check: Check) -> dict[str, Any]:
+    body = check.model_dump(mode="json")
+    for window, each in zip(body["windows"], check.windows, strict=True):
         window["drifted"] = [field.field for field in each.drifted]
     return {
-        **told,
+        **body,
         "drift_alarm": check.drift_alarm,
         "performance_alarm": check.performance_alarm,
     }

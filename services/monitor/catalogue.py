@@ -1,4 +1,4 @@
-"""Which version is champion of which project, and its reference: from the registry, kept here."""
+"""The champions of the registry and their references, with copies on disk."""
 
 import json
 import logging
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from services.monitor.declared import Declaration, parse_declaration
+from services.monitor.layout import Layout
 from services.monitor.settings import Settings
 from slipway.files import replace_text
-from slipway.monitoring.declared import Declared, declared
-from slipway.monitoring.layout import Layout
-from slipway.monitoring.performance import Score, Target, scores
+from slipway.quality.performance import Score, Target, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("slipway.monitor")
 CHAMPION = "champion"
 FILE = "champions.json"
-# Names become folders here.
+# Project names become folder names here.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-# A rollback goes back to one of these, also while the registry is away.
+# Copies of references that are kept, so that a rollback works also without the registry.
 KEPT = 5
 
 
 class Version(BaseModel):
-    """A registered version, as much of it as is needed without the registry."""
+    """The properties of a registered version that are needed without the registry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,11 +43,11 @@ class Version(BaseModel):
 
 @dataclass(frozen=True)
 class Reference:
-    """What windows of a version are held against."""
+    """The test rows of a version, with which windows of its traffic are compared."""
 
     version: Version
     rows: list[dict[str, Any]]
-    declared: Declared
+    declaration: Declaration
     layout: Layout
 
     @cached_property
@@ -67,31 +67,33 @@ class Reference:
 
 
 class NoReference(LookupError):
-    """Nothing is known that windows of the version could be held against."""
+    """Raised when a version has no reference, or it cannot be fetched."""
 
 
 class Catalogue:
-    """Asks the registry once a round; while it is away, what it said last holds."""
+    """The champions, read from the registry each round; without it, the last known ones."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.asked = False
+        self.queried = False
         self.reachable = False
-        self.fault = "not asked yet"
-        self.champions: dict[str, Version] = _kept(settings.folder / FILE)
+        self.fault = "not queried yet"
+        self.champions: dict[str, Version] = _read_champions(settings.folder / FILE)
         self._references: dict[str, Reference] = {}
 
     def refresh(self) -> None:
-        """Ask which versions are champions. An error is told by `reachable` and `fault`."""
+        """Query the registry for the champions; `reachable` and `fault` report an error."""
         try:
             found = _registered(self.settings.projects)
         except Exception as error:
-            self.asked, self.reachable, self.fault = True, False, _first_line(error)
-            log.warning("the registry is away, the last known champions hold: %s", self.fault)
+            self.queried, self.reachable, self.fault = True, False, _first_line(error)
+            log.warning(
+                "the registry is unreachable, using the last known champions: %s", self.fault
+            )
             return
-        self.asked, self.reachable, self.fault = True, True, ""
+        self.queried, self.reachable, self.fault = True, True, ""
         if found != self.champions:
-            _write(self.settings.folder / FILE, found)
+            _write_champions(self.settings.folder / FILE, found)
             self.champions = found
         self._references = {
             name: each
@@ -100,10 +102,10 @@ class Catalogue:
         }
 
     def reference(self, name: str) -> Reference:
-        """Of the project's champion; fetched once, then kept.
+        """Return the reference of the project's champion, fetched once and then cached.
 
         Raises:
-            NoReference: the version was registered without one, or it cannot be had.
+            NoReference: the version was registered without one, or it cannot be fetched.
         """
         version = self.champions[name]
         known = self._references.get(name)
@@ -120,22 +122,22 @@ class Catalogue:
                 f"version {version.version} was registered without a reference: train it again, "
                 f"`dvc repro` of {version.name}"
             )
-        said = self._declared(version, folder)
-        layout = Layout.learn(rows, defaults=said.defaults, limit=self.settings.fields)
+        declaration = self._declaration(version, folder)
+        layout = Layout.learn(rows, defaults=declaration.defaults, limit=self.settings.fields)
         _prune(folder, version.run_id)
-        return Reference(version, rows, said, layout)
+        return Reference(version, rows, declaration, layout)
 
-    def _declared(self, version: Version, folder: Path) -> Declared:
+    def _declaration(self, version: Version, folder: Path) -> Declaration:
         file = folder / version.run_id / f"model-{version.version}.py"
         try:
             if not file.is_file():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 replace_text(file, _code(version))
-            return declared(file.read_text())
+            return parse_declaration(file.read_text())
         except Exception as error:
-            # Watched all the same, without groups and defaults.
-            log.warning("%s: model.py not read: %s", version.name, _first_line(error))
-            return Declared()
+            # The project is still monitored, without groups and defaults.
+            log.warning("%s: model.py cannot be read: %s", version.name, _first_line(error))
+            return Declaration()
 
 
 def _registered(most: int) -> dict[str, Version]:
@@ -158,13 +160,17 @@ def _registered(most: int) -> dict[str, Version]:
 
 
 def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:
-    """Raises NoReference: it cannot be fetched, or is damaged; tried again in the next round."""
+    """Return the reference rows.
+
+    Raises:
+        NoReference: they cannot be fetched, or are damaged; the next round tries again.
+    """
     from slipway.registry import reference
 
     try:
         found: list[dict[str, Any]] = reference.read(version, folder)
     except Exception as error:
-        # A copy that was damaged would be read for ever.
+        # A damaged copy would otherwise be read again in every round.
         (folder / version.run_id / reference.FILE).unlink(missing_ok=True)
         raise NoReference(
             f"the reference of version {version.version} cannot be read: {_first_line(error)}"
@@ -183,16 +189,16 @@ def _code(version: Version) -> str:
 
 
 def _prune(folder: Path, current: str) -> None:
-    """Keep the newest references of a project, and the one in use."""
-    held = sorted(
+    """Delete all but the newest references of a project and the one in use."""
+    old = sorted(
         (each for each in folder.iterdir() if each.name != current),
         key=lambda each: each.stat().st_mtime,
     )
-    for each in held[: max(0, len(held) - KEPT + 1)]:
+    for each in old[: max(0, len(old) - KEPT + 1)]:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def _kept(file: Path) -> dict[str, Version]:
+def _read_champions(file: Path) -> dict[str, Version]:
     try:
         return {each["name"]: Version(**each) for each in json.loads(file.read_text())}
     except FileNotFoundError:
@@ -202,7 +208,7 @@ def _kept(file: Path) -> dict[str, Version]:
         return {}
 
 
-def _write(file: Path, champions: dict[str, Version]) -> None:
+def _write_champions(file: Path, champions: dict[str, Version]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_text(file, json.dumps([each.model_dump() for each in champions.values()]))
 

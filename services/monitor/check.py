@@ -1,18 +1,19 @@
-"""One look at a project: its windows against the reference, its truths, its groups."""
+"""A check of a project: drift of its windows, performance on its labels, and its groups."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from services.monitor import drift
 from services.monitor.catalogue import Reference
+from services.monitor.drift import FieldDrift, Rule
+from services.monitor.labels import LabelledPrediction
 from services.monitor.settings import WEEK, Settings
 from services.monitor.traffic import Row, Watched
-from slipway.monitoring import drift, fairness, performance
-from slipway.monitoring.drift import FieldDrift, Rule
-from slipway.monitoring.fairness import Answered, Slices
-from slipway.monitoring.labels import Labelled
-from slipway.monitoring.performance import Margin, Pair, Score
-from slipway.monitoring.strata import Drawn
+from services.monitor.window_sampler import WindowSample
+from slipway.quality import fairness, performance
+from slipway.quality.fairness import GroupedRows, Slices
+from slipway.quality.performance import Margin, Pair, Score
 
 Outcome = Literal["judged", "too_few_rows", "no_reference", "failed"]
 
@@ -24,13 +25,13 @@ class WindowCheck(BaseModel):
 
     window: str
     since: float
-    """Unix time of its first moment."""
+    """Unix time of its start."""
     rows: int
     sampled: int
     unreadable: int
     judged: bool
     note: str = ""
-    """Why it was not judged."""
+    """The reason if it was not judged."""
     fields: list[FieldDrift] = []
 
     @property
@@ -39,21 +40,21 @@ class WindowCheck(BaseModel):
 
     @property
     def input_share(self) -> float:
-        return drift.share_drifted([each for each in self.fields if not each.of_answer])
+        return drift.share_drifted([each for each in self.fields if not each.in_prediction])
 
     @property
     def answer_share(self) -> float:
-        return drift.share_drifted([each for each in self.fields if each.of_answer])
+        return drift.share_drifted([each for each in self.fields if each.in_prediction])
 
 
 class PerformanceCheck(BaseModel):
-    """On truths of predictions that are old enough to have one."""
+    """Performance on the labels of predictions that are old enough to have one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     since: float
     until: float
-    """Unix times: of the predictions, not of their truths."""
+    """Unix times of the predictions, not of their labels."""
     predictions: int
     labelled: int
     scores: list[Score]
@@ -66,7 +67,7 @@ class PerformanceCheck(BaseModel):
 
 
 class Check(BaseModel):
-    """What was found of a project at one time."""
+    """The result of one check of a project."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +83,7 @@ class Check(BaseModel):
     fairness: list[Slices] = []
     left_out: tuple[str, ...] = ()
     report: str | None = None
-    """The id of the HTML report that was written of it."""
+    """The id of the HTML report that was written for it."""
 
     @property
     def drift_alarm(self) -> bool:
@@ -92,25 +93,25 @@ class Check(BaseModel):
     def performance_alarm(self) -> bool:
         return self.performance is not None and bool(self.performance.worse)
 
-    def drift_told(self) -> str:
-        """`age (wasserstein 0.42), sex (missing)`, of the window that says most."""
+    def drift_summary(self) -> str:
+        """Return `age (wasserstein 0.42), sex (missing)`, of the window that drifted most."""
         if not self.drift_alarm:
             return ""
         most = max(self.windows, key=lambda window: len(window.drifted))
-        told = [
+        fields = [
             f"{each.field} ({each.method} {each.effect:.2f})"
             if "values" in each.because
             else f"{each.field} ({', '.join(each.because)})"
             for each in sorted(most.drifted, key=lambda each: each.p_value)
         ]
-        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
-        return ", ".join(told[:5]) + more
+        more = f" and {len(fields) - 5} more" if len(fields) > 5 else ""
+        return ", ".join(fields[:5]) + more
 
 
 def look(
     watched: Watched, settings: Settings, now: float
-) -> tuple[list[tuple[WindowCheck, Drawn[Row]]], PerformanceCheck | None, list[Slices]]:
-    """All of it.
+) -> tuple[list[tuple[WindowCheck, WindowSample[Row]]], PerformanceCheck | None, list[Slices]]:
+    """Return the window checks with their rows, the performance check and the groups.
 
     Raises:
         sqlite3.Error: the feedback cannot be read.
@@ -118,22 +119,26 @@ def look(
     reference = watched.reference
     windows = [
         (_window(name, drawn, reference, settings), drawn)
-        for name, drawn in _drawn(watched, settings, now)
+        for name, drawn in _samples(watched, settings, now)
     ]
     rows = max((drawn.rows for _, drawn in windows), key=len, default=[])
     labelled, found = _performance(watched, settings, now)
     return windows, found, _fairness(watched, rows, labelled)
 
 
-def _drawn(watched: Watched, settings: Settings, now: float) -> list[tuple[str, Drawn[Row]]]:
+def _samples(
+    watched: Watched, settings: Settings, now: float
+) -> list[tuple[str, WindowSample[Row]]]:
     draw = {
-        "time": lambda: watched.strata.since(now - settings.window_seconds),
-        "count": lambda: watched.strata.latest(since=now - WEEK),
+        "time": lambda: watched.sampler.since(now - settings.window_seconds),
+        "count": lambda: watched.sampler.latest(since=now - WEEK),
     }
     return [(name, draw[name]()) for name in settings.windows]
 
 
-def _window(name: str, drawn: Drawn[Row], reference: Reference, settings: Settings) -> WindowCheck:
+def _window(
+    name: str, drawn: WindowSample[Row], reference: Reference, settings: Settings
+) -> WindowCheck:
     rule = Rule(
         alpha=settings.alpha,
         numbers=settings.numbers,
@@ -164,16 +169,16 @@ def _window(name: str, drawn: Drawn[Row], reference: Reference, settings: Settin
 
 def _performance(
     watched: Watched, settings: Settings, now: float
-) -> tuple[list[Labelled], PerformanceCheck]:
+) -> tuple[list[LabelledPrediction], PerformanceCheck]:
     reference = watched.reference
-    until = now - settings.maturity_of(watched.version.name)
-    # The ends are rounded, so predictions and their truths are of exactly the same time.
-    predictions, since, until = watched.strata.count(until - settings.label_seconds, until)
+    until = now - settings.maturity_for(watched.version.name)
+    # The ends are rounded, so that predictions and labels cover exactly the same time.
+    predictions, since, until = watched.sampler.count(until - settings.label_seconds, until)
     mature = watched.labels.mature(since=since, until=until)
     scores: list[Score] = []
     if reference.target is not None:
         scores = performance.scores(
-            [(each.answer, each.truth) for each in mature.rows], reference.target
+            [(each.prediction, each.truth) for each in mature.rows], reference.target
         )
     rewards = performance.mean_score([each.score for each in mature.rows if each.score is not None])
     return mature.rows, PerformanceCheck(
@@ -183,30 +188,32 @@ def _performance(
         labelled=mature.total,
         scores=[*scores, *([rewards] if rewards else [])],
         reference=reference.scores,
-        worse=performance.worse(scores, reference.scores, Margin(alpha=settings.alpha)),
+        worse=performance.degraded_metrics(scores, reference.scores, Margin(alpha=settings.alpha)),
     )
 
 
-def _fairness(watched: Watched, rows: list[Row], labelled: list[Labelled]) -> list[Slices]:
+def _fairness(
+    watched: Watched, rows: list[Row], labelled: list[LabelledPrediction]
+) -> list[Slices]:
     target = watched.reference.target
     if target is None:
         return []
     known: list[dict[str, Any]] = watched.reference.rows
     pairs = target.pairs(known)
     found = []
-    for field in watched.reference.declared.protected:
+    for field in watched.reference.declaration.protected:
         groups = [watched.groups(row.get("record") or {})[field] for row in known]
-        reference = Answered(
-            answers=[(group, row["answer"]) for group, row in zip(groups, known, strict=True)],
+        reference = GroupedRows(
+            predictions=[(group, row["answer"]) for group, row in zip(groups, known, strict=True)],
             labelled=list(zip(groups, pairs, strict=True)) if len(pairs) == len(known) else [],
         )
-        window = Answered(
-            answers=[(row.groups[field], row.answer) for row in rows],
+        window = GroupedRows(
+            predictions=[(row.groups[field], row.prediction) for row in rows],
             labelled=[_labelled(watched, field, each) for each in labelled],
         )
         found.append(fairness.slices(field, window, reference, target))
     return found
 
 
-def _labelled(watched: Watched, field: str, each: Labelled) -> tuple[str, Pair]:
-    return watched.groups(each.watched)[field], (each.answer, each.truth)
+def _labelled(watched: Watched, field: str, each: LabelledPrediction) -> tuple[str, Pair]:
+    return watched.groups(each.protected)[field], (each.prediction, each.truth)

@@ -1,4 +1,4 @@
-"""What was found, check by check: a file a project, only added to, on disk before it is told."""
+"""The history of checks: an append-only file per project."""
 
 import logging
 import os
@@ -16,16 +16,19 @@ BEFORE = ".before"
 
 
 class History:
-    """`<folder>/<project>.jsonl`, and the file before it once it is longer than `bytes`."""
+    """The checks in `<folder>/<project>.jsonl`, and one older file.
+
+    A file longer than `bytes` becomes the older file, `.jsonl.before`.
+    """
 
     def __init__(self, folder: Path, *, bytes: int) -> None:
         self.folder, self.bytes = folder, bytes
 
     def append(self, check: Check) -> None:
-        """Write one line, on disk when this returns.
+        """Write a check as one line, on disk when this returns.
 
         Raises:
-            OSError: the disk is full, dead or refuses.
+            OSError: the disk is full, dead or read-only.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self._file(check.project)
@@ -33,17 +36,18 @@ class History:
             file.replace(file.with_name(file.name + BEFORE))
         line = check.model_dump_json().encode() + b"\n"
         with file.open("a+b", buffering=0) as stream:
-            if _torn(stream.fileno()):
-                # The monitor was killed while it wrote: the piece becomes a line that is skipped.
+            if _ends_within_line(stream.fileno()):
+                # The monitor was killed during a write; the fragment becomes a skipped line.
                 line = b"\n" + line
             stream.write(line)
             os.fsync(stream.fileno())
 
     def latest(self, project: str) -> Check | None:
+        """Return the newest check."""
         return next(iter(self.checks(project, limit=1)), None)
 
     def checks(self, project: str, *, limit: int) -> list[Check]:
-        """The newest `limit`, the newest first. Lines that cannot be read are left out."""
+        """Return the newest `limit` checks, newest first, without lines that cannot be read."""
         found: list[Check] = []
         for line in self._backwards(project):
             if len(found) == limit:
@@ -55,13 +59,14 @@ class History:
         return found
 
     def projects(self) -> list[str]:
+        """Return the projects that have a history."""
         return sorted(file.name.removesuffix(".jsonl") for file in self.folder.glob("*.jsonl"))
 
     def _file(self, project: str) -> Path:
         return self.folder / f"{project}.jsonl"
 
     def _backwards(self, project: str) -> Iterator[bytes]:
-        """Lines, the last first; memory holds one file at a time."""
+        """Yield the lines, last first; memory holds one file at a time."""
         file = self._file(project)
         for each in (file, file.with_name(file.name + BEFORE)):
             try:
@@ -74,13 +79,13 @@ class History:
                     yield line
 
 
-def _torn(file: int) -> bool:
+def _ends_within_line(file: int) -> bool:
     size = os.fstat(file).st_size
     return size > 0 and os.pread(file, 1, size - 1) != b"\n"
 
 
 def summary(check: Check) -> dict[str, Any]:
-    """A check without its fields, for the list of past ones."""
+    """Return a check without its fields, for the list of past checks."""
     return {
         "time": check.time,
         "version": check.version,

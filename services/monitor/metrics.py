@@ -1,26 +1,26 @@
-"""What the monitor tells Prometheus of the projects that it watches, and of itself.
+"""Prometheus metrics of the projects that the monitor checks, and of the monitor itself.
 
-Series of a project are replaced as a whole after each check and go when it is no longer served.
-How many there can be is bounded: `fields` and `groups` of the settings, two windows, and the
-metrics of one kind of answer, each times the projects.
+The series of a project are replaced together after each check and removed when it has no champion
+any more. Their number is bounded: `fields` and `groups` of the settings, two windows, and the
+metrics of one kind of prediction, each times the projects.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# From a small window to one of many fields with a report, on a busy machine.
+# From a small window to one of many fields with a report on a busy machine.
 CHECK_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
 
 PROJECT = ["project"]
 WINDOW = ["project", "window"]
 """`window` is `time`, the last hours, or `count`, the last rows whatever their age."""
 FIELD = ["project", "window", "field"]
-"""`field` is a field of the record, `answer.NAME` one of the answer; what was derived from a
-picture or a long text is `FIELD:brightness`, `FIELD:words` and so on."""
+"""`field` is a field of the record, `answer.NAME` a field of the prediction, and
+`FIELD:brightness`, `FIELD:words` and so on a feature of a picture or a long text."""
 
 # Drift, by field.
 DRIFT_EFFECT = Gauge(
     "slipway_monitor_drift_effect",
-    "How far the field's values lie from the reference: Wasserstein distance in standard "
+    "Distance of the field's values from the reference: Wasserstein distance in standard "
     "deviations for numbers, Jensen-Shannon distance for categories",
     FIELD,
 )
@@ -31,7 +31,7 @@ DRIFT_PSI = Gauge(
 )
 DRIFTED = Gauge(
     "slipway_monitor_drifted",
-    "1 for a field that drifted: effect over its threshold and significant after Holm",
+    "1 for a field that drifted: effect over its threshold and significant by Holm's method",
     FIELD,
 )
 
@@ -41,12 +41,12 @@ MISSING_SHARE = Gauge(
 )
 OUT_OF_RANGE_SHARE = Gauge(
     "slipway_monitor_out_of_range_share",
-    "Share of numbers below the least or above the largest of the reference",
+    "Share of numbers below the smallest or above the largest of the reference",
     FIELD,
 )
 NEW_CATEGORY_SHARE = Gauge(
     "slipway_monitor_new_category_share",
-    "Share of values that the reference does not hold",
+    "Share of values that do not occur in the reference",
     FIELD,
 )
 CONSTANT = Gauge(
@@ -56,9 +56,9 @@ CONSTANT = Gauge(
 )
 
 # A window as a whole.
-WINDOW_ROWS = Gauge("slipway_monitor_window_rows", "Champion's rows in the window", WINDOW)
+WINDOW_ROWS = Gauge("slipway_monitor_window_rows", "Rows of the champion in the window", WINDOW)
 SAMPLED_ROWS = Gauge(
-    "slipway_monitor_sampled_rows", "Of these, how many were drawn and compared", WINDOW
+    "slipway_monitor_sampled_rows", "Rows of the window that were sampled and compared", WINDOW
 )
 WINDOW_JUDGED = Gauge(
     "slipway_monitor_window_judged", "1 when the window held enough rows to be judged", WINDOW
@@ -67,34 +67,34 @@ INPUT_DRIFT_SHARE = Gauge(
     "slipway_monitor_input_drift_share", "Share of the record's fields that drifted", WINDOW
 )
 ANSWER_DRIFT_SHARE = Gauge(
-    "slipway_monitor_answer_drift_share", "Share of the answer's fields that drifted", WINDOW
+    "slipway_monitor_answer_drift_share", "Share of the prediction's fields that drifted", WINDOW
 )
 UNREADABLE_RECORDS = Gauge(
     "slipway_monitor_unreadable_records",
-    "Records of the window that could not be used: inputs kept by hash alone, or damaged",
+    "Records of the window that cannot be used: inputs logged by hash alone, or damaged",
     WINDOW,
 )
 
-# Performance, on labels that are mature.
+# Performance on mature labels.
 PERFORMANCE = Gauge(
     "slipway_monitor_performance",
-    "Of the champion on late labels: accuracy, f1, roc_auc, brier, mae, rmse, bias, r2 ...",
+    "The champion's metric on mature labels: accuracy, f1, roc_auc, brier, mae, rmse, bias, r2 ...",
     ["project", "metric"],
 )
 PERFORMANCE_LOW = Gauge(
-    "slipway_monitor_performance_low", "Lower end of its interval", ["project", "metric"]
+    "slipway_monitor_performance_low", "Lower end of the metric's interval", ["project", "metric"]
 )
 PERFORMANCE_HIGH = Gauge(
-    "slipway_monitor_performance_high", "Upper end of its interval", ["project", "metric"]
+    "slipway_monitor_performance_high", "Upper end of the metric's interval", ["project", "metric"]
 )
 REFERENCE_PERFORMANCE = Gauge(
     "slipway_monitor_reference_performance",
-    "The same on the test rows that the version was registered with",
+    "The same metric on the test rows that the version was registered with",
     ["project", "metric"],
 )
-LABELLED_ROWS = Gauge("slipway_monitor_labelled_rows", "Mature rows whose truth came back", PROJECT)
+LABELLED_ROWS = Gauge("slipway_monitor_labelled_rows", "Mature rows that have a label", PROJECT)
 LABELLED_SHARE = Gauge(
-    "slipway_monitor_labelled_share", "Share of the mature rows whose truth came back", PROJECT
+    "slipway_monitor_labelled_share", "Share of the mature rows that have a label", PROJECT
 )
 
 # Fairness.
@@ -105,17 +105,17 @@ GROUP_ROWS = Gauge(
 )
 GROUP_METRIC = Gauge(
     "slipway_monitor_group_metric",
-    "Of a group of a protected field: positive_rate, mean_answer, accuracy, mae ...",
+    "Metric of a group of a protected field: positive_rate, mean_answer, accuracy, mae ...",
     ["project", "field", "group", "metric"],
 )
 FAIRNESS_GAP = Gauge(
     "slipway_monitor_fairness_gap",
-    "Largest less smallest among the groups that are large enough",
+    "Largest minus smallest metric among the groups that are large enough",
     ["project", "field", "metric"],
 )
 
-# Alarms: what the webhook is told of.
-DRIFT_ALARM = Gauge("slipway_monitor_drift_alarm", "1 while a field is drifted", PROJECT)
+# Alarms, which the webhook receives too.
+DRIFT_ALARM = Gauge("slipway_monitor_drift_alarm", "1 while a field has drifted", PROJECT)
 PERFORMANCE_ALARM = Gauge(
     "slipway_monitor_performance_alarm",
     "1 while a metric is worse than on the test rows, beyond its interval and the margin",
@@ -125,31 +125,31 @@ PERFORMANCE_ALARM = Gauge(
 # The monitor itself.
 LAST_CHECK = Gauge(
     "slipway_monitor_last_check_timestamp_seconds",
-    "Unix time of the last check that was carried through",
+    "Unix time of the last completed check",
     PROJECT,
 )
 LAST_ROUND = Gauge(
     "slipway_monitor_last_round_timestamp_seconds",
-    "Unix time of the last round over all projects, whatever came of it",
+    "Unix time of the last round over all projects, successful or not",
 )
-INTERVAL = Gauge("slipway_monitor_interval_seconds", "Time from one round to the next")
+INTERVAL = Gauge("slipway_monitor_interval_seconds", "Seconds from one round to the next")
 CHECKS = Counter(
     "slipway_monitor_checks",
     "Checks by outcome: judged, too_few_rows, no_reference or failed",
     ["project", "outcome"],
 )
 CHECK_TIME = Histogram(
-    "slipway_monitor_check_seconds", "Time that a check took", PROJECT, buckets=CHECK_SECONDS
+    "slipway_monitor_check_seconds", "Seconds that a check took", PROJECT, buckets=CHECK_SECONDS
 )
-PROJECTS = Gauge("slipway_monitor_projects", "Projects that are watched: those with a champion")
+PROJECTS = Gauge("slipway_monitor_projects", "Projects with a champion, which are checked")
 FIELDS_LEFT_OUT = Gauge(
     "slipway_monitor_fields_left_out",
-    "Fields that are not watched, being more than the limit",
+    "Fields that are not compared, beyond the limit",
     PROJECT,
 )
 REGISTRY_REACHABLE = Gauge(
-    "slipway_monitor_registry_reachable", "1 when the registry answered in the last round"
+    "slipway_monitor_registry_reachable", "1 when the registry responded in the last round"
 )
 WEBHOOKS = Counter(
-    "slipway_monitor_webhooks", "Notices sent to the webhook: delivered or failed", ["outcome"]
+    "slipway_monitor_webhooks", "Notifications to the webhook: delivered or failed", ["outcome"]
 )

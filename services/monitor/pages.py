@@ -1,12 +1,12 @@
-"""The monitor's pages for people: no script, no file from elsewhere."""
+"""The monitor's HTML pages, without scripts or files from other servers."""
 
 import time
 from html import escape
 from typing import TYPE_CHECKING
 
 from services.monitor.check import Check, WindowCheck
-from slipway.monitoring.drift import FieldDrift
-from slipway.monitoring.fairness import Slices
+from services.monitor.drift import FieldDrift
+from slipway.quality.fairness import Slices
 
 if TYPE_CHECKING:
     from services.monitor.rounds import Monitor
@@ -31,7 +31,7 @@ td.n, th.n { text-align: right }
 
 
 def overview(monitor: "Monitor") -> str:
-    """Every project with its state."""
+    """Return the page of all projects with their states."""
     catalogue = monitor.catalogue
     rows = "".join(_project_row(monitor, name) for name in catalogue.champions)
     if not rows:
@@ -39,24 +39,24 @@ def overview(monitor: "Monitor") -> str:
     away = (
         ""
         if catalogue.reachable
-        else f'<p class="wait">The registry is away ({escape(catalogue.fault)}); '
-        "what it said last holds.</p>"
+        else f'<p class="wait">The registry is unreachable ({escape(catalogue.fault)}); '
+        "the last known champions are shown.</p>"
     )
     last = _ago(monitor.last_round) if monitor.last_round else "not yet"
     body = f"""<h1>Slipway monitor</h1>
-<p class="quiet">Every champion's traffic against the rows that it was tested on. Last round:
-{last}; one every {monitor.settings.interval_seconds:g} s.</p>{away}
+<p class="quiet">Every champion's traffic compared with its test rows. Last round: {last}; one
+every {monitor.settings.interval_seconds:g} s.</p>{away}
 <div class="wide"><table><tr><th>Project</th><th>State</th><th class="n">Version</th>
-<th class="n">Rows</th><th>Drifted</th><th>Performance</th><th>Looked at</th></tr>{rows}</table>
+<th class="n">Rows</th><th>Drifted</th><th>Performance</th><th>Checked</th></tr>{rows}</table>
 </div>"""
     return _page("Slipway monitor", body)
 
 
 def project(monitor: "Monitor", name: str) -> str:
-    """One project: what was found last, its reports and what was found before."""
+    """Return the page of one project: its last check, its reports and earlier checks."""
     check = monitor.latest.get(name)
     if check is None:
-        return _page(name, f"{_head(name)}<p>Not looked at yet.</p>")
+        return _page(name, f"{_head(name)}<p>Not checked yet.</p>")
     kind, state = state_of(check)
     parts = [
         _head(name),
@@ -75,13 +75,13 @@ def project(monitor: "Monitor", name: str) -> str:
 
 
 def state_of(check: Check) -> tuple[str, str]:
-    """`good`, `bad` or `wait`, and in words."""
+    """Return the state as `good`, `bad` or `wait`, and in words."""
     if check.drift_alarm and check.performance_alarm:
-        return "bad", "drifted, and worse"
+        return "bad", "drifted and degraded"
     if check.drift_alarm:
         return "bad", "drifted"
     if check.performance_alarm:
-        return "bad", "worse"
+        return "bad", "degraded"
     words = {
         "judged": ("good", "steady"),
         "too_few_rows": ("wait", "too few rows"),
@@ -108,16 +108,16 @@ def _project_row(monitor: "Monitor", name: str) -> str:
     link = f'<a href="/projects/{escape(name)}">{escape(name)}</a>'
     check = monitor.latest.get(name)
     if check is None:
-        return f'<tr><td>{link}</td><td colspan="6" class="quiet">not looked at yet</td></tr>'
+        return f'<tr><td>{link}</td><td colspan="6" class="quiet">not checked yet</td></tr>'
     kind, state = state_of(check)
     rows = max((window.rows for window in check.windows), default=0)
-    drifted = check.drift_told() or (
+    drifted = check.drift_summary() or (
         "none" if check.outcome == "judged" else next(iter(_notes(check)), "")
     )
     return (
         f'<tr><td>{link}</td><td class="state {kind}">{escape(state)}</td>'
         f'<td class="n">{escape(check.version)}</td><td class="n">{rows:,}</td>'
-        f"<td>{escape(drifted)}</td><td>{escape(_scores_told(check))}</td>"
+        f"<td>{escape(drifted)}</td><td>{escape(_first_score(check))}</td>"
         f'<td class="quiet">{_ago(check.time)}</td></tr>'
     )
 
@@ -126,7 +126,7 @@ def _notes(check: Check) -> list[str]:
     return [note for note in (check.note, *(each.note for each in check.windows)) if note]
 
 
-def _scores_told(check: Check) -> str:
+def _first_score(check: Check) -> str:
     if check.performance is None or not check.performance.scores:
         return "no mature labels"
     first = check.performance.scores[0]
@@ -137,7 +137,7 @@ def _window(window: WindowCheck) -> str:
     title = "The last hours" if window.window == "time" else "The last rows"
     about = f"{window.rows:,} rows since {_moment(window.since)}"
     if window.sampled < window.rows:
-        about += f", {window.sampled:,} of them drawn"
+        about += f", {window.sampled:,} of them sampled"
     if window.unreadable:
         about += f", {window.unreadable:,} more that cannot be read"
     head = f'<h2>{title}</h2><p class="quiet">{about}. {escape(window.note)}</p>'
@@ -147,17 +147,17 @@ def _window(window: WindowCheck) -> str:
     rows = "".join(_field_row(each) for each in ordered)
     return (
         f'{head}<div class="wide"><table><tr><th>Field</th><th></th><th>Effect</th>'
-        '<th class="n">PSI</th><th class="n">p, after Holm</th><th class="n">Missing</th>'
+        '<th class="n">PSI</th><th class="n">p, Holm-adjusted</th><th class="n">Missing</th>'
         f"<th>Now</th><th>Reference</th></tr>{rows}</table></div>"
     )
 
 
 def _field_row(each: FieldDrift) -> str:
     width = min(9.0, 3 * each.effect / each.threshold)
-    said = f'<span class="bad">{", ".join(each.because)}</span>' if each.drifted else ""
+    reasons = f'<span class="bad">{", ".join(each.because)}</span>' if each.drifted else ""
     bar = f'<span class="bar {"bad" if each.drifted else ""}" style="width:{width:.1f}rem"></span>'
     return (
-        f'<tr><td>{escape(each.field)}</td><td class="state">{said}</td>'
+        f'<tr><td>{escape(each.field)}</td><td class="state">{reasons}</td>'
         f'<td class="bars">{bar} {each.effect:.3f}</td>'
         f'<td class="n">{each.psi:.3f}</td><td class="n">{each.p_value:.2g}</td>'
         f'<td class="n">{each.missing_share:.1%}</td><td>{escape(each.typical)}</td>'
@@ -179,7 +179,7 @@ def _performance(check: Check) -> str:
     )
     worse = "".join(f'<p class="bad">{escape(each)}</p>' for each in found.worse)
     about = (
-        f"{found.labelled:,} truths of {found.predictions:,} predictions from "
+        f"{found.labelled:,} labels of {found.predictions:,} predictions from "
         f"{_moment(found.since)} to {_moment(found.until)}"
     )
     table = (
@@ -196,11 +196,11 @@ def _slices(slices: Slices) -> str:
     names = sorted({each.metric for group in slices.groups for each in group.metrics})
     rows = ""
     for group in slices.groups:
-        held = {each.metric: each for each in group.metrics}
+        own = {each.metric: each for each in group.metrics}
         cells = "".join(
-            f'<td class="n">{held[name].value:.3g} <span class="quiet">({held[name].low:.3g} to '
-            f"{held[name].high:.3g})</span></td>"
-            if name in held
+            f'<td class="n">{own[name].value:.3g} <span class="quiet">({own[name].low:.3g} to '
+            f"{own[name].high:.3g})</span></td>"
+            if name in own
             else '<td class="n quiet">too few</td>'
             for name in names
         )
@@ -230,7 +230,7 @@ def _reports(monitor: "Monitor", name: str) -> str:
         f'<li><a href="/v1/projects/{escape(name)}/reports/{id}">{id}</a></li>'
         for id in monitor.reports.ids(name)
     )
-    note = "Their own verdict goes by the effect alone; the one above also by significance."
+    note = "Their own verdict uses the effect alone; the one above also uses significance."
     head = f'<h2>Evidently\'s reports</h2><p class="quiet">{note}</p>'
     return f"{head}<ul>{links}</ul>" if links else ""
 
@@ -241,11 +241,11 @@ def _past(monitor: "Monitor", name: str) -> str:
         kind, state = state_of(check)
         rows += (
             f'<tr><td>{_moment(check.time)}</td><td class="state {kind}">{escape(state)}</td>'
-            f'<td class="n">{escape(check.version)}</td><td>{escape(check.drift_told())}</td>'
-            f"<td>{escape(_scores_told(check))}</td></tr>"
+            f'<td class="n">{escape(check.version)}</td><td>{escape(check.drift_summary())}</td>'
+            f"<td>{escape(_first_score(check))}</td></tr>"
         )
     return (
-        '<h2>Before</h2><table><tr><th>When</th><th>State</th><th class="n">Version</th>'
+        '<h2>Earlier checks</h2><table><tr><th>When</th><th>State</th><th class="n">Version</th>'
         f"<th>Drifted</th><th>Performance</th></tr>{rows}</table>"
     )
 

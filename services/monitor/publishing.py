@@ -1,4 +1,4 @@
-"""What a check found, as series for Prometheus: a project's are replaced all at once."""
+"""Publication of checks as Prometheus series, which are replaced together for each project."""
 
 import threading
 from typing import TYPE_CHECKING
@@ -10,10 +10,10 @@ from services.monitor import metrics
 if TYPE_CHECKING:
     from services.monitor.check import Check, WindowCheck
 
-# A scrape must not meet a project whose old series are gone and whose new ones are not there.
+# A scrape must not run between the removal of old series and the creation of new ones.
 _lock = threading.Lock()
 
-_OF_PROJECT: tuple[Gauge, ...] = tuple(
+_PROJECT_GAUGES: tuple[Gauge, ...] = tuple(
     each
     for each in vars(metrics).values()
     if isinstance(each, Gauge) and "project" in each._labelnames
@@ -21,13 +21,13 @@ _OF_PROJECT: tuple[Gauge, ...] = tuple(
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     with _lock:
         return generate_latest(REGISTRY)
 
 
 def forget(project: str) -> None:
-    """Of a project that is no longer served nothing is told any more."""
+    """Remove the series of a project that has no champion any more."""
     with _lock:
         _clear(project)
 
@@ -47,7 +47,7 @@ def publish(check: "Check") -> None:
 
 
 def _clear(project: str) -> None:
-    for gauge in _OF_PROJECT:
+    for gauge in _PROJECT_GAUGES:
         gauge.remove_by_labels({"project": project})
 
 

@@ -1,4 +1,4 @@
-"""Evidently's HTML reports, kept compressed, the newest of each project."""
+"""Evidently's HTML reports: rendering, and compressed storage of each project's newest."""
 
 import calendar
 import gzip
@@ -10,27 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.monitor.effects import CATEGORY, NUMBER
+from services.monitor.layout import Layout
 from slipway import home
-from slipway.monitoring.effects import CATEGORY, NUMBER
-from slipway.monitoring.layout import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ID = re.compile(r"[0-9]{8}T[0-9]{6}-[a-z]{4,5}")
-# Evidently's page carries its viewer, 4 MB of script, in each report.
+# Compressed, since each report includes Evidently's viewer, 4 MB of script.
 SUFFIX = ".html.gz"
 
 
 class Reports:
+    """The newest `keep` reports of each project in a folder."""
+
     def __init__(self, folder: Path, *, keep: int) -> None:
         self.folder, self.keep = folder, keep
 
     def write(self, project: str, window: str, html: str, *, now: float) -> str:
-        """Keep a report, and delete the oldest beyond the limit; its id.
+        """Store a report, delete the oldest beyond the limit, and return the report's id.
 
         Raises:
-            OSError: the disk is full, dead or refuses.
+            OSError: the disk is full, dead or read-only.
         """
         folder = self.folder / project
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,21 +45,21 @@ class Reports:
         return id
 
     def ids(self, project: str) -> list[str]:
-        """The newest first."""
+        """Return the ids of a project's reports, newest first."""
         found = (self.folder / project).glob(f"*{SUFFIX}")
         names = [file.name.removesuffix(SUFFIX) for file in found]
         return sorted((name for name in names if ID.fullmatch(name)), reverse=True)
 
     def newest(self, project: str) -> float:
-        """Unix time of the newest; 0 without one."""
+        """Return the Unix time of the newest report; 0 without one."""
         ids = self.ids(project)
         return calendar.timegm(time.strptime(ids[0][:15], "%Y%m%dT%H%M%S")) if ids else 0.0
 
     def read(self, project: str, id: str) -> bytes:
-        """The HTML, compressed by gzip.
+        """Return the HTML of a report, compressed by gzip.
 
         Raises:
-            FileNotFoundError: there is none, or none any more.
+            FileNotFoundError: there is none, or it was deleted.
         """
         if not ID.fullmatch(id):
             raise FileNotFoundError(id)
@@ -73,10 +75,9 @@ def render(
     numbers: float,
     categories: float,
 ) -> str:
-    """Evidently's page: how many columns drifted, and each column's distributions, the drifted
-    ones first.
+    """Return Evidently's page of drift and distributions, the drifted columns first.
 
-    Its own verdict goes by the effect alone; ours also by significance.
+    Its own verdict uses the effect alone; the monitor's also uses significance.
     """
     home.silence_telemetry()
     from evidently import DataDefinition, Dataset, Report
@@ -99,7 +100,7 @@ def render(
         [
             DataDriftPreset(
                 columns=columns,
-                # One column is enough for its headline, as it is for our alarm.
+                # One drifted column is enough for the page's headline, as it is for the alarm.
                 drift_share=1 / max(1, len(columns)),
                 num_method=NUMBER,
                 num_threshold=numbers,
@@ -110,10 +111,10 @@ def render(
         ]
     )
     with warnings.catch_warnings():
-        # Its correlations divide by the spread, which is 0 for a constant column.
+        # Evidently's correlations divide by the standard deviation, 0 for a constant column.
         warnings.simplefilter("ignore", RuntimeWarning)
-        told: Any = report.run(
+        snapshot: Any = report.run(
             Dataset.from_pandas(window[columns], data_definition=definition),
             Dataset.from_pandas(reference[columns], data_definition=definition),
         )
-    return str(told.get_html_str(as_iframe=False))
+    return str(snapshot.get_html_str(as_iframe=False))

@@ -1,4 +1,4 @@
-"""The monitor's work: round after round over all champions, and single checks when asked for."""
+"""The monitor: periodic rounds over all champions, and single checks on request."""
 
 import logging
 import sqlite3
@@ -18,28 +18,28 @@ from services.monitor.history import History
 from services.monitor.reports import Reports, render
 from services.monitor.settings import Settings
 from services.monitor.traffic import Row, Traffic, Watched
-from services.monitor.webhook import Alarm, Notice, Standing
-from services.nought import from_nought
+from services.monitor.webhook import ActiveAlarm, Alarm, Delivery
+from services.monitor.window_sampler import WindowSample
+from services.zero_init import initialize_series
 from slipway import home
 from slipway.files import replace_text
-from slipway.monitoring.strata import Drawn
 
 log = logging.getLogger("slipway.monitor")
 
 WAIT_SECONDS = 60.0
-_STANDING = TypeAdapter(list[Standing])
+_ALARMS = TypeAdapter(list[ActiveAlarm])
 
 
 class Busy(Exception):
-    """A round goes on and takes long."""
+    """Raised when a running round takes longer than a minute."""
 
 
 class NotServed(LookupError):
-    """No champion bears the name."""
+    """Raised when no champion has the name."""
 
 
 class Monitor:
-    """One for the process; rounds and checks that are asked for wait for each other."""
+    """The monitor of a process; rounds and requested checks run one at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -51,20 +51,21 @@ class Monitor:
         self.last_round = 0.0
         self._working = threading.Lock()
         self._alarms_file = settings.folder / "alarms.json"
-        self._alarms = _standing(self._alarms_file)
+        self._alarms = _read_alarms(self._alarms_file)
         metrics.INTERVAL.set(settings.interval_seconds)
-        from_nought(metrics.WEBHOOKS, tuple(Notice))
-        # Until there was one, its age counts from the start.
+        initialize_series(metrics.WEBHOOKS, tuple(Delivery))
+        # Before the first round its age counts from the start.
         metrics.LAST_ROUND.set(time.time())
-        self._recall()
+        self._restore()
 
     @property
     def address(self) -> str:
+        """The monitor's own URL."""
         return f"http://{self.settings.host}:{home.port('monitor')}"
 
     def round(self) -> None:
-        """Look at every champion. No error of one project, or of the registry, ends it."""
-        with self._alone():
+        """Check every champion. An error of one project, or of the registry, does not end it."""
+        with self._exclusive():
             self.catalogue.refresh()
             metrics.REGISTRY_REACHABLE.set(self.catalogue.reachable)
             names = list(self.catalogue.champions)
@@ -72,10 +73,11 @@ class Monitor:
             for gone in self.latest.keys() - names:
                 publishing.forget(gone)
                 del self.latest[gone]
-            self._alarms = [each for each in self._alarms if self._still(each)]
+            for active in self._alarms:
+                self._end_if_gone(active)
             references, faults = self._references(names)
             self._update(references)
-            from_nought(metrics.CHECKS, tuple(names), get_args(Outcome))
+            initialize_series(metrics.CHECKS, tuple(names), get_args(Outcome))
             for name in names:
                 self._check(name, faults.get(name))
             self.last_round = time.time()
@@ -83,13 +85,13 @@ class Monitor:
             self._notify()
 
     def check(self, name: str) -> Check:
-        """Look at one champion now.
+        """Check one champion now.
 
         Raises:
             NotServed: there is none of that name.
-            Busy: a round goes on and did not end within a minute.
+            Busy: a round did not end within a minute.
         """
-        with self._alone():
+        with self._exclusive():
             if name not in self.catalogue.champions:
                 self.catalogue.refresh()
             if name not in self.catalogue.champions:
@@ -100,30 +102,31 @@ class Monitor:
             self._notify()
         return check
 
-    def alarms(self, project: str) -> list[Standing]:
+    def alarms(self, project: str) -> list[ActiveAlarm]:
+        """Return the firing alarms of a project."""
         return [each for each in self._alarms if each.project == project and each.firing]
 
     def _notify(self) -> None:
-        """Tell the webhook what is due; what it does not take is due again the next time."""
+        """Send the due alarms to the webhook; a failed one is due again the next time."""
         now, settings = time.time(), self.settings
         if not settings.webhook:
             self._alarms = [each for each in self._alarms if each.firing]
-            self._keep_alarms()
+            self._write_alarms()
             return
         for each in list(self._alarms):
             if not each.due(now, settings.webhook_repeat_seconds):
                 continue
-            # Of an alarm that came and went unheard there is nothing to resolve.
-            unheard = not each.firing and each.told == 0
-            if not unheard and not webhook.deliver(each, settings, address=self.address):
-                break  # nor will it take the others now, and each try may wait for seconds
-            each.told = now
+            # An alarm that ended before the receiver took it needs no resolution.
+            unsent = not each.firing and each.notified == 0
+            if not unsent and not webhook.deliver(each, settings, address=self.address):
+                break  # it would not take the others either, and each try may wait for seconds
+            each.notified = now
             if not each.firing:
                 self._alarms.remove(each)
-        self._keep_alarms()
+        self._write_alarms()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         if not self._working.acquire(timeout=WAIT_SECONDS):
             raise Busy
         try:
@@ -131,8 +134,8 @@ class Monitor:
         finally:
             self._working.release()
 
-    def _recall(self) -> None:
-        """What was found before a restart is shown and told until it is found anew."""
+    def _restore(self) -> None:
+        """Show and publish the checks from before a restart until the next check."""
         for name in self.catalogue.champions:
             check = self.history.latest(name)
             if check is not None:
@@ -158,7 +161,7 @@ class Monitor:
         start, now = time.perf_counter(), time.time()
         try:
             check = self._checked(name, fault, now)
-        except Exception as error:  # one project's trouble is not the others'
+        except Exception as error:  # an error of one project must not stop the others
             log.exception("%s: the check failed", name)
             check = self._blank(name, now, "failed", f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
@@ -168,7 +171,7 @@ class Monitor:
         self.latest[name] = check
         if check.outcome != "failed":
             publishing.publish(check)
-        self._keep(check)
+        self._append_history(check)
         self._raise_alarms(check)
         return check
 
@@ -206,9 +209,12 @@ class Monitor:
         )
 
     def _report(
-        self, check: Check, watched: Watched, windows: list[tuple[WindowCheck, Drawn[Row]]]
+        self, check: Check, watched: Watched, windows: list[tuple[WindowCheck, WindowSample[Row]]]
     ) -> str | None:
-        """Its id, if one was due: when drift starts, and every so often."""
+        """Write a report if one is due and return its id.
+
+        One is due when drift starts, and `report_seconds` after the last.
+        """
         settings, name = self.settings, check.project
         starts = check.drift_alarm and not any(
             each.alarm == "drift" and each.version == check.version for each in self.alarms(name)
@@ -229,39 +235,42 @@ class Monitor:
                 categories=settings.categories,
             )
             id = self.reports.write(name, window.window, html, now=check.time)
-        except Exception:  # the picture failed, not what it shows
-            log.exception("%s: no report was written", name)
+        except Exception:  # a report that fails must not fail the check
+            log.exception("%s: the report was not written", name)
             return None
         return id
 
-    def _keep(self, check: Check) -> None:
+    def _append_history(self, check: Check) -> None:
         try:
             self.history.append(check)
         except OSError as error:
             log.error("%s: the history was not written: %s", check.project, error)
 
-    def _still(self, standing: Standing) -> bool:
-        """Alarms of a project that is gone go with it, unless their end is still to be told."""
-        if standing.project in self.catalogue.champions or not standing.firing:
-            return True
-        standing.ended = time.time()
-        return True
+    def _end_if_gone(self, active: ActiveAlarm) -> None:
+        """End the alarm of a project that has no champion any more."""
+        if active.project not in self.catalogue.champions and active.firing:
+            active.ended = time.time()
 
     def _raise_alarms(self, check: Check) -> None:
-        """Start and end alarms. A check that could not judge leaves them as they are, unless they
-        speak of another version, which answers no longer."""
+        """Start and end alarms.
+
+        A check without a judgement leaves them unchanged, unless they belong to another version,
+        which is no longer the champion.
+        """
         worse = check.performance.worse if check.performance else []
-        told: dict[Alarm, tuple[bool, str]] = {
-            "drift": (check.drift_alarm, f"drifted: {check.drift_told()}"),
+        states: dict[Alarm, tuple[bool, str]] = {
+            "drift": (check.drift_alarm, f"drifted: {check.drift_summary()}"),
             "performance": (check.performance_alarm, "; ".join(worse)),
         }
-        for alarm, (raised, summary) in told.items():
-            held = next((each for each in self.alarms(check.project) if each.alarm == alarm), None)
-            if held is not None and held.version != check.version:
-                held.ended, held = check.time, None
-            if raised and held is None:
+        for alarm, (raised, summary) in states.items():
+            active = next(
+                (each for each in self.alarms(check.project) if each.alarm == alarm), None
+            )
+            if active is not None and active.version != check.version:
+                active.ended, active = check.time, None
+            if raised and active is None:
                 self._alarms.append(
-                    Standing(
+                    ActiveAlarm(
                         project=check.project,
                         alarm=alarm,
                         version=check.version,
@@ -270,22 +279,22 @@ class Monitor:
                     )
                 )
                 log.warning("%s: %s alarm: %s", check.project, alarm, summary)
-            elif held is not None and not raised and check.outcome == "judged":
-                held.ended = check.time
+            elif active is not None and not raised and check.outcome == "judged":
+                active.ended = check.time
                 log.info("%s: %s alarm is over", check.project, alarm)
-        self._keep_alarms()
+        self._write_alarms()
 
-    def _keep_alarms(self) -> None:
+    def _write_alarms(self) -> None:
         try:
             self._alarms_file.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(self._alarms_file, _STANDING.dump_json(self._alarms).decode())
+            replace_text(self._alarms_file, _ALARMS.dump_json(self._alarms, by_alias=True).decode())
         except OSError as error:
-            log.error("alarms were not kept: %s", error)
+            log.error("alarms were not written: %s", error)
 
 
-def _standing(file: Path) -> list[Standing]:
+def _read_alarms(file: Path) -> list[ActiveAlarm]:
     try:
-        return _STANDING.validate_json(file.read_bytes())
+        return _ALARMS.validate_json(file.read_bytes())
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
@@ -294,10 +303,10 @@ def _standing(file: Path) -> list[Standing]:
 
 
 def run(monitor: Monitor, stopping: threading.Event) -> None:
-    """Rounds until told to stop."""
+    """Run rounds until `stopping` is set."""
     while not stopping.is_set():
         try:
             monitor.round()
-        except Exception:  # the next round may do better
+        except Exception:  # the next round may succeed
             log.exception("a round failed")
         stopping.wait(monitor.settings.interval_seconds)

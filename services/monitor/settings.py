@@ -1,4 +1,4 @@
-"""What can be set of the monitor, each by a variable of the environment."""
+"""Settings of the monitor, each from an environment variable."""
 
 import json
 from pathlib import Path
@@ -17,17 +17,17 @@ WEEK = 7 * DAY
 
 
 def _words(value: Any) -> Any:
-    """`time,count` of a variable."""
+    """Split a variable such as `time,count`."""
     return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
 
 
 def _object(value: Any) -> Any:
-    """`{"repurchase": 7776000}` of a variable."""
+    """Parse a variable such as `{"repurchase": 7776000}`."""
     return json.loads(value) if isinstance(value, str) else value
 
 
 class Settings(settings.Settings):
-    """`SLIPWAY_MONITOR_INTERVAL_SECONDS=60` sets `interval_seconds`, and so on."""
+    """The monitor's settings: `SLIPWAY_MONITOR_INTERVAL_SECONDS=60` sets `interval_seconds`."""
 
     prefix = "SLIPWAY_MONITOR_"
 
@@ -39,54 +39,55 @@ class Settings(settings.Settings):
         "count",
     )
     window_seconds: Seconds = DAY
-    """Of the window by time. A day, so that the hours of the day weigh as they do in any other."""
+    """Length of the time window. A whole day, so that each hour of the day has its usual weight."""
     window_rows: Annotated[int, Field(ge=100, le=50_000)] = 1000
-    """Of the window by count: the newest rows, none older than a week."""
+    """Rows of the count window: the newest, none older than a week."""
     sample_rows: Annotated[int, Field(ge=100, le=50_000)] = 2000
-    """Drawn from the window by time."""
+    """Rows that are sampled from the time window."""
     least_rows: Annotated[int, Field(ge=20)] = 100
-    """A window, or a reference, of fewer rows is not judged."""
+    """Windows and references with fewer rows are not judged."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
-    """The chance of a false alarm in a window, over all its fields."""
+    """The probability of a false alarm in a window, over all its fields."""
     numbers: Annotated[float, Field(gt=0)] = 0.1
-    """Least effect of a number: Wasserstein distance in standard deviations."""
+    """Least effect for numbers: Wasserstein distance in standard deviations."""
     categories: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Least effect of a category: Jensen-Shannon distance."""
+    """Least effect for categories: Jensen-Shannon distance."""
 
     maturity_seconds: Annotated[float, Field(ge=0)] = HOUR
-    """Predictions older than this count for performance: of younger ones only those have a truth
-    whose truth comes early, and these are seldom like the others."""
+    """Age at which predictions count for performance. Younger predictions have a label only if it
+    arrives early, and these are seldom representative."""
     maturity: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_object)] = Field(
         default_factory=dict
     )
-    """By project, where it differs: {"repurchase": 7776000}."""
+    """By project, where it differs from `maturity_seconds`: {"repurchase": 7776000}."""
     label_seconds: Seconds = 7 * DAY
-    """Of the window of performance, which ends where maturity begins."""
+    """Length of the performance window, which ends `maturity_seconds` ago."""
     label_rows: Annotated[int, Field(ge=100, le=100_000)] = 5000
-    """The newest of its truths are scored."""
+    """The newest labels of the performance window that are scored."""
 
     fields: Count = 100
-    """Columns of a project that are watched; the answer's go before the record's."""
+    """Columns of a project that are compared; the prediction's come before the record's."""
     projects: Count = 200
     reports: Annotated[int, Field(ge=0, le=1000)] = 10
-    """HTML reports kept of a project, the alarming ones no longer than others."""
+    """HTML reports that are kept for a project."""
     report_seconds: Annotated[float, Field(ge=0)] = 6 * HOUR
-    """A report is written when an alarm starts, and otherwise so often."""
+    """Time between reports; one is also written when an alarm starts."""
     history_bytes: Annotated[int, Field(ge=10_000)] = 64 * 2**20
-    """Of a project's history; then it goes on in a new file, and the one before is kept."""
+    """Size at which a project's history continues in a new file; one older file is kept."""
 
     webhook: Annotated[str, Field(pattern="^(https?://.+)?$")] = ""
-    """Told of alarms as Alertmanager would: the trainer's http://127.0.0.1:8020/v1/alerts."""
+    """Receiver of alarms in Alertmanager's format, as the trainer's http://127.0.0.1:8020/v1/alerts."""
     webhook_key: str = ""
-    """Sent along as `Authorization: Bearer`."""
+    """Sent to the receiver as `Authorization: Bearer`."""
     webhook_repeat_seconds: Seconds = 4 * HOUR
-    """An alarm that goes on is told of again."""
+    """Time after which a continuing alarm is sent again."""
 
     @property
     def folder(self) -> Path:
-        """What the monitor keeps: references, history, reports."""
+        """The monitor's folder of references, history and reports."""
         return home.home() / "monitor"
 
-    def maturity_of(self, project: str) -> float:
+    def maturity_for(self, project: str) -> float:
+        """Return the age in seconds at which the project's predictions count."""
         return self.maturity.get(project, self.maturity_seconds)

@@ -6,35 +6,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.monitor.catalogue import Reference
+from services.monitor.labels import Labels
+from services.monitor.layout import Values
+from services.monitor.log import Follower
 from services.monitor.settings import WEEK, Settings
-from slipway.monitoring.fairness import Grouping, grouping
-from slipway.monitoring.labels import Labels
-from slipway.monitoring.layout import Values
-from slipway.monitoring.log import Follower
-from slipway.monitoring.strata import Strata
+from services.monitor.window_sampler import WindowSampler
 from slipway.predictions.reader import seconds
+from slipway.quality.fairness import Grouping, grouping
 
 log = logging.getLogger("slipway.monitor")
 
-# The window by time moves on by a twelfth of itself: two hours of a day.
+# The time window moves by a twelfth of its length: two hours of a day.
 BUCKETS = 12
-# Numbers kept a project: half a minute of a week each.
+# Row counts that are kept for each project: each covers half a minute of a week.
 COUNTS = 20_000
-# Clocks of hosts differ; a row from further ahead would be the newest for ever.
+# Clocks of hosts differ; a row from farther in the future would stay the newest.
 AHEAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """A record and its answer as what is watched of them: pictures and texts are gone."""
+    """The compared values of a record and its prediction, without pictures and texts."""
 
     values: Values
-    answer: dict[str, Any]
+    prediction: dict[str, Any]
     groups: dict[str, str]
 
 
 class Watched:
-    """One champion's traffic since it is watched, or as far back as windows reach."""
+    """The traffic of one champion, as far back as its windows reach."""
 
     def __init__(self, reference: Reference, settings: Settings) -> None:
         self.reference, self.version = reference, reference.version
@@ -42,19 +42,19 @@ class Watched:
             settings.records,
             project=self.version.name,
             version=self.version.version,
-            protected=reference.declared.protected,
+            protected=reference.declaration.protected,
             limit=settings.label_rows,
         )
         self.groupings: dict[str, Grouping] = {
             name: grouping((row.get("record") or {}).get(name) for row in reference.rows)
-            for name in reference.declared.protected
+            for name in reference.declaration.protected
         }
         self.horizon = max(
             settings.window_seconds,
-            settings.label_seconds + settings.maturity_of(self.version.name),
+            settings.label_seconds + settings.maturity_for(self.version.name),
             WEEK,
         )
-        self.strata: Strata[Row] = Strata(
+        self.sampler: WindowSampler[Row] = WindowSampler(
             bucket_seconds=settings.window_seconds / BUCKETS,
             reservoir=settings.sample_rows,
             newest=settings.window_rows,
@@ -62,23 +62,25 @@ class Watched:
         )
 
     def add(self, record: dict[str, Any], at: float) -> None:
-        """All rows of a prediction record."""
+        """Add all rows of a prediction record."""
         inputs, outputs = record["inputs"], record["outputs"]
         if not isinstance(inputs, list):
             for _ in outputs:
-                self.strata.miss(at)  # too long to be recorded: only its hash is
+                self.sampler.miss(at)  # too long: only the hash was logged
             return
-        for sent, answer in zip(inputs, outputs, strict=False):
-            if isinstance(sent, dict) and isinstance(answer, dict):
-                self.strata.add(at, _Reading(self, sent, answer))
+        for sent, prediction in zip(inputs, outputs, strict=False):
+            if isinstance(sent, dict) and isinstance(prediction, dict):
+                self.sampler.add(at, _DeferredRow(self, sent, prediction))
             else:
-                self.strata.miss(at)
+                self.sampler.miss(at)
 
-    def read(self, sent: dict[str, Any], answer: dict[str, Any]) -> Row:
+    def read(self, sent: dict[str, Any], prediction: dict[str, Any]) -> Row:
+        """Return the row of a record and its prediction."""
         layout = self.reference.layout
-        return Row(layout.values(sent, answer), plain(answer), self.groups(sent))
+        return Row(layout.values(sent, prediction), plain(prediction), self.groups(sent))
 
     def groups(self, sent: dict[str, Any]) -> dict[str, str]:
+        """Return the record's group by protected field."""
         defaults = self.reference.layout.defaults
         return {
             name: group(sent.get(name, defaults.get(name)))
@@ -87,17 +89,19 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _DeferredRow:
+    """A row that is read only if it is sampled."""
+
     watched: Watched
     sent: dict[str, Any]
-    answer: dict[str, Any]
+    prediction: dict[str, Any]
 
     def __call__(self) -> Row:
-        return self.watched.read(self.sent, self.answer)
+        return self.watched.read(self.sent, self.prediction)
 
 
 class Traffic:
-    """All champions', brought up to date by reading what was written since."""
+    """The traffic of all champions, updated from the new records of the log."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -106,10 +110,10 @@ class Traffic:
         self.bad_records = 0
 
     def update(self, references: dict[str, Reference], now: float) -> None:
-        """Follow the log for those champions; a new one is looked up in what was read before.
+        """Read new records for these champions; for a new champion, earlier records are read again.
 
         Raises:
-            OSError: the log's disk is dead or refuses.
+            OSError: the log cannot be read from its disk.
         """
         known = {
             name: each
@@ -126,9 +130,9 @@ class Traffic:
             self._feed(fresh, self.follower.again(since=self._since(fresh, now)), now)
         self.watched = {**known, **fresh}
         for each in self.watched.values():
-            each.strata.settle()
-            each.strata.forget(
-                rows_before=now - self.settings.window_seconds - each.strata.bucket_seconds,
+            each.sampler.settle()
+            each.sampler.forget(
+                rows_before=now - self.settings.window_seconds - each.sampler.bucket_seconds,
                 counts_before=now - each.horizon,
             )
 
@@ -139,7 +143,7 @@ class Traffic:
         self, watched: dict[str, Watched], records: Iterable[dict[str, Any]], now: float
     ) -> None:
         for record in records:
-            # A record of ours has all of this; the log may hold others'.
+            # Every record of the model server has these fields; the folder may hold foreign files.
             try:
                 each = watched.get(str(record.get("project")))
                 if (
@@ -157,6 +161,6 @@ class Traffic:
                     log.warning("%d records could not be used: %r", self.bad_records, error)
 
 
-def plain(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer's single values; lists and objects of it are not kept."""
-    return {name: value for name, value in answer.items() if not isinstance(value, list | dict)}
+def plain(prediction: dict[str, Any]) -> dict[str, Any]:
+    """Return the prediction's fields without lists and objects."""
+    return {name: value for name, value in prediction.items() if not isinstance(value, list | dict)}

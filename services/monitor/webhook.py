@@ -1,4 +1,4 @@
-"""Telling a receiver of alarms in the words of Alertmanager, so that either can be behind it."""
+"""Notification of a webhook in Alertmanager's format, so that a receiver can serve both."""
 
 import hashlib
 import json
@@ -17,22 +17,22 @@ from services.monitor.settings import Settings
 log = logging.getLogger("slipway.monitor")
 
 TIMEOUT_SECONDS = 10.0
-# What cures both alarms: the label by which the trainer knows that it is asked.
+# The label by which the trainer recognizes alarms that call for a new training.
 ACTION = "retrain"
 NEVER = "0001-01-01T00:00:00Z"
 Alarm = Literal["drift", "performance"]
 NAMES: dict[Alarm, str] = {"drift": "ModelDrift", "performance": "ModelPerformance"}
 
 
-class Notice(StrEnum):
-    """What became of a notice."""
+class Delivery(StrEnum):
+    """The outcome of a notification."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
-class Standing(BaseModel):
-    """An alarm, from when it starts until its end was told."""
+class ActiveAlarm(BaseModel):
+    """An alarm, from its start until the receiver has taken its end."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,55 +42,60 @@ class Standing(BaseModel):
     started: float
     ended: float | None = None
     summary: str
-    told: float = 0.0
-    """When the receiver last took it; 0 is never."""
+    notified: float = 0.0
+    """Unix time at which the receiver last took it; 0 for never."""
 
     @property
     def firing(self) -> bool:
+        """Whether the alarm has not ended."""
         return self.ended is None
 
     def due(self, now: float, repeat_seconds: float) -> bool:
+        """Return whether the receiver is to be notified now."""
         if not self.firing:
             return True
-        return self.told == 0 or now >= self.told + repeat_seconds
+        return self.notified == 0 or now >= self.notified + repeat_seconds
 
 
-def deliver(standing: Standing, settings: Settings, *, address: str) -> bool:
-    """Whether the receiver took it. Not with redirects: a key would be sent along to wherever."""
-    body = json.dumps(message(standing, address=address)).encode()
+def deliver(active: ActiveAlarm, settings: Settings, *, address: str) -> bool:
+    """Send an alarm and return whether the receiver took it.
+
+    Redirects are not followed, since the key would be sent to their target.
+    """
+    body = json.dumps(message(active, address=address)).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "slipway-monitor"}
     if settings.webhook_key:
         headers["Authorization"] = f"Bearer {settings.webhook_key}"
     request = urllib.request.Request(settings.webhook, data=body, headers=headers, method="POST")
     try:
-        with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            taken = bool(200 <= answer.status < 300)
-            fault = f"status {answer.status}"
+        with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
+            taken = bool(200 <= response.status < 300)
+            fault = f"status {response.status}"
     except (OSError, urllib.error.URLError, ValueError) as error:
         taken, fault = False, str(error)
-    metrics.WEBHOOKS.labels(Notice.DELIVERED if taken else Notice.FAILED).inc()
+    metrics.WEBHOOKS.labels(Delivery.DELIVERED if taken else Delivery.FAILED).inc()
     if not taken:
-        log.warning("the webhook %s did not take the notice: %s", settings.webhook, fault)
+        log.warning("the webhook %s did not take the notification: %s", settings.webhook, fault)
     return taken
 
 
-def message(standing: Standing, *, address: str) -> dict[str, Any]:
-    """Alertmanager's webhook body, version 4, with one alert."""
+def message(active: ActiveAlarm, *, address: str) -> dict[str, Any]:
+    """Return Alertmanager's webhook body, version 4, with one alert."""
     labels = {
-        "alertname": NAMES[standing.alarm],
-        "project": standing.project,
-        "version": standing.version,
+        "alertname": NAMES[active.alarm],
+        "project": active.project,
+        "version": active.version,
         "severity": "warning",
         "action": ACTION,
         "source": "monitor",
     }
-    annotations = {"summary": standing.summary}
-    status = "firing" if standing.firing else "resolved"
-    group = {"project": standing.project}
+    annotations = {"summary": active.summary}
+    status = "firing" if active.firing else "resolved"
+    group = {"project": active.project}
     text = json.dumps(labels, sort_keys=True)
     return {
         "version": "4",
-        "groupKey": f'{{}}:{{project="{standing.project}"}}',
+        "groupKey": f'{{}}:{{project="{active.project}"}}',
         "truncatedAlerts": 0,
         "status": status,
         "receiver": "webhook",
@@ -103,26 +108,26 @@ def message(standing: Standing, *, address: str) -> dict[str, Any]:
                 "status": status,
                 "labels": labels,
                 "annotations": annotations,
-                "startsAt": moment(standing.started),
-                "endsAt": NEVER if standing.ended is None else moment(standing.ended),
-                "generatorURL": f"{address}/projects/{standing.project}",
+                "startsAt": moment(active.started),
+                "endsAt": NEVER if active.ended is None else moment(active.ended),
+                "generatorURL": f"{address}/projects/{active.project}",
                 "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
             }
         ],
     }
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
-# A receiver on this machine is not reached through a proxy.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
+# Without proxies, which cannot reach a receiver on this machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
 def moment(unix: float) -> str:
-    """As RFC 3339 has it."""
+    """Return Unix time in the format of RFC 3339."""
     return (
         datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )

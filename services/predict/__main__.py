@@ -1,4 +1,4 @@
-"""`python -m services.predict`"""
+"""Starts the model server: `python -m services.predict`."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ from services.predict.settings import Settings
 from slipway import home
 
 home.silence_telemetry()
-# Named before prometheus_client is imported, and empty: counters of processes that are gone
-# must not come back.
+# Set before prometheus_client is imported, and emptied: counters of processes that have ended must
+# not come back.
 metrics = Settings().folder / "metrics"
 shutil.rmtree(metrics, ignore_errors=True)
 metrics.mkdir(parents=True)

@@ -1,22 +1,20 @@
-"""What an administrator may change while the server runs; each change is on record."""
+"""Routes for administrators, who change policies and variants; each change is in the audit log."""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from services.predict.keeper import kick
-from services.predict.pages import allow, summary
+from services.predict.core import Core
+from services.predict.pages import summary
+from services.predict.registry_sync import kick
 from services.web.problem import Problem
 from slipway.access.scopes import Scope
 from slipway.policy import VARIANTS
-
-if TYPE_CHECKING:
-    from services.predict.app import App
 
 log = logging.getLogger("slipway.predict")
 T = TypeVar("T")
@@ -32,50 +30,56 @@ class Assignment(BaseModel):
     version: Annotated[str, Field(pattern="^[1-9][0-9]{0,8}$")]
 
 
-def add(app: FastAPI, server: "App") -> None:
-    @app.patch("/v1/admin/models/{name}/policy", tags=["administration"])
+def router(core: Core) -> APIRouter:
+    """Return the routes under /v1/admin."""
+    api = APIRouter(tags=["administration"])
+    served = core.models.served
+
+    @api.patch("/v1/admin/models/{name}/policy")
     async def policy(name: str, request: Request, change: dict[str, Any]) -> dict[str, Any]:
-        """Change fields of the policy; answers when this worker divides traffic by it."""
-        actor = allow(server, request, Scope.ADMIN)
+        """Change fields of the policy; respond when this worker divides traffic by it."""
+        actor = core.admit(request, Scope.ADMIN)
         from slipway.policy.changes import change_policy
 
-        written = await _changed(lambda: change_policy(name, change, actor=actor))
-        await _in_effect(server, lambda: server.fleet.served[name].policy == written, name)
-        return summary(server.fleet.served[name])
+        written = await _make_change(lambda: change_policy(name, change, actor=actor))
+        await _wait_for_effect(core, lambda: served[name].policy == written, name)
+        return summary(served[name])
 
-    @app.put("/v1/admin/models/{name}/variants/{variant}", tags=["administration"])
+    @api.put("/v1/admin/models/{name}/variants/{variant}")
     async def assign(
-        name: str, variant: Variant, request: Request, wanted: Assignment
+        name: str, variant: Variant, request: Request, assignment: Assignment
     ) -> dict[str, Any]:
-        """Have a version answer as champion, challenger or shadow; answers when it does."""
-        actor = allow(server, request, Scope.ADMIN)
+        """Make a version the champion, challenger or shadow; respond when it serves as such."""
+        actor = core.admit(request, Scope.ADMIN)
         from slipway.policy.changes import assign
 
-        await _changed(lambda: assign(name, variant, wanted.version, actor=actor))
+        await _make_change(lambda: assign(name, variant, assignment.version, actor=actor))
 
-        def done() -> bool:
-            unit = server.fleet.served[name].units.get(variant)
-            return unit is not None and unit.version.version == wanted.version
+        def in_effect() -> bool:
+            model = served[name].models.get(variant)
+            return model is not None and model.version.version == assignment.version
 
-        await _in_effect(server, done, name)
-        return summary(server.fleet.served[name])
+        await _wait_for_effect(core, in_effect, name)
+        return summary(served[name])
 
-    @app.delete("/v1/admin/models/{name}/variants/{variant}", tags=["administration"])
+    @api.delete("/v1/admin/models/{name}/variants/{variant}")
     async def unassign(name: str, variant: Variant, request: Request) -> dict[str, Any]:
-        """Take the challenger or the shadow away."""
-        actor = allow(server, request, Scope.ADMIN)
+        """Remove the challenger or the shadow."""
+        actor = core.admit(request, Scope.ADMIN)
         from slipway.policy.changes import assign
 
-        await _changed(lambda: assign(name, variant, None, actor=actor))
-        await _in_effect(server, lambda: variant not in server.fleet.served[name].units, name)
-        return summary(server.fleet.served[name])
+        await _make_change(lambda: assign(name, variant, None, actor=actor))
+        await _wait_for_effect(core, lambda: variant not in served[name].models, name)
+        return summary(served[name])
+
+    return api
 
 
-async def _changed(change: Callable[[], T]) -> T:
-    """In a thread: it asks the registry.
+async def _make_change(change: Callable[[], T]) -> T:
+    """Return the result of `change`, which runs in a thread because it calls the registry.
 
     Raises:
-        Problem: refused, or the registry is away.
+        Problem: the change was refused, or the registry is unreachable.
     """
     from slipway.policy.changes import ChangeRefused
 
@@ -88,15 +92,20 @@ async def _changed(change: Callable[[], T]) -> T:
         raise Problem(503, "Registry away", "nothing was changed; try again") from error
 
 
-async def _in_effect(server: "App", done: Callable[[], bool], name: str) -> None:
-    """Raises Problem: the change is in the registry, but this worker does not follow it."""
-    kick(server.settings)
+async def _wait_for_effect(core: Core, in_effect: Callable[[], bool], name: str) -> None:
+    """Wait until this worker follows the change.
+
+    Raises:
+        Problem: the change is in the registry, but this worker does not follow it.
+    """
+    models = core.models
+    kick(core.settings)
     deadline = asyncio.get_running_loop().time() + EFFECT_SECONDS
     while asyncio.get_running_loop().time() < deadline:
-        if name in server.fleet.served and done():
+        if name in models.served and in_effect():
             return
-        if name in server.fleet.faults:
+        if name in models.faults:
             break
         await asyncio.sleep(TURN_SECONDS)
-    fault = server.fleet.faults.get(name, f"not followed within {EFFECT_SECONDS:g} s")
+    fault = models.faults.get(name, f"not followed within {EFFECT_SECONDS:g} s")
     raise Problem(502, "Not in effect", f"written to the registry, but {name}: {fault}")

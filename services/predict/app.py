@@ -1,4 +1,4 @@
-"""The ASGI application: the prediction paths go straight to their code, the rest to FastAPI."""
+"""The ASGI application. Prediction paths go straight to their endpoints, the rest to FastAPI."""
 
 import asyncio
 import contextlib
@@ -7,64 +7,72 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
 from fastapi import FastAPI
-from starlette.datastructures import State
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from services.predict import metrics, pages
-from services.predict.endpoint import FAILED, Predict, reply_problem
-from services.predict.fleet import Fleet
-from services.predict.handover import LISTEN, inherited
-from services.predict.oip.http import Infer
+from services.predict import administration, feedback, metrics, oip_http, pages, scoring
+from services.predict.core import Core
+from services.predict.endpoint import FAILED, PredictEndpoint, reply_problem
+from services.predict.model_store import ModelStore
+from services.predict.oip_http import InferEndpoint
+from services.predict.predictor import Predictor
 from services.predict.readiness import LOADED, Readiness
 from services.predict.recording import Recorder
 from services.predict.settings import Settings
 from services.predict.watch import Watch, page
+from services.predict.worker_env import LISTEN, inherited
+from services.web import errors
 from services.web.guard import Guard
+from services.web.headers import SecurityHeaders
 from slipway.access.scopes import Scope as KeyScope
 
 log = logging.getLogger("slipway.predict")
 
 PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
-# Whether the process runs: answered at any time.
+# Liveness probes get a response at any time.
 LIVE = frozenset({"/v1/live", "/v2/health/live"})
 READY = frozenset({"/v1/ready", "/v2/health/ready"})
-TURN_SECONDS = 0.25
+BEAT_SECONDS = 0.25
 WAIT_SECONDS = 0.02
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+# The page runs no script but Swagger's own file and the few lines that FastAPI writes into it.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
 
 
 class App:
-    """What a server runs. `state` holds the fleet, for whoever embeds it."""
+    """The application of one worker. `core` holds its parts, for whoever embeds it."""
 
     def __init__(
         self, settings: Settings, *, beat: int | None = None, readiness: Readiness | None = None
     ) -> None:
-        metrics.begin()
+        metrics.initialize_worker()
         self.settings = settings
         self.readiness = readiness or Readiness()
-        self.fleet = Fleet(settings, self.readiness)
-        self.fleet.before_ready = self._open_grpc
-        self.guard = Guard(
+        self.models = ModelStore(settings, self.readiness)
+        self.models.before_ready = self._open_grpc
+        self.watch = Watch(settings.inline_seconds, page(beat))
+        guard = Guard(
             settings,
             closed=[KeyScope.ADMIN],
             on_refusal=lambda reason: metrics.REFUSED.labels(reason).inc(),
         )
         self.recorder = Recorder(settings)
-        self.watch = Watch(settings.inline_seconds, page(beat))
-        self.predict = Predict(self.fleet, self.guard, self.recorder, self.watch, settings)
-        self.infer = Infer(self.predict)
-        self.state = State({"fleet": self.fleet, "settings": settings})
-        self.rest: FastAPI = pages.create(self)
+        self.predictor = Predictor(self.models, guard, self.recorder, self.watch, settings)
+        self.core = Core(settings, self.models, guard, self.recorder, self.predictor)
+        self.predict = PredictEndpoint(self.predictor)
+        self.infer = InferEndpoint(self.core)
+        self.rest = _rest(self.core)
         self._tasks: list[asyncio.Task[None]] = []
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._registry_sync: subprocess.Popen[bytes] | None = None
         self._grpc: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,46 +82,46 @@ class App:
             return
         if kind != "http":
             return
-        if not self.fleet.preloaded and scope["path"] not in LIVE:
-            await self._let_load(known=scope["path"] in READY)
+        if not self.models.preloaded and scope["path"] not in LIVE:
+            await self._wait_for_models(listed=scope["path"] in READY)
         if scope["method"] == "POST":
             path: str = scope["path"]
-            name = self.fleet.paths.get(path)
-            if name is None and (found := PREDICT.fullmatch(path)):
-                name = found[1]
+            name = self.models.paths.get(path)
+            if name is None and (match := PREDICT.fullmatch(path)):
+                name = match[1]
             if name is not None:
                 await self._guarded(self.predict(name, scope, receive, send), send)
                 return
-            if found := INFER.fullmatch(path):
-                await self._guarded(self.infer(found[1], found[2], scope, receive, send), send)
+            if match := INFER.fullmatch(path):
+                await self._guarded(self.infer(match[1], match[2], scope, receive, send), send)
                 return
         await self.rest(scope, receive, send)
 
-    async def _let_load(self, *, known: bool) -> None:
+    async def _wait_for_models(self, *, listed: bool) -> None:
         """Wait until this worker has loaded its models, if another worker has.
 
-        With `known` it is enough that it knows which models there are, which takes no loading.
+        With `listed`, wait only until it knows which models there are, which takes no loading.
 
         At the first start several workers accept connections before any has loaded, so that health
-        checks are answered; the first to load makes the server ready. A request that came to
-        another one waits then, as long as a model may take to load, and is not refused.
+        checks get a response; the first to load makes the server ready. A request that reaches
+        another worker then waits, as long as a model may take to load, instead of being refused.
         """
         deadline = time.monotonic() + self.settings.load_seconds
         while (
-            not self.fleet.preloaded
-            and not (known and self.fleet.served)
+            not self.models.preloaded
+            and not (listed and self.models.served)
             and self.readiness.others == LOADED
             and time.monotonic() < deadline
         ):
             await asyncio.sleep(WAIT_SECONDS)
 
-    async def _guarded(self, answering: Awaitable[None], send: Send) -> None:
-        """No fault of ours ends a connection without an answer, or shows its insides."""
+    async def _guarded(self, response: Awaitable[None], send: Send) -> None:
+        """Reply 500 without details when the server's own code fails."""
         try:
-            await answering
+            await response
         except Exception:
             log.exception("a request failed")
-            with contextlib.suppress(RuntimeError):  # the answer had begun
+            with contextlib.suppress(RuntimeError):  # the response had begun
                 await reply_problem(send, FAILED)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -130,70 +138,83 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def start(self) -> None:
-        """Serve from the snapshot, and follow it."""
+        """Start to serve from the snapshot and to follow it."""
         self.watch.start()
         self.recorder.start()
         if self.settings.traces:
             from services.predict.tracing import Tracer
 
-            self.predict.tracer = Tracer(self.settings.traces)
+            self.predictor.tracer = Tracer(self.settings.traces)
         if inherited(LISTEN) is None:
-            # Several workers of another server start one each; the lock lets one of them work.
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "services.predict.keeper"], stdin=subprocess.DEVNULL
+            # Without a supervisor each worker starts one; a lock lets only one of them work.
+            self._registry_sync = subprocess.Popen(
+                [sys.executable, "-m", "services.predict.registry_sync"], stdin=subprocess.DEVNULL
             )
-        self._tasks = [asyncio.create_task(self._turn())]
-        await self.fleet.look()
-        parts = (self.fleet.follow(), self._measure())
-        self._tasks += [asyncio.create_task(part) for part in parts]
+        self._tasks = [asyncio.create_task(self._beat())]
+        await self.models.apply_latest()
+        loops = (self.models.follow(), self._measure())
+        self._tasks += [asyncio.create_task(loop) for loop in loops]
 
     async def _open_grpc(self) -> None:
         """Listen for gRPC once the models are loaded.
 
-        The workers share the port by SO_REUSEPORT, so the kernel hands a connection to any of them
+        The workers share the port by SO_REUSEPORT, so the kernel hands a connection to any worker
         that listens.
         """
         if self.settings.grpc_port and self._grpc is None:
-            from services.predict.oip import grpc
+            from services.predict import oip_grpc
 
-            self._grpc = await grpc.start(self)
+            self._grpc = await oip_grpc.start(self.core)
 
     async def stop(self) -> None:
+        """Stop everything that `start` started."""
         if self._grpc is not None:
             await self._grpc.stop(self.settings.drain_seconds)
         for task in self._tasks:
             task.cancel()
-        await self.predict.finish(5)
-        self.count()
-        self.fleet.close()
+        await self.predictor.drain(5)
+        self.models.update_metrics()
+        self.models.close()
         self.watch.stop()
         await asyncio.to_thread(self.recorder.close)
-        if self.predict.tracer:
-            await asyncio.to_thread(self.predict.tracer.close)
-        if self._keeper:
-            self._keeper.terminate()
-            await asyncio.to_thread(self._keeper.wait)
+        if self.predictor.tracer:
+            await asyncio.to_thread(self.predictor.tracer.close)
+        if self._registry_sync:
+            self._registry_sync.terminate()
+            await asyncio.to_thread(self._registry_sync.wait)
 
-    async def _turn(self) -> None:
-        """The heartbeat that the supervisor looks for, and the counts."""
+    async def _beat(self) -> None:
+        """Beat the heart that the supervisor watches, and update the metrics."""
         while True:
             self.watch.beat()
-            self.count()
-            await asyncio.sleep(TURN_SECONDS)
-
-    def count(self) -> None:
-        """Bring the metrics of this worker up to date."""
-        for served in self.fleet.served.values():
-            for unit in served.units.values():
-                unit.count()
+            self.models.update_metrics()
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _measure(self) -> None:
         process = psutil.Process()
         while True:
             metrics.PROCESS_BYTES.set(process.memory_info().rss)
-            self.recorder.count()
-            self.recorder.watch()
+            self.recorder.update_metrics()
+            self.recorder.log_faults()
             await asyncio.sleep(1)
+
+
+def _rest(core: Core) -> FastAPI:
+    """Return the routes beside the prediction paths."""
+    routers = (pages, feedback, administration, scoring, oip_http)
+    rest = FastAPI(
+        title="Slipway model server",
+        version="1",
+        description="Every model that is champion in the registry, behind a typed endpoint.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # Not `include_router`, which hides the paths of `routes` from those who look at them.
+        routes=[route for module in routers for route in module.router(core).routes],
+    )
+    rest.add_middleware(SecurityHeaders, policies={"/docs": DOCS_POLICY})
+    errors.add_handlers(rest, service="predict")
+    return rest
 
 
 def create_app(
@@ -202,18 +223,15 @@ def create_app(
     beat: int | None = None,
     readiness: Readiness | None = None,
 ) -> App:
-    """The application over what `settings` names; it follows the registry while it runs."""
+    """Return the application for these settings, or for those of the environment."""
     return App(settings or Settings.from_environment(), beat=beat, readiness=readiness)
 
 
 @asynccontextmanager
 async def running(app: App) -> AsyncIterator[None]:
-    """The application outside of any server, as its lifespan would run it."""
+    """Start the application, and stop it at the end, outside of any ASGI server."""
     await app.start()
     try:
         yield
     finally:
         await app.stop()
-
-
-__all__ = ["App", "Message", "create_app", "running"]

@@ -1,4 +1,4 @@
-"""Versions on local disk: fetched from the registry, and verified before any of their code runs."""
+"""Fetches model versions to local disk and verifies them before any of their code runs."""
 
 import shutil
 import tempfile
@@ -7,18 +7,23 @@ from pathlib import Path
 from slipway.contract.shipped import Shipped
 from slipway.registry.copies import DigestMismatch, copied, match
 
-# Formats that run code when they are read.
+# File formats that run code when they are read.
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy", ".dill", ".cloudpickle"})
 
 
 class Unsafe(Exception):
-    """The artifact holds what no service may read."""
+    """Raised when an artifact holds a file that no service may read."""
 
 
-def verify(folder: Path, wanted: str) -> None:
-    """Raises DigestMismatch, Unsafe."""
+def verify(folder: Path, digest: str) -> None:
+    """Check a version's files against its registered digest.
+
+    Raises:
+        DigestMismatch: they are not those that were registered.
+        Unsafe: it holds pickles or links.
+    """
     shipped = Shipped(folder)
-    match(shipped, wanted)
+    match(shipped, digest)
     for file in [*shipped.weights.rglob("*"), *shipped.about.rglob("*")]:
         if file.suffix.lower() in PICKLES:
             raise Unsafe(f"{file.name}: a pickle runs code when it is read; ship ONNX or JSON")
@@ -26,24 +31,24 @@ def verify(folder: Path, wanted: str) -> None:
             raise Unsafe(f"{file.name} is a link; ship the file itself")
 
 
-def fetched(name: str, version: str, wanted: str, cache: Path) -> Path:
-    """The verified version's folder below `cache`, fetched from the registry unless it is there.
+def fetch(name: str, version: str, digest: str, cache: Path) -> Path:
+    """Return the verified version's folder in `cache`; fetch it from the registry if needed.
 
     Raises:
-        DigestMismatch: what the registry's store holds is not what was registered.
+        DigestMismatch: the files in the registry's store are not those that were registered.
         Unsafe: it holds pickles or links.
         Exception: the registry or its store cannot be reached.
     """
-    place = cache / wanted
-    if wanted and place.is_dir():
+    folder = cache / digest
+    if digest and folder.is_dir():
         try:
-            verify(place, wanted)
-            return place
+            verify(folder, digest)
+            return folder
         except (DigestMismatch, Unsafe):
-            shutil.rmtree(place)
+            shutil.rmtree(folder)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
         own = copied(name, version, Path(scratch)).folder
-        verify(own, wanted)
-        own.replace(place)
-    return place
+        verify(own, digest)
+        own.replace(folder)
+    return folder

@@ -1,4 +1,4 @@
-"""Where a model's graph runs: ONNX Runtime in the process, or a Triton server over gRPC."""
+"""Loads a version whose graph runs in this process (ONNX Runtime) or on a Triton server."""
 
 import threading
 from dataclasses import dataclass
@@ -8,30 +8,34 @@ from slipway.contract import Model
 from slipway.contract.graph import opened_by
 from slipway.contract.shipped import Shipped
 
-# What opens graphs is one for the process.
-_loading = threading.Lock()
+# The function that opens graphs is set for the whole process.
+_load_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Source:
-    """A verified version on disk, and where its graph runs."""
+    """A verified version on disk, and the backend that runs its graph."""
 
     name: str
     version: str
     folder: Path
     triton: str = ""
-    """host:port of Triton's gRPC; the process itself when empty."""
+    """host:port of Triton's gRPC; if empty, the graph runs in this process."""
 
     @property
     def shipped(self) -> Shipped:
         return Shipped(self.folder)
 
     def load(self) -> Model:
-        """Raises Exception: whatever the version's own code raises."""
-        with _loading:
+        """Load the model.
+
+        Raises:
+            Exception: raised by the version's own code.
+        """
+        with _load_lock:
             if not self.triton:
                 return self.shipped.load()
-            from slipway.triton.graph import opener
+            from services.predict.triton.graph import opener
 
             with opened_by(opener(self.triton, self.name, self.version)):
                 return self.shipped.load()

@@ -1,4 +1,4 @@
-"""Request bodies: read within limits, unpacked within limits."""
+"""Reads and unpacks request bodies within limits."""
 
 import asyncio
 import zlib
@@ -8,25 +8,26 @@ from starlette.types import Receive
 
 from services.web.problem import Problem
 
-# What a slow sender may take for what did not come with the head.
+# How long a slow client may take to send the rest of a body.
 BODY_SECONDS = 30.0
 UNPACKED_STEP = 2**16
 
 
 class Disconnected(Exception):
-    """The caller went away before the whole body was here."""
+    """Raised when the caller disconnected before the whole body arrived."""
 
 
 def too_large(limit: int) -> Problem:
+    """Return the problem to raise for a body over `limit` bytes."""
     return Problem(413, "Body too large", f"the body must be at most {limit} bytes")
 
 
 async def read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    """The body, refused as soon as it is known to be over `limit` bytes, and unpacked.
+    """Return the body, unpacked; refuse it as soon as it is known to exceed `limit` bytes.
 
     Raises:
-        Problem: too large, too slow, or packed in a way that is not known.
-        Disconnected: there is nobody to answer any more.
+        Problem: too large, too slow, damaged, or of an unknown content encoding.
+        Disconnected: the caller disconnected.
     """
     length = headers.get(b"content-length")
     if length is not None and (len(length) > 18 or int(length) > limit):
@@ -36,10 +37,10 @@ async def read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> byt
     if message.get("more_body") or message["type"] != "http.request":
         body = await _rest(receive, message, limit)
     elif len(body) > limit:
-        # In chunks that all came before the first of them was asked for.
+        # A chunked body, all chunks of which arrived before the first was read.
         raise too_large(limit)
     if b"content-encoding" in headers:
-        body = unpacked(body, headers[b"content-encoding"], limit)
+        body = unpack(body, headers[b"content-encoding"], limit)
     return body
 
 
@@ -59,27 +60,31 @@ async def _rest(receive: Receive, message: Any, limit: int) -> bytes:
                     return b"".join(parts)
                 message = await receive()
     except TimeoutError:
-        told = f"the body did not arrive in {BODY_SECONDS:g} s"
-        raise Problem(408, "Body too slow", told) from None
+        message = f"the body did not arrive in {BODY_SECONDS:g} s"
+        raise Problem(408, "Body too slow", message) from None
 
 
-def unpacked(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Raises Problem: unknown encoding, damaged, or over `limit` when unpacked."""
+def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Return the decompressed body.
+
+    Raises:
+        Problem: unknown encoding, damaged, or over `limit` bytes when unpacked.
+    """
     kind = encoding.strip().lower()
     if kind in (b"", b"identity"):
         return body
     if kind not in (b"gzip", b"deflate"):
-        told = f"Content-Encoding must be gzip or deflate, got {kind.decode('latin-1')!r}"
-        raise Problem(415, "Unsupported content encoding", told)
-    # 32: gzip's and zlib's heads are both known.
+        message = f"Content-Encoding must be gzip or deflate, got {kind.decode('latin-1')!r}"
+        raise Problem(415, "Unsupported content encoding", message)
+    # 32: accept both gzip's and zlib's headers.
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        # A bomb of 16 MiB holds 16 GiB: never more than one byte over the limit is unpacked.
-        told_body = stream.decompress(body, limit + 1)
+        # A bomb of 16 MiB unpacks to 16 GiB, so at most one byte over the limit is unpacked.
+        content = stream.decompress(body, limit + 1)
     except zlib.error as error:
         raise Problem(400, "Damaged body", f"it is no {kind.decode()}: {error}") from None
-    if len(told_body) > limit:
+    if len(content) > limit:
         raise too_large(limit)
     if not stream.eof:
         raise Problem(400, "Damaged body", f"the {kind.decode()} stream ends too early")
-    return told_body
+    return content

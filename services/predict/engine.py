@@ -1,8 +1,9 @@
-"""One loaded version: bytes of requests in, bytes of answers out. It knows nothing of HTTP.
+"""One loaded model: bytes of a request in, bytes of predictions out. It knows nothing of HTTP.
 
 The same engine runs on the event loop, in a thread and in a process of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,23 +11,35 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from services.predict.oip.bounds import Bounds
-from services.predict.oip.columns import Column
 from services.web.problem import Problem, refused
 from slipway.contract import Model, Record
 from slipway.explain import Shapley
 
 
 @dataclass(slots=True)
-class Answered:
-    """`predictions` is a JSON list of answers, in the order of the records."""
+class ModelResponse:
+    """The predictions for one request, and how long they took."""
 
     predictions: bytes
+    """A JSON list, in the order of the records; with `columns`, a JSON object of whole columns."""
     rows: int
     validate_seconds: float
     infer_seconds: float
-    by_column: bool = False
-    """`predictions` is an object of whole columns instead, for the record alone."""
+    columns: dict[str, np.ndarray] | None = None
+    """The output fields, (rows,) each, of a request that came as whole columns."""
+
+
+@dataclass(slots=True)
+class ColumnBatch:
+    """A request as whole columns, whatever protocol brought it."""
+
+    arrays: dict[str, np.ndarray]
+    """The input fields, (rows,) each."""
+    rows: int
+    check: Callable[[dict[str, np.ndarray]], None]
+    """Raises Problem: a value is out of bounds."""
+    outputs: tuple[str, ...]
+    """The output fields that the model must return."""
 
 
 class Engine:
@@ -38,38 +51,42 @@ class Engine:
         self.input_type, self.output_type = model.input_type(), model.output_type()
         self._one: TypeAdapter[Record] = TypeAdapter(self.input_type)
         self._many: TypeAdapter[list[Record]] = TypeAdapter(list[self.input_type])  # type: ignore[name-defined]
-        told: TypeAdapter[list[Record]] = TypeAdapter(list[self.output_type])  # type: ignore[name-defined]
-        # Validators of the project's own, on fields or the whole, see records and nothing else.
+        outputs: TypeAdapter[list[Record]] = TypeAdapter(list[self.output_type])  # type: ignore[name-defined]
+        # Custom validators, on fields or on the whole record, work on records only.
         schema = str(self.input_type.__pydantic_core_schema__)
         validates = "'function-" in schema or "post_init" in schema
-        self.answers_columns = type(model).answers_columns() and not validates
+        self.predicts_columns = type(model).predicts_columns() and not validates
         """Whether whole columns may go to the model once they are within the fields' bounds."""
         # The bound methods: looking them up again costs a microsecond a request.
         self._validate_one = self._one.validator.validate_json
         self._validate_many = self._many.validator.validate_json
-        self._serialize = told.serializer.to_json
+        self._serialize = outputs.serializer.to_json
 
-    def answer(self, body: bytes) -> Answered:
-        """Answer a JSON record or list of records.
+    def predict(self, body: bytes) -> ModelResponse:
+        """Return the predictions for a JSON record or list of records.
 
         Raises:
             Problem: the body is refused.
             Exception: whatever the model raises.
         """
         start = perf_counter()
-        records = self.records(body)
+        records = self.parse(body)
         validated = perf_counter()
-        told = self.model.predict(records)
+        predictions = self.model.predict(records)
         inferred = perf_counter()
-        return Answered(
-            self.serialized(told, len(records)),
+        return ModelResponse(
+            self.serialize(predictions, len(records)),
             len(records),
             validated - start,
             inferred - validated,
         )
 
-    def records(self, body: bytes) -> list[Record]:
-        """Raises Problem: the body is no JSON, no valid record, or too many."""
+    def parse(self, body: bytes) -> list[Record]:
+        """Return the validated records of a JSON body.
+
+        Raises:
+            Problem: the body is no JSON, no valid record, or holds too many records.
+        """
         try:
             if body[:1] == b"{" or body.lstrip()[:1] != b"[":
                 return [self._validate_one(body)]
@@ -84,28 +101,25 @@ class Engine:
             )
         return records
 
-    def answer_columns(
-        self, arrays: dict[str, np.ndarray], bounds: Bounds, outputs: tuple[Column, ...]
-    ) -> tuple[dict[str, np.ndarray], float, float]:
-        """Fields of the answer, (rows,) each, and the seconds to validate and to infer.
+    def predict_columns(self, batch: ColumnBatch) -> tuple[dict[str, np.ndarray], float, float]:
+        """Return the output fields, (rows,) each, and the seconds to validate and to infer.
 
         Raises:
             Problem: a value is out of bounds.
-            ValueError: the model did not answer every field and row.
+            ValueError: the model did not return every field and row.
             Exception: whatever the model raises.
         """
         start = perf_counter()
-        bounds.check(arrays)
+        batch.check(batch.arrays)
         validated = perf_counter()
-        told = self.model.predict_columns(arrays)
-        rows = len(next(iter(arrays.values())))
-        for each in outputs:
-            if each.name not in told or len(told[each.name]) != rows:
-                raise ValueError(f"predict_columns gave no {each.name} for {rows} rows")
-        return told, validated - start, perf_counter() - validated
+        outputs = self.model.predict_columns(batch.arrays)
+        for name in batch.outputs:
+            if name not in outputs or len(outputs[name]) != batch.rows:
+                raise ValueError(f"predict_columns gave no {name} for {batch.rows} rows")
+        return outputs, validated - start, perf_counter() - validated
 
-    def form(self, fields: dict[str, Any]) -> Record:
-        """A record from a form's texts and files.
+    def parse_form(self, fields: dict[str, Any]) -> Record:
+        """Return the record that a form's texts and files make.
 
         Raises:
             Problem: it is no valid record.
@@ -115,39 +129,48 @@ class Engine:
         except ValidationError as error:
             raise refused(error) from None
 
-    def serialized(self, told: list[Record], rows: int) -> bytes:
-        """Raises ValueError: not as many answers as records."""
-        if len(told) != rows:
-            raise ValueError(f"{rows} records sent, {len(told)} answers came back")
-        return bytes(self._serialize(told))
-
-    def together(self, bodies: list[bytes]) -> list[Answered | Problem]:
-        """Answer several requests by one call of the model; each is refused on its own.
+    def serialize(self, predictions: list[Record], rows: int) -> bytes:
+        """Return the predictions as JSON.
 
         Raises:
-            Exception: whatever the model raises; no request was answered then.
+            ValueError: there are not as many predictions as records.
         """
-        found: list[tuple[list[Record], float] | Problem] = []
+        if len(predictions) != rows:
+            raise ValueError(f"{rows} records sent, {len(predictions)} predictions came back")
+        content: bytes = self._serialize(predictions)
+        return content
+
+    def predict_together(self, bodies: list[bytes]) -> list[ModelResponse | Problem]:
+        """Return the responses to several requests, made by one call of the model.
+
+        A request that is refused gets its own Problem; the others are not affected.
+
+        Raises:
+            Exception: whatever the model raises; no request has a response then.
+        """
+        parsed: list[tuple[list[Record], float] | Problem] = []
         for body in bodies:
             start = perf_counter()
             try:
-                found.append((self.records(body), perf_counter() - start))
+                parsed.append((self.parse(body), perf_counter() - start))
             except Problem as problem:
-                found.append(problem)
-        records = [each for one in found if not isinstance(one, Problem) for each in one[0]]
+                parsed.append(problem)
+        records = [each for one in parsed if not isinstance(one, Problem) for each in one[0]]
         start = perf_counter()
-        told = self.model.predict(records) if records else []
+        predictions = self.model.predict(records) if records else []
         seconds = perf_counter() - start
-        if len(told) != len(records):
-            raise ValueError(f"{len(records)} records sent, {len(told)} answers came back")
-        answers: list[Answered | Problem] = []
+        if len(predictions) != len(records):
+            raise ValueError(
+                f"{len(records)} records sent, {len(predictions)} predictions came back"
+            )
+        responses: list[ModelResponse | Problem] = []
         place = 0
-        for one in found:
+        for one in parsed:
             if isinstance(one, Problem):
-                answers.append(one)
+                responses.append(one)
                 continue
             rows = len(one[0])
-            part = told[place : place + rows]
+            part = predictions[place : place + rows]
             place += rows
-            answers.append(Answered(self.serialized(part, rows), rows, one[1], seconds))
-        return answers
+            responses.append(ModelResponse(self.serialize(part, rows), rows, one[1], seconds))
+        return responses

@@ -1,4 +1,4 @@
-"""A form with fields and files, as the JSON record that it stands for."""
+"""Converts a form with fields and files to the JSON record that it stands for."""
 
 import base64
 from typing import Any
@@ -16,15 +16,15 @@ from services.web.problem import Problem
 FILES, FIELDS = 10, 500
 
 
-async def as_json(
+async def form_to_json(
     scope: Scope,
     receive: Receive,
     headers: dict[bytes, bytes],
     limit: int,
 ) -> bytes:
-    """Files as base64, texts as texts, from which pydantic reads numbers and flags as well.
+    """Return the form as JSON: files as base64, fields as texts.
 
-    An empty text means unknown.
+    Pydantic reads numbers and flags from texts as well. An empty text means unknown.
 
     Raises:
         Problem: the form is damaged or too large.
@@ -39,7 +39,7 @@ async def as_json(
         async with Request(scope, receive).form(max_files=FILES, max_fields=FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    # The URL-safe letters are those that pydantic reads and writes.
+                    # Pydantic reads and writes the URL-safe alphabet.
                     values[name] = base64.urlsafe_b64encode(await value.read()).decode()
                 elif value != "":
                     values[name] = value

@@ -1,4 +1,4 @@
-"""What the server tells Prometheus of itself."""
+"""The Prometheus metrics of the model server."""
 
 import os
 from enum import StrEnum
@@ -14,25 +14,24 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from services.nought import from_nought
 from services.web.guard import Refusal
+from services.zero_init import initialize_series
 
-# From a twentieth of a millisecond, what a small model takes, to where callers give up.
+# From 0.05 ms, what a small model takes, to the time at which callers give up.
 SECONDS = (
     *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
     *(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
-WHOSE = ["project", "version", "variant"]
-# What the objectives in infra/slo hold against us.
-OUR_FAULTS = ("500", "503", "504")
+MODEL_LABELS = ["project", "version", "variant"]
+# The statuses that the objectives in infra/slo count as errors.
+SERVER_ERRORS = ("500", "503", "504")
 UNKNOWN = "unknown"
-"""The project of requests for a model that is not there: names that callers make up must not grow
-the metrics without end."""
+"""The project label of requests for an unknown model: invented names must not grow the metrics."""
 DISCONNECTED = "disconnected"
 
 
 class Failure(StrEnum):
-    """How a model failed a call."""
+    """The kinds of failed model calls."""
 
     RAISED = "raised"
     TIMEOUT = "timeout"
@@ -40,35 +39,41 @@ class Failure(StrEnum):
 
 
 class Recorded(StrEnum):
-    """What became of a prediction record."""
+    """The outcomes of writing a prediction record."""
 
     WRITTEN = "written"
     DROPPED = "dropped"
 
 
 class LookedUp(StrEnum):
-    """What became of looking up a record's features."""
+    """The outcomes of looking up a record's features."""
 
     FOUND = "found"
     UNKNOWN = "unknown"
     UNAVAILABLE = "unavailable"
 
 
-REQUESTS = Counter("slipway_requests", "Prediction requests by outcome", [*WHOSE, "status"])
+REQUESTS = Counter("slipway_requests", "Prediction requests by outcome", [*MODEL_LABELS, "status"])
 LATENCY = Histogram(
-    "slipway_request_seconds", "Time to answer a prediction request", WHOSE, buckets=SECONDS
+    "slipway_request_seconds",
+    "Time to respond to a prediction request",
+    MODEL_LABELS,
+    buckets=SECONDS,
 )
 VALIDATE = Histogram(
-    "slipway_validate_seconds", "Time to parse and validate a request", WHOSE, buckets=SECONDS
+    "slipway_validate_seconds",
+    "Time to parse and validate a request",
+    MODEL_LABELS,
+    buckets=SECONDS,
 )
 QUEUE = Histogram(
-    "slipway_queue_seconds", "Time a request waited for its model", WHOSE, buckets=SECONDS
+    "slipway_queue_seconds", "Time a request waited for its model", MODEL_LABELS, buckets=SECONDS
 )
-INFER = Histogram("slipway_infer_seconds", "Time the model took", WHOSE, buckets=SECONDS)
-ROWS = Counter("slipway_rows", "Records answered", WHOSE)
+INFER = Histogram("slipway_infer_seconds", "Time the model took", MODEL_LABELS, buckets=SECONDS)
+ROWS = Counter("slipway_rows", "Records predicted", MODEL_LABELS)
 BATCH = Histogram(
     "slipway_batch_requests",
-    "Requests that one call of the model answered together",
+    "Requests in one call of the model",
     ["project", "version"],
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
@@ -76,12 +81,12 @@ WAITING = Gauge(
     "slipway_waiting", "Requests waiting for a model", ["project"], multiprocess_mode="livesum"
 )
 SHADOW_DROPPED = Counter(
-    "slipway_shadow_dropped", "Requests not asked of the shadow: its queue was full", ["project"]
+    "slipway_shadow_dropped", "Requests not mirrored: the shadow's queue was full", ["project"]
 )
 SERVING = Gauge(
     "slipway_model_serving",
-    "1 for a version that answers as this variant",
-    WHOSE,
+    "1 for a version that serves as this variant",
+    MODEL_LABELS,
     multiprocess_mode="livemax",
 )
 LOADED = Gauge(
@@ -93,21 +98,21 @@ LOADED = Gauge(
 LOADED_BYTES = Gauge(
     "slipway_loaded_bytes", "Memory of the models held", multiprocess_mode="livesum"
 )
-EVICTIONS = Counter("slipway_evictions", "Models that gave way to others", ["project"])
+EVICTIONS = Counter("slipway_evictions", "Models evicted to make room for others", ["project"])
 LOAD_SECONDS = Histogram(
     "slipway_load_seconds",
     "Time to load a version into a worker",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
-LOAD_FAILURES = Counter("slipway_model_load_failures", "Versions that would not load", ["project"])
+LOAD_FAILURES = Counter("slipway_model_load_failures", "Versions that did not load", ["project"])
 FAULTS = Gauge(
     "slipway_model_faults",
-    "1 for a project whose wanted version is not served",
+    "1 for a project whose registered version is not served",
     ["project"],
     multiprocess_mode="livemax",
 )
 MODEL_ERRORS = Counter(
-    "slipway_model_errors", "Calls that a model failed, by kind", ["project", "version", "kind"]
+    "slipway_model_errors", "Failed model calls, by kind", ["project", "version", "kind"]
 )
 ISOLATED = Gauge(
     "slipway_model_isolated",
@@ -117,17 +122,17 @@ ISOLATED = Gauge(
 )
 REGISTRY_REACHABLE = Gauge(
     "slipway_registry_reachable",
-    "1 when the registry answered the last time it was asked",
+    "1 when the registry responded to the last poll",
     multiprocess_mode="livemin",
 )
 RECORDS = Counter(
-    "slipway_prediction_records", "Prediction records: written, or dropped", ["outcome"]
+    "slipway_prediction_records", "Prediction records, written or dropped", ["outcome"]
 )
-FEEDBACK = Counter("slipway_feedback", "Truths attached to predictions", ["project", "outcome"])
-REFUSED = Counter("slipway_refused", "Requests refused before a model was asked", ["reason"])
+FEEDBACK = Counter("slipway_feedback", "Labels attached to predictions", ["project", "outcome"])
+REFUSED = Counter("slipway_refused", "Requests refused before a model ran", ["reason"])
 LOOKUP_SECONDS = Histogram(
     "slipway_feature_lookup_seconds",
-    "Time to look features up online, with the way to a thread and back",
+    "Time to look features up online, including the hop to a thread and back",
     ["project"],
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
 )
@@ -141,38 +146,38 @@ PROCESS_BYTES = Gauge(
 )
 
 
-def begin() -> None:
-    """The counters of a worker that belong to no model, from nought."""
-    from_nought(REFUSED, (*Refusal, DISCONNECTED))
-    from_nought(RECORDS, tuple(Recorded))
-    not_served(UNKNOWN)
+def initialize_worker() -> None:
+    """Create the series of a worker that belong to no model, at zero."""
+    initialize_series(REFUSED, (*Refusal, DISCONNECTED))
+    initialize_series(RECORDS, tuple(Recorded))
+    initialize_not_served(UNKNOWN)
 
 
-def not_served(project: str) -> None:
-    """Of a project none of whose versions is served: its callers are told to come back."""
-    from_nought(REQUESTS, (project,), ("",), ("",), ("503",))
+def initialize_not_served(project: str) -> None:
+    """Create the series of a project that has no served version; its callers get 503."""
+    initialize_series(REQUESTS, (project,), ("",), ("",), ("503",))
 
 
-def serves(project: str, *, shadow: bool, looks_up: bool) -> None:
-    """The counters of a project from nought; `shadow` and `looks_up` say what can happen to it."""
-    from_nought(EVICTIONS, (project,))
-    from_nought(LOAD_FAILURES, (project,))
+def initialize_project(project: str, *, shadow: bool, looks_up: bool) -> None:
+    """Create the series of a project at zero, for its shadow and feature lookups if it has any."""
+    initialize_series(EVICTIONS, (project,))
+    initialize_series(LOAD_FAILURES, (project,))
     if shadow:
-        from_nought(SHADOW_DROPPED, (project,))
+        initialize_series(SHADOW_DROPPED, (project,))
     if looks_up:
-        from_nought(LOOKUPS, (project,), tuple(LookedUp))
+        initialize_series(LOOKUPS, (project,), tuple(LookedUp))
 
 
-def answers(project: str, version: str, variant: str) -> None:
-    """The counters of a version that answers as a variant, from nought."""
-    from_nought(REQUESTS, (project,), (version,), (variant,), OUR_FAULTS)
-    from_nought(MODEL_ERRORS, (project,), (version,), tuple(Failure))
+def initialize_version(project: str, version: str, variant: str) -> None:
+    """Create the series of a version that serves as a variant, at zero."""
+    initialize_series(REQUESTS, (project,), (version,), (variant,), SERVER_ERRORS)
+    initialize_series(MODEL_ERRORS, (project,), (version,), tuple(Failure))
 
 
 def observe_many(histogram: Histogram, values: list[float]) -> None:
-    """As `observe` of each value; 40 times cheaper for a thousand of them.
+    """Observe each value; for a thousand values this is 40 times cheaper than `observe`.
 
-    The library offers no such thing, so this reaches for what its `observe` reaches for.
+    The library has no such function, so this one uses the private fields that `observe` uses.
     """
     counts = np.bincount(
         np.searchsorted(histogram._upper_bounds, values), minlength=len(histogram._upper_bounds)
@@ -184,10 +189,10 @@ def observe_many(histogram: Histogram, values: list[float]) -> None:
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format; those of every worker when there are several."""
+    """Return the metrics of all workers in Prometheus' text format."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return generate_latest(REGISTRY)
-    whole = CollectorRegistry()
-    MultiProcessCollector(whole, path=folder)
-    return generate_latest(whole)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)
+    return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: a typed path for every model that is served now."""
+"""Builds the OpenAPI document, with a typed path for every model that is served now."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.predict.fleet import Served
+from services.predict.model_store import ServedProject
 from slipway.contract import Lookup
 from slipway.contract.shipped import Shipped
 
@@ -38,26 +38,30 @@ REFUSALS = {
 }
 
 
-def document(app: FastAPI, served: list[Served]) -> dict[str, Any]:
-    """The application's own routes, and one prediction path a model with its examples."""
-    whole = get_openapi(
+def document(app: FastAPI, projects: list[ServedProject]) -> dict[str, Any]:
+    """Return the application's own routes, and one typed prediction path for each project."""
+    content = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    components = whole.setdefault("components", {}).setdefault("schemas", {})
+    components = content.setdefault("components", {}).setdefault("schemas", {})
     components["Problem"] = PROBLEM
-    for each in served:
-        whole["paths"][f"/v1/models/{each.name}/predict"] = {"post": _operation(each, components)}
-    return whole
+    for each in projects:
+        content["paths"][f"/v1/models/{each.name}/predict"] = {"post": _operation(each, components)}
+    return content
 
 
-def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
+def _operation(served: ServedProject, components: dict[str, Any]) -> dict[str, Any]:
     version = served.champion.version
     profile, examples = version.profile, Shipped(version.folder).examples
-    sent = _component(served.name, profile.input_name, profile.input_schema, components)
-    told = _component(served.name, profile.output_name, profile.output_schema, components)
-    one = {"anyOf": [sent, _about(profile.looked_up)]} if profile.looked_up else sent
+    input_ref = _component(served.name, profile.input_name, profile.input_schema, components)
+    output_ref = _component(served.name, profile.output_name, profile.output_schema, components)
+    record = (
+        {"anyOf": [input_ref, _entity_record(profile.looked_up)]}
+        if profile.looked_up
+        else input_ref
+    )
     first = examples[0]
-    answer = {
+    response = {
         "type": "object",
         "required": ["id", "model", "version", "variant", "predictions"],
         "properties": {
@@ -65,10 +69,10 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
             "model": {"type": "string", "const": served.name},
             "version": {"type": "string"},
             "variant": {"type": "string", "enum": ["champion", "challenger"]},
-            "predictions": {"type": "array", "items": told},
+            "predictions": {"type": "array", "items": output_ref},
         },
     }
-    shown = {
+    example_fields = {
         "model": served.name,
         "version": version.version,
         "variant": "champion",
@@ -87,27 +91,29 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
         "tags": ["predict"],
         "operationId": f"predict_{served.name}",
         "summary": profile.question,
-        "description": "One record, or a list of them; the answers keep their order.",
+        "description": "One record, or a list of records; the predictions have the same order.",
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]},
+                    "schema": {
+                        "oneOf": [record, {"type": "array", "items": record, "minItems": 1}]
+                    },
                     "examples": {
                         f"example {number}": {"value": example["input"]}
                         for number, example in enumerate(examples, start=1)
                     },
                 },
-                "multipart/form-data": {"schema": sent},
+                "multipart/form-data": {"schema": input_ref},
             },
         },
         "responses": {
             "200": {
-                "description": "An answer for every record",
+                "description": "A prediction for every record",
                 "content": {
                     "application/json": {
-                        "schema": answer,
-                        "example": {"id": "01890a5d-ac96-774b-bcce-b302099a8057", **shown},
+                        "schema": response,
+                        "example": {"id": "01890a5d-ac96-774b-bcce-b302099a8057", **example_fields},
                     }
                 },
             },
@@ -116,8 +122,8 @@ def _operation(served: Served, components: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _about(lookup: Lookup) -> dict[str, Any]:
-    """Whom a record is about; its other fields are looked up."""
+def _entity_record(lookup: Lookup) -> dict[str, Any]:
+    """Return the schema of a record that names its entity; its other fields are looked up."""
     return {
         "type": "object",
         "required": [lookup.entity],
@@ -129,7 +135,7 @@ def _about(lookup: Lookup) -> dict[str, Any]:
 def _component(
     project: str, record: str, schema: dict[str, Any], components: dict[str, Any]
 ) -> dict[str, str]:
-    """Put a record's schema among the components, under its project's name."""
+    """Add a record's schema to the components, under its project's name; return its reference."""
     prefix = f"#/components/schemas/{project}."
     own = json.loads(json.dumps(schema).replace("#/$defs/", prefix))
     for name, nested in own.pop("$defs", {}).items():

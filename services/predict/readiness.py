@@ -1,9 +1,9 @@
-"""How far each worker of one supervisor has come: what decides which of them takes requests.
+"""The startup state of each worker, which decides which workers accept requests.
 
 All workers share one listening socket, so the kernel hands a connection to any worker that accepts.
-A worker that has not loaded its models therefore accepts none while another worker does. They tell
-each other by a page of shared memory with one byte for each worker: the worker writes it, and the
-supervisor sets it back when the worker has ended.
+A worker that has not loaded its models therefore accepts none while another worker does. Workers
+share their state in a page of memory with one byte per worker: the worker writes its byte, and the
+supervisor resets it when the worker has ended.
 """
 
 import mmap
@@ -11,36 +11,36 @@ import os
 import tempfile
 
 SLOTS = mmap.PAGESIZE
-# What a byte says. Each state is further than the one before.
+# The values of a byte, in the order in which a worker reaches them.
 STARTING, ACCEPTING, LOADED = 0, 1, 2
 
 
 class Readiness:
-    """The state of one worker, as it writes it, and of the others, as it reads them."""
+    """A worker's view: it writes its own state and reads the states of the others."""
 
     def __init__(self, descriptor: int | None = None, slot: int = 0) -> None:
-        """Use the page of the supervisor; without its descriptor, one that nobody else has."""
+        """Map the supervisor's page; without a descriptor, a private page."""
         self._page = mmap.mmap(-1 if descriptor is None else descriptor, SLOTS)
         self._slot = slot
 
     def reach(self, state: int) -> None:
-        """Tell the others that this worker has come so far; a state never goes back."""
+        """Publish that this worker has reached `state`; a state never goes back."""
         self._page[self._slot] = max(state, self._page[self._slot])
 
     @property
     def others(self) -> int:
-        """The furthest state of the other workers; STARTING if there is none."""
+        """The most advanced state of the other workers; STARTING if there are none."""
         states = bytearray(self._page)
         states[self._slot] = STARTING
         return max(states)
 
 
 class Slots:
-    """The supervisor's side: each living worker has a slot of its own."""
+    """The supervisor's view: it assigns a slot of the page to each running worker."""
 
     def __init__(self) -> None:
         self.descriptor, name = tempfile.mkstemp()
-        """Of the page, to be inherited by the workers; it is open as long as this process lives."""
+        """The descriptor of the page, inherited by the workers; open until this process ends."""
         os.unlink(name)
         os.ftruncate(self.descriptor, SLOTS)
         self._page = mmap.mmap(self.descriptor, SLOTS)
@@ -53,6 +53,6 @@ class Slots:
         return slot
 
     def free(self, slot: int) -> None:
-        """The worker has ended, in whatever state."""
+        """Reset and release the slot of a worker that has ended."""
         self._page[slot] = STARTING
         self._taken.discard(slot)

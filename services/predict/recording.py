@@ -1,14 +1,14 @@
-"""Every answer on record, without any request waiting for it."""
+"""Records every prediction, without any request waiting for it."""
 
 import logging
 from typing import Any
 from uuid import uuid4
 
 from services.predict import metrics
-from services.predict.engine import Answered
+from services.predict.engine import ModelResponse
+from services.predict.loaded_model import LoadedModel
 from services.predict.metrics import Recorded
 from services.predict.settings import Settings
-from services.predict.unit import Unit
 from slipway.predictions.record import line
 from slipway.predictions.writer import PredictionLog
 
@@ -16,13 +16,13 @@ log = logging.getLogger("slipway.predict")
 
 
 class Recorder:
-    """The prediction log of this worker; when it is switched off, ids and nothing else."""
+    """The prediction log of this worker; when it is switched off, it only makes ids."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._log: PredictionLog | None = None
         self._counted = (0, 0)
-        self._said = ""
+        self._reported_fault = ""
 
     def start(self) -> None:
         if self.settings.log:
@@ -32,48 +32,51 @@ class Recorder:
 
     def record(
         self,
-        unit: Unit,
+        model: LoadedModel,
         body: bytes,
-        answered: Answered,
+        response: ModelResponse,
         seconds: float,
         trace: str | None = None,
         *,
-        of: str | None = None,
+        mirror_of: str | None = None,
     ) -> str:
-        """The id of the prediction, which is on record now unless the log is down."""
+        """Record the prediction unless the log is down; return its id.
+
+        `mirror_of` is the id of the prediction that a shadow repeats.
+        """
         records = self._log
         if records is None:
             return str(uuid4())
         identifier = records.next_id()
-        version = unit.version
+        version = model.version
         records.append(
             line(
                 id=identifier,
-                project=unit.name,
+                project=model.name,
                 version=version.version,
                 digest=version.digest,
-                variant=unit.variant,
+                variant=model.variant,
                 inputs=body,
-                outputs=answered.predictions,
+                outputs=response.predictions,
                 seconds=seconds,
                 trace=trace,
-                of=of,
+                of=mirror_of,
                 input_bytes=self.settings.log_input_bytes,
-                by_column=answered.by_column,
+                by_column=response.columns is not None,
             )
         )
         return identifier
 
     def state(self) -> dict[str, Any]:
-        """For the readiness page."""
+        """Return the state of the log, for the readiness page."""
         records = self._log
         if records is None:
             return {"on": False}
-        told = {"on": True, "written": records.written, "dropped": records.dropped}
-        return told if records.healthy else {**told, "fault": records.fault}
+        state = {"on": True, "written": records.written, "dropped": records.dropped}
+        return state if records.healthy else {**state, "fault": records.fault}
 
-    def count(self) -> None:
-        """Bring the metrics up to date."""
+    def update_metrics(self) -> None:
+        """Count the records written and dropped since the last update."""
         records = self._log
         if records is None:
             return
@@ -82,24 +85,24 @@ class Recorder:
         metrics.RECORDS.labels(Recorded.WRITTEN).inc(written - before[0])
         metrics.RECORDS.labels(Recorded.DROPPED).inc(dropped - before[1])
 
-    def watch(self) -> None:
-        """Tell of a fault when it comes and when it goes."""
+    def log_faults(self) -> None:
+        """Log when the prediction log fails and when it works again."""
         fault = self._log.fault if self._log else ""
-        if fault and not self._said:
+        if fault and not self._reported_fault:
             log.error("predictions are not recorded: %s", fault)
-        elif self._said and not fault:
+        elif self._reported_fault and not fault:
             log.info("predictions are recorded again")
-        self._said = fault
+        self._reported_fault = fault
 
     def close(self) -> None:
         if self._log:
             self._log.close()
-            self.count()
+            self.update_metrics()
 
 
 def trace_id(traceparent: bytes | None) -> str | None:
-    """From the W3C header `00-<32 hex>-<16 hex>-<2 hex>`."""
+    """Return the trace id of a W3C header `00-<32 hex>-<16 hex>-<2 hex>`."""
     if traceparent is None or len(traceparent) != 55:
         return None
-    found = traceparent[3:35]
-    return found.decode() if found.isalnum() and found.isascii() else None
+    identifier = traceparent[3:35]
+    return identifier.decode() if identifier.isalnum() and identifier.isascii() else None

@@ -13,14 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 from services.predict.app import create_app, running  # noqa: E402
 
 app = create_app()
-# BentoML starts and stops what it mounts by this.
+# BentoML starts and stops a mounted application by its lifespan.
 app.rest.router.lifespan_context = lambda _: running(app)
 
 
 class Front:
-    """Answers before BentoML's own routes, of which only health is wanted.
+    """Sends every request past BentoML's own routes, except for its health checks.
 
-    Its start page loads a tracking script, and its metrics grow with every path a caller makes up.
+    BentoML's start page loads a tracking script, and its metrics grow with every invented path.
     """
 
     BENTOML_ROUTES = frozenset({"/livez", "/readyz", "/healthz"})
@@ -38,10 +38,10 @@ class Front:
     name="slipway_predict", workers=1, traffic={"timeout": 30}, metrics={"enabled": False}
 )
 class Predict:
-    """Serves what the registry holds; BentoML gives health endpoints and packaging."""
+    """Serves the registry's champions; BentoML adds health endpoints and packaging."""
 
     def __is_ready__(self) -> bool:
-        return app.fleet.ready
+        return app.core.models.ready
 
 
 def _front(inner: ASGIApp) -> Front:

@@ -1,4 +1,4 @@
-"""What can be set of the model server, each by a variable of the environment."""
+"""Settings of the model server; each has an environment variable."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,55 +18,55 @@ class Settings(settings.Settings):
     prefix = "SLIPWAY_PREDICT_"
 
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes that answer, all on one port."""
+    """Worker processes, all on one port."""
     connections: Annotated[int, Field(gt=0)] = 2000
-    """A worker answers 503 to more."""
+    """Concurrent connections of a worker; it responds 503 to more."""
     slow_seconds: Seconds = 30.0
-    """A request that is not whole after so long is cut off: its sender means ill, or is gone."""
+    """Time to receive a whole request; a connection that is slower is closed."""
     reload_seconds: Seconds = 2.0
-    """How often the registry is asked for moved aliases and policies."""
+    """How often the registry is polled for changed aliases and policies."""
 
     body_bytes: Bytes = 16 * 2**20
-    """Also of what a compressed body unpacks to."""
+    """Limit of a request body, also after decompression."""
     batch_rows: Annotated[int, Field(gt=0)] = 10_000
     upload_bytes: Bytes = 4 * 2**30
-    """Of a file to be scored as a job."""
+    """Limit of a file to be scored as a job."""
 
     memory_bytes: Bytes = 2 * 2**30
-    """The models that a worker holds at once; the least recently used give way."""
+    """Memory for the models of a worker; the least recently used are evicted."""
     model_bytes: Bytes = 2 * 2**30
-    """What one model may take while it is tried out or runs in a process of its own."""
+    """Memory of one model during its try-out, or in a process of its own."""
     worker_bytes: Bytes = 6 * 2**30
-    """A worker that has grown over it is replaced."""
+    """A worker that uses more memory is replaced."""
     preload: Annotated[int, Field(ge=0)] = 16
-    """So many models are loaded before the server calls itself ready; the others when asked."""
+    """Models loaded before the server is ready; the others load at their first request."""
     load_seconds: Seconds = 60.0
     inline_seconds: Seconds = 0.1
-    """A model that holds up the others for longer is moved to a process of its own."""
+    """A model that blocks the event loop for longer is moved to a process of its own."""
     stuck_seconds: Seconds = 5.0
-    """A worker that answers nothing for so long is killed and replaced."""
+    """A worker that is stuck for this long is killed and replaced."""
     drain_seconds: Seconds = 30.0
 
     feature_seconds: Seconds = 0.2
-    """How long the feature store may take to look up a record's fields."""
+    """Timeout of the feature store for looking up a record's fields."""
 
     triton: str = ""
-    """host:port of a Triton server's gRPC; ONNX graphs then run there."""
+    """host:port of a Triton server's gRPC; if set, ONNX graphs run there."""
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Of the Open Inference Protocol over gRPC; 0 is off."""
+    """Port of the Open Inference Protocol over gRPC; 0 turns it off."""
 
     log: bool = True
-    """Write the prediction record."""
+    """Write the prediction log."""
     log_input_bytes: Annotated[int, Field(ge=0)] = 64 * 2**10
-    """Longer inputs are recorded by their hash alone."""
+    """For longer inputs, only the hash is recorded."""
     log_segment_bytes: Annotated[int, Field(ge=2**18, le=2**30)] = 64 * 2**20
-    """Of a file of the record. Each worker holds two, in full, on the disk."""
+    """Size of a log segment. Each worker allocates two on disk."""
     log_days: Annotated[float, Field(gt=0)] = 30
     log_bytes: Bytes = 20 * 2**30
     traces: str = ""
-    """An OTLP endpoint such as http://127.0.0.1:4318; OpenTelemetry traces are off without."""
+    """OTLP endpoint for traces, such as http://127.0.0.1:4318; if empty, traces are off."""
 
     @property
     def folder(self) -> Path:
-        """What the server keeps: verified models, the snapshot, the prediction log, jobs."""
+        """The server's own files: verified models, the snapshot, the prediction log, jobs."""
         return home.home() / "predict"

@@ -1,6 +1,6 @@
-"""What should be served, as a file: written by the keeper, followed by every worker.
+"""The snapshot: a file with the versions to serve, written by the registry sync.
 
-Workers therefore need no registry: one that is away, also at the start, is not missed.
+Every worker reads it, so workers start and run without the registry.
 """
 
 import os
@@ -16,19 +16,19 @@ FILE = "snapshot.json"
 
 
 class Profile(BaseModel):
-    """What a try-out in a process of its own found out about a version."""
+    """The measurements and schemas of a version, collected by its try-out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     load_seconds: float
     bytes: int
-    """Memory that it takes once loaded and warm."""
+    """Memory used once loaded and warmed up."""
     validate_seconds: float
-    """For one record."""
+    """Time to validate one record."""
     one_seconds: float
-    """To answer one record."""
+    """Inference time of one record."""
     batch_seconds: float
-    """A record's share of a batch of 16."""
+    """Inference time per record in a batch of 16."""
     question: str
     input_name: str
     output_name: str
@@ -39,7 +39,7 @@ class Profile(BaseModel):
 
 
 class Version(BaseModel):
-    """A version whose bytes are here, verified and tried out."""
+    """A version that lies on local disk, verified and tried out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class Version(BaseModel):
 
 
 class Entry(BaseModel):
-    """One project: versions by variant, and how traffic is divided among them."""
+    """One project: its versions by variant, and how traffic is split among them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,19 +59,21 @@ class Entry(BaseModel):
 
 
 class Snapshot(BaseModel):
+    """All projects to serve, and the state of the registry sync."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     projects: dict[str, Entry] = {}
     faults: dict[str, str] = {}
-    """By project: what of the registry's wish could not be followed, and why."""
+    """By project: which registered version or policy could not be applied, and why."""
     settled: bool = False
-    """All that the registry asked for was tried at least once."""
+    """Whether every registered version was tried at least once."""
     reachable: bool = False
-    """The registry answered the last time it was asked."""
+    """Whether the registry responded to the latest poll."""
 
 
 def write(folder: Path, snapshot: Snapshot) -> None:
-    """Replace the file in one step, on disk when this returns."""
+    """Replace the file atomically; it is on disk when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{FILE}.{os.getpid()}"
     with new.open("w") as stream:
@@ -82,10 +84,10 @@ def write(folder: Path, snapshot: Snapshot) -> None:
 
 
 def read(folder: Path) -> Snapshot:
-    """An empty one when there is none yet.
+    """Return the snapshot, or an empty one if there is no file yet.
 
     Raises:
-        pydantic.ValidationError: the file is damaged, or of another release.
+        pydantic.ValidationError: the file is damaged, or written by another release.
     """
     try:
         return Snapshot.model_validate_json((folder / FILE).read_bytes())

@@ -1,9 +1,11 @@
-"""Starts the workers and the keeper, and replaces what ends: `python -m services.predict`.
+"""The supervisor starts the workers and the registry sync, and restarts those that end.
 
-    SIGTERM, SIGINT   every worker answers what it has, then all ends
-    SIGHUP            one worker after another is replaced: the new one is ready first
+Run it with `python -m services.predict`. It handles these signals:
 
-The listening socket belongs to this process, so that connections wait while workers change.
+    SIGTERM, SIGINT   each worker finishes the requests it has, then every process ends
+    SIGHUP            the workers are replaced one by one; each new worker is ready first
+
+The listening socket belongs to this process, so connections wait while workers are replaced.
 """
 
 import logging
@@ -22,45 +24,48 @@ import psutil
 from prometheus_client import Counter
 from prometheus_client.multiprocess import mark_process_dead
 
-from services.nought import from_nought
 from services.predict import watch
-from services.predict.handover import BEAT, LISTEN, PARENT, READY, SLOT, STATES
 from services.predict.readiness import Slots
 from services.predict.settings import Settings
+from services.predict.worker_env import BEAT, LISTEN, PARENT, READY, SLOT, STATES
 from services.web import logs
 from services.web.guard import Unguarded, ensure_guarded
+from services.zero_init import initialize_series
 from slipway import home
 from slipway.access.scopes import Scope
 
 log = logging.getLogger("slipway.supervisor")
 
-TURN_SECONDS = 0.1
-LOOK_AT_MEMORY_SECONDS = 5.0
+LOOP_SECONDS = 0.1
+MEMORY_CHECK_SECONDS = 5.0
 BACKLOG = 4096
-# What a worker may take more until its event loop first turns: imports, on a busy machine.
+# Extra time for a worker until its event loop first runs: imports take long on a busy machine.
 START_SECONDS = 15.0
-# A worker that seems to stand still is looked at again after two of its beats: if this process was
-# suspended together with its workers, all of them seem to stand still when it wakes up.
+# A worker that seems stuck is checked again after two of its heartbeats: if this process was
+# suspended together with its workers, all of them seem stuck when it wakes up.
 CONFIRM_SECONDS = 0.5
-# A worker that ends right after its start is not started again at once.
+# A worker that ends right after its start is restarted with a delay.
 BACKOFF_SECONDS, LONGEST_BACKOFF = 0.5, 10.0
-# These say that the code that ran is to blame.
+# Signals that blame the code that ran.
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
-# Here and not among the workers' metrics: importing those would make this process one of them.
+# Defined here, not with the workers' metrics: importing those would register this process as a
+# worker.
 RESTARTS = Counter("slipway_worker_restarts", "Workers that ended on their own", ["reason"])
-# Killed, as one that stands still or for want of memory; a crash; an exception, 1 in Python.
+# SIGKILL: stuck, or out of memory. The other signals: a crash. Status 1: a Python exception.
 REASONS = (*sorted(each.name for each in (signal.SIGKILL, *CRASHES)), "status 1")
 
 
 @dataclass
 class Worker:
+    """A worker process as the supervisor sees it."""
+
     process: "subprocess.Popen[bytes]"
     page: mmap.mmap
     ready: int
-    """The end of a pipe by which it says that it is ready."""
+    """The read end of the pipe on which the worker reports that it is ready."""
     slot: int
-    """Its place in the page of readiness."""
+    """The index of its byte in the readiness page."""
     started: float = field(default_factory=time.monotonic)
     is_ready: bool = False
     suspected_since: float | None = None
@@ -75,11 +80,11 @@ class Worker:
     def leaving(self) -> bool:
         return self.leaving_since is not None
 
-    def still_for(self, now: float) -> float:
-        """Return for how many seconds its event loop has not turned.
+    def stalled_for(self, now: float) -> float:
+        """Return the seconds since the worker's event loop last ran.
 
-        A time before its start or after now is no beat, and the one before counts: a model's code
-        runs in the worker and can write anywhere in its memory.
+        A heartbeat time before the worker's start or after `now` is ignored and the previous one
+        counts: a model's code runs in the worker and can write anywhere in its memory.
         """
         beat = self._heartbeat.last
         if self._last_beat <= beat <= now:
@@ -87,8 +92,8 @@ class Worker:
         return now - self._last_beat
 
     def is_stuck(self, now: float, limit: float) -> bool:
-        """Return whether it has stood still for longer than `limit`, at two looks."""
-        if self.still_for(now) <= limit:
+        """Return whether two checks in a row found it stalled for longer than `limit`."""
+        if self.stalled_for(now) <= limit:
             self.suspected_since = None
             return False
         if self.suspected_since is None:
@@ -97,39 +102,41 @@ class Worker:
 
 
 class Supervisor:
+    """Keeps the configured number of workers and one registry sync process running."""
+
     def __init__(self, settings: Settings, port: int) -> None:
-        from_nought(RESTARTS, REASONS)
+        initialize_series(RESTARTS, REASONS)
         self.settings = settings
         self.listening = listen(settings.host, port)
         self.slots = Slots()
         self.metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]
         self.workers: list[Worker] = []
-        self.keeper: subprocess.Popen[bytes] | None = None
-        self.keeper_backoff = Backoff()
+        self.registry_sync: subprocess.Popen[bytes] | None = None
+        self.registry_sync_backoff = Backoff()
         self.backoff = Backoff()
         self.stopping = False
         self._to_replace: list[Worker] = []
-        self._looked = 0.0
+        self._memory_checked = 0.0
 
     def run(self) -> int:
-        """Until told to stop; the exit status."""
+        """Run until a signal stops it, then return the exit status."""
         settings = self.settings
         settings.folder.mkdir(parents=True, exist_ok=True)
-        self._signals = _signals()
+        self._signals = _signal_pipe()
         log.info("listening on %s:%d", *self.listening.getsockname()[:2])
         while not self._done():
             self._handle_signals()
             self._reap()
             self._promote_ready()
             if not self.stopping:
-                self._keep_keeper()
-                self._keep_number()
+                self._ensure_registry_sync()
+                self._ensure_worker_count()
                 self._kill_stuck()
-                self._replace_grown()
-                self._roll()
+                self._replace_oversized()
+                self._replace_next()
             else:
-                self._hurry()
-        self._stop_keeper()
+                self._kill_overdue()
+        self._stop_registry_sync()
         return 0
 
     def _done(self) -> bool:
@@ -141,14 +148,14 @@ class Supervisor:
             for worker in self.workers:
                 if not worker.is_ready:
                     selector.register(worker.ready, selectors.EVENT_READ)
-            selector.select(TURN_SECONDS)
-        for number in _received(self._signals):
+            selector.select(LOOP_SECONDS)
+        for number in _received_signals(self._signals):
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stopping = True
                 for worker in self.workers:
                     self._dismiss(worker)
             elif number == signal.SIGHUP:
-                log.info("replacing the workers, one after another")
+                log.info("replacing the workers, one by one")
                 self._to_replace = [each for each in self.workers if not each.leaving]
 
     def _start_worker(self, successor_of: Worker | None = None) -> None:
@@ -157,7 +164,7 @@ class Supervisor:
             shared.truncate(watch.PAGE)
             page = watch.page(shared.fileno())
             slot = self.slots.take()
-            handed = {
+            descriptors = {
                 LISTEN: self.listening.fileno(),
                 BEAT: shared.fileno(),
                 READY: writable,
@@ -167,20 +174,20 @@ class Supervisor:
                 [sys.executable, "-m", "services.predict.worker"],
                 env={
                     **os.environ,
-                    **{name: str(number) for name, number in handed.items()},
+                    **{name: str(number) for name, number in descriptors.items()},
                     PARENT: str(os.getpid()),
                     SLOT: str(slot),
                 },
-                pass_fds=tuple(handed.values()),
+                pass_fds=tuple(descriptors.values()),
                 stdin=subprocess.DEVNULL,
             )
         os.close(writable)
         os.set_blocking(readable, False)
         self.workers.append(Worker(process, page, readable, slot, successor_of=successor_of))
 
-    def _keep_number(self) -> None:
-        staying = [each for each in self.workers if not each.leaving and not each.successor_of]
-        missing = self.settings.workers - len(staying)
+    def _ensure_worker_count(self) -> None:
+        remaining = [each for each in self.workers if not each.leaving and not each.successor_of]
+        missing = self.settings.workers - len(remaining)
         if missing > 0 and self.backoff.over():
             for _ in range(missing):
                 self._start_worker()
@@ -190,10 +197,10 @@ class Supervisor:
             if worker.is_ready:
                 continue
             try:
-                said = os.read(worker.ready, 1)
+                ready = os.read(worker.ready, 1)
             except BlockingIOError:
                 continue
-            if said:
+            if ready:
                 worker.is_ready = True
                 self.backoff.reset()
                 log.info(
@@ -204,11 +211,11 @@ class Supervisor:
                     self._dismiss(worker.successor_of)
                     worker.successor_of = None
 
-    def _roll(self) -> None:
-        """Begin the next replacement when none is under way."""
+    def _replace_next(self) -> None:
+        """Start the next replacement unless one is in progress."""
         self._to_replace = [each for each in self._to_replace if each in self.workers]
-        under_way = any(each.successor_of or each.leaving for each in self.workers)
-        if self._to_replace and not under_way:
+        in_progress = any(each.successor_of or each.leaving for each in self.workers)
+        if self._to_replace and not in_progress:
             self._start_worker(successor_of=self._to_replace.pop(0))
 
     def _dismiss(self, worker: Worker) -> None:
@@ -216,7 +223,7 @@ class Supervisor:
             worker.leaving_since = time.monotonic()
             worker.process.terminate()
 
-    def _hurry(self) -> None:
+    def _kill_overdue(self) -> None:
         limit = self.settings.drain_seconds + 5
         for worker in self.workers:
             if worker.leaving_since and time.monotonic() - worker.leaving_since > limit:
@@ -233,88 +240,88 @@ class Supervisor:
             for other in self.workers:
                 if other.successor_of is worker:
                     other.successor_of = None
-            self._forget(worker.process.pid)
+            self._drop_gauges(worker.process.pid)
             if worker.leaving and status == 0:
                 continue
             if worker.leaving:
-                log.error("worker %d ended with %d while leaving", worker.process.pid, status)
+                log.error("worker %d ended with %d while shutting down", worker.process.pid, status)
                 continue
-            self._mourn(worker, status)
+            self._handle_unexpected_exit(worker, status)
 
-    def _mourn(self, worker: Worker, status: int) -> None:
+    def _handle_unexpected_exit(self, worker: Worker, status: int) -> None:
         reason = signal.Signals(-status).name if status < 0 else f"status {status}"
         log.error("worker %d ended: %s", worker.process.pid, reason)
         RESTARTS.labels(reason).inc()
-        culprit = watch.running(worker.page)
+        culprit = watch.running_digest(worker.page)
         if culprit and status < 0 and -status in CRASHES:
             self._quarantine(culprit, reason)
         if not worker.is_ready:
             self.backoff.failed()
 
     def _quarantine(self, digest: str, reason: str) -> None:
-        log.error("the version with digest %s is isolated from now on: %s", digest[:12], reason)
+        log.error("the version with digest %s now runs in its own process: %s", digest[:12], reason)
         watch.put_into_quarantine(self.settings.folder, digest)
 
-    def _forget(self, pid: int) -> None:
-        """Gauges of the living only; counters of the dead go on counting."""
+    def _drop_gauges(self, pid: int) -> None:
+        """Remove the ended worker's gauges; its counters stay in the sums."""
         mark_process_dead(pid, self.metrics)
 
     def _kill_stuck(self) -> None:
-        """A worker whose event loop stands still answers nobody, also not a SIGTERM."""
+        """Kill workers whose event loop is stuck: they respond to nothing, not even SIGTERM."""
         for worker in self.workers:
             now = time.monotonic()
             starting = 0.0 if worker.is_ready else START_SECONDS
             if worker.is_stuck(now, self.settings.stuck_seconds + starting):
-                culprit = watch.running(worker.page)
-                still = worker.still_for(now)
-                log.error("worker %d has stood still for %.1f s", worker.process.pid, still)
+                culprit = watch.running_digest(worker.page)
+                stalled = worker.stalled_for(now)
+                log.error("worker %d has been stuck for %.1f s", worker.process.pid, stalled)
                 if culprit:
-                    self._quarantine(culprit, "it did not return to Python")
+                    self._quarantine(culprit, "its code did not return to Python")
                 worker.process.kill()
 
-    def _replace_grown(self) -> None:
+    def _replace_oversized(self) -> None:
         now = time.monotonic()
-        if now - self._looked < LOOK_AT_MEMORY_SECONDS:
+        if now - self._memory_checked < MEMORY_CHECK_SECONDS:
             return
-        self._looked = now
+        self._memory_checked = now
         for worker in self.workers:
             if worker.leaving or worker in self._to_replace or not worker.is_ready:
                 continue
             try:
-                taken = psutil.Process(worker.process.pid).memory_info().rss
+                rss = psutil.Process(worker.process.pid).memory_info().rss
             except psutil.NoSuchProcess:
                 continue
-            if taken > self.settings.worker_bytes:
+            if rss > self.settings.worker_bytes:
                 log.error(
-                    "worker %d takes %.0f MiB and is replaced",
-                    *(worker.process.pid, taken / 2**20),
+                    "worker %d uses %.0f MiB and is replaced",
+                    *(worker.process.pid, rss / 2**20),
                 )
                 self._to_replace.append(worker)
 
-    def _keep_keeper(self) -> None:
-        if self.keeper and self.keeper.poll() is None:
+    def _ensure_registry_sync(self) -> None:
+        if self.registry_sync and self.registry_sync.poll() is None:
             return
-        if self.keeper:
-            log.error("the keeper ended with %s", self.keeper.returncode)
-            self.keeper_backoff.failed()
-            self.keeper = None
-        if self.keeper_backoff.over():
-            self.keeper = subprocess.Popen(
-                [sys.executable, "-m", "services.predict.keeper"], stdin=subprocess.DEVNULL
+        if self.registry_sync:
+            log.error("the registry sync ended with %s", self.registry_sync.returncode)
+            self.registry_sync_backoff.failed()
+            self.registry_sync = None
+        if self.registry_sync_backoff.over():
+            self.registry_sync = subprocess.Popen(
+                [sys.executable, "-m", "services.predict.registry_sync"], stdin=subprocess.DEVNULL
             )
 
-    def _stop_keeper(self) -> None:
-        if self.keeper and self.keeper.poll() is None:
-            self.keeper.terminate()
+    def _stop_registry_sync(self) -> None:
+        if self.registry_sync and self.registry_sync.poll() is None:
+            self.registry_sync.terminate()
             try:
-                self.keeper.wait(10)
+                self.registry_sync.wait(10)
             except subprocess.TimeoutExpired:
-                self.keeper.kill()
-                self.keeper.wait()
+                self.registry_sync.kill()
+                self.registry_sync.wait()
 
 
 class Backoff:
-    """Longer and longer pauses after failures in a row."""
+    """A delay that doubles with each failure in a row."""
 
     def __init__(self) -> None:
         self._pause = 0.0
@@ -332,7 +339,11 @@ class Backoff:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises OSError: the address is taken, or not this machine's."""
+    """Return a listening, non-blocking socket.
+
+    Raises:
+        OSError: the address is taken, or does not belong to this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -342,8 +353,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _signals() -> int:
-    """The end of a pipe into which Python writes the numbers of signals."""
+def _signal_pipe() -> int:
+    """Return the read end of a pipe into which Python writes the numbers of received signals."""
     readable, writable = os.pipe()
     for end in (readable, writable):
         os.set_blocking(end, False)
@@ -353,7 +364,7 @@ def _signals() -> int:
     return readable
 
 
-def _received(readable: int) -> list[int]:
+def _received_signals(readable: int) -> list[int]:
     try:
         return list(os.read(readable, 64))
     except BlockingIOError:

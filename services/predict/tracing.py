@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of predictions, when an endpoint to send them to is set."""
+"""Sends OpenTelemetry traces of predictions to an OTLP endpoint, if one is configured."""
 
 import time
 from typing import TYPE_CHECKING
@@ -11,17 +11,17 @@ from opentelemetry.trace import SpanKind, format_trace_id
 from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from services.predict.engine import Answered
+from services.predict.engine import ModelResponse
 
 if TYPE_CHECKING:
-    from services.predict.unit import Unit
+    from services.predict.loaded_model import LoadedModel
 
 
 class Tracer:
-    """A span for each answer, with its validation and inference below it.
+    """Records one span per prediction request, with child spans for validation and inference.
 
-    They are made when the answer is there, from the times that were measured anyway, and sent in
-    batches by a thread.
+    The spans are created after the response is ready, from durations that were measured anyway,
+    and a thread sends them in batches.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -32,33 +32,37 @@ class Tracer:
         self._tracer = self._provider.get_tracer("slipway")
         self._propagator = TraceContextTextMapPropagator()
 
-    def answered(
-        self, unit: "Unit", traceparent: bytes | None, answered: Answered, seconds: float
+    def record(
+        self,
+        model: "LoadedModel",
+        traceparent: bytes | None,
+        response: ModelResponse,
+        seconds: float,
     ) -> str:
-        """The trace's id: the caller's, or a new one."""
+        """Record the spans of one request; return the trace id, the caller's or a new one."""
         end = time.time_ns()
         start = end - int(seconds * 1e9)
         carrier = {"traceparent": traceparent.decode("latin-1")} if traceparent else {}
         span = self._tracer.start_span(
-            f"predict {unit.name}",
+            f"predict {model.name}",
             context=self._propagator.extract(carrier),
             kind=SpanKind.SERVER,
             start_time=start,
             attributes={
-                "slipway.project": unit.name,
-                "slipway.version": unit.version.version,
-                "slipway.variant": unit.variant,
-                "slipway.rows": answered.rows,
+                "slipway.project": model.name,
+                "slipway.version": model.version.version,
+                "slipway.variant": model.variant,
+                "slipway.rows": response.rows,
             },
         )
-        below = set_span_in_context(span)
-        infer = end - int(answered.infer_seconds * 1e9)
-        validate = infer - int(answered.validate_seconds * 1e9)
-        for name, begun, ended in (("validate", validate, infer), ("infer", infer, end)):
-            self._tracer.start_span(name, context=below, start_time=max(begun, start)).end(ended)
+        parent = set_span_in_context(span)
+        infer = end - int(response.infer_seconds * 1e9)
+        validate = infer - int(response.validate_seconds * 1e9)
+        for name, started, ended in (("validate", validate, infer), ("infer", infer, end)):
+            self._tracer.start_span(name, context=parent, start_time=max(started, start)).end(ended)
         span.end(end)
         return format_trace_id(span.get_span_context().trace_id)
 
     def close(self) -> None:
-        """Send what waits."""
+        """Send the remaining spans."""
         self._provider.shutdown()

@@ -1,4 +1,7 @@
-"""One process that answers: `python -m services.predict.worker`, started by the supervisor."""
+"""A worker process that serves predictions, started by the supervisor.
+
+The supervisor runs `python -m services.predict.worker`.
+"""
 
 import asyncio
 import gc
@@ -12,10 +15,10 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from services.predict.handover import BEAT, LISTEN, PARENT, READY, SLOT, STATES, inherited
-from services.predict.protocol import IDLE_SECONDS, Protocol, Short
+from services.predict.protocol import IDLE_SECONDS, FastPath, Protocol
 from services.predict.readiness import ACCEPTING, Readiness
 from services.predict.settings import Settings
+from services.predict.worker_env import BEAT, LISTEN, PARENT, READY, SLOT, STATES, inherited
 from services.web import logs
 
 log = logging.getLogger("slipway.predict")
@@ -25,23 +28,23 @@ WAIT_SECONDS = 0.02
 
 
 class Server(uvicorn.Server):
-    """Tells the supervisor when it is ready; leaves its connections in peace."""
+    """A Uvicorn server that starts to accept in coordination with the other workers."""
 
-    def __init__(self, config: uvicorn.Config, readiness: Readiness, fleet: Any) -> None:
+    def __init__(self, config: uvicorn.Config, readiness: Readiness, models: Any) -> None:
         super().__init__(config)
-        self._readiness, self._fleet = readiness, fleet
+        self._readiness, self._models = readiness, models
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections once the models are loaded; before that only if no worker accepts any.
+        """Accept connections once the models are loaded, or earlier if no other worker accepts any.
 
-        The exception is the first start, when somebody has to answer health checks.
+        The latter is the case at the first start, when some worker must answer health checks.
         """
-        if sockets is None:  # without a supervisor, uvicorn listens itself
+        if sockets is None:  # without a supervisor, Uvicorn opens the socket itself
             await super().startup()
             return
         await super().startup(sockets=[])
         while (
-            not self._fleet.preloaded
+            not self._models.preloaded
             and self._readiness.others >= ACCEPTING
             and not self.should_exit
         ):
@@ -67,7 +70,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def sweep(self) -> None:
-        """Until cancelled: cut connections that only hold on."""
+        """Close idle and slow connections periodically, until cancelled."""
         while True:
             await asyncio.sleep(min(SWEEP_SECONDS, Protocol.slow_seconds / 2))
             now = asyncio.get_running_loop().time()
@@ -77,12 +80,13 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: Settings) -> None:
+    """Serve requests until the process is stopped."""
     from services.predict.app import create_app
 
     readiness = Readiness(inherited(STATES), inherited(SLOT) or 0)
     app = create_app(settings, beat=inherited(BEAT), readiness=readiness)
     Protocol.slow_seconds = settings.slow_seconds
-    Protocol.short = Short(lambda: app.fleet.raw_paths, app.predict.at_once)
+    Protocol.fast_path = FastPath(lambda: app.models.raw_paths, app.predict.respond_inline)
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -97,12 +101,12 @@ async def serve(settings: Settings) -> None:
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
     )
-    server = Server(config, readiness, app.fleet)
+    server = Server(config, readiness, app.models)
     descriptor = inherited(LISTEN)
     listening = socket.socket(fileno=descriptor) if descriptor is not None else None
     tasks = [
         asyncio.create_task(server.sweep()),
-        asyncio.create_task(_tell_ready(app)),
+        asyncio.create_task(_report_ready(app)),
     ]
     try:
         await server.serve(sockets=[listening] if listening else None)
@@ -111,13 +115,13 @@ async def serve(settings: Settings) -> None:
             task.cancel()
 
 
-async def _tell_ready(app: Any) -> None:
-    """One byte to the supervisor as soon as models are there to answer."""
+async def _report_ready(app: Any) -> None:
+    """Write one byte to the supervisor's pipe once the models are loaded."""
     descriptor = inherited(READY)
     if descriptor is None:
         return
-    while not app.state.fleet.preloaded:
-        await asyncio.sleep(0.02)
+    while not app.models.preloaded:
+        await asyncio.sleep(WAIT_SECONDS)
     os.write(descriptor, b"+")
     os.close(descriptor)
 
@@ -127,7 +131,7 @@ def main() -> None:
     logs.configure(settings)
     if sys.platform == "linux":
         _end_with_parent()
-    # What is loaded at the start lives long; looking through it again takes milliseconds.
+    # Objects made at the start live long; a collection that visits them takes milliseconds.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
@@ -136,11 +140,11 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """A supervisor that is killed must not leave workers behind (prctl, PR_SET_PDEATHSIG)."""
+    """End this worker when its supervisor is killed (prctl, PR_SET_PDEATHSIG)."""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    # It may have ended before that was said.
+    # The supervisor may have ended before that call.
     parent = inherited(PARENT)
     if parent is not None and os.getppid() != parent:
         sys.exit(0)

@@ -1,1 +1,1 @@
-"""Sends what the model server has on record, predictions and truths, to Kafka."""
+"""Forwards the model server's prediction log and its labels to Kafka."""

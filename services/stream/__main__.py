@@ -1,4 +1,4 @@
-"""`python -m services.stream`"""
+"""`python -m services.stream`: run the stream."""
 
 import sys
 from typing import Any
@@ -19,7 +19,7 @@ def create(settings: Settings) -> Any:
 
 
 def main() -> int:
-    """Serve until told to stop; 1 if it cannot start."""
+    """Serve until stopped; return 1 if it cannot start."""
     from services.stream.position import Busy
 
     return serve("stream", Settings, scope=Scope.METRICS, create=create, refusals=(Busy,))

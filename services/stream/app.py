@@ -1,4 +1,4 @@
-"""What the stream answers: whether it lives, whether it sends, and its metrics."""
+"""The HTTP API of the stream: liveness, readiness and metrics."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -19,12 +19,12 @@ STOP_SECONDS = 5.0
 
 
 def create(settings: Settings) -> FastAPI:
-    """The application; it sends from its start to its end.
+    """Return the application; it forwards records from its start to its shutdown.
 
     Raises:
-        Busy: another process sends the same log.
-        ValueError: the settings or the position fall short.
-        OSError: the disk is full, dead or refuses.
+        Busy: another process forwards the same log.
+        ValueError: the settings or the position file are invalid.
+        OSError: the disk is full or fails.
     """
     forwarder, guard = Forwarder(settings), Guard(settings)
     stopping = threading.Event()
@@ -37,7 +37,7 @@ def create(settings: Settings) -> FastAPI:
         thread.start()
         yield
         stopping.set()
-        # What is not confirmed by then is sent again by the next.
+        # The next process resends what is not confirmed by then.
         thread.join(STOP_SECONDS)
 
     app = FastAPI(
@@ -52,19 +52,19 @@ def create(settings: Settings) -> FastAPI:
 
     @app.get("/v1/live")
     async def live() -> dict[str, bool]:
-        """Whether the process answers."""
+        """Report that the process is alive."""
         return {"live": True}
 
     @app.get("/v1/ready")
     async def ready() -> dict[str, bool]:
-        """Whether it sends: 503 while no broker confirms, with the reason."""
+        """Report whether records are sent: 503 with the reason while no broker confirms."""
         if forwarder.fault:
             raise Problem(503, "Not ready", forwarder.fault)
         return {"ready": True}
 
     @app.get("/metrics")
     def exposition(request: Request) -> Response:
-        """For Prometheus."""
+        """Return the metrics for Prometheus."""
         guard.admit(dict(request.scope["headers"]), Scope.METRICS)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -1,4 +1,4 @@
-"""One round after another: look, send what is new, move the position on, or wait."""
+"""The forwarding loop: scan the logs, send new records, advance the position, or wait."""
 
 import logging
 import threading
@@ -7,12 +7,12 @@ from functools import partial
 from itertools import takewhile
 
 from services.stream import metrics
+from services.stream.labels import LabelSource
 from services.stream.messages import KINDS, Item, Kind
 from services.stream.position import PositionFile
 from services.stream.records import RecordSource
 from services.stream.sender import Outcome, Sender, Unreachable
 from services.stream.settings import Settings
-from services.stream.truths import TruthSource
 
 log = logging.getLogger("slipway.stream")
 FIRST_RETRY_SECONDS = 1.0
@@ -20,16 +20,16 @@ PROBE_SECONDS = 10.0
 
 
 class Unconfirmed(Exception):
-    """Some of a batch were not confirmed; the next round reads and sends them again."""
+    """Raised when part of a batch was not confirmed; the next round resends it."""
 
 
 class Forwarder:
-    """Follows both logs. What a batch takes of memory does not grow while brokers are away.
+    """Forwards both logs. Memory use stays at one batch while the brokers are unreachable.
 
     Raises:
-        Busy: another process sends the same log.
-        ValueError: the settings or the position fall short.
-        OSError: the disk is full, dead or refuses.
+        Busy: another process forwards the same log.
+        ValueError: the settings or the position file are invalid.
+        OSError: the disk is full or fails.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,27 +38,27 @@ class Forwarder:
         self._file = PositionFile(settings.folder)
         since = settings.since.timestamp() if settings.since else None
         position = self._file.position
-        self.sources: tuple[RecordSource | TruthSource, ...] = (
+        self.sources: tuple[RecordSource | LabelSource, ...] = (
             RecordSource(settings.records, position, since=since),
-            TruthSource(settings.records, position, since=since),
+            LabelSource(settings.records, position, since=since),
         )
-        self.fault = "no broker was asked yet"
-        """Why nothing is sent; empty when all is well."""
-        self._looked = dict.fromkeys(KINDS, time.time())
+        self.fault = "no broker was contacted yet"
+        """Why nothing is sent; empty while sending works."""
+        self._scanned = dict.fromkeys(KINDS, time.time())
         self._probed = 0.0
-        # Fewer after a batch that a broker found too large, until it passes.
-        self._records = settings.batch_records
+        # Records per batch; reduced after a batch that was too large for a broker.
+        self._batch_records = settings.batch_records
         self._expose()
 
     def run(self, stopping: threading.Event) -> None:
-        """Until it is told to stop."""
+        """Run rounds until `stopping` is set."""
         wait = FIRST_RETRY_SECONDS
         while not stopping.is_set():
             try:
                 busy = self.round(stopping)
-                self._well()
-            except Exception as error:  # this thread must live on, whatever it meets
-                self._ill(error)
+                self._report_recovery()
+            except Exception as error:  # this thread must survive every error
+                self._report_failure(error)
                 stopping.wait(wait)
                 wait = min(2 * wait, self.settings.retry_seconds)
             else:
@@ -68,20 +68,20 @@ class Forwarder:
         self.close()
 
     def round(self, stopping: threading.Event) -> bool:
-        """Look at both logs and send a batch of each; whether there was any.
+        """Scan both logs and send a batch of each; return whether there was anything to send.
 
         Raises:
-            Unreachable: no broker answers.
-            Unconfirmed: brokers did not confirm everything.
-            OSError, sqlite3.Error: the disk is full, dead or refuses.
+            Unreachable: no broker responds.
+            Unconfirmed: the brokers did not confirm everything.
+            OSError, sqlite3.Error: the disk is full or fails.
         """
         busy = False
         for source in self.sources:
-            self._look(source)
-        # Known on disk before it is waited for brokers: what goes meanwhile is counted.
+            self._scan(source)
+        # Saved before waiting for brokers: records deleted meanwhile can then be counted as lost.
         self._file.save()
         for source in self.sources:
-            items = source.batch(records=self._records, bytes=self.settings.batch_bytes)
+            items = source.batch(records=self._batch_records, bytes=self.settings.batch_bytes)
             if items:
                 self._forward(source, items, stopping)
                 busy = True
@@ -96,23 +96,23 @@ class Forwarder:
         self.sender.close()
         self._file.close()
 
-    def _look(self, source: RecordSource | TruthSource) -> None:
+    def _scan(self, source: RecordSource | LabelSource) -> None:
         now = time.time()
-        self._lose(source.kind, "deleted", source.look())
-        self._looked[source.kind] = now
+        self._count_lost(source.kind, "deleted", source.scan())
+        self._scanned[source.kind] = now
 
     def _forward(
-        self, source: RecordSource | TruthSource, items: list[Item], stopping: threading.Event
+        self, source: RecordSource | LabelSource, items: list[Item], stopping: threading.Event
     ) -> None:
-        """Send them, and settle those before the first that was not confirmed.
+        """Send the items, and settle those before the first unconfirmed one.
 
         Raises:
-            Unreachable: no broker answers.
-            Unconfirmed: brokers did not confirm everything.
+            Unreachable: no broker responds.
+            Unconfirmed: the brokers did not confirm everything.
         """
         messages = [each.message for each in items if each.message]
-        answers = iter(self.sender.send(messages, stopping) if messages else ())
-        outcomes = [next(answers) if each.message else None for each in items]
+        sent = iter(self.sender.send(messages, stopping) if messages else ())
+        outcomes = [next(sent) if each.message else None for each in items]
         settled = list(
             takewhile(
                 lambda pair: pair[1] is None or pair[1].is_final,
@@ -131,38 +131,39 @@ class Forwarder:
             )
 
     def _settle(
-        self, source: RecordSource | TruthSource, item: Item, outcome: Outcome | None
+        self, source: RecordSource | LabelSource, item: Item, outcome: Outcome | None
     ) -> None:
         source.settle(item)
         if outcome is Outcome.TOO_LARGE:
             assert item.message
-            told = f"{item.message.id} of {item.message.project}: {len(item.message.value)} bytes"
-            log.error("not sent, too large: %s", told)
-            self._lose(source.kind, "too_large", 1)
+            message = item.message
+            described = f"{message.id} of {message.project}: {len(message.value)} bytes"
+            log.error("not sent, too large: %s", described)
+            self._count_lost(source.kind, "too_large", 1)
         elif item.damaged:
-            log.error("not sent, damaged: segment %s, byte %d", item.place, item.number)
-            self._lose(source.kind, "damaged", 1)
+            log.error("not sent, damaged: segment %s, byte %d", item.segment, item.number)
+            self._count_lost(source.kind, "damaged", 1)
 
     def _adapt(self, outcomes: list[Outcome | None]) -> None:
-        """Alone, a message is refused for its own size and not for that of its batch."""
-        if Outcome.TOGETHER in outcomes:
-            self._records = 1
+        """Adapt the batch size: sent alone, a message is rejected only for its own size."""
+        if Outcome.BATCH_TOO_LARGE in outcomes:
+            self._batch_records = 1
         else:
-            self._records = min(2 * self._records, self.settings.batch_records)
+            self._batch_records = min(2 * self._batch_records, self.settings.batch_records)
 
-    def _lose(self, kind: Kind, reason: str, number: int) -> None:
+    def _count_lost(self, kind: Kind, reason: str, number: int) -> None:
         if number:
             now = time.time()
             self._file.position.lost[kind] = now
             metrics.LOST.labels(kind, reason).inc(number)
             metrics.LAST_LOST.labels(kind).set(now)
 
-    def _well(self) -> None:
+    def _report_recovery(self) -> None:
         if self.fault:
-            log.info("records go to %s", self.settings.brokers)
+            log.info("sending records to %s", self.settings.brokers)
         self.fault = ""
 
-    def _ill(self, error: Exception) -> None:
+    def _report_failure(self, error: Exception) -> None:
         metrics.FAILURES.inc()
         expected = isinstance(error, Unreachable | Unconfirmed)
         fault = str(error) if expected else f"{type(error).__name__}: {error}"
@@ -170,14 +171,14 @@ class Forwarder:
             log.warning("nothing is sent: %s", fault, exc_info=None if expected else error)
         self.fault = fault
 
-    def lag(self, source: RecordSource | TruthSource) -> float:
-        """Seconds; everything that was written before is settled."""
-        looked = self._looked[source.kind]
+    def lag(self, source: RecordSource | LabelSource) -> float:
+        """Return the lag in seconds: everything written before that time is settled."""
+        scanned = self._scanned[source.kind]
         oldest = source.oldest
-        return max(0.0, time.time() - (looked if oldest is None else min(oldest, looked)))
+        return max(0.0, time.time() - (scanned if oldest is None else min(oldest, scanned)))
 
     def _expose(self) -> None:
-        """From here on metrics tell of this forwarder."""
+        """Connect the metrics to this forwarder."""
         for source in self.sources:
             kind = source.kind
             metrics.SENT.labels(kind)
@@ -189,9 +190,9 @@ class Forwarder:
             metrics.LAG.labels(kind).set_function(partial(self.lag, source))
 
 
-def _waiting(source: RecordSource | TruthSource) -> float:
+def _waiting(source: RecordSource | LabelSource) -> float:
     return source.waiting
 
 
-def _oldest(source: RecordSource | TruthSource) -> float:
+def _oldest(source: RecordSource | LabelSource) -> float:
     return source.oldest or 0.0

@@ -1,4 +1,4 @@
-"""What stands on the topics: the prediction record and the truth, as JSON."""
+"""The messages on the topics: prediction records and labels, as JSON."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from slipway.predictions.feedback import Said
+from slipway.predictions.feedback_store import FeedbackEvent
 
 SCHEMA = 1
-"""Rises when a field goes, or means something else; a new field alone does not."""
+"""The schema version. It rises when a field is removed or changes its meaning."""
 
 Kind = Literal["predictions", "truths"]
 KINDS: tuple[Kind, ...] = ("predictions", "truths")
@@ -17,16 +17,18 @@ KINDS: tuple[Kind, ...] = ("predictions", "truths")
 
 @dataclass(frozen=True)
 class Message:
+    """A message of one prediction record or label."""
+
     kind: Kind
     id: str
-    """Of the prediction."""
+    """The prediction's id."""
     project: str
     version: str
     value: bytes
 
     @property
     def key(self) -> bytes:
-        """The project: what is of one stands in one partition, in order."""
+        """The project: its messages are in one partition, in order."""
         return self.project.encode()
 
     @property
@@ -36,46 +38,47 @@ class Message:
 
 @dataclass(frozen=True)
 class Item:
-    """What comes next in a log. Without a message it is passed over."""
+    """The next item of a log. An item without a message is skipped."""
 
-    place: str
-    """The segment; empty for truths."""
+    segment: str
+    """The segment's name; empty for labels."""
     number: int
-    """Its offset there, or the truth's number."""
+    """The offset in the segment, or the label's number."""
     message: Message | None
     damaged: bool = False
 
 
-def of_record(record: dict[str, Any]) -> Message:
-    """Of a prediction record.
+def prediction_message(record: dict[str, Any]) -> Message:
+    """Return the message for a prediction record.
 
     Raises:
-        KeyError: it lacks its project or version.
+        KeyError: the record lacks its project or version.
     """
     project, version = str(record["project"]), str(record["version"])
     value = to_json({"schema": SCHEMA, **record})
     return Message("predictions", record["id"], project, version, value)
 
 
-def of_truth(said: Said) -> Message:
-    told = {
+def label_message(event: FeedbackEvent) -> Message:
+    """Return the message for a label."""
+    fields = {
         "schema": SCHEMA,
-        "id": said.id,
-        "row": said.row,
-        "revision": said.revision,
-        "project": said.project,
-        "version": said.version,
-        "variant": said.variant,
-        "predicted": _time(said.predicted),
-        "received": _time(said.received),
-        "truth": said.truth,
-        "reward": said.reward,
-        "score": said.score,
+        "id": event.id,
+        "row": event.row,
+        "revision": event.revision,
+        "project": event.project,
+        "version": event.version,
+        "variant": event.variant,
+        "predicted": _time(event.predicted),
+        "received": _time(event.received),
+        "truth": event.truth,
+        "reward": event.reward,
+        "score": event.score,
     }
-    return Message("truths", said.id, said.project, said.version, to_json(told))
+    return Message("truths", event.id, event.project, event.version, to_json(fields))
 
 
 def _time(unix: float) -> str:
-    """As in the prediction record."""
-    told = datetime.fromtimestamp(unix, UTC).replace(tzinfo=None)
-    return told.isoformat(timespec="milliseconds") + "Z"
+    """Format a time as in the prediction record."""
+    moment = datetime.fromtimestamp(unix, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"

@@ -1,4 +1,4 @@
-"""How far was sent: one file, moved on only after the brokers have confirmed."""
+"""The position file: how far both logs were sent and confirmed by the brokers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,24 +14,24 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Busy(Exception):
-    """Another process sends the same log."""
+    """Raised when another process forwards the same log."""
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Place(_Strict):
-    """In a segment of the prediction log."""
+class SegmentPosition(_Strict):
+    """The position in a segment of the prediction log."""
 
     last: Offset = follow.START
-    """Of the last record that is settled."""
+    """Offset of the last settled record."""
     settled: Count = 0
-    """Records up to there: confirmed, or counted as lost."""
+    """Number of records up to there: confirmed, or counted as lost."""
     seen: Offset = follow.START
-    """Of the last record that was counted."""
+    """Offset of the last counted record."""
     known: Count = 0
-    """Records up to there: what is lost, if the segment goes before it was sent."""
+    """Number of records up to there; the unsettled ones are lost if the segment is deleted."""
 
     @property
     def waiting(self) -> int:
@@ -39,24 +39,26 @@ class Place(_Strict):
 
 
 class Position(_Strict):
+    """The content of the position file."""
+
     schema_version: Literal[1] = 1
-    segments: dict[str, Place] = Field(default_factory=dict)
-    """Of which there may be more to send."""
+    segments: dict[str, SegmentPosition] = Field(default_factory=dict)
+    """Segments that may have more records to send, by name."""
     done: set[str] = Field(default_factory=set)
-    """Segments that are closed and sent, as long as they are kept."""
+    """Closed segments that were sent completely, until they are deleted."""
     truth: Count = 0
-    """Number of the last one that is settled."""
+    """Number of the last settled label."""
     lost: dict[str, float] = Field(default_factory=dict)
-    """When something was last lost, Unix time, by kind."""
+    """When a record was last lost, Unix time, by kind."""
 
 
 class PositionFile:
-    """`position.json` in the folder; this process alone writes it, until `close`.
+    """`position.json` in the folder, locked for this process until `close`.
 
     Raises:
-        Busy: another process holds the folder.
-        ValueError: the file holds no position.
-        OSError: the disk is full, dead or refuses.
+        Busy: another process has locked the folder.
+        ValueError: the file does not contain a position.
+        OSError: the disk is full or fails.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +68,9 @@ class PositionFile:
         try:
             self._lock.acquire()
         except Timeout:
-            raise Busy(f"{folder} is held by another process that sends the same log") from None
+            raise Busy(
+                f"{folder} is locked by another process that forwards the same log"
+            ) from None
         try:
             self._text = self._file.read_text() if self._file.exists() else ""
             self.position = self._read()
@@ -75,13 +79,14 @@ class PositionFile:
             raise
 
     def save(self) -> None:
-        """On disk when this returns."""
+        """Write the position, if it changed; it is on disk when this returns."""
         text = self.position.model_dump_json()
         if text != self._text:
             files.replace_text(self._file, text)
             self._text = text
 
     def close(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
     def _read(self) -> Position:
@@ -94,5 +99,5 @@ class PositionFile:
             place = ".".join(map(str, first["loc"])) or "file"
             raise ValueError(
                 f"{self._file}: {place}: {first['msg']}; restore it from a backup, or remove it "
-                "and everything that is kept is sent again"
+                "to send everything that is kept again"
             ) from None

@@ -1,4 +1,4 @@
-"""Messages to the brokers, a batch at a time, until each is confirmed or given up."""
+"""Sends batches of messages to the brokers and waits for their confirmation."""
 
 import logging
 import threading
@@ -21,10 +21,12 @@ STEP_SECONDS = 0.1
 
 
 class Outcome(Enum):
+    """The outcome of sending a message."""
+
     SENT = "sent"
     TOO_LARGE = "too large"
-    TOGETHER = "too large together"
-    """A broker refused it with others in one batch; alone it may pass."""
+    BATCH_TOO_LARGE = "batch too large"
+    """A broker rejected the batch that contained it; sent alone it may pass."""
     FAILED = "failed"
 
     @property
@@ -33,17 +35,17 @@ class Outcome(Enum):
 
 
 class Unreachable(Exception):
-    """No broker answers, or what is there does not let us do what must be done."""
+    """Raised when no broker responds, or the brokers do not permit what is needed."""
 
 
 class Sender:
-    """A producer that is idempotent, so that its own tries again neither double nor reorder.
+    """An idempotent producer: its own retries neither duplicate nor reorder messages.
 
-    After a batch that is not confirmed it is closed: a new producer does not know what became of
-    the old one's messages, and whoever sends again may send what had arrived.
+    After an unconfirmed batch the producer is closed. A new one does not know which messages of
+    the old one arrived, so resending may duplicate them.
 
     Raises:
-        ValueError: the settings do not tell how to reach the brokers.
+        ValueError: the settings for the connection are incomplete.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,17 +57,17 @@ class Sender:
         self._connection: dict[str, Any] = {
             **settings.connection(),
             "client.id": "slipway-stream",
-            # It would tell of every attempt; what it tells as an error is told once, by `reason`.
+            # librdkafka would log every attempt; its errors are reported once, through `reason`.
             "log_level": 2,
-            # What brokers may ask clients to tell of themselves (KIP-714).
+            # The client metrics that brokers can request (KIP-714).
             "enable.metrics.push": False,
         }
         self._producer: Producer | None = None
         self.reason = ""
-        """What last stood in the way, as librdkafka tells it."""
+        """The last error, as reported by librdkafka."""
 
     def connect(self) -> None:
-        """Reach a broker, with the topics in place; at once when that has been done.
+        """Connect to a broker and ensure that the topics exist; do nothing if connected.
 
         Raises:
             Unreachable: with the reason.
@@ -77,7 +79,7 @@ class Sender:
                 **self._connection,
                 "enable.idempotence": True,
                 "acks": "all",
-                # As Java's clients do it, so that who joins by project finds it in one partition.
+                # Java's default, so that consumers that join by project find it in one partition.
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "compression.type": self.settings.compression,
@@ -90,7 +92,7 @@ class Sender:
         self._producer = producer
 
     def probe(self) -> None:
-        """Ask a broker for the topics.
+        """Request the topics from a broker.
 
         Raises:
             Unreachable: with the reason.
@@ -101,19 +103,19 @@ class Sender:
         self._probe(self._producer)
 
     def send(self, messages: Sequence[Message], stopping: threading.Event) -> list[Outcome]:
-        """What became of each, when all is known or the process is to stop.
+        """Send the messages; return their outcomes once all are known or `stopping` is set.
 
         Raises:
             Unreachable: with the reason; nothing was sent.
         """
         self.connect()
-        told: list[Outcome | None] = [None] * len(messages)
+        pending: list[Outcome | None] = [None] * len(messages)
         assert self._producer is not None
         for number, message in enumerate(messages):
-            self._produce(self._producer, message, told, number)
-        while None in told and not stopping.is_set():
+            self._produce(self._producer, message, pending, number)
+        while None in pending and not stopping.is_set():
             self._producer.poll(STEP_SECONDS)
-        outcomes = [each or Outcome.FAILED for each in told]
+        outcomes = [each or Outcome.FAILED for each in pending]
         if all(each.is_final for each in outcomes):
             metrics.REACHABLE.set(1)
         else:
@@ -121,14 +123,14 @@ class Sender:
         return outcomes
 
     def close(self) -> None:
-        """Give up what is not confirmed."""
+        """Close the producer and discard unconfirmed messages."""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge()
             producer.poll(0)
 
     def _produce(
-        self, producer: Producer, message: Message, told: list[Outcome | None], number: int
+        self, producer: Producer, message: Message, outcomes: list[Outcome | None], number: int
     ) -> None:
         try:
             producer.produce(
@@ -136,46 +138,52 @@ class Sender:
                 key=message.key,
                 value=message.value,
                 headers=message.headers,
-                on_delivery=partial(self._note, told, number),
+                on_delivery=partial(self._note, outcomes, number),
             )
         except KafkaException as error:
-            # It is this message then: it was not put together with others yet.
-            told[number] = Outcome.TOO_LARGE if _too_large(error.args[0]) else self._fault(error)
+            # This message is the cause: it is not in a batch yet.
+            outcomes[number] = (
+                Outcome.TOO_LARGE if _too_large(error.args[0]) else self._fault(error)
+            )
         except BufferError as error:
-            # 100,000 messages or 1 GB: more than the settings let a batch hold.
-            told[number] = self._fault(error)
+            # librdkafka's queue holds 100,000 messages or 1 GB, more than a batch can.
+            outcomes[number] = self._fault(error)
         producer.poll(0)
 
     def _note(
-        self, told: list[Outcome | None], number: int, error: KafkaError | None, _: object
+        self, outcomes: list[Outcome | None], number: int, error: KafkaError | None, _: object
     ) -> None:
         if error is None:
-            told[number] = Outcome.SENT
+            outcomes[number] = Outcome.SENT
         elif _too_large(error):
-            told[number] = Outcome.TOO_LARGE if len(told) == 1 else Outcome.TOGETHER
+            outcomes[number] = Outcome.TOO_LARGE if len(outcomes) == 1 else Outcome.BATCH_TOO_LARGE
             self.reason = error.str()
         else:
-            told[number] = self._fault(KafkaException(error))
+            outcomes[number] = self._fault(KafkaException(error))
 
     def _fault(self, error: Exception) -> Outcome:
-        self.reason = _said(error)
+        self.reason = _describe(error)
         return Outcome.FAILED
 
     def _probe(self, producer: Producer) -> None:
         try:
-            there = producer.list_topics(timeout=CONNECT_SECONDS).topics
-            missing = set(self._topics.values()) - there.keys()
+            existing = producer.list_topics(timeout=CONNECT_SECONDS).topics
+            missing = set(self._topics.values()) - existing.keys()
             if missing and self.settings.create_topics:
                 self._create(missing)
         except KafkaException as error:
             metrics.REACHABLE.set(0)
-            self.reason = _said(error)
+            self.reason = _describe(error)
             producer.poll(0)
             raise Unreachable(f"{self.settings.brokers}: {self.reason}") from None
         metrics.REACHABLE.set(1)
 
     def _create(self, topics: set[str]) -> None:
-        """Raises KafkaException: the brokers refuse."""
+        """Create the topics.
+
+        Raises:
+            KafkaException: the brokers refuse.
+        """
         new = [
             NewTopic(
                 name,
@@ -194,11 +202,11 @@ class Sender:
                     raise
 
     def _failed(self, error: KafkaError) -> None:
-        """What librdkafka tells of the connection; it tries again by itself."""
+        """Handle a connection error reported by librdkafka, which retries by itself."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             metrics.REACHABLE.set(0)
         else:
-            # Without how long it took, which differs each time.
+            # Without the duration, which differs each time.
             self.reason = error.str().partition(" (after ")[0]
 
 
@@ -206,6 +214,6 @@ def _too_large(error: KafkaError) -> bool:
     return error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     first = error.args[0] if error.args else error
     return first.str() if isinstance(first, KafkaError) else str(first)

@@ -1,1 +1,1 @@
-"""The trainer: runs that people ask for, and runs that alerts start."""
+"""The trainer: training runs on request, and training runs that alerts start."""

@@ -1,4 +1,4 @@
-"""`python -m services.trainer`"""
+"""`python -m services.trainer`: serve the trainer."""
 
 import sys
 from typing import Any

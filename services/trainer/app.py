@@ -1,4 +1,4 @@
-"""What the trainer answers."""
+"""The trainer's HTTP API."""
 
 import asyncio
 import logging
@@ -6,19 +6,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from services.nought import from_nought
 from services.trainer import metrics
-from services.trainer.decision import Source
 from services.trainer.measure import measure
+from services.trainer.overrides import BadParameters
 from services.trainer.run import Request, Run, State
-from services.trainer.schedule import Schedule
 from services.trainer.settings import Settings
 from services.trainer.trainer import Ended, QueueFull, Trainer, UnknownProject, UnknownRun
 from services.trainer.webhook import Notification
@@ -27,34 +25,31 @@ from services.web.bounds import BodyBound
 from services.web.guard import Guard, Refusal, named
 from services.web.headers import SecurityHeaders
 from services.web.problem import Problem, response
+from services.zero_init import initialize_series
 from slipway.access import audit
 from slipway.access.scopes import Scope
-from slipway.retraining.overrides import BadParameters
 
 log = logging.getLogger("slipway.trainer")
 
 FOLLOW_SECONDS = 0.25
 QUEUE = "queue"
-"""The reason of a request that is refused since enough runs wait."""
+"""The reason label of a request that was refused because the queue is full."""
 BLOCK = 2**16
-# Of a cancelled run, the time until the answer says that it is so; else that it will be.
+# How long a request to cancel waits for the processes to end before it returns 202.
 CANCEL_SECONDS = 20.0
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def create(settings: Settings, trainer: Trainer) -> FastAPI:
+    """Return the application; the trainer runs from its start to its end."""
     guard = Guard(settings, on_refusal=lambda reason: metrics.REFUSED.labels(reason).inc())
-    from_nought(metrics.REFUSED, (*Refusal, QUEUE))
-    from_nought(metrics.ALERTS, get_args(Source))
-    schedule = Schedule(settings, trainer)
+    initialize_series(metrics.REFUSED, (*Refusal, QUEUE))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         trainer.start()
-        schedule.start()
         yield
-        schedule.stop()
         trainer.stop()
 
     app = FastAPI(
@@ -69,10 +64,10 @@ def create(settings: Settings, trainer: Trainer) -> FastAPI:
     app.add_middleware(SecurityHeaders)
 
     def caller(request: HttpRequest) -> str:
-        return _admitted(guard, request, Scope.TRAIN)
+        return _authorize(guard, request, Scope.TRAIN)
 
     def scraper(request: HttpRequest) -> str:
-        return _admitted(guard, request, Scope.METRICS)
+        return _authorize(guard, request, Scope.METRICS)
 
     _add_health(app, trainer, scraper)
     _add_runs(app, trainer, caller)
@@ -81,22 +76,26 @@ def create(settings: Settings, trainer: Trainer) -> FastAPI:
     return app
 
 
-def _admitted(guard: Guard, request: HttpRequest, scope: Scope) -> str:
-    """Who asks. Raises Problem."""
+def _authorize(guard: Guard, request: HttpRequest, scope: Scope) -> str:
+    """Return the caller's name.
+
+    Raises:
+        Problem: the caller has no valid key of the scope.
+    """
     return named(guard.admit(dict(request.scope["headers"]), scope))
 
 
 def _add_health(app: FastAPI, trainer: Trainer, scraper: Any) -> None:
     @app.get("/v1/live", tags=["health"])
     def live() -> dict[str, bool]:
-        """Whether the process answers."""
+        """Liveness: the process responds."""
         return {"live": True}
 
     @app.get("/v1/ready", tags=["health"])
     def ready() -> dict[str, Any]:
-        """Whether runs are started, and how many wait."""
+        """Readiness: runs are started. Also how many are queued and running."""
         if not trainer.turning:
-            raise Problem(503, "Not ready", "the queue does not turn")
+            raise Problem(503, "Not ready", "the thread that starts runs has ended")
         journal = trainer.journal
         return {
             "ready": True,
@@ -107,7 +106,7 @@ def _add_health(app: FastAPI, trainer: Trainer, scraper: Any) -> None:
 
     @app.get("/metrics", tags=["health"], dependencies=[Depends(scraper)])
     def exposition() -> Response:
-        """For Prometheus."""
+        """Metrics in Prometheus' text format."""
         measure(trainer)
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
@@ -116,11 +115,11 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
     Caller = Annotated[str, Depends(caller)]
 
     @app.post("/v1/runs", status_code=202, tags=["runs"])
-    def start(wanted: Request, actor: Caller) -> JSONResponse:
-        """Queue a run of a project, with parameters of its own if need be."""
-        run = _submitted(trainer, wanted, actor)
-        detail = wanted.model_dump(mode="json", exclude={"project"})
-        _record(actor, "runs.start", wanted.project, {**detail, "run": run.id}, "queued")
+    def start(request: Request, actor: Caller) -> JSONResponse:
+        """Queue a run of a project, with other parameters if the request has some."""
+        run = _submit(trainer, request, actor)
+        detail = request.model_dump(mode="json", exclude={"project"})
+        _record(actor, "runs.start", request.project, {**detail, "run": run.id}, "queued")
         headers = {"location": f"/v1/runs/{run.id}"}
         return JSONResponse(view(trainer, run), 202, headers=headers)
 
@@ -128,7 +127,7 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
     def runs(
         _: Caller, project: str | None = None, state: State | None = None, limit: Limit = 50
     ) -> dict[str, Any]:
-        """The newest first."""
+        """Runs, newest first."""
         found = [
             run
             for run in reversed(list(trainer.journal.runs.values()))
@@ -138,18 +137,18 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
 
     @app.get("/v1/runs/{id}", tags=["runs"])
     def run(id: str, _: Caller) -> dict[str, Any]:
-        """How far it is, and what came of it."""
-        return view(trainer, _known(trainer, id))
+        """One run: its request, progress and outcome."""
+        return view(trainer, _find_run(trainer, id))
 
     @app.get("/v1/runs/{id}/logs", tags=["runs"], response_class=PlainTextResponse)
     def logs(id: str, _: Caller, follow: bool = False) -> StreamingResponse:
-        """Its lines so far; with `follow` also those to come, until it ends."""
-        run = _known(trainer, id)
+        """The run's log; with `follow` also the lines to come, until the run ends."""
+        run = _find_run(trainer, id)
         return StreamingResponse(lines(trainer, run.id, follow), media_type="text/plain")
 
     @app.delete("/v1/runs/{id}", tags=["runs"])
     def cancel(id: str, actor: Caller) -> JSONResponse:
-        """Cancel it: 200 when its processes have ended, 202 while they are ending."""
+        """Cancel a run: 200 when its processes have ended, 202 while they are ending."""
         try:
             run = trainer.cancel(id, actor=actor)
         except UnknownRun as error:
@@ -174,7 +173,7 @@ def _add_alerts(app: FastAPI, trainer: Trainer, caller: Any) -> None:
 
     @app.get("/v1/decisions", tags=["alerts"], dependencies=[Depends(caller)])
     def decisions(project: str | None = None, limit: Limit = 50) -> dict[str, Any]:
-        """What alerts led to and why, the newest first."""
+        """What alerts led to, and why; newest first."""
         found = [
             each.model_dump(mode="json")
             for each in reversed(trainer.journal.decisions)
@@ -184,7 +183,7 @@ def _add_alerts(app: FastAPI, trainer: Trainer, caller: Any) -> None:
 
 
 def view(trainer: Trainer, run: Run) -> dict[str, Any]:
-    """A run for its callers: what was asked, how far it is, what came of it."""
+    """Return a run as JSON for callers."""
     progress, outcome = trainer.progress(run), run.outcome
     return {
         "id": run.id,
@@ -217,9 +216,9 @@ def view(trainer: Trainer, run: Run) -> dict[str, Any]:
 
 
 async def lines(trainer: Trainer, id: str, follow: bool) -> AsyncIterator[bytes]:
-    """The log's bytes; the last block comes after the run has ended, so none is missed.
+    """Yield the log's bytes; the last block is read after the run has ended, so none is missed.
 
-    On the event loop: a thread for each who follows would leave none for others.
+    It runs on the event loop: a thread for each follower would leave none for other requests.
     """
     file, offset = trainer.folder(id).log, 0
     while True:
@@ -241,17 +240,21 @@ def _block(file: Path, offset: int) -> bytes:
         return b""
 
 
-def _submitted(trainer: Trainer, wanted: Request, actor: str) -> Run:
-    """Raises Problem."""
+def _submit(trainer: Trainer, request: Request, actor: str) -> Run:
+    """Queue the run.
+
+    Raises:
+        Problem: the request cannot be met.
+    """
     try:
-        return trainer.submit(wanted, actor=actor)
+        return trainer.submit(request, actor=actor)
     except UnknownProject as error:
         fault = {"field": "project", "message": str(error)}
         raise Problem(422, "Unknown project", str(error), errors=[fault]) from None
     except BadParameters as error:
         faults = [
-            {"field": f"parameters.{field}", "message": told}
-            for field, told in error.faults.items()
+            {"field": f"parameters.{field}", "message": fault}
+            for field, fault in error.faults.items()
         ]
         raise Problem(422, "Bad parameters", str(error), errors=faults) from None
     except ValueError as error:
@@ -261,8 +264,12 @@ def _submitted(trainer: Trainer, wanted: Request, actor: str) -> Run:
         raise Problem(503, "Queue full", str(error), retry_seconds=60) from None
 
 
-def _known(trainer: Trainer, id: str) -> Run:
-    """Raises Problem."""
+def _find_run(trainer: Trainer, id: str) -> Run:
+    """Return the run.
+
+    Raises:
+        Problem: there is none with this id.
+    """
     try:
         return trainer.get(id)
     except UnknownRun as error:
@@ -277,7 +284,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     errors.add_handlers(app, service="trainer")
 
     @app.exception_handler(OSError)
-    def away(request: HttpRequest, error: OSError) -> Response:
+    def disk_error(request: HttpRequest, error: OSError) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        told = "the trainer's disk is away or full; nothing was changed, send it again"
-        return response(Problem(503, "Disk away", told, retry_seconds=30))
+        detail = "the trainer's disk is unavailable or full; nothing was changed, send it again"
+        return response(Problem(503, "Disk away", detail, retry_seconds=30))

@@ -1,20 +1,22 @@
-"""Whether an alert starts a run: the rule, without any effect."""
+"""Decide whether an alert starts a training run. Nothing here has a side effect."""
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from services.trainer.run import Run, State, Strict
 from services.trainer.settings import Settings
 
 DAY = 86_400.0
-Source = Literal["alert", "schedule"]
+# The value of an alert's label `action` that asks for a training run.
 ACTION = "retrain"
 
 
-class Answer(StrEnum):
+class AlertOutcome(StrEnum):
+    """What an alert led to: a run, or the reason why it started none."""
+
     STARTED = "started"
     OFF = "off"
     RESOLVED = "resolved"
@@ -28,36 +30,33 @@ class Answer(StrEnum):
 
 
 class Alarm(Strict):
-    """An alert about a project, however it reached us."""
+    """An alert about a project, as `POST /v1/alerts` received it."""
+
+    # Alarms in journals of earlier versions have one more field, `source`.
+    model_config = ConfigDict(extra="ignore")
 
     project: str
     name: Annotated[str, Field(max_length=200)]
     firing: bool = True
     action: str = ACTION
     fingerprint: str = ""
-    """The same as long as the alert is the same one."""
+    """Identifies the alert: it does not change while the alert fires."""
     since: str = ""
-    """When it began, as its sender writes it."""
-    source: Source = "alert"
-    told: str = ""
-    """Its summary, for people."""
+    """When the alert started to fire, as its sender wrote it."""
+    summary: str = ""
+    """For people."""
 
 
 class Decision(Strict):
-    """What was decided on an alarm, and why."""
+    """What an alarm led to, and why."""
 
     time: float
+    """Unix time."""
     alarm: Alarm
-    answer: Answer
+    outcome: AlertOutcome
     reason: str
     run: str | None = None
-    """The one that was started, or that made another one needless."""
-
-    def same(self, other: "Decision") -> bool:
-        """The same answer to the same alarm, whatever it tells of itself meanwhile."""
-        one, two = self.alarm, other.alarm
-        alike = (one.project, one.name, one.since) == (two.project, two.name, two.since)
-        return alike and (self.answer, self.run) == (other.answer, other.run)
+    """The run that was started, or the one because of which none was started."""
 
 
 def decide(
@@ -69,49 +68,55 @@ def decide(
     now: float,
     rolling_out: bool = False,
 ) -> Decision:
-    """In this order: is it for us, is a run or rollout under way, cool-down, budget, queue."""
-    everything = list(runs)
-    own = [run for run in everything if run.request.project == alarm.project]
+    """Decide whether the alarm starts a run.
 
-    def told(answer: Answer, reason: str, run: str | None = None) -> Decision:
-        return Decision(time=now, alarm=alarm, answer=answer, reason=reason, run=run)
+    The checks, in this order: does the alarm ask for a run of a known project, is a run or a
+    rollout of it under way, cool-down, daily budget, queue.
+    """
+    all_runs = list(runs)
+    own = [run for run in all_runs if run.request.project == alarm.project]
+
+    def decision(outcome: AlertOutcome, reason: str, run: str | None = None) -> Decision:
+        return Decision(time=now, alarm=alarm, outcome=outcome, reason=reason, run=run)
 
     if not alarm.firing:
-        return told(Answer.RESOLVED, "the alert is over")
+        return decision(AlertOutcome.RESOLVED, "the alert is resolved")
     if alarm.action != ACTION:
-        return told(Answer.NO_ACTION, f"its label action is {alarm.action!r}, not {ACTION!r}")
+        return decision(
+            AlertOutcome.NO_ACTION, f"its label action is {alarm.action!r}, not {ACTION!r}"
+        )
     if not known:
-        return told(Answer.UNKNOWN_PROJECT, f"there is no project {alarm.project!r}")
+        return decision(AlertOutcome.UNKNOWN_PROJECT, f"there is no project {alarm.project!r}")
     if not settings.automatic:
-        return told(Answer.OFF, "automatic training is off (SLIPWAY_TRAINER_AUTOMATIC)")
+        return decision(AlertOutcome.OFF, "automatic training is off (SLIPWAY_TRAINER_AUTOMATIC)")
     for run in own:
         if not run.state.ended:
-            return told(Answer.DUPLICATE, f"run {run.id} is {run.state} already", run.id)
+            return decision(AlertOutcome.DUPLICATE, f"run {run.id} is already {run.state}", run.id)
     if rolling_out:
-        return told(Answer.ROLLOUT, "what was trained last is being rolled out")
+        return decision(AlertOutcome.ROLLOUT, "a rollout of the project is under way")
     wait, last = cooldown(own, settings, now)
     if last is not None and wait > 0:
-        return told(
-            Answer.COOLDOWN,
+        return decision(
+            AlertOutcome.COOLDOWN,
             f"run {last.id} ended {settings.cooldown_seconds - wait:.0f} s ago; an alert may start "
             f"the next in {wait:.0f} s",
             last.id,
         )
-    if budget_left(everything, settings, now) <= 0:
-        return told(
-            Answer.BUDGET,
+    if budget_left(all_runs, settings, now) <= 0:
+        return decision(
+            AlertOutcome.BUDGET,
             f"{settings.runs_per_day} automatic runs were started in the last 24 hours",
         )
-    if sum(run.state is State.QUEUED for run in everything) >= settings.queue:
-        return told(Answer.QUEUE_FULL, f"{settings.queue} runs wait already")
-    return told(Answer.STARTED, f"alert {alarm.name}")
+    if sum(run.state is State.QUEUED for run in all_runs) >= settings.queue:
+        return decision(AlertOutcome.QUEUE_FULL, f"{settings.queue} runs are already queued")
+    return decision(AlertOutcome.STARTED, f"alert {alarm.name}")
 
 
 def cooldown(own: Iterable[Run], settings: Settings, now: float) -> tuple[float, Run | None]:
-    """Seconds until an alert may start a run again, and the run of the project that ended last.
+    """Return the seconds until an alert may start a run again, and the run that ended last.
 
-    Every run counts, however it began and ended: a failure would only be repeated, and who
-    cancels a run does not want it back at once.
+    `own` are the project's runs. Every one counts, whatever started it and however it ended: a
+    failed run would only fail again, and who cancels a run does not want it back immediately.
     """
     ended = [run for run in own if run.ended is not None]
     if not ended:
@@ -121,6 +126,6 @@ def cooldown(own: Iterable[Run], settings: Settings, now: float) -> tuple[float,
 
 
 def budget_left(runs: Iterable[Run], settings: Settings, now: float) -> int:
-    """Automatic runs that may still start; requests of people do not count."""
+    """Return how many automatic runs may still start today; runs on request do not count."""
     spent = sum(run.trigger != "request" and run.requested > now - DAY for run in runs)
     return max(0, settings.runs_per_day - spent)

@@ -1,8 +1,7 @@
-"""`python -m services.trainer.driver FOLDER ATTEMPT`: one run, in a process of its own.
+"""`python -m services.trainer.driver FOLDER ATTEMPT`: execute one run, in a process of its own.
 
-It needs nobody: the trainer may end or be killed meanwhile, and the next one finds what came of
-it in the folder. Killed itself, it is started again over the same copy, and DVC goes on at the
-stage that was interrupted.
+The trainer may end or be killed meanwhile; the next one finds the outcome in the folder. If this
+process is killed, it is restarted over the same copy, and DVC resumes at the interrupted stage.
 """
 
 import json
@@ -17,50 +16,50 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from services.trainer import family
+from services.trainer import collect, process_tree
 from services.trainer.run import (
     STAGES,
-    Folder,
-    Order,
-    Outcome,
     Promotion,
+    RunFolder,
+    RunOrder,
+    RunOutcome,
     State,
     stamped,
 )
+from services.trainer.worktree import Worktree
 from slipway import home
 from slipway.project import Project
 from slipway.repro import dvc, python
-from slipway.retraining import collect
-from slipway.retraining.labelled import FeedbackUse
-from slipway.retraining.worktree import Worktree
+from slipway.training.labelled import FeedbackUse
 from slipway.training.workspace import Workspace
 
-# A trainer that looks whether we live holds the lock for a moment.
+# A trainer holds the lock for a moment to test whether this process lives.
 LOCK_SECONDS = 10
 RUNNING = re.compile(r"Running stage '(?:.*:)?(\w+)'")
 CACHED = re.compile(r"Stage '(?:.*:)?(\w+)' (?:didn't change|is cached)")
 
 
 class StepFailed(Exception):
-    """A step of the run failed; the message is what it said itself."""
+    """Raised if a step of the run fails; the message is the step's own."""
 
 
 class Log:
-    """The run's lines, each with its time, up to a limit of bytes."""
+    """The run's log: lines with their time, up to a limit in bytes."""
 
     def __init__(self, file: Path, limit: int) -> None:
         self._stream = file.open("ab", buffering=0)
         self._left = limit - self._stream.tell()
-        self.blamed = ""
-        """The last line in which Slipway or DVC names a cause."""
+        self.cause = ""
+        """The last line in which Slipway or DVC names the cause of a failure."""
 
-    def say(self, told: str) -> None:
-        # The tools' own name for the cause comes first; what DVC says of the stage after it.
-        if told.startswith("slipway: "):
-            self.blamed = told.removeprefix("slipway: ")
-        elif told.startswith("ERROR: ") and not self.blamed:
-            self.blamed = told.removeprefix("ERROR: ")
-        line = stamped(told)
+    def write(self, text: str) -> None:
+        """Append a line."""
+        # Slipway names the cause; DVC only names the stage that failed, after it.
+        if text.startswith("slipway: "):
+            self.cause = text.removeprefix("slipway: ")
+        elif text.startswith("ERROR: ") and not self.cause:
+            self.cause = text.removeprefix("ERROR: ")
+        line = stamped(text)
         if self._left <= 0:
             return
         if len(line) > self._left:
@@ -71,7 +70,9 @@ class Log:
 
 
 class Driver:
-    def __init__(self, order: Order, folder: Folder, attempt: int) -> None:
+    """Executes the steps of one run."""
+
+    def __init__(self, order: RunOrder, folder: RunFolder, attempt: int) -> None:
         self.order, self.folder = order, folder
         self.request = order.request
         self.log = Log(folder.log, order.log_bytes)
@@ -82,23 +83,23 @@ class Driver:
     def project(self) -> Project:
         return self.worktree.project
 
-    def run(self) -> Outcome:
-        """All steps; those that an earlier attempt has done are not done again."""
+    def run(self) -> RunOutcome:
+        """Execute all steps, except those that an earlier attempt finished."""
         self._enter("begin")
-        self.log.say(f"attempt {self.progress.attempt}: {self.request.reason}")
+        self.log.write(f"attempt {self.progress.attempt}: {self.request.reason}")
         try:
             if not self.progress.commit:
                 self._copy()
             self.worktree.unlock()
             self._train()
             self._enter("settle")
-            outcome = self._settled()
+            outcome = self._settle()
         except Exception as error:
             if not isinstance(error, StepFailed):
                 for line in traceback.format_exc().splitlines():
-                    self.log.say(line)
+                    self.log.write(line)
             outcome = self._failed(str(error) or type(error).__name__)
-        return outcome.model_copy(update={"kept": self._kept(outcome)})
+        return outcome.model_copy(update={"kept": self._keep(outcome)})
 
     def _enter(self, stage: str, **update: Any) -> None:
         changes = {"stage": stage, "since": time.time(), **update}
@@ -107,7 +108,7 @@ class Driver:
 
     def _copy(self) -> None:
         self._enter("copy")
-        # Half a copy of an earlier attempt is of no use: nothing was trained in it.
+        # An earlier attempt may have left part of a copy, in which nothing was trained.
         shutil.rmtree(self.folder.tree, ignore_errors=True)
         self.worktree.make()
         if self.request.parameters:
@@ -115,34 +116,34 @@ class Driver:
         feedback = self._feedback(self.request.feedback) if self.request.feedback else None
         message = f"Run {self.order.id} of {self.request.project}: {self.request.reason}"
         commit = self.worktree.commit(message)
-        self.log.say(f"training from commit {commit}")
+        self.log.write(f"training from commit {commit}")
         self._enter("copy", commit=commit, feedback=feedback)
 
     def _feedback(self, use: FeedbackUse) -> dict[str, Any]:
-        """Make the feedback a data version; what is known of it."""
+        """Make the feedback a data version; return its md5 and counts, or why there is none."""
         self._enter("feedback")
         shutil.rmtree(self.folder.feedback, ignore_errors=True)
-        order = collect.Order(records=self.order.records, use=use, into=self.folder.feedback)
+        order = collect.CollectOrder(records=self.order.records, use=use, into=self.folder.feedback)
         file = self.folder.place / "collect.json"
         file.write_text(order.model_dump_json())
-        words = ("-m", "slipway.retraining.collect", str(file))
+        words = ("-m", "services.trainer.collect", str(file))
         if code := self._python(*words, folder=self.project.folder):
-            told = self.log.blamed or f"collecting the feedback failed (exit {code})"
+            reason = self.log.cause or f"collecting the feedback failed (exit {code})"
             if self.order.feedback_needed or code != collect.UNSUITABLE:
-                raise StepFailed(told)
-            self.log.say(f"trained without feedback: {told}")
-            self.log.blamed = ""
-            return {"md5": None, "why": told}
+                raise StepFailed(reason)
+            self.log.write(f"trained without feedback: {reason}")
+            self.log.cause = ""
+            return {"md5": None, "why": reason}
         about: dict[str, Any] = json.loads((self.folder.feedback / "about.json").read_text())
         if not about["some"]:
             return {"md5": None, "why": "no labelled rows", **about}
         md5 = self.worktree.add_feedback(self.folder.feedback / "rows")
-        self.log.say(f"data version {md5}: {about['counts']['used']} rows of feedback")
+        self.log.write(f"data version {md5}: {about['counts']['used']} rows of feedback")
         return {"md5": md5, **about}
 
     def _python(self, *words: str, folder: Path) -> int:
-        """A command in the copy; its exit status."""
-        return python(*words, tell=self.log.say, folder=folder, environment=self._environment())
+        """Run a command in the copy; return its exit status."""
+        return python(*words, tell=self.log.write, folder=folder, environment=self._environment())
 
     def _environment(self) -> dict[str, str]:
         feedback = self.progress.feedback or {}
@@ -156,7 +157,7 @@ class Driver:
         return {**self.worktree.environment, **own}
 
     def _train(self) -> None:
-        """An ordinary `dvc repro`.
+        """Run an ordinary `dvc repro`.
 
         Raises:
             StepFailed: a stage failed.
@@ -166,13 +167,14 @@ class Driver:
 
     def _dvc(self, *words: str) -> None:
         code = dvc(
-            *words, tell=self._told, folder=self.folder.tree, environment=self._environment()
+            *words, tell=self._read_line, folder=self.folder.tree, environment=self._environment()
         )
         if code:
-            raise StepFailed(self.log.blamed or f"dvc {words[0]} failed (exit {code})")
+            raise StepFailed(self.log.cause or f"dvc {words[0]} failed (exit {code})")
 
-    def _told(self, line: str) -> None:
-        self.log.say(line)
+    def _read_line(self, line: str) -> None:
+        """Log a line of DVC or of a stage, and follow the progress in it."""
+        self.log.write(line)
         if (found := RUNNING.match(line)) and found[1] in STAGES:
             before = STAGES[: STAGES.index(found[1])]
             self._enter(found[1], done=tuple(x for x in STAGES if x in before))
@@ -183,15 +185,15 @@ class Driver:
     def _with(self, stage: str) -> tuple[str, ...]:
         return tuple(each for each in STAGES if each in (*self.progress.done, stage))
 
-    def _settled(self) -> Outcome:
-        """What the registry says of what was trained."""
+    def _settle(self) -> RunOutcome:
+        """Find the trained version in the registry, and return the outcome."""
         from slipway.registry import tracking
 
         name, registry = self.request.project, tracking.client()
         version = tracking.version_with(registry, name, self._digest())
         if version is None:
-            # DVC has the result from somewhere else; this registry never saw it.
-            self.log.say("not in this registry, registered again")
+            # DVC has the result from elsewhere, and it is not in this registry.
+            self.log.write("not in this registry: registering it again")
             self._dvc("repro", "--force", "--single-item", f"{self._place}/dvc.yaml:register")
             version = tracking.version_with(registry, name, self._digest())
         if version is None:
@@ -201,14 +203,14 @@ class Driver:
         if new:
             self._tag(registry, version)
         promotion = self._promotion(number) if new else None
-        return Outcome(
+        return RunOutcome(
             state=State.SUCCEEDED,
             reason=self._summary(number, new, promotion),
             mlflow_run=version.run_id,
             version=number,
             new=new,
             promotion=promotion,
-            # What is not new was handed over when it was, and may have been refused since.
+            # A version that is not new had its rollout already, which may have refused it.
             rollout=self._rollout(registry, number) if self.order.rollout and new else None,
         )
 
@@ -217,18 +219,18 @@ class Driver:
         return self.project.folder.relative_to(self.folder.tree)
 
     def _digest(self) -> str:
-        receipt = Workspace.of(self.project).receipt
+        receipt = Workspace.for_project(self.project).receipt
         return str(json.loads(receipt.read_text())["digest"])
 
     def _tag(self, registry: Any, version: Any) -> None:
-        """Which run and which feedback: with the version, and with its MLflow run."""
+        """Tag the version and its MLflow run with this run's id and feedback."""
         lineage = json.loads(self._environment()["SLIPWAY_LINEAGE"])
         for name, value in lineage.items():
             registry.set_tag(version.run_id, name, value)
             registry.set_model_version_tag(version.name, str(version.version), name, value)
 
     def _promotion(self, version: str) -> Promotion | None:
-        """The promotion rule's decision on the version, if there was one."""
+        """Return the promotion rule's decision on the version; None if there was none."""
         from slipway.registry import promotions
 
         entries = [
@@ -246,32 +248,32 @@ class Driver:
             return f"v{version} holds exactly this already: nothing new was trained"
         if promotion is None:
             return f"registered v{version}"
-        did = "promoted" if promotion.promoted else "kept out"
-        return f"registered v{version}, {did}: {promotion.reason}"
+        action = "promoted" if promotion.promoted else "kept out"
+        return f"registered v{version}, {action}: {promotion.reason}"
 
     def _rollout(self, registry: Any, version: str) -> str:
-        """Hand the version over, unless it is champion: doing it twice changes nothing."""
+        """Start a rollout of the version, unless it is champion; safe to repeat."""
         from slipway.registry import tracking
 
         champion = tracking.version_of(registry, self.request.project, tracking.CHAMPION)
         if champion is not None and str(champion.version) == version:
             return "champion already"
-        from slipway import rollout
+        from services import rollout
 
         actor = f"trainer, run {self.order.id} ({self.request.reason})"
         try:
             state = rollout.start(self.request.project, version, actor=actor)
-        except (rollout.Refused, rollout.BadPlan) as refusal:
+        except (rollout.RolloutRefused, rollout.BadPlan) as refusal:
             return f"refused: {refusal}"
-        self.log.say(f"v{version} handed to rollout {state.id}")
+        self.log.write(f"v{version} handed to rollout {state.id}")
         return f"started: {state.id}"
 
-    def _failed(self, reason: str) -> Outcome:
-        self.log.say(f"failed: {reason}")
-        return Outcome(state=State.FAILED, reason=reason[:1000], mlflow_run=self._logged_run())
+    def _failed(self, reason: str) -> RunOutcome:
+        self.log.write(f"failed: {reason}")
+        return RunOutcome(state=State.FAILED, reason=reason[:1000], mlflow_run=self._logged_run())
 
     def _logged_run(self) -> str | None:
-        """Of a run that was logged and then failed: its gate was not met."""
+        """Return the MLflow run if one was logged before the failure, as with an unmet gate."""
         if self.progress.stage not in ("register", "settle") or not self.progress.commit:
             return None
         from slipway.registry import tracking
@@ -285,36 +287,37 @@ class Driver:
                 [experiment.experiment_id], f"tags.git_commit LIKE '{self.progress.commit}%'"
             )
         except Exception as error:
-            self.log.say(f"which MLflow run it was could not be told: {error}")
+            self.log.write(f"the MLflow run could not be found: {error}")
             return None
         return str(found[0].info.run_id) if found else None
 
-    def _kept(self, outcome: Outcome) -> str | None:
-        """The name of the run's commits; the run holds without them too."""
+    def _keep(self, outcome: RunOutcome) -> str | None:
+        """Keep the run's commits and return their ref; None if there are none, or on an error."""
         if not self.progress.commit:
             return None
         try:
             return self.worktree.keep(self.order.id, f"{outcome.state}: {outcome.reason}")
         except Exception as error:
-            self.log.say(f"the run's commits could not be kept: {error}")
+            self.log.write(f"the run's commits could not be kept: {error}")
             return None
 
 
 def main() -> int:
+    """Execute the run, unless it has an outcome or another process executes it."""
     home.silence_telemetry()
-    folder = Folder(Path(sys.argv[1]))
-    # Held as long as this process lives, and not a moment longer.
+    folder = RunFolder(Path(sys.argv[1]))
+    # The kernel releases it when this process ends, however it ends.
     held = FileLock(folder.lock, timeout=LOCK_SECONDS)
     try:
         held.acquire()
     except Timeout:
-        print(f"{folder.place.name} is being run by another process", file=sys.stderr)
+        print(f"another process executes run {folder.place.name}", file=sys.stderr)
         return 1
     if folder.outcome() is not None:
         return 0
-    order = Order.model_validate_json(folder.order.read_bytes())
-    # What an attempt before this one has left, when its first process was killed.
-    family.kill(order.id)
+    order = RunOrder.model_validate_json(folder.order.read_bytes())
+    # Processes that an earlier attempt left when its first process was killed.
+    process_tree.kill(order.id)
     os.chdir(order.root)
     folder.put_outcome(Driver(order, folder, int(sys.argv[2])).run())
     return 0

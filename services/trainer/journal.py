@@ -1,7 +1,7 @@
-"""What the trainer remembers: an append-only log of runs and decisions, and what follows from it.
+"""The trainer's state: an append-only log of runs and decisions, and its content in memory.
 
-Memory changes only after the line is on disk, by the same code that reads it back at the start:
-what was answered to a caller is there after a kill.
+Memory changes only after the line is on disk, by the same code that reads the log at the start.
+What a caller got as a response is therefore still there after a kill.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from slipway.registry.chain import ChainLog
 
 
 class Journal:
-    """The runs by id and the decisions, both oldest first.
+    """Holds the runs by id and the decisions, both oldest first.
 
     Raises:
         ChainBroken: a line of the log was changed or removed.
@@ -31,11 +31,12 @@ class Journal:
             self._apply(entry)
 
     def queued(self, run: Run) -> Run:
+        """Record a new run."""
         self._write({"event": "queued", "run": run.model_dump(mode="json")})
         return self.runs[run.id]
 
     def change(self, id: str, event: str, **changes: Any) -> Run:
-        """`changes` of the run's fields; `event` says why, for whoever reads the log."""
+        """Record new values of the run's fields; `event` names the reason in the log."""
         changed = self.runs[id].model_copy(update=changes).model_dump(mode="json")
         self._write(
             {"event": event, "id": id, "changes": {each: changed[each] for each in changes}}
@@ -43,6 +44,7 @@ class Journal:
         return self.runs[id]
 
     def decided(self, decision: Decision) -> Decision:
+        """Record a decision on an alert."""
         self._write({"event": "decided", "decision": decision.model_dump(mode="json")})
         return decision
 
@@ -62,11 +64,9 @@ class Journal:
             self.runs[run.id] = Run.model_validate(values)
 
     def waiting(self) -> list[Run]:
-        """Those that wait, the oldest first."""
+        """Return the queued runs, oldest first."""
         return [run for run in self.runs.values() if run.state is State.QUEUED]
 
     def running(self) -> list[Run]:
+        """Return the runs in progress."""
         return [run for run in self.runs.values() if run.state is State.RUNNING]
-
-    def of(self, project: str) -> list[Run]:
-        return [run for run in self.runs.values() if run.request.project == project]

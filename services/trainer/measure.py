@@ -1,18 +1,19 @@
-"""The gauges, from the runs as they are."""
+"""Set the gauges from the runs."""
 
 import time
 
-from services.nought import from_nought
 from services.trainer import metrics
 from services.trainer.decision import budget_left, cooldown
 from services.trainer.run import Run, State
 from services.trainer.trainer import Trainer
+from services.zero_init import initialize_series
 from slipway.project import discover
 
 OUTCOMES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
 def measure(trainer: Trainer) -> None:
+    """Set every gauge; called at each scrape."""
     now, settings = time.time(), trainer.settings
     runs = list(trainer.journal.runs.values())
     metrics.WORKERS.set(settings.workers)
@@ -20,17 +21,17 @@ def measure(trainer: Trainer) -> None:
     metrics.BUDGET_LEFT.set(budget_left(runs, settings, now))
     for project in discover(trainer.root):
         own = [run for run in runs if run.request.project == project.name]
-        _of_project(trainer, project.name, own, now)
+        _measure_project(trainer, project.name, own, now)
 
 
-def _of_project(trainer: Trainer, name: str, own: list[Run], now: float) -> None:
-    from_nought(metrics.RUNS, (name,), OUTCOMES)
+def _measure_project(trainer: Trainer, name: str, own: list[Run], now: float) -> None:
+    initialize_series(metrics.RUNS, (name,), OUTCOMES)
     metrics.COOLDOWN.labels(name).set(cooldown(own, trainer.settings, now)[0])
     current = next((run for run in own if run.state is State.RUNNING), None)
     metrics.RUNNING.labels(name).set(current is not None)
     age = now - (current.started or now) if current else 0.0
     metrics.RUNNING_SECONDS.labels(name).set(max(0.0, age))
-    metrics.PROGRESS_AGE.labels(name).set(silence(trainer, current, now) if current else 0.0)
+    metrics.PROGRESS_AGE.labels(name).set(idle_seconds(trainer, current, now) if current else 0.0)
     for state, gauge in (
         (State.SUCCEEDED, metrics.LAST_SUCCESS),
         (State.FAILED, metrics.LAST_FAILURE),
@@ -43,7 +44,7 @@ def _of_project(trainer: Trainer, name: str, own: list[Run], now: float) -> None
         metrics.FEEDBACK_ROWS.labels(name).set(counts.get("used", 0))
 
 
-def silence(trainer: Trainer, run: Run, now: float) -> float:
-    """Seconds since the run last wrote a line or went on to a stage, or was started."""
-    last = max(trainer.folder(run.id).last_sign(), run.started or now)
+def idle_seconds(trainer: Trainer, run: Run, now: float) -> float:
+    """Return the seconds since the run was started, wrote a line or entered a stage."""
+    last = max(trainer.folder(run.id).last_activity(), run.started or now)
     return max(0.0, now - last)

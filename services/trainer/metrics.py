@@ -1,6 +1,6 @@
-"""What the trainer tells Prometheus of itself.
+"""The trainer's Prometheus metrics.
 
-Counters hold since this trainer started; gauges are set from the runs on disk at each scrape.
+Counters start at 0 with the process; gauges are set from the runs on disk at each scrape.
 """
 
 from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
@@ -13,13 +13,10 @@ REFUSED = Counter(
 )
 DECISIONS = Counter(
     "slipway_trainer_decisions",
-    "What was decided on alerts: started, or why not",
+    "Decisions on alerts: started, or the reason why not",
     ["project", "outcome"],
 )
-ALERTS = Counter("slipway_trainer_alerts", "Alerts received, by how they reached us", ["source"])
-MONITOR_FAILURES = Counter(
-    "slipway_trainer_monitor_failures", "Times that the monitor service did not answer"
-)
+ALERTS = Counter("slipway_trainer_alerts", "Alerts about a project received by POST /v1/alerts")
 QUEUED = Gauge("slipway_trainer_queued", "Runs that wait for a worker")
 RUNNING = Gauge("slipway_trainer_running", "Runs in progress", ["project"])
 RUNNING_SECONDS = Gauge(
@@ -27,7 +24,7 @@ RUNNING_SECONDS = Gauge(
 )
 PROGRESS_AGE = Gauge(
     "slipway_trainer_seconds_since_progress",
-    "Since the run in progress last wrote a line or went on to a stage; 0 without one",
+    "Seconds since the run in progress last wrote a line or entered a stage; 0 without one",
     ["project"],
 )
 LAST_SUCCESS = Gauge(
@@ -41,14 +38,14 @@ LAST_FAILURE = Gauge(
     ["project"],
 )
 BUDGET_LEFT = Gauge(
-    "slipway_trainer_budget_left", "Automatic runs that may still start in these 24 hours"
+    "slipway_trainer_budget_left", "Automatic runs that may still start within 24 hours"
 )
 COOLDOWN = Gauge(
     "slipway_trainer_cooldown_seconds",
-    "Until an alert may start a run of the project again; 0 if it may",
+    "Seconds until an alert may start a run of the project again; 0 if it may now",
     ["project"],
 )
-WORKERS = Gauge("slipway_trainer_workers", "Runs that may be in progress at once")
+WORKERS = Gauge("slipway_trainer_workers", "Runs that may be in progress at the same time")
 FEEDBACK_ROWS = Gauge(
     "slipway_trainer_feedback_rows",
     "Labelled rows that the project's last run took from feedback",
@@ -57,5 +54,5 @@ FEEDBACK_ROWS = Gauge(
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)

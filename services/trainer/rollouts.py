@@ -1,6 +1,6 @@
-"""Carries on the rollouts of what was trained, where the trainer hands candidates over.
+"""Control the rollouts of trained versions, if the trainer starts rollouts.
 
-`slipway rollout watch` does the same by hand; of one project one of them acts at a time.
+`slipway rollout watch` does the same from a terminal; only one controller acts for a project.
 """
 
 import logging
@@ -12,56 +12,57 @@ LOOK_SECONDS = 2.0
 
 
 class Rollouts:
-    """A thread for each rollout that is not over."""
+    """Runs a thread for each rollout that is not over."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
-        self._carried: dict[str, threading.Thread] = {}
-        self._looking = threading.Thread(target=self._look, name="rollouts", daemon=True)
+        self._controllers: dict[str, threading.Thread] = {}
+        self._discovery = threading.Thread(target=self._discover, name="rollouts", daemon=True)
 
     def start(self) -> None:
-        self._looking.start()
+        """Start to look for rollouts."""
+        self._discovery.start()
 
     def stop(self) -> None:
-        """They stand still where they are; the next trainer carries them on."""
+        """Stop the threads; rollouts pause where they are, and the next trainer resumes them."""
         self._stopping.set()
-        for thread in (self._looking, *self._carried.values()):
+        for thread in (self._discovery, *self._controllers.values()):
             if thread.is_alive():
                 thread.join(LOOK_SECONDS + 10)
 
-    def _look(self) -> None:
-        # MLflow comes with it: 1.3 s, and 200 MB.
-        from slipway import rollout
+    def _discover(self) -> None:
+        # This imports MLflow: 1.3 s and 200 MB.
+        from services import rollout
 
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 for project in rollout.active():
-                    thread = self._carried.get(project)
+                    thread = self._controllers.get(project)
                     if thread is None or not thread.is_alive():
-                        self._carry(project)
+                        self._control(project)
             except Exception:
-                log.exception("the rollouts could not be listed; tried again")
+                log.exception("rollouts could not be listed; will retry")
 
-    def _carry(self, project: str) -> None:
+    def _control(self, project: str) -> None:
         thread = threading.Thread(
             target=self._run, args=(project,), name=f"rollout of {project}", daemon=True
         )
-        self._carried[project] = thread
+        self._controllers[project] = thread
         thread.start()
 
     def _run(self, project: str) -> None:
-        from slipway import rollout
+        from services import rollout
 
         try:
-            rollout.run(project, stopping=self._stopping, say=log.info)
-        except (rollout.Controlled, rollout.NoRollout) as other:
+            rollout.run(project, stopping=self._stopping, report=log.info)
+        except (rollout.AlreadyControlled, rollout.NoRollout) as other:
             log.info("rollout of %s: %s", project, other)
         except Exception:
-            log.exception("the rollout of %s stopped; it is carried on", project)
+            log.exception("the rollout of %s stopped; it will be resumed", project)
 
 
 def under_way(project: str) -> bool:
-    """Whether a version of the project is being rolled out."""
-    from slipway import rollout
+    """Return whether a rollout of the project is under way."""
+    from services import rollout
 
     return project in rollout.active()

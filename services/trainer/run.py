@@ -1,4 +1,4 @@
-"""A training run: what was asked for, how far it is, and what came of it."""
+"""A training run: its request, its progress, its outcome, and the files in its folder."""
 
 import re
 import secrets
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.trainer.overrides import Overrides
 from slipway.files import replace_text
 from slipway.project import NAME
-from slipway.retraining.labelled import FeedbackUse
-from slipway.retraining.overrides import Overrides
+from slipway.training.labelled import FeedbackUse
 
 ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -21,6 +21,8 @@ STAGES = ("prepare", "fit", "evaluate", "register")
 
 
 class State(StrEnum):
+    """The state of a run."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -29,25 +31,28 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether the run is over, however it ended."""
         return self not in (State.QUEUED, State.RUNNING)
 
 
 class Strict(BaseModel):
+    """An immutable model without unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Request(Strict):
-    """What somebody wants trained."""
+    """A request for a training run: the body of `POST /v1/runs`."""
 
     project: Annotated[str, Field(pattern=NAME)]
     parameters: Overrides = Overrides()
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=ONE_LINE)]
     feedback: FeedbackUse | None = None
-    """Truths from POST /v1/feedback to train on as well; none are unless this is given."""
+    """Which labels from POST /v1/feedback to train on as well; None trains on no feedback."""
 
 
-class Order(Strict):
-    """What the run's own process is told, in a file: all that it needs to begin again."""
+class RunOrder(Strict):
+    """What the run's process needs to start and to restart; the trainer writes it to a file."""
 
     id: str
     request: Request
@@ -58,134 +63,138 @@ class Order(Strict):
     """The prediction log."""
     rollout: bool
     feedback_needed: bool
-    """Fail where feedback cannot train the project, rather than go on without and say so."""
+    """Fail if feedback cannot train the project, instead of training without feedback."""
     log_bytes: int
 
 
 class Promotion(Strict):
-    """What the promotion rule decided."""
+    """The promotion rule's decision."""
 
     promoted: bool
     reason: str
     time: str
 
 
-class Outcome(Strict):
-    """What came of a run."""
+class RunOutcome(Strict):
+    """How a run ended."""
 
     state: State
     reason: str
-    """In a sentence: for people."""
+    """One sentence, for people."""
     mlflow_run: str | None = None
     version: str | None = None
-    """The registered version that holds what was trained."""
+    """The registered version that holds the trained model."""
     new: bool = False
-    """Whether this run registered it; not when the same bytes were there already."""
+    """Whether this run registered it; False if the registry already held the same bytes."""
     promotion: Promotion | None = None
     rollout: str | None = None
-    """What became of handing it over to the rollout."""
+    """Whether a rollout of the version was started, and its id or why not."""
     kept: str | None = None
-    """The git name of the run's commits."""
+    """The git ref of the run's commits."""
 
 
-class Progress(Strict):
-    """Written by the run's process, for whoever asks."""
+class RunProgress(Strict):
+    """How far a run is; its process writes it to a file."""
 
     attempt: int = 0
     stage: str = "begin"
-    """copy, feedback, prepare, fit, evaluate, register, settle."""
+    """begin, copy, feedback, prepare, fit, evaluate, register or settle."""
     done: tuple[str, ...] = ()
-    """Of the four stages."""
+    """Those of the four DVC stages that are done."""
     cached: tuple[str, ...] = ()
-    """Those of them that DVC had the results of already."""
+    """Those whose results DVC already had."""
     since: float = 0.0
-    """Unix time at which the stage began."""
+    """Unix time at which the stage started."""
     commit: str | None = None
-    """Of what is trained: parameters, code, and the data versions by their md5."""
+    """The commit that is trained: parameters, code, and the data versions by their md5."""
     feedback: dict[str, Any] | None = None
-    """Which feedback it is trained on: md5 of the data version, rows, and what was left out."""
+    """The feedback it trains on: md5 of the data version, number of rows, what was left out."""
 
     @property
     def share(self) -> float:
-        """Of the stages done, 0 to 1; stages take very different times."""
+        """Share of the stages that are done, 0 to 1; stages differ a lot in duration."""
         return len(self.done) / len(STAGES)
 
 
 class Run(Strict):
-    """As the journal tells it."""
+    """A run, as the journal records it."""
 
     request: Request
     id: str
     trigger: Literal["request", "alert", "schedule"]
+    """Nothing starts runs by schedule; journals of earlier versions hold such runs."""
     actor: str
     requested: float
-    """Unix time, as are the others."""
+    """Unix time, like `started` and `ended`."""
     state: State = State.QUEUED
     attempt: int = 0
     interruptions: int = 0
-    """Attempts that ended by themselves before they were done; those of a restart do not count."""
+    """Attempts whose process died before it was done; those that a stop ended do not count."""
     started: float | None = None
-    """Of the last attempt."""
+    """Start of the last attempt."""
     ended: float | None = None
     cancelled_by: str | None = None
-    """Somebody wants it cancelled; it is, once its processes have ended."""
-    outcome: Outcome | None = None
-    progress: Progress | None = None
-    """The last one, once it has ended."""
+    """Who asked for its cancellation; it is cancelled once its processes have ended."""
+    outcome: RunOutcome | None = None
+    progress: RunProgress | None = None
+    """The last progress, set when the run has ended."""
 
 
 def new_id() -> str:
-    """In the order of time."""
+    """Return an id for a new run; ids sort by time."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
-class Folder:
-    """The files of one run; its own process writes all but the order."""
+class RunFolder:
+    """The files of one run. Its process writes all of them except the order."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.order = place / "order.json"
         self.log = place / "log.txt"
         self.lock = place / "lock"
-        self.words = place / "driver.txt"
+        self.output = place / "driver.txt"
         self.tree = place / "tree"
         self.feedback = place / "feedback"
         self._progress = place / "progress.json"
         self._outcome = place / "outcome.json"
 
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
+        """Return the progress as last written; the default one before that."""
         try:
-            return Progress.model_validate_json(self._progress.read_bytes())
+            return RunProgress.model_validate_json(self._progress.read_bytes())
         except (FileNotFoundError, ValidationError):
-            return Progress()
+            return RunProgress()
 
-    def outcome(self) -> Outcome | None:
-        """None as long as the run has not come to an end by itself."""
+    def outcome(self) -> RunOutcome | None:
+        """Return how the run ended; None until its process has written that."""
         try:
-            return Outcome.model_validate_json(self._outcome.read_bytes())
+            return RunOutcome.model_validate_json(self._outcome.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
-    def put_progress(self, progress: Progress) -> None:
+    def put_progress(self, progress: RunProgress) -> None:
+        """Replace the file with the run's progress."""
         replace_text(self._progress, progress.model_dump_json())
 
-    def put_outcome(self, outcome: Outcome) -> None:
+    def put_outcome(self, outcome: RunOutcome) -> None:
+        """Write how the run ended."""
         replace_text(self._outcome, outcome.model_dump_json())
 
-    def say(self, told: str) -> None:
-        """A line of the log, for what the run's process cannot tell any more."""
+    def append_log(self, text: str) -> None:
+        """Append a line to the log on behalf of the run's process, which has ended."""
         with self.log.open("ab") as stream:
-            stream.write(stamped(told))
+            stream.write(stamped(text))
 
-    def last_words(self) -> str:
-        """Of the run's process outside its log: why it died."""
+    def last_output(self) -> str:
+        """Return the last line that the process printed outside its log: why it died."""
         try:
-            return self.words.read_text(errors="replace").strip().rpartition("\n")[2][:300]
+            return self.output.read_text(errors="replace").strip().rpartition("\n")[2][:300]
         except FileNotFoundError:
             return ""
 
-    def last_sign(self) -> float:
-        """Unix time of the last line or stage; 0 if there is none yet."""
+    def last_activity(self) -> float:
+        """Return the Unix time of the last log line or stage; 0 if there is none yet."""
         times = [0.0]
         for file in (self.log, self._progress):
             try:
@@ -195,7 +204,7 @@ class Folder:
         return max(times)
 
 
-def stamped(told: str) -> bytes:
-    """A line with its time."""
+def stamped(text: str) -> bytes:
+    """Return the text as a log line with the current time."""
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")[:23]
-    return f"{moment}Z {told}\n".encode(errors="replace")
+    return f"{moment}Z {text}\n".encode(errors="replace")

@@ -1,4 +1,4 @@
-"""The queue and its workers: requests become processes, and what these leave, outcomes."""
+"""The queue of runs: starts a process for each run, and records how it ended."""
 
 import logging
 import os
@@ -13,72 +13,82 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 import services
-from services.trainer import family, metrics
-from services.trainer.decision import Alarm, Answer, Decision, decide
+from services.trainer import metrics, process_tree
+from services.trainer.decision import Alarm, AlertOutcome, Decision, decide
 from services.trainer.journal import Journal
 from services.trainer.rollouts import Rollouts, under_way
-from services.trainer.run import Folder, Order, Outcome, Progress, Request, Run, State, new_id
+from services.trainer.run import (
+    Request,
+    Run,
+    RunFolder,
+    RunOrder,
+    RunOutcome,
+    RunProgress,
+    State,
+    new_id,
+)
 from services.trainer.settings import Settings
+from services.trainer.worktree import WorktreeFault, forget
 from slipway import home
 from slipway.files import replace_text
 from slipway.project import Project, discover
-from slipway.retraining.labelled import FeedbackUse
-from slipway.retraining.worktree import WorktreeFault, forget
+from slipway.training.labelled import FeedbackUse
 
 log = logging.getLogger("slipway.trainer")
 
-TURN_SECONDS = 0.2
+LOOP_SECONDS = 0.2
 
 
 class AnotherTrainer(Exception):
-    """Two trainers on one queue would start each run twice."""
+    """Raised if another trainer owns the queue: two of them would start each run twice."""
 
 
 class UnknownProject(LookupError):
-    """The repository has no such project."""
+    """Raised if the repository has no such project."""
 
 
 class UnknownRun(LookupError):
-    """No run bears the id."""
+    """Raised if no run has the id."""
 
 
 class QueueFull(Exception):
-    """As many runs wait as may."""
+    """Raised if the queue holds as many runs as it may."""
 
 
 class Ended(Exception):
-    """The run has ended: it cannot be cancelled any more."""
+    """Raised if a run cannot be cancelled because it has already ended."""
 
 
 class Trainer:
     """Owns the queue of one home. All methods may be called from any thread."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
-        """Raises AnotherTrainer: somebody owns the queue."""
+        """Lock the queue; raise AnotherTrainer if another process owns it."""
         self.settings, self.root = settings, root
         settings.folder.mkdir(parents=True, exist_ok=True)
-        self._owner = _own(settings.folder)
+        self._owner = _lock_queue(settings.folder)
         self._lock = threading.RLock()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._asked: dict[str, float] = {}
+        self._stop_requested: dict[str, float] = {}
         self._stopping = threading.Event()
-        self._turning: threading.Thread | None = None
+        self._loop: threading.Thread | None = None
         self._rollouts = Rollouts()
         self.journal = Journal(settings.folder)
 
     def start(self) -> None:
+        """Take over the runs of an earlier trainer, and start to work through the queue."""
         self._recover()
-        self._turning = threading.Thread(target=self._turn, name="trainer", daemon=True)
-        self._turning.start()
+        self._loop = threading.Thread(target=self._run_loop, name="trainer", daemon=True)
+        self._loop.start()
         if self.settings.rollout:
             self._rollouts.start()
 
     def stop(self) -> None:
-        """End what runs; the next trainer starts it again, where it was."""
+        """Stop the runs in progress; the next trainer resumes them where they were."""
         self._stopping.set()
         self._rollouts.stop()
-        if self._turning:
-            self._turning.join()
+        if self._loop:
+            self._loop.join()
         with self._lock:
             for run in self.journal.running():
                 self._end_processes(run.id)
@@ -88,14 +98,15 @@ class Trainer:
 
     @property
     def turning(self) -> bool:
-        """Whether runs are started and looked after."""
-        return self._turning is not None and self._turning.is_alive()
+        """Whether the thread that starts and supervises runs is alive."""
+        return self._loop is not None and self._loop.is_alive()
 
-    def folder(self, id: str) -> Folder:
-        return Folder(self.settings.folder / "runs" / id)
+    def folder(self, id: str) -> RunFolder:
+        """Return the folder of the run with this id."""
+        return RunFolder(self.settings.folder / "runs" / id)
 
     def project(self, name: str) -> Project:
-        """Raises UnknownProject."""
+        """Return the project of this name; raise UnknownProject if there is none."""
         projects = {project.name: project for project in discover(self.root)}
         if name not in projects:
             raise UnknownProject(f"no project {name!r}; known: {', '.join(projects)}")
@@ -105,18 +116,18 @@ class Trainer:
         """Queue a run.
 
         Raises:
-            UnknownProject: there is none of that name.
-            BadParameters: the project has no such parameter, or of another kind.
+            UnknownProject: the repository has no such project.
+            BadParameters: the project has no such parameter, or one of another type.
             ValueError: the project's params.yaml is malformed.
-            QueueFull: as many wait as may.
-            OSError: it cannot be kept: it is not queued.
+            QueueFull: the queue holds as many runs as it may.
+            OSError: the run cannot be written to disk, so it is not queued.
         """
         project = self.project(request.project)
         if request.parameters:
             request.parameters.check(project.params)
         with self._lock:
             if len(self.journal.waiting()) >= self.settings.queue:
-                raise QueueFull(f"{self.settings.queue} runs wait already")
+                raise QueueFull(f"{self.settings.queue} runs are already queued")
             run = Run.model_validate(
                 {
                     "id": new_id(),
@@ -136,7 +147,7 @@ class Trainer:
     def _prepare(self, run: Run, project: Project) -> None:
         folder = self.folder(run.id)
         folder.place.mkdir(parents=True)
-        order = Order(
+        order = RunOrder(
             id=run.id,
             request=run.request,
             track=project.track,
@@ -149,29 +160,32 @@ class Trainer:
         replace_text(folder.order, order.model_dump_json())
 
     def get(self, id: str) -> Run:
-        """Raises UnknownRun."""
+        """Return the run with this id; raise UnknownRun if there is none."""
         if id not in self.journal.runs:
             raise UnknownRun(f"no run {id!r}; GET /v1/runs lists them")
         return self.journal.runs[id]
 
-    def progress(self, run: Run) -> Progress:
-        """How far it is; what an attempt before this one has done is kept, where it was is not."""
+    def progress(self, run: Run) -> RunProgress:
+        """Return how far the run is.
+
+        Stages that an earlier attempt finished count as done; the stage it was in does not.
+        """
         progress = run.progress or self.folder(run.id).progress()
         if progress.attempt < run.attempt:
             return progress.model_copy(update={"stage": "begin"})
         return progress
 
     def cancel(self, id: str, *, actor: str) -> Run:
-        """A waiting run is cancelled at once, another one when its processes have ended.
+        """Cancel a queued run immediately, a running one once its processes have ended.
 
         Raises:
-            UnknownRun: there is none.
-            Ended: it is over.
+            UnknownRun: there is no such run.
+            Ended: the run is over.
         """
         with self._lock:
             run = self.get(id)
             if run.state.ended:
-                raise Ended(f"run {id} has {run.state} already")
+                raise Ended(f"run {id} has already {run.state}")
             if run.state is State.QUEUED:
                 return self._cancelled(run, actor)
             if run.cancelled_by is None:
@@ -179,10 +193,7 @@ class Trainer:
             return run
 
     def consider(self, alarm: Alarm) -> Decision:
-        """Start a run for the alarm, or say why not; the decision is kept.
-
-        What the schedule decides again and again, for one reason, is kept once.
-        """
+        """Start a run for the alarm unless there is a reason not to; record the decision."""
         with self._lock:
             now = time.time()
             known = any(project.name == alarm.project for project in discover(self.root))
@@ -194,41 +205,36 @@ class Trainer:
                 now=now,
                 rolling_out=known and self.settings.rollout and under_way(alarm.project),
             )
-            if decision.answer is Answer.STARTED:
-                run = self.submit(self._wanted(alarm), actor=alarm.name, trigger=alarm.source)
+            if decision.outcome is AlertOutcome.STARTED:
+                run = self.submit(self._request(alarm), actor=alarm.name, trigger="alert")
                 decision = decision.model_copy(update={"run": run.id})
-            metrics.ALERTS.labels(alarm.source).inc()
-            # Alerts can name any project: a label for each would never end.
+            metrics.ALERTS.inc()
+            # Alerts can name any project: a label value for each would grow without bound.
             project = alarm.project if known else ""
-            metrics.DECISIONS.labels(project, decision.answer).inc()
-            return decision if self._repeated(decision) else self.journal.decided(decision)
+            metrics.DECISIONS.labels(project, decision.outcome).inc()
+            return self.journal.decided(decision)
 
-    def _wanted(self, alarm: Alarm) -> Request:
+    def _request(self, alarm: Alarm) -> Request:
         settings = self.settings
         use = FeedbackUse(days=settings.feedback_days, test_share=settings.feedback_test_share)
-        told = f"alert {alarm.name}" + (f": {alarm.told}" if alarm.told else "")
+        reason = f"alert {alarm.name}" + (f": {alarm.summary}" if alarm.summary else "")
         return Request(
             project=alarm.project,
-            reason=" ".join(told.split())[:500],
+            reason=" ".join(reason.split())[:500],
             feedback=use if settings.feedback else None,
         )
 
-    def _repeated(self, decision: Decision) -> bool:
-        if decision.alarm.source != "schedule":
-            return False
-        return any(each.same(decision) for each in reversed(self.journal.decisions[-1000:]))
-
     def _recover(self) -> None:
-        """Runs that were in progress when the trainer before this one ended."""
+        """Adopt the runs that were in progress when the previous trainer ended."""
         with self._lock:
             for run in self.journal.running():
                 if self._alive(run):
-                    log.info("run %s goes on by itself: adopted", run.id)
+                    log.info("run %s is still in progress: adopted", run.id)
                     self.journal.change(run.id, "adopted")
-            self._sweep()
+            self._remove_leftovers()
 
-    def _sweep(self) -> None:
-        """Folders of runs that were never queued: the trainer was killed in between."""
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed trainer left: folders of runs never queued, copies of ended runs."""
         place = self.settings.folder / "runs"
         place.mkdir(exist_ok=True)
         for folder in place.iterdir():
@@ -238,25 +244,25 @@ class Trainer:
             elif run.state.ended:
                 self._clear(run.id)
 
-    def _turn(self) -> None:
-        while not self._stopping.wait(TURN_SECONDS):
+    def _run_loop(self) -> None:
+        while not self._stopping.wait(LOOP_SECONDS):
             try:
                 with self._lock:
-                    self._look_after()
-                    self._begin()
+                    self._supervise()
+                    self._start_queued()
             except Exception:
-                log.exception("a turn of the queue failed; it is tried again")
+                log.exception("the queue could not be processed; will retry")
                 time.sleep(1)
 
-    def _look_after(self) -> None:
+    def _supervise(self) -> None:
         for run in self.journal.running():
             if self._alive(run):
-                self._hold_to_limits(run)
+                self._enforce_limits(run)
             elif self._ended(run) is None:
                 self._interrupted(run)
 
     def _alive(self, run: Run) -> bool:
-        """Whether the run's first process lives: it holds the lock as long as it does."""
+        """Return whether the run's first process lives; it holds the run's lock until it ends."""
         process = self._processes.get(run.id)
         if process is not None:
             if process.poll() is None:
@@ -270,44 +276,46 @@ class Trainer:
         except Timeout:
             return True
 
-    def _hold_to_limits(self, run: Run) -> None:
+    def _enforce_limits(self, run: Run) -> None:
         late = time.time() - (run.started or 0.0) > self.settings.run_seconds
         if run.cancelled_by is None and not late:
             return
-        asked = self._asked.setdefault(run.id, time.monotonic())
-        if time.monotonic() - asked > self.settings.end_seconds:
-            family.kill(run.id)
+        since = self._stop_requested.setdefault(run.id, time.monotonic())
+        if time.monotonic() - since > self.settings.end_seconds:
+            process_tree.kill(run.id)
         else:
-            family.ask_to_end(run.id)
+            process_tree.terminate(run.id)
 
     def _ended(self, run: Run) -> Run | None:
-        """Take note of what came of it; None if its process ended before it was done."""
-        family.kill(run.id)
+        """Record how the run ended; return None if its process died before it was done."""
+        process_tree.kill(run.id)
         outcome = self.folder(run.id).outcome()
         if outcome is None and run.cancelled_by is not None:
             return self._cancelled(run, run.cancelled_by)
-        if outcome is None and run.id in self._asked:
-            told = f"took longer than {self.settings.run_seconds:g} s (SLIPWAY_TRAINER_RUN_SECONDS)"
-            return self._cut_off(run, State.FAILED, told)
-        return None if outcome is None else self._over(run, outcome)
+        if outcome is None and run.id in self._stop_requested:
+            reason = (
+                f"took longer than {self.settings.run_seconds:g} s (SLIPWAY_TRAINER_RUN_SECONDS)"
+            )
+            return self._stopped(run, State.FAILED, reason)
+        return None if outcome is None else self._finish(run, outcome)
 
-    def _cut_off(self, run: Run, state: State, told: str) -> Run:
-        """It has ended, but not by itself."""
-        self.folder(run.id).say(told)
-        return self._over(run, Outcome(state=state, reason=told))
+    def _stopped(self, run: Run, state: State, reason: str) -> Run:
+        """Record the end of a run whose process wrote no outcome."""
+        self.folder(run.id).append_log(reason)
+        return self._finish(run, RunOutcome(state=state, reason=reason))
 
     def _cancelled(self, run: Run, actor: str) -> Run:
         stage = self.progress(run).stage
-        told = f"cancelled by {actor}"
+        reason = f"cancelled by {actor}"
         if run.state is State.RUNNING:
-            told += f" in {stage}"
+            reason += f" in {stage}"
         if stage in ("register", "settle"):
             commit = self.progress(run).commit
-            told += f"; a version may have been registered: its git_commit would be {commit}"
-        return self._cut_off(run, State.CANCELLED, told)
+            reason += f"; a version may have been registered: its git_commit would be {commit}"
+        return self._stopped(run, State.CANCELLED, reason)
 
-    def _over(self, run: Run, outcome: Outcome) -> Run:
-        # First: whoever sees that it has ended may rely on it that nothing is left.
+    def _finish(self, run: Run, outcome: RunOutcome) -> Run:
+        # First, so that nothing is left of a run that is seen to have ended.
         self._clear(run.id)
         run = self.journal.change(
             run.id,
@@ -319,23 +327,23 @@ class Trainer:
         )
         metrics.RUNS.labels(run.request.project, outcome.state).inc()
         log.info("run %s of %s %s: %s", run.id, run.request.project, run.state, outcome.reason)
-        self._asked.pop(run.id, None)
+        self._stop_requested.pop(run.id, None)
         self._prune()
         return run
 
     def _interrupted(self, run: Run) -> None:
         times = run.interruptions + 1
         if times >= self.settings.attempts:
-            told = f"interrupted {times} times, the last in {self.progress(run).stage}"
-            if last := self.folder(run.id).last_words():
-                told += f": {last}"
-            self._cut_off(run, State.FAILED, told)
+            reason = f"interrupted {times} times, the last time in {self.progress(run).stage}"
+            if last := self.folder(run.id).last_output():
+                reason += f": {last}"
+            self._stopped(run, State.FAILED, reason)
             return
-        log.warning("run %s was interrupted; it is started again", run.id)
+        log.warning("run %s was interrupted; it will be restarted", run.id)
         self.journal.change(run.id, "interrupted", state=State.QUEUED, interruptions=times)
 
-    def _begin(self) -> None:
-        """Start what waits, the oldest first; of one project never two at once."""
+    def _start_queued(self) -> None:
+        """Start queued runs, oldest first, and never two of a project at the same time."""
         running = {run.request.project for run in self.journal.running()}
         for run in self.journal.waiting():
             if len(running) >= self.settings.workers:
@@ -352,7 +360,7 @@ class Trainer:
         )
         top = str(Path(services.__path__[0]).parent)
         paths = [top, *filter(None, [os.environ.get("PYTHONPATH")])]
-        with folder.words.open("ab") as out:
+        with folder.output.open("ab") as out:
             self._processes[run.id] = subprocess.Popen(
                 [sys.executable, "-m", "services.trainer.driver", str(folder.place), str(attempt)],
                 cwd=self.root,
@@ -360,9 +368,9 @@ class Trainer:
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(paths),
                     "SLIPWAY_HOME": str(home.home()),
-                    # Its default lies beside the repository, and the run's copy lies elsewhere.
+                    # The default is next to the repository; the copy has another place.
                     "SLIPWAY_MIRROR": str(home.mirror()),
-                    family.MARK: run.id,
+                    process_tree.MARK: run.id,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -371,22 +379,22 @@ class Trainer:
             )
 
     def _end_processes(self, id: str) -> None:
-        family.ask_to_end(id)
+        process_tree.terminate(id)
         deadline = time.monotonic() + self.settings.end_seconds
-        while family.members(id) and time.monotonic() < deadline:
+        while process_tree.members(id) and time.monotonic() < deadline:
             time.sleep(0.05)
-        family.kill(id)
+        process_tree.kill(id)
         if process := self._processes.pop(id, None):
             process.wait()
 
     def _clear(self, id: str) -> None:
-        """The copy goes: what was made of it lies in DVC's cache and in git."""
+        """Remove the run's copy; its results are in DVC's cache and in git."""
         folder = self.folder(id)
         for place in (folder.tree, folder.feedback, folder.tree.with_name("tree.new")):
             shutil.rmtree(place, ignore_errors=True)
 
     def _prune(self) -> None:
-        """Logs and commits of the oldest runs beyond the number that is kept."""
+        """Remove logs and commits of the oldest runs beyond `keep_runs`."""
         ended = [run for run in self.journal.runs.values() if run.state.ended]
         for run in ended[: -self.settings.keep_runs]:
             folder = self.folder(run.id).place
@@ -396,8 +404,8 @@ class Trainer:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _own(folder: Path) -> FileLock:
-    """Raises AnotherTrainer: naming the process that has the queue."""
+def _lock_queue(folder: Path) -> FileLock:
+    """Lock the queue; raise AnotherTrainer, with the process that holds it, if it is locked."""
     lock, note = FileLock(folder / "trainer.lock", timeout=0), folder / "trainer.pid"
     try:
         lock.acquire()

@@ -1,5 +1,7 @@
-"""Alertmanager's webhook, version 4 of its format: https://prometheus.io/docs/alerting/latest/
-configuration/#webhook_config. Fields that we do not need are not looked at.
+"""The body of `POST /v1/alerts`: Alertmanager's webhook format, version 4.
+
+Alertmanager sends it, or the monitor where no Alertmanager runs. Fields that the trainer does not
+need are ignored. https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 from typing import Annotated, Literal
@@ -12,6 +14,8 @@ Labels = Annotated[dict[str, str], Field(max_length=200)]
 
 
 class Alert(BaseModel):
+    """One alert of a notification."""
+
     model_config = ConfigDict(frozen=True)
 
     status: Literal["firing", "resolved"]
@@ -22,7 +26,7 @@ class Alert(BaseModel):
 
 
 class Notification(BaseModel):
-    """A group of alerts."""
+    """A group of alerts that were sent together."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,11 +34,12 @@ class Notification(BaseModel):
     alerts: Annotated[list[Alert], Field(max_length=1000)]
 
     def alarms(self) -> list[Alarm]:
-        """One for each alert about a project; alerts about something else are not for us."""
+        """Return an alarm for each alert with the label `project`; the others are ignored."""
         return [alarm(each) for each in self.alerts if each.labels.get("project")]
 
 
 def alarm(alert: Alert) -> Alarm:
+    """Return what a decision needs of the alert, cut to the lengths that are kept."""
     labels = alert.labels
     return Alarm(
         project=labels["project"][:100],
@@ -43,5 +48,5 @@ def alarm(alert: Alert) -> Alarm:
         action=labels.get("action", "")[:100],
         fingerprint=alert.fingerprint[:100],
         since=alert.startsAt[:40],
-        told=alert.annotations.get("summary", "")[:400],
+        summary=alert.annotations.get("summary", "")[:400],
     )

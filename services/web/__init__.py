@@ -1,1 +1,1 @@
-"""What every service that answers HTTP does alike: errors, headers, keys, logs."""
+"""Code shared by all HTTP services: errors, headers, API keys, logs."""

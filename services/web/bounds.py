@@ -1,4 +1,4 @@
-"""A bound on the bytes of a body, for services whose requests are all small."""
+"""Limits the size of request bodies, for services whose requests are all small."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -8,6 +8,8 @@ from services.web.problem import Problem, response
 
 
 class BodyBound:
+    """Middleware that responds 413 to a body of more than `body_bytes` bytes."""
+
     def __init__(self, inner: ASGIApp, *, body_bytes: int) -> None:
         self.inner, self.body_bytes = inner, body_bytes
 
@@ -15,22 +17,22 @@ class BodyBound:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)
             return
-        told = f"the body may hold {self.body_bytes} bytes"
+        detail = f"the body may hold at most {self.body_bytes} bytes"
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > self.body_bytes:
-            refusal = response(Problem(413, "Too large", told))
+            refusal = response(Problem(413, "Too large", detail))
             refusal.headers["connection"] = "close"
             await refusal(scope, receive, send)
             return
-        taken = 0
+        received = 0
 
         async def bounded() -> Message:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.body_bytes:
-                # Of a kind that FastAPI lets through: others it takes for a body that is no JSON.
-                raise HTTPException(413, told)
+            received += len(message.get("body", b""))
+            if received > self.body_bytes:
+                # FastAPI passes this type on; any other exception it reports as invalid JSON.
+                raise HTTPException(413, detail)
             return message
 
         await self.inner(scope, bounded, send)

@@ -1,4 +1,4 @@
-"""What a FastAPI application answers when something falls short: problem details, no stack."""
+"""Error handlers of a FastAPI application: problem details, without a stack trace."""
 
 import logging
 from collections.abc import Iterable
@@ -9,36 +9,40 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from services.web.headers import SECURITY
-from services.web.problem import Problem, invalid, response
+from services.web.problem import Problem, invalid_input, response
 
 
 def add_handlers(app: FastAPI, *, service: str) -> None:
-    """service: who failed, for people; also the last part of its logger's name."""
+    """Add the error handlers.
+
+    Args:
+        service: its name, for the error message and for the logger.
+    """
     log = logging.getLogger(f"slipway.{service}")
 
     @app.exception_handler(Problem)
-    async def told(_: Request, problem: Problem) -> Response:
+    async def handle_problem(_: Request, problem: Problem) -> Response:
         return response(problem)
 
     @app.exception_handler(RequestValidationError)
-    async def refused(_: Request, error: RequestValidationError) -> Response:
-        return response(invalid(_inside(error.errors())))
+    async def handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
+        return response(invalid_input(_without_source(error.errors())))
 
     @app.exception_handler(HTTPException)
-    async def routed(_: Request, error: HTTPException) -> Response:
-        answer = response(Problem(error.status_code, str(error.detail), str(error.detail)))
-        answer.headers.update(error.headers or {})
-        return answer
+    async def handle_http_exception(_: Request, error: HTTPException) -> Response:
+        result = response(Problem(error.status_code, str(error.detail), str(error.detail)))
+        result.headers.update(error.headers or {})
+        return result
 
     @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
+    async def handle_exception(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        answer = response(Problem(500, "Internal error", f"{service} failed; its log says why"))
-        # Starlette answers this outside of every middleware, so also of that for headers.
-        answer.headers.update(SECURITY)
-        return answer
+        result = response(Problem(500, "Internal error", f"{service} failed; see its log"))
+        # Starlette sends this outside of all middleware, so also outside of SecurityHeaders.
+        result.headers.update(SECURITY)
+        return result
 
 
-def _inside(faults: Iterable[Any]) -> list[tuple[tuple[Any, ...], str]]:
-    """FastAPI names in front of each place whether it is in the body, the path or the query."""
+def _without_source(faults: Iterable[Any]) -> list[tuple[tuple[Any, ...], str]]:
+    """Drop the first part of each location, where FastAPI names the body, path or query."""
     return [(tuple(fault["loc"][1:]), fault["msg"]) for fault in faults]

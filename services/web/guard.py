@@ -1,4 +1,4 @@
-"""Who may ask what: API keys, their scopes and their rates."""
+"""Checks API keys, their scopes and their rate limits."""
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -14,7 +14,7 @@ BEARER = b"bearer "
 
 
 class Refusal(StrEnum):
-    """Why a request was not let in."""
+    """Why a request was refused."""
 
     KEY = "key"
     SCOPE = "scope"
@@ -22,11 +22,14 @@ class Refusal(StrEnum):
 
 
 class Unguarded(Exception):
-    """A service would be open to the network without any key."""
+    """Raised when a service would be reachable from the network without any API key."""
 
 
 class Guard:
-    """Open only on loopback by default; a key that is presented there is held to all the same."""
+    """Admits requests by API key.
+
+    By default, requests on loopback need no key; a key sent there is checked all the same.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Guard:
         """
         Args:
             closed: scopes that need a key on loopback as well.
-            on_refusal: told of each refused request.
+            on_refusal: called with the reason of each refused request.
         """
         self.keyring = Keyring(keys_file())
         self.limiter = Limiter(home.home())
@@ -47,7 +50,7 @@ class Guard:
         self.on_refusal = on_refusal
 
     def admit(self, headers: Mapping[bytes, bytes], scope: str) -> Key | None:
-        """The caller's key; None where the service is open to whoever reaches it.
+        """Return the caller's key, or None if the request needs no key.
 
         Raises:
             Problem: 401, 403 or 429.
@@ -63,16 +66,16 @@ class Guard:
             key = self.keyring.authenticate(text)
             self.keyring.require(key, scope)
         except NoKey:
-            told = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-            raise self._refused(Refusal.KEY, Problem(401, "API key needed", told)) from None
+            detail = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+            raise self._refused(Refusal.KEY, Problem(401, "API key needed", detail)) from None
         except BadKey:
-            told = "the API key is not valid"
-            raise self._refused(Refusal.KEY, Problem(401, "API key refused", told)) from None
+            detail = "the API key is not valid"
+            raise self._refused(Refusal.KEY, Problem(401, "API key refused", detail)) from None
         except MissingScope as missing:
             raise self._refused(Refusal.SCOPE, Problem(403, "Not allowed", str(missing))) from None
         if wait := self.limiter.take(key):
-            told = f"key {key.id} may make {key.rate:g} requests a second"
-            problem = Problem(429, "Too many requests", told, retry_seconds=wait)
+            detail = f"key {key.id} may make {key.rate:g} requests a second"
+            problem = Problem(429, "Too many requests", detail, retry_seconds=wait)
             raise self._refused(Refusal.RATE, problem)
         return key
 
@@ -82,14 +85,18 @@ class Guard:
 
 
 def named(key: Key | None) -> str:
-    """Who asks, for the audit log."""
+    """Describe the caller, for the audit log."""
     return f"key {key.id} ({key.name})" if key else "anybody on loopback"
 
 
 def ensure_guarded(settings: Settings, scope: Scope) -> None:
-    """Raises Unguarded: an address for others to reach, and no key to let them in."""
+    """Check that a service reachable from the network has an API key.
+
+    Raises:
+        Unguarded: the address is not loopback, and there is no valid key.
+    """
     if not home.on_loopback(settings.host) and not Keyring(keys_file()).valid():
         raise Unguarded(
-            f"{settings.host} can be reached from other machines and there is no API key: make "
+            f"{settings.host} can be reached from other machines and there is no API key: create "
             f"one with `slipway keys create NAME --scope {scope}`, or listen on {home.LOOPBACK}"
         )

@@ -1,4 +1,4 @@
-"""Headers that tell browsers what they may do with an answer."""
+"""Security headers for browsers."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ SECURITY = {
 
 
 class SecurityHeaders:
-    """On every answer, where it does not say otherwise itself."""
+    """Middleware that adds the security headers to every response that lacks them."""
 
     def __init__(
         self, inner: ASGIApp, *, policy: str = POLICY, policies: Mapping[str, str] | None = None
@@ -24,12 +24,12 @@ class SecurityHeaders:
         """
         Args:
             policy: the content security policy.
-            policies: by path, that of a page that may do more.
+            policies: by path, the policy of a page that needs more permissions.
         """
         self.inner, self.policy, self.policies = inner, policy, policies or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 policy = self.policies.get(scope["path"], self.policy)
@@ -38,4 +38,4 @@ class SecurityHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.inner(scope, receive, sealed)
+        await self.inner(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line, with the trace they belong to."""
+"""Writes logs as JSON lines, each with the id of its trace."""
 
 import logging
 import os
@@ -15,10 +15,10 @@ PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
 
 
 class Json(logging.Formatter):
-    """What is given as `extra` becomes fields of the object."""
+    """Formats a record as a JSON object; values passed as `extra` become fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -26,18 +26,18 @@ class Json(logging.Formatter):
             "message": record.getMessage(),
         }
         if trace.get():
-            told["trace"] = trace.get()
-        told |= {key: value for key, value in vars(record).items() if key not in PLAIN}
+            fields["trace"] = trace.get()
+        fields |= {key: value for key, value in vars(record).items() if key not in PLAIN}
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return to_json(told, fallback=str).decode()
+            fields["exception"] = self.formatException(record.exc_info)
+        return to_json(fields, fallback=str).decode()
 
 
 def configure(settings: Settings) -> None:
-    """To the standard error, of this process."""
+    """Send this process's logs to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     if settings.json_logs:
         handler.setFormatter(Json())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for loud in ("httpx", "urllib3", "mlflow", "uvicorn.access"):
-        logging.getLogger(loud).setLevel(logging.WARNING)
+    for noisy in ("httpx", "urllib3", "mlflow", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): what fell short, and in which field."""
+"""Error responses as problem details (RFC 9457)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer that is an error; `title` and `detail` are for the caller."""
+    """An error response; the caller sees `title` and `detail`."""
 
     def __init__(
         self,
@@ -30,19 +30,23 @@ class Problem(Exception):
         return _restored, (self.status, self.title, self.detail, self.errors, self.retry_seconds)
 
     def body(self) -> bytes:
-        told: dict[str, Any] = {"title": self.title, "status": self.status, "detail": self.detail}
+        content: dict[str, Any] = {
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
         if self.errors:
-            told["errors"] = self.errors
-        return to_json(told)
+            content["errors"] = self.errors
+        return to_json(content)
 
     def headers(self) -> dict[str, str]:
-        """Beside the content type: when to come back, and how to say who one is."""
-        told = {}
+        """Return the headers besides the content type: retry time and authentication scheme."""
+        headers = {}
         if self.retry_seconds is not None:
-            told["retry-after"] = str(max(1, round(self.retry_seconds + 0.5)))
+            headers["retry-after"] = str(max(1, round(self.retry_seconds + 0.5)))
         if self.status == 401:
-            told["www-authenticate"] = "Bearer"
-        return told
+            headers["www-authenticate"] = "Bearer"
+        return headers
 
 
 def _restored(*parts: Any) -> Problem:
@@ -51,21 +55,25 @@ def _restored(*parts: Any) -> Problem:
 
 
 def refused(error: ValidationError) -> Problem:
-    """A body that is JSON but no valid record; each fault with its field."""
+    """Return the error response for a body that is not a valid record, naming each field."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         return Problem(400, "Malformed JSON", faults[0]["msg"])
-    return invalid([(fault["loc"], fault["msg"]) for fault in faults])
+    return invalid_input([(fault["loc"], fault["msg"]) for fault in faults])
 
 
-def invalid(faults: Sequence[tuple[tuple[Any, ...], str]]) -> Problem:
-    """faults: each with its place, from the outermost field to the innermost."""
-    told = [
+def invalid_input(faults: Sequence[tuple[tuple[Any, ...], str]]) -> Problem:
+    """Return the error response for invalid fields.
+
+    Args:
+        faults: the location of each, from the outermost field to the innermost, and a message.
+    """
+    errors = [
         {"field": ".".join(map(str, place)) or "body", "message": message}
         for place, message in faults[:20]
     ]
-    detail = "; ".join(f"{each['field']}: {each['message']}" for each in told[:3])
-    return Problem(422, "Invalid input", detail, errors=told)
+    detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:3])
+    return Problem(422, "Invalid input", detail, errors=errors)
 
 
 def response(problem: Problem) -> Response:

@@ -1,4 +1,4 @@
-"""A service as a process: settings, keys, logs, then answers until it is told to stop."""
+"""Runs a service: reads settings, checks keys, configures logs, serves until stopped."""
 
 import logging
 import sys
@@ -25,26 +25,27 @@ def serve(
     create: Callable[[Own], Any],
     refusals: tuple[type[Exception], ...] = (),
 ) -> int:
-    """Answer at the service's port; 1 if it cannot start, with the reason on the standard error.
+    """Serve on the service's port; return 1 if it cannot start, with the reason on stderr.
 
     Args:
-        scope: of the key that most of its callers need.
-        create: makes the application; what it raises of `refusals` is such a reason.
+        scope: the scope that most of its callers need.
+        create: creates the application.
+        refusals: exceptions of `create` that are reported as the reason.
     """
     expected: tuple[type[Exception], ...] = (ValueError, OSError, Unguarded, *refusals)
     try:
-        told = settings.from_environment()
+        loaded = settings.from_environment()
         port = home.port(service)
-        ensure_guarded(told, scope)
-        logs.configure(told)
-        app = create(told)
+        ensure_guarded(loaded, scope)
+        logs.configure(loaded)
+        app = create(loaded)
     except expected as error:
         print(f"{service}: {error}", file=sys.stderr)
         return 1
-    logging.getLogger(f"slipway.{service}").info("listening on %s:%d", told.host, port)
+    logging.getLogger(f"slipway.{service}").info("listening on %s:%d", loaded.host, port)
     uvicorn.run(
         app,
-        host=told.host,
+        host=loaded.host,
         port=port,
         log_config=None,
         access_log=False,

@@ -1,1 +1,1 @@
-"""Who may ask what, how often, and who changed it. Serve-time imports only."""
+"""API keys, scopes, rate limits and the audit log. Imports serving packages only."""

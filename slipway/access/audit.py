@@ -1,4 +1,4 @@
-"""The audit log: what administrators did, or tried to; append-only and chained."""
+"""The audit log: actions of administrators, also failed ones; append-only and chained."""
 
 from typing import Any
 
@@ -9,17 +9,18 @@ from slipway.registry.chain import ChainLog
 
 
 def log() -> ChainLog:
+    """Return the audit log of the home."""
     place = home.home()
     place.mkdir(parents=True, exist_ok=True)
     return ChainLog(place / "audit.jsonl", lock=lambda: FileLock(place / "audit.lock"))
 
 
 def record(*, actor: str, action: str, target: str, detail: dict[str, Any], outcome: str) -> None:
-    """Write one line, on disk when this returns. No secret belongs in it.
+    """Append one line, which is on disk when this returns. It must hold no secret.
 
     Raises:
         ChainBroken: the end of the log was tampered with.
-        OSError: the log cannot be written; what was done is then not on record.
+        OSError: the log cannot be written, so the action is not recorded.
     """
     log().append(
         {
@@ -33,9 +34,9 @@ def record(*, actor: str, action: str, target: str, detail: dict[str, Any], outc
 
 
 def entries() -> list[dict[str, Any]]:
-    """All entries, oldest first.
+    """Return all entries, oldest first.
 
     Raises:
-        ChainBroken: a line was changed, removed or put in.
+        ChainBroken: a line was changed, removed or inserted.
     """
     return log().entries()

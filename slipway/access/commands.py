@@ -1,4 +1,4 @@
-"""`slipway keys`: the API keys of the model server. Every change goes into the audit log."""
+"""`slipway keys`: manage API keys. Every change is recorded in the audit log."""
 
 import math
 import os
@@ -14,43 +14,46 @@ import typer
 
 from slipway.access.scopes import Scope
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(name="keys", no_args_is_help=True, help=__doc__)
 
 
 def _id(given: str) -> str:
-    # Not repeated in the message nor recorded: it may be a key's whole text.
+    # The value is neither shown nor recorded, because it may be the text of a key.
     if not re.fullmatch("[0-9a-f]{8}", given):
         raise typer.BadParameter("an id is 8 hexadecimal digits; `slipway keys list` shows them")
     return given
 
 
 KeyId = Annotated[
-    str, typer.Argument(metavar="ID", help="8 hexadecimal digits, as listed", callback=_id)
+    str,
+    typer.Argument(
+        metavar="ID", help="8 hexadecimal digits; see `slipway keys list`", callback=_id
+    ),
 ]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is")],
+    name: Annotated[str, typer.Argument(help="Who uses the key")],
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="Repeat for several; predict if none is given")
+        list[Scope] | None, typer.Option(help="Repeatable; predict by default")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Requests a second; no limit if not given")
+        float | None, typer.Option(help="Requests per second; no limit by default")
     ] = None,
     burst: Annotated[
-        float | None, typer.Option(help="Requests at once; those of one second if not given")
+        float | None, typer.Option(help="Requests at the same time; by default those of one second")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(help="Valid for so long; for ever if not given")
+        float | None, typer.Option(help="How long it is valid; forever by default")
     ] = None,
 ) -> None:
-    """Make a key and print it, once: it is kept only as a hash."""
+    """Create a key and print it once; only its hash is stored."""
     from slipway.access import keys
 
     scopes = [str(each) for each in scope or [Scope.PREDICT]]
-    asked = {"name": name, "scopes": scopes, "rate": rate, "burst": burst, "days": days}
-    with _recorded("keys.create", asked) as line:
+    detail = {"name": name, "scopes": scopes, "rate": rate, "burst": burst, "days": days}
+    with _recorded("keys.create", detail) as line:
         key, text = keys.create(name, scopes, rate, burst, days)
         line.target = key.id
     _show(text, f"key {key.id} of {key.name}")
@@ -58,15 +61,15 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """Every key, also those that are not valid any more; of no key its text."""
+    """List all keys, also invalid ones, without their texts."""
     from slipway.access import keys
 
-    for key in keys.listed():
+    for key in keys.list_keys():
         state = key.state()
         notes = [f"by {key.replaced_by}"] if key.replaced_by else []
         if key.ends < math.inf:
             when = "until" if state in ("valid", "replaced") else "since"
-            notes.append(f"{when} {_second(key.ends)}")
+            notes.append(f"{when} {_format_time(key.ends)}")
         rate = "no limit" if key.rate is None else f"{key.rate:g}/s"
         typer.echo(
             f"{key.id}  {key.name:24} {' '.join([state, *notes]):44} {rate:>10}  "
@@ -78,10 +81,10 @@ def list_() -> None:
 def rotate(
     id: KeyId,
     grace_seconds: Annotated[
-        float, typer.Option(min=0, help="The old key stays valid for so long")
+        float, typer.Option(min=0, help="How long the old key stays valid")
     ] = 3600,
 ) -> None:
-    """Make the key that follows this one and print it, once."""
+    """Create the key's successor and print it once."""
     from slipway.access import keys
 
     with _recorded("keys.rotate", {"grace_seconds": grace_seconds}, target=id) as line:
@@ -92,7 +95,7 @@ def rotate(
 
 @app.command()
 def revoke(id: KeyId) -> None:
-    """Make a key invalid; running servers refuse it within a second."""
+    """Revoke a key; running servers refuse it within a second."""
     from slipway.access import keys
 
     with _recorded("keys.revoke", {}, target=id):
@@ -102,7 +105,7 @@ def revoke(id: KeyId) -> None:
 
 @dataclass
 class _Line:
-    """Of the audit log; what a command does completes it."""
+    """A line of the audit log, which the command completes."""
 
     detail: dict[str, Any]
     target: str
@@ -110,9 +113,9 @@ class _Line:
 
 @contextmanager
 def _recorded(action: str, detail: dict[str, Any], target: str = "") -> Iterator[_Line]:
-    """Into the audit log how the block ended; the block may complete the line.
+    """Record in the audit log how the block ended; the block may complete the line.
 
-    A key is shown after this, so that none is handed out that is not on record.
+    A key is printed only after this, so that no key is given out without a record.
     """
     from slipway.access import audit
 
@@ -133,19 +136,19 @@ def _recorded(action: str, detail: dict[str, Any], target: str = "") -> Iterator
 
 
 def _actor() -> str:
-    """From the system's list of users: the environment says what its owner likes."""
+    """Return the user by the system's list; the environment could be set to any name."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run as a number
+    except KeyError:  # a container may run as a user without a name
         user = str(os.getuid())
     return f"command line ({user})"
 
 
 def _show(text: str, what: str) -> None:
-    """The key alone on standard output, so that a script can take it from there."""
+    """Print the key alone to standard output, so that scripts can read it there."""
     typer.echo(f"{what}. This is the only time that it is shown:", err=True)
     typer.echo(text)
 
 
-def _second(moment: float) -> str:
+def _format_time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(sep=" ", timespec="seconds")[:19] + "Z"

@@ -1,4 +1,4 @@
-"""API keys: made, rotated and revoked by administrators, told apart by the server."""
+"""API keys: administrators create, rotate and revoke them; servers verify them."""
 
 import hashlib
 import hmac
@@ -21,65 +21,65 @@ from slipway import home
 from slipway.access.scopes import Scope
 from slipway.files import replace_text
 
-# The last character of the secret has two spare bits: the text is hashed, not the bytes that it
-# stands for, so that exactly one text is right.
+# The last character of the secret has two unused bits. The text is hashed, not the bytes that it
+# encodes, so that exactly one text is valid.
 FORM = re.compile(rb"slw_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 DAY = 86_400
 LONGEST_DAYS = 36_500
-LOOK_SECONDS = 0.5
-REMEMBERED = 10_000
-NOBODY = "0" * 64
+RELOAD_SECONDS = 0.5
+MAX_VERIFIED = 10_000
+NO_HASH = "0" * 64
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class KeyFault(Exception):
-    """A key cannot be made or changed; the message says why."""
+    """Raised if a key cannot be created or changed; the message says why."""
 
 
 class NoKey(Exception):
-    """The caller presented no key."""
+    """Raised if the caller presented no key."""
 
 
 class BadKey(Exception):
-    """Malformed, unknown, expired or revoked; one message for all, or callers could probe."""
+    """Raised for a malformed, unknown, expired or revoked key; one message, to prevent probing."""
 
 
 class MissingScope(Exception):
-    """The key is valid but not for this."""
+    """Raised if the key is valid but lacks the scope."""
 
 
 class Key(BaseModel):
-    """What is kept of a key; moments are Unix seconds."""
+    """What is stored of a key. Times are Unix seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Id
     name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$")]
-    # SHA-256 of the secret. Slow hashes (scrypt, Argon2) make guessing a password dear, since
-    # people choose among few. These secrets are 256 random bits: at 10^12 guesses a second one
-    # is hit after some 10^57 years, and a slow hash would cost the server 50 ms a new caller.
+    # SHA-256 of the secret. Slow hashes (scrypt, Argon2) protect passwords, of which people choose
+    # few. These secrets are 256 random bits: at 10^12 guesses per second, finding one takes some
+    # 10^57 years, and a slow hash would cost the server 50 ms for each new caller.
     hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     rate: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """Requests a second; None is no limit."""
+    """Requests per second; None is no limit."""
     burst: Annotated[float, Field(ge=1, le=1e9)] | None = None
-    """Requests at once after a pause; None is what comes in one second, at least one."""
+    """Requests at the same time after a pause; None is the requests of one second, at least one."""
     created: Moment
     expires: Moment | None = None
     replaced_by: Id | None = None
     grace_until: Moment | None = None
-    """Of a rotated key: its last moment."""
+    """Time until which a rotated key is valid."""
     revoked: Moment | None = None
 
     @field_validator("scopes")
     @classmethod
-    def _once_each(cls, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    def _deduplicate(cls, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
         return tuple(scope for scope in Scope if scope in scopes)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.burst is not None and self.rate is None:
             raise ValueError("burst needs a rate")
         if (self.replaced_by is None) != (self.grace_until is None):
@@ -93,7 +93,7 @@ class Key(BaseModel):
         return min((each for each in ends if each is not None), default=math.inf)
 
     def state(self) -> str:
-        """For people: `valid`, `replaced` (and in grace), `revoked` or `expired`."""
+        """Return `valid`, `replaced` (rotated, in its grace period), `revoked` or `expired`."""
         now = time.time()
         if self.revoked is not None and now >= self.revoked:
             return "revoked"
@@ -102,22 +102,22 @@ class Key(BaseModel):
         return "replaced" if self.replaced_by else "valid"
 
 
-class _Kept(BaseModel):
-    """keys.json."""
+class _KeysFile(BaseModel):
+    """The content of keys.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[Key, ...] = ()
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def _check_ids(self) -> Self:
         if len({key.id for key in self.keys}) != len(self.keys):
             raise ValueError("two keys have the same id")
         return self
 
 
 def keys_file() -> Path:
-    """$SLIPWAY_KEYRING, where several homes share their keys, else keys.json in the home."""
+    """Return $SLIPWAY_KEYRING, for homes that share their keys, else keys.json in the home."""
     return Path(os.environ.get("SLIPWAY_KEYRING") or home.home() / "keys.json")
 
 
@@ -130,18 +130,18 @@ def create(
     *,
     file: Path | None = None,
 ) -> tuple[Key, str]:
-    """A new key, and its text, which cannot be had again.
+    """Create a key; return it and its text, which is not stored.
 
-    `file` is where it is kept, if not in the caller's own keyring.
+    `file` is where to store the key; by default `keys_file()`.
 
     Raises:
         KeyFault: a value is out of range, or keys.json is damaged.
     """
     if days is not None and not 0 < days <= LONGEST_DAYS:
         raise KeyFault(f"days: must be over 0 and at most {LONGEST_DAYS}, got {days}")
-    with _writing(file) as keys:
+    with _open_for_update(file) as keys:
         lifetime = None if days is None else days * DAY
-        key, text = _drawn(
+        key, text = _generate(
             keys, name=name, scopes=tuple(scopes), rate=rate, burst=burst, lifetime=lifetime
         )
         keys[key.id] = key
@@ -149,23 +149,23 @@ def create(
 
 
 def rotate(id: str, grace_seconds: float) -> tuple[Key, str]:
-    """A new key for the same caller, and its text; the old one stays valid for the grace period.
+    """Create a successor of a key; the old key stays valid for the grace period.
 
-    A key that expires is followed by one of the same lifetime, counted from now. In the grace
-    period each of the two has the full rate.
+    Returns the successor and its text. If the old key expires, the successor has the same lifetime,
+    counted from now. In the grace period each of the two has the full rate.
 
     Raises:
-        KeyFault: there is no such key, it is not valid any more or was rotated already.
+        KeyFault: there is no such key, it is no longer valid, or it was already rotated.
     """
     if not 0 <= grace_seconds <= LONGEST_DAYS * DAY:
         raise KeyFault(f"grace: must be 0 seconds or more, got {grace_seconds}")
-    with _writing() as keys:
-        old = _known(keys, id)
+    with _open_for_update() as keys:
+        old = _find(keys, id)
         if old.replaced_by is not None:
-            raise KeyFault(f"key {id} was rotated already: rotate its successor {old.replaced_by}")
+            raise KeyFault(f"key {id} was already rotated: rotate its successor {old.replaced_by}")
         if old.state() != "valid":
             raise KeyFault(f"key {id} is {old.state()}: create a new one")
-        key, text = _drawn(
+        key, text = _generate(
             keys,
             name=old.name,
             scopes=old.scopes,
@@ -180,20 +180,20 @@ def rotate(id: str, grace_seconds: float) -> tuple[Key, str]:
 
 
 def revoke(id: str) -> Key:
-    """Servers refuse it within a second. Of a key revoked before, the first moment stands.
+    """Revoke a key; servers refuse it within a second. A second call keeps the time of the first.
 
     Raises:
         KeyFault: there is no such key, or keys.json is damaged.
     """
-    with _writing() as keys:
-        old = _known(keys, id)
+    with _open_for_update() as keys:
+        old = _find(keys, id)
         if old.revoked is None:
             keys[id] = Key.model_validate({**old.model_dump(), "revoked": time.time()})
         return keys[id]
 
 
-def listed() -> list[Key]:
-    """All keys, also those that are not valid any more, oldest first.
+def list_keys() -> list[Key]:
+    """Return all keys, also invalid ones, oldest first.
 
     Raises:
         KeyFault: keys.json is damaged.
@@ -202,10 +202,10 @@ def listed() -> list[Key]:
 
 
 class Keyring:
-    """The keys as a server sees them: follows the file while it runs.
+    """The keys that a server accepts; it reloads the file when that changes.
 
-    A missing file is a file without keys. `fault` says what is wrong with one that cannot be
-    read; the keys of its last good state stay in force until it is mended.
+    A missing file counts as a file without keys. If the file cannot be read, `fault` says why, and
+    the keys that were last read stay valid until it is repaired.
     """
 
     def __init__(self, file: Path) -> None:
@@ -213,24 +213,24 @@ class Keyring:
         self.fault: str | None = None
         self._state = _State({})
         self._seen: tuple[int, ...] | None = None
-        self._look()
+        self._reload()
 
     def authenticate(self, text: bytes | str | None) -> Key:
-        """Whose key this is; 0.3 microseconds for one that was presented before.
+        """Return the key with this text; 0.3 microseconds for one that was presented before.
 
         Raises:
-            NoKey: None was presented.
-            BadKey: anything but a valid key.
+            NoKey: the text is None.
+            BadKey: the text is not that of a valid key.
         """
-        if time.monotonic() >= self._look_at:
-            self._look()
+        if time.monotonic() >= self._reload_at:
+            self._reload()
         if text is None:
             raise NoKey("no API key was presented")
         if isinstance(text, str):
             text = text.encode(errors="replace")
         state = self._state
-        # No way to guess by timing: a lookup compares texts only if their keyed 64-bit hashes
-        # are equal, and Python draws the key anew in each process.
+        # Timing reveals nothing: a lookup compares texts only if their keyed 64-bit hashes are
+        # equal, and Python draws the key at random in each process.
         known = state.verified.get(text)
         if known is not None and time.time() < known.ends:
             return known
@@ -238,27 +238,27 @@ class Keyring:
 
     @staticmethod
     def require(key: Key, scope: str) -> None:
-        """Raises MissingScope: the key is not for that."""
+        """Raise MissingScope if the key lacks the scope."""
         if scope not in key.scopes:
             raise MissingScope(
                 f"key {key.id} lacks the scope {scope}; it has {', '.join(key.scopes)}"
             )
 
     def valid(self) -> list[Key]:
-        """The keys that are let in now."""
-        if time.monotonic() >= self._look_at:
-            self._look()
+        """Return the keys that are valid now."""
+        if time.monotonic() >= self._reload_at:
+            self._reload()
         now = time.time()
         return [key for key in self._state.keys.values() if now < key.ends]
 
-    def _look(self) -> None:
-        """Read the file if it is not the one that was read last."""
-        self._look_at = time.monotonic() + LOOK_SECONDS
+    def _reload(self) -> None:
+        """Read the file if it has changed since it was read last."""
+        self._reload_at = time.monotonic() + RELOAD_SECONDS
         try:
             if _stamp(os.stat(self.file)) == self._seen:
                 return
             with self.file.open("rb") as stream:
-                # Of the file that is read: another may have taken its place since.
+                # The stamp of the open file: another may have replaced it since.
                 self._seen = _stamp(os.fstat(stream.fileno()))
                 content = stream.read()
             keys = _parsed(self.file, content)
@@ -275,7 +275,7 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Keys by id, and by text those that were presented: gone together when the file changes."""
+    """Keys by id, and verified keys by text. A change of the file replaces both together."""
 
     keys: dict[bytes, Key]
     verified: dict[bytes, Key] = field(default_factory=dict)
@@ -286,19 +286,19 @@ def _verified(state: _State, text: bytes) -> Key:
     if parts is None:
         raise BadKey("the API key is not valid")
     key = state.keys.get(parts[1])
-    # Of an unknown id too the secret is hashed and compared, so that it takes as long.
+    # For an unknown id, too, the secret is hashed and compared, so that it takes as long.
     presented = hashlib.sha256(parts[2]).hexdigest()
-    same = hmac.compare_digest(presented, NOBODY if key is None else key.hash)
+    same = hmac.compare_digest(presented, NO_HASH if key is None else key.hash)
     if key is None or not same or time.time() >= key.ends:
         state.verified.pop(text, None)
         raise BadKey("the API key is not valid")
-    if len(state.verified) >= REMEMBERED:
+    if len(state.verified) >= MAX_VERIFIED:
         state.verified.clear()
     state.verified[text] = key
     return key
 
 
-def _drawn(
+def _generate(
     keys: dict[str, Key],
     *,
     name: str,
@@ -307,12 +307,12 @@ def _drawn(
     burst: float | None,
     lifetime: float | None,
 ) -> tuple[Key, str]:
-    """A key with an id that is not taken, and its text."""
+    """Return a random key with an unused id, and its text."""
     id = secrets.token_hex(4)
     while id in keys:
         id = secrets.token_hex(4)
     secret, now = secrets.token_urlsafe(32), time.time()
-    made = {
+    values = {
         "id": id,
         "name": name,
         "hash": hashlib.sha256(secret.encode()).hexdigest(),
@@ -323,13 +323,13 @@ def _drawn(
         "expires": None if lifetime is None else now + lifetime,
     }
     try:
-        return Key.model_validate(made), f"slw_{id}_{secret}"
+        return Key.model_validate(values), f"slw_{id}_{secret}"
     except ValidationError as error:
-        raise KeyFault(_told(error)) from None
+        raise KeyFault(_describe(error)) from None
 
 
-def _known(keys: dict[str, Key], id: str) -> Key:
-    # What is no id is not repeated: it may be a key's whole text, and messages are kept.
+def _find(keys: dict[str, Key], id: str) -> Key:
+    # A malformed id is not repeated: it may be the text of a key, and messages are stored.
     if not re.fullmatch("[0-9a-f]{8}", id):
         raise KeyFault("an id is 8 hexadecimal digits; `slipway keys list` shows them")
     if id not in keys:
@@ -338,14 +338,14 @@ def _known(keys: dict[str, Key], id: str) -> Key:
 
 
 @contextmanager
-def _writing(file: Path | None = None) -> Iterator[dict[str, Key]]:
-    """The keys by id, written back when the block ends well; for the owner's eyes only."""
+def _open_for_update(file: Path | None = None) -> Iterator[dict[str, Key]]:
+    """Yield the keys by id, and write them back if the block succeeds; only the owner may read."""
     file = file or keys_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name("keys.lock")):
         keys = _read(file)
         yield keys
-        text = _Kept(keys=tuple(keys.values())).model_dump_json(indent=1)
+        text = _KeysFile(keys=tuple(keys.values())).model_dump_json(indent=1)
         replace_text(file, text, mode=0o600)
 
 
@@ -357,19 +357,19 @@ def _read(file: Path) -> dict[str, Key]:
 
 
 def _parsed(file: Path, content: bytes) -> dict[str, Key]:
-    """Raises KeyFault: this is not what `_writing` writes."""
+    """Return the keys by id; raise KeyFault if the content is damaged."""
     try:
-        return {key.id: key for key in _Kept.model_validate_json(content).keys}
+        return {key.id: key for key in _KeysFile.model_validate_json(content).keys}
     except ValidationError as error:
-        raise KeyFault(f"{file} is damaged, bring back a copy: {_told(error)}") from None
+        raise KeyFault(f"{file} is damaged, restore a copy: {_describe(error)}") from None
 
 
-def _told(error: ValidationError) -> str:
-    """Which field and what of it, without its value."""
+def _describe(error: ValidationError) -> str:
+    """Return the first invalid field and why, without its value."""
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """Changes with every writing, which makes a new file."""
+    """Return what changes with every update, since an update replaces the file."""
     return (status.st_ino, status.st_mtime_ns, status.st_size)

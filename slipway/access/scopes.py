@@ -1,9 +1,11 @@
-"""What an API key may be good for; none of them includes another."""
+"""The scopes of API keys; no scope includes another."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
+    """What a key permits."""
+
     PREDICT = "predict"
     FEEDBACK = "feedback"
     SCORE = "score"

@@ -1,4 +1,4 @@
-"""What a project's `model.py` is made of. Serve-time imports only."""
+"""The base classes of a project's `model.py`; imports only what serving needs."""
 
 from slipway.contract.lookup import Lookup
 from slipway.contract.model import Model, OnnxModel, publish

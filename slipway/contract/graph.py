@@ -1,4 +1,4 @@
-"""What runs a model's ONNX file: ONNX Runtime in this process, or another runtime."""
+"""Runtimes for a model's ONNX file: ONNX Runtime in this process by default."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Graph(Protocol):
-    """An ONNX graph that is ready to run."""
+    """A loaded ONNX graph."""
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Inputs by name to outputs by name, first axis the rows."""
+        """Map inputs by name to outputs by name; the first axis of each is the rows."""
 
 
 class OnnxRuntimeGraph:
-    """The graph in the file, run on CPU by ONNX Runtime in this process.
+    """A graph that ONNX Runtime runs on the CPU in this process.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -28,7 +28,7 @@ class OnnxRuntimeGraph:
         if not file.is_file():
             raise FileNotFoundError(f"no {file.name} in {file.parent}")
         options = onnxruntime.SessionOptions()
-        # One request is one short call: threads of its own would only contend with others'.
+        # A request is one short call: threads per graph would only contend with each other.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -39,6 +39,7 @@ class OnnxRuntimeGraph:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Map inputs by name to outputs by name."""
         return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
 
@@ -47,12 +48,13 @@ _opener: Opener = OnnxRuntimeGraph
 
 
 def open_graph(file: Path) -> Graph:
+    """Load the graph in `file` with the current opener."""
     return _opener(file)
 
 
 @contextmanager
 def opened_by(opener: Opener) -> Iterator[None]:
-    """Within the block models open their graphs with `opener` (one thread at a time)."""
+    """Make models open their graphs with `opener` inside the block (one thread at a time)."""
     global _opener
     before, _opener = _opener, opener
     try:

@@ -13,28 +13,28 @@ from slipway.contract.graph import open_graph
 from slipway.contract.lookup import Lookup
 from slipway.contract.record import Record
 
-# By the name of the module that published it.
+# Published models, by the name of the module that published each.
 _published: dict[str, "Model"] = {}
 
 
 class Model(ABC):
     """A trained model behind typed records.
 
-    A subclass writes `predict` with explicit type hints; the hints are the contract:
-    the signature in the registry, the endpoint and its documentation all come from them.
+    A subclass writes `predict` with explicit type hints. The hints are the contract: the
+    registered signature, the endpoint and its documentation are generated from them.
     """
 
     explained: ClassVar[str | None] = None
-    """The number in the answer that explanations divide among the fields of the record."""
+    """The numeric field of the prediction that explanations attribute to the record's fields."""
 
     protected: ClassVar[tuple[str, ...]] = ()
-    """Fields of the record that must not decide who is served well: each is watched by group."""
+    """Record fields that the monitor watches for fairness: quality is measured per group."""
 
     looked_up: ClassVar[Lookup | None] = None
-    """Where the record's fields come from when a caller sends only whom it is about."""
+    """Where missing record fields come from when a caller sends only an entity key."""
 
     def load(self, weights: Path) -> None:  # noqa: B027 - nothing to load is a valid model
-        """Read what `fit` left in the folder `weights`.
+        """Load what `fit` wrote into the folder `weights`.
 
         Raises:
             FileNotFoundError: a file of the model is missing.
@@ -42,35 +42,36 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, model_input: list[Any]) -> list[Any]:
-        """Answer each record, in order; as many answers as records."""
+        """Return one prediction per record, in order."""
 
     def predict_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answer whole columns, (rows,) each: fields of the record to fields of the answer.
+        """Predict from columns (rows,) by record field; return columns by prediction field.
 
         Optional, for models whose features are plain arithmetic: no record is built, so large
-        batches run at the speed of the graph. The caller has held the columns against the
-        record's constraints; an unknown number is not-a-number.
+        batches run at the speed of the graph. The caller has already checked the columns
+        against the record's constraints. A missing number is NaN.
         """
-        raise NotImplementedError(f"{type(self).__name__} answers records only")
+        raise NotImplementedError(f"{type(self).__name__} predicts from records only")
 
     @classmethod
-    def answers_columns(cls) -> bool:
+    def predicts_columns(cls) -> bool:
+        """Return whether the model implements `predict_columns`."""
         return cls.predict_columns is not Model.predict_columns
 
     @classmethod
     def input_type(cls) -> type[Record]:
-        """The record a client sends, from `predict`'s type hints."""
+        """Return the type of the record that a client sends, from `predict`'s type hints."""
         return cls._record_types()[0]
 
     @classmethod
     def output_type(cls) -> type[Record]:
-        """The record a client gets, from `predict`'s type hints."""
+        """Return the type of the prediction that a client gets, from `predict`'s type hints."""
         return cls._record_types()[1]
 
     @classmethod
     def _record_types(cls) -> tuple[type[Record], type[Record]]:
         hints = typing.get_type_hints(cls.predict)
-        found = []
+        types = []
         for place in ("model_input", "return"):
             hint = hints.get(place)
             inner = typing.get_args(hint)
@@ -79,40 +80,41 @@ class Model(ABC):
                 raise TypeError(
                     f"{cls.__name__}.predict: {place} must be list[a Record], got {hint!r}"
                 )
-            found.append(record)
-        return found[0], found[1]
+            types.append(record)
+        return types[0], types[1]
 
 
 class OnnxModel(Model):
-    """A model whose weights are the one file `model.onnx`; ONNX Runtime on CPU runs it."""
+    """A model whose weights are one file, `model.onnx`, run by ONNX Runtime on the CPU."""
 
     def load(self, weights: Path) -> None:
+        """Open `model.onnx` in the folder `weights`."""
         self._graph = open_graph(weights / "model.onnx")
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the graph: inputs by name to outputs by name, first axis the rows."""
+        """Run the graph: inputs by name to outputs by name; the first axis of each is the rows."""
         return self._graph.run(feeds)
 
 
 def publish(model: Model) -> None:
-    """Name the one model that a `model.py` ships; its last line.
+    """Declare the one model of a `model.py`; call it in the last line.
 
-    Read by MLflow as "models from code" it becomes a typed pyfunc. Training stages load the
-    same file without MLflow, whose import takes 1.3 s.
+    If MLflow reads the file as "models from code", the model becomes a typed pyfunc. Training
+    stages load the same file without MLflow, whose import takes 1.3 s.
     """
     model._record_types()
     _published[type(model).__module__] = model
     if "mlflow.pyfunc" in sys.modules:
-        # By name: an import would make every training stage depend on MLflow.
+        # Imported by name: an import statement would make every training stage depend on MLflow.
         pyfunc = importlib.import_module("slipway.contract.pyfunc")
         sys.modules["mlflow"].models.set_model(pyfunc.as_pyfunc(model))
 
 
 def published_by(module: str) -> Model:
-    """The model that the imported module named `module` published.
+    """Return the model that the imported module named `module` published.
 
     Raises:
-        TypeError: it published none.
+        TypeError: the module published none.
     """
     if module not in _published:
         raise TypeError(f"{module} publishes no model; its last line must be publish(...)")
@@ -120,7 +122,7 @@ def published_by(module: str) -> Model:
 
 
 def forget(model: Model) -> None:
-    """Let go of the module that published `model`, so that its memory is freed with it."""
+    """Unload the module that published `model`, so that the memory of both is freed."""
     module = type(model).__module__
     _published.pop(module, None)
     sys.modules.pop(module, None)

@@ -1,4 +1,4 @@
-"""Our typed model as an MLflow pyfunc, so that any MLflow-aware tool can serve it."""
+"""The typed model as an MLflow pyfunc, so that any tool that knows MLflow can serve it."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from slipway.contract.model import Model
 
 
 def as_pyfunc(model: Model) -> PythonModel:
-    """Wrap `model`; MLflow reads the signature off the type hints given here."""
+    """Wrap `model` as a pyfunc; MLflow takes the signature from the type hints set here."""
 
     def predict(self: PythonModel, model_input: list[Any]) -> list[Any]:
         return model.predict(model_input)

@@ -1,4 +1,4 @@
-"""The base of what a client sends and what a model answers."""
+"""The base class of the records that clients send and of the predictions that they get."""
 
 from typing import Self
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """An immutable row with constraints in its types; unknown fields are refused.
+    """An immutable row whose types carry constraints; unknown fields are rejected.
 
     `bytes` fields travel as base64 in JSON, so an image is a plain field.
     """
@@ -22,12 +22,12 @@ class Record(BaseModel):
     )
 
     @classmethod
-    def of_columns(cls, **columns: np.ndarray) -> list[Self]:
-        """One a row, from the fields' values by name: (rows,), or (rows, some) for a list each.
+    def from_columns(cls, **columns: np.ndarray) -> list[Self]:
+        """Build one record per row from the fields' values, (rows,), or (rows, n) for lists.
 
         Raises:
-            ValueError: the columns are of different lengths, or a value is not what its field takes
-                (a pydantic.ValidationError).
+            ValueError: the columns have different lengths, or a value is invalid for its field (a
+                pydantic.ValidationError).
         """
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [cls(**dict(zip(columns, row, strict=True))) for row in rows]

@@ -1,4 +1,4 @@
-"""What ships: the folder of a registered version, loaded without MLflow."""
+"""The folder of a registered version, loaded without MLflow."""
 
 import importlib.util
 import itertools
@@ -16,7 +16,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Shipped:
-    """A version's folder as MLflow keeps it, of which only these parts are ours."""
+    """A version's folder as MLflow stores it; only the parts named here are Slipway's."""
 
     folder: Path
 
@@ -34,7 +34,7 @@ class Shipped:
 
     @property
     def parts(self) -> list[Path]:
-        """What the digest is taken over; nothing else is read."""
+        """The files and folders that the digest covers; nothing else is read."""
         return [self.code, self.weights, self.about]
 
     @property
@@ -43,28 +43,28 @@ class Shipped:
 
     @property
     def metrics(self) -> dict[str, float]:
-        found: dict[str, float] = json.loads((self.about / "metrics.json").read_text())["metrics"]
-        return found
+        content: dict[str, float] = json.loads((self.about / "metrics.json").read_text())["metrics"]
+        return content
 
     @property
     def examples(self) -> list[dict[str, Any]]:
-        """Each with `input` and `output`, as JSON would hold them."""
-        found: list[dict[str, Any]] = json.loads((self.about / "examples.json").read_text())
-        return found
+        """Example requests with their predictions, as `input` and `output` in JSON types."""
+        content: list[dict[str, Any]] = json.loads((self.about / "examples.json").read_text())
+        return content
 
     @property
     def reference(self) -> list[dict[str, Any]]:
-        """Training rows, as JSON would hold them, that explanations compare with; often none."""
+        """Training rows in JSON types that explanations compare with; often none."""
         file = self.about / REFERENCE
         if not file.is_file():
             return []
         return [json.loads(line) for line in file.read_text().splitlines()]
 
     def declare(self) -> Model:
-        """Run `model.py`, its weights not read. Check the digest before: this runs the code.
+        """Run `model.py` without loading its weights. Check the digest first: this runs code.
 
         Raises:
-            TypeError: it publishes no model.
+            TypeError: the file publishes no model.
             Exception: whatever its code raises.
         """
         name = f"_slipway_shipped_{next(_numbers)}"
@@ -82,7 +82,7 @@ class Shipped:
             raise
 
     def load(self) -> Model:
-        """`declare`, and read the weights.
+        """Run `model.py` and load its weights.
 
         Raises:
             Exception: whatever its code raises.

@@ -1,4 +1,4 @@
-"""Real data sets: known by name, size and hash, and fetched from wherever they lie."""
+"""Real data sets, identified by name, size and hash, and fetched from several sources."""
 
 from slipway.datasets.catalogue import Dataset, DatasetEntry, entries
 from slipway.datasets.fetch import DatasetUnavailable, fetch

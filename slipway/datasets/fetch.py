@@ -1,7 +1,7 @@
-"""Bring a data set onto this disk: verified, atomic, shared between processes and checkouts.
+"""Fetch data sets: verified, atomic, and shared between processes and checkouts.
 
-Looked for in this order: `$SLIPWAY_DATASETS/<data set>/<file>`, the cache, then the file's
-sources as the catalogue lists them. A file whose size or hash is off is never used.
+A file is looked for in this order: `$SLIPWAY_DATASETS/<data set>/<file>`, the cache, then the
+file's sources in the order of the catalogue. A file with a wrong size or hash is never used.
 """
 
 import hashlib
@@ -19,16 +19,17 @@ from slipway.datasets.sources import SourceFault, obtain
 
 
 class DatasetUnavailable(Exception):
-    """No source gave the file; the message says what each answered and what to do."""
+    """Raised when no source provides a file; the message lists each error and says what to do."""
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fault(path: Path, wanted: DatasetFile) -> str | None:
-    """What is wrong with the bytes at `path`, or None."""
+    """Return what is wrong with the file at `path`, or None."""
     size = path.stat().st_size
     if size != wanted.bytes:
         return f"{size} bytes where {wanted.bytes} are expected"
@@ -39,24 +40,25 @@ def fault(path: Path, wanted: DatasetFile) -> str | None:
 
 
 def fetch(name: str) -> Dataset:
-    """The data set `name`, every file present and verified.
+    """Fetch the data set `name` and verify every file.
 
     Raises:
         KeyError: the catalogue has no such data set.
-        DatasetUnavailable: a file could not be had from any source.
+        DatasetUnavailable: no source provides a file.
     """
     entry = catalogue.entry(name)
     downloads = paths.cache() / "datasets"
     downloads.mkdir(parents=True, exist_ok=True)
-    found, origins = {}, {}
-    # Beside the cached files, so that the last step of each is one atomic rename.
+    files, origins = {}, {}
+    # On the same file system as the cache, so that the last step for each file is an atomic rename.
     with tempfile.TemporaryDirectory(dir=downloads, prefix=".fetch-") as scratch:
         for file, wanted in entry.files.items():
-            found[file], origins[file] = _fetch_file(entry, file, wanted, Path(scratch))
-    return Dataset(entry, found, origins)
+            files[file], origins[file] = _fetch_file(entry, file, wanted, Path(scratch))
+    return Dataset(entry, files, origins)
 
 
 def cached_path(file: str, wanted: DatasetFile) -> Path:
+    """Return where the cache keeps the file."""
     return paths.cache() / "datasets" / wanted.sha256[:16] / file
 
 
@@ -83,28 +85,28 @@ def _fetch_file(
 def _from_sources(entry: DatasetEntry, file: str, wanted: DatasetFile, scratch: Path) -> str:
     cached = cached_path(file, wanted)
     partial = cached.with_name(f"{cached.name}.part")
-    said = []
+    problems = []
     for source in wanted.sources:
         origin = f"{source.kind} {source.locator}"
         print(f"{entry.name}: {file} from {origin}", flush=True)
         try:
-            found = obtain(source, scratch, partial=partial)
-            problem = fault(found, wanted)
+            obtained = obtain(source, scratch, partial=partial)
+            problem = fault(obtained, wanted)
         except SourceFault as error:
             problem = str(error)
         if problem is None:
-            settled = scratch / "settled"
-            shutil.copyfile(found, settled)
-            os.replace(settled, cached)
-        # A download cut short is kept, to go on from there; one that is whole has had its use.
+            complete = scratch / "settled"
+            shutil.copyfile(obtained, complete)
+            os.replace(complete, cached)
+        # An interrupted download is kept, to be resumed; a complete one is no longer needed.
         if partial.exists() and (problem is None or partial.stat().st_size >= wanted.bytes):
             partial.unlink()
         if problem is None:
             return origin
-        said.append(f"  {origin}: {problem}")
+        problems.append(f"  {origin}: {problem}")
     raise DatasetUnavailable(
-        f"data set {entry.name}: {file} could not be had\n"
-        + "\n".join(said)
-        + f"\nDownload it from {entry.home} yourself, name the folder in $SLIPWAY_DATASETS and put "
-        f"it there as {entry.name}/{file} ({wanted.bytes} bytes, sha256 {wanted.sha256})."
+        f"data set {entry.name}: no source provides {file}\n"
+        + "\n".join(problems)
+        + f"\nDownload it from {entry.home} yourself, and store it in the folder $SLIPWAY_DATASETS "
+        f"as {entry.name}/{file} ({wanted.bytes} bytes, sha256 {wanted.sha256})."
     )

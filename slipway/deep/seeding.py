@@ -1,15 +1,15 @@
-"""Equal runs give equal weights."""
+"""Seeding and determinism of torch: equal runs give equal weights."""
 
 import torch
 
-# Sums of floats depend on how they are shared out: a machine's own count would change weights.
+# Float sums depend on the number of threads: the machine's own number would change weights.
 THREADS = 2
 
 
 def deterministic(seed: int) -> None:
-    """Seed torch, fix its threads, and let it refuse operations whose result may vary.
+    """Seed torch, fix its number of threads, and make it reject non-deterministic operations.
 
-    To be called before a network is made, so that its first weights are drawn from `seed`.
+    Call it before creating a network, so that the initial weights are drawn from `seed`.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)

@@ -1,1 +1,1 @@
-"""What a stage depends on, found by walking the imports of its code."""
+"""The dependencies of stages, found by walking the imports of their code."""

@@ -1,4 +1,4 @@
-"""A project's `dvc.yaml`, generated: its four stages with the inputs that their code has."""
+"""Generate a project's `dvc.yaml`: its four stages with the inputs of their code."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from slipway.dependencies.stages import PINS, stage_inputs
 from slipway.project import Project, Stage
 
 UP = "../../../"
-# By stage: what it reads of the stages before it, its parameters, and what it writes.
+# By stage: the outputs of earlier stages that it reads, its parameters, and its outputs.
 READS: dict[Stage, tuple[str, ...]] = {
     "prepare": (),
     "fit": ("work/data",),
@@ -45,16 +45,18 @@ def dvc_yaml(project: Project) -> str:
     """Return the text of the project's `dvc.yaml`.
 
     Raises:
-        UnseenInput: code opens something whose name is computed.
+        UnseenInput: code opens something by a computed name.
     """
     return HEAD + "".join(_stage(project, name) for name in READS)
 
 
 def _stage(project: Project, name: Stage) -> str:
-    found = stage_inputs(project, name)
-    files = [*found.own, *READS[name], *(f"{UP}{each}" for each in found.shared)]
+    inputs = stage_inputs(project, name)
+    files = [*inputs.own, *READS[name], *(f"{UP}{each}" for each in inputs.shared)]
     pins = (
-        [f"      - {UP}{PINS}:\n", *_items(found.distributions, 10)] if found.distributions else []
+        [f"      - {UP}{PINS}:\n", *_items(inputs.distributions, 10)]
+        if inputs.distributions
+        else []
     )
     return "".join(
         [

@@ -1,4 +1,4 @@
-"""Write what is generated from the code: each project's `dvc.yaml`, and `pins.json`."""
+"""Write the files that are generated from code: `pins.json` and each project's `dvc.yaml`."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,10 +10,10 @@ from slipway.project import Project
 
 
 def generate(top: Path, projects: Iterable[Project]) -> Iterator[Path]:
-    """Write the files that differ from what their sources say; yields them.
+    """Write the generated files that are out of date, and yield their paths.
 
     Raises:
-        UnseenInput: a project's code opens something whose name is computed.
+        UnseenInput: a project's code opens something by a computed name.
     """
     wanted = {top / pins.FILE: pins.render(pins.pins(top))}
     wanted |= {project.folder / "dvc.yaml": dvc_yaml(project) for project in projects}

@@ -1,4 +1,4 @@
-"""The files and distributions that a Python file imports, also through others."""
+"""Find the files and distributions that a Python file imports, directly or indirectly."""
 
 import ast
 import sys
@@ -16,17 +16,17 @@ OWN = ("slipway", "pipelines")
 
 @dataclass(frozen=True)
 class Imports:
-    """Files below the repository's root, and distributions by their normalized names."""
+    """Imported files of the repository, and imported distributions by normalized name."""
 
     files: frozenset[Path]
     distributions: frozenset[str]
 
 
 def imported_by(roots: Iterable[Path], top: Path) -> Imports:
-    """Return what `roots` import, themselves included, within the repository `top`.
+    """Return all imports of the files `roots`, including themselves, in the repository `top`.
 
     Imports inside functions count, since a stage may run them; those under `TYPE_CHECKING` do not.
-    Modules that are found by name at run time are for the caller to add as roots.
+    The caller must add modules that are imported by name at run time to the roots.
     """
     files: set[Path] = set()
     modules: set[str] = set()
@@ -36,8 +36,8 @@ def imported_by(roots: Iterable[Path], top: Path) -> Imports:
         if file in files:
             continue
         files.add(file)
-        own, foreign = direct_imports(file, top)
-        modules |= foreign
+        own, third_party = direct_imports(file, top)
+        modules |= third_party
         waiting += own
     known = distributions_by_module()
     return Imports(
@@ -48,24 +48,24 @@ def imported_by(roots: Iterable[Path], top: Path) -> Imports:
 
 @cache
 def direct_imports(file: Path, top: Path) -> tuple[frozenset[Path], frozenset[str]]:
-    """Return the repository's files and the foreign top-level modules that `file` itself imports.
+    """Return the repository's files and the third-party modules that `file` imports directly.
 
-    A file's packages are imported before it, so their `__init__.py` files are among them.
+    Importing a file first imports its packages, so their `__init__.py` files are included.
     """
     own = {*_packages(file.parent, top)} - {file}
-    foreign = set()
+    third_party = set()
     for name, members in _statements(file, top):
         first = name.partition(".")[0]
         if first in OWN:
             own |= _files(name, members, top)
         elif first not in sys.stdlib_module_names:
-            foreign.add(first)
-    return frozenset(own), frozenset(foreign)
+            third_party.add(first)
+    return frozenset(own), frozenset(third_party)
 
 
 @cache
 def distributions_by_module() -> dict[str, tuple[str, ...]]:
-    """Return the installed distributions, normalized, by the top-level module they provide."""
+    """Return the installed distributions, normalized, by the top-level module that they provide."""
     return {
         module: tuple(sorted({normalized(name) for name in names}))
         for module, names in packages_distributions().items()
@@ -86,7 +86,7 @@ def _statements(file: Path, top: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield `node` and all below it, but for the bodies of `if TYPE_CHECKING`."""
+    """Yield `node` and all nodes below it, except the bodies of `if TYPE_CHECKING`."""
     yield node
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
@@ -97,7 +97,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _files(name: str, members: Iterable[str], top: Path) -> set[Path]:
-    """Return the files that importing `members` from the module `name` runs."""
+    """Return the files that run when `members` are imported from the module `name`."""
     place = top.joinpath(*name.split("."))
     found = set(_packages(place.parent, top))
     if (module := place.with_suffix(".py")).is_file():

@@ -1,6 +1,6 @@
-"""`dvc.lock`: what a project's stages were last run with, and whether that still holds.
+"""Compare a project with its `dvc.lock`, which records the inputs and outputs of the last run.
 
-DVC's `repro` overwrites a lock that differs, and has no verdict on it (dvc issues 2050, 11058).
+`dvc repro` overwrites a lock that differs without reporting it (dvc issues 2050, 11058).
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-# libyaml's loader takes a tenth of the time.
+# libyaml's loader is ten times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing of a stage that is not as the lock has it."""
+    """One entry of a stage that differs from the lock."""
 
     stage: str
     kind: str
@@ -32,7 +32,7 @@ class Difference:
 
 
 def read_yaml(file: Path) -> Any:
-    """Return what a YAML file holds; None if it is missing."""
+    """Return the content of a YAML file; None if it is missing."""
     return yaml.load(file.read_bytes(), LOADER) if file.is_file() else None
 
 
@@ -43,9 +43,9 @@ def stages_of(file: Path) -> dict[str, Any]:
 
 
 def md5(path: Path) -> str:
-    """Return what DVC writes for a file or a folder; `missing` where there is none.
+    """Return DVC's md5 of a file or a folder; `missing` if there is none.
 
-    A folder's is the md5 of its files' names and md5s, with `.dir` behind it.
+    A folder's is the md5 of the names and md5s of its files, followed by `.dir`.
     """
     if path.is_file():
         return _md5_of_file(path)
@@ -58,7 +58,7 @@ def md5(path: Path) -> str:
 
 
 def output_differences(lock: Mapping[str, Any], folder: Path) -> Iterator[Difference]:
-    """Yield the outputs below `folder` that are not the bytes that the lock names."""
+    """Yield the outputs in `folder` whose bytes differ from the lock."""
     for stage, locked in lock.items():
         for out in locked.get("outs", ()):
             if md5(folder / out["path"]) != out["md5"]:
@@ -66,21 +66,21 @@ def output_differences(lock: Mapping[str, Any], folder: Path) -> Iterator[Differ
 
 
 def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[Difference]:
-    """Yield what makes the stages of the project in `folder` stale, as `dvc status` finds it.
+    """Yield what makes the stages of the project in `folder` stale, like `dvc status`.
 
-    Like DVC it ignores what a lock names and `dvc.yaml` does not name any more. Inputs that an
-    earlier stage writes are looked at with `outputs_too` only.
+    Like DVC it ignores entries of the lock that `dvc.yaml` no longer names. Inputs that an earlier
+    stage writes are compared only with `outputs_too`.
     """
-    wanted, lock = stages_of(folder / "dvc.yaml"), stages_of(folder / "dvc.lock")
-    made = {_path(out) for stage in wanted.values() for out in _outputs(stage)}
-    for name, stage in wanted.items():
+    stages, lock = stages_of(folder / "dvc.yaml"), stages_of(folder / "dvc.lock")
+    outputs = {_path(out) for stage in stages.values() for out in _outputs(stage)}
+    for name, stage in stages.items():
         locked = lock.get(name)
         if locked is None:
             yield Difference(name, "stage", "never ran")
             continue
         if stage["cmd"] != locked.get("cmd"):
             yield Difference(name, "cmd", "")
-        yield from _dependency_differences(name, stage, locked, folder, made, outputs_too)
+        yield from _dependency_differences(name, stage, locked, folder, outputs, outputs_too)
         yield from _parameter_differences(name, stage, locked, folder)
         if outputs_too:
             yield from output_differences({name: locked}, folder)
@@ -90,11 +90,12 @@ def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[Di
 def is_current(folder: Path) -> bool:
     """Return whether `dvc repro` would run no stage of the project in `folder`.
 
-    What DVC would only look up in its cache is hashed here; a project whose `dvc.yaml` does more
-    than the generated ones (interpolation, several commands, imports) is left to DVC.
+    All files are hashed, also those that DVC would only look up in its cache. For a `dvc.yaml` with
+    more than the generated ones have (interpolation, several commands, imports), return False and
+    leave the decision to DVC.
     """
-    text = folder / "dvc.yaml"
-    if not text.is_file() or "${" in text.read_text() or list(folder.glob("*.dvc")):
+    file = folder / "dvc.yaml"
+    if not file.is_file() or "${" in file.read_text() or list(folder.glob("*.dvc")):
         return False
     return next(input_differences(folder, outputs_too=True), None) is None
 
@@ -104,13 +105,13 @@ def _dependency_differences(
     stage: Mapping[str, Any],
     locked: Mapping[str, Any],
     folder: Path,
-    made: set[str],
+    outputs: set[str],
     outputs_too: bool,
 ) -> Iterator[Difference]:
     known = {dep["path"]: dep.get("md5") for dep in locked.get("deps", ())}
     for path in (_path(each) for each in stage.get("deps", ())):
-        # An output that a stage before reads was compared where it is written.
-        if path in made and not outputs_too:
+        # An output of an earlier stage is compared as that stage's output.
+        if path in outputs and not outputs_too:
             continue
         if known.get(path) != _digest_once((folder / path).resolve()):
             yield Difference(name, "dep", path)
@@ -147,12 +148,12 @@ def _outputs(stage: Mapping[str, Any]) -> list[Any]:
 
 
 def _path(entry: Any) -> str:
-    """Return the path of a dependency or an output, which options may follow."""
+    """Return the path of a dependency or an output, which may have options."""
     return entry if isinstance(entry, str) else str(next(iter(entry)))
 
 
 def _values(file: Path) -> Mapping[str, Any]:
-    """Return the keys of a parameters file; JSON is read as what it is, which is quicker."""
+    """Return the content of a parameters file. The JSON parser is faster than the YAML loader."""
     return _values_once(file, file.stat().st_mtime_ns) if file.is_file() else {}
 
 
@@ -163,7 +164,7 @@ def _values_once(file: Path, changed: int) -> Mapping[str, Any]:
 
 
 def _digest_once(path: Path) -> str:
-    """Return the md5 of what many projects share, computed once as long as it is unchanged."""
+    """Return the md5 of a file or folder; a file's is computed once while it is unchanged."""
     if path.is_file():
         status = path.stat()
         return _digest_of(path, status.st_mtime_ns, status.st_size)

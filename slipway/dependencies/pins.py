@@ -1,7 +1,7 @@
-"""`pins.json`: each distribution's pinned version, as keys that a DVC stage can depend on.
+"""`pins.json`: the pinned version of each distribution, as keys that DVC stages depend on.
 
-A stage depends on the keys of the distributions that it imports, so a new library in the locks, or
-a new version of one that a stage does not import, leaves the stage up to date.
+A stage depends on the keys of the distributions that it imports. A new library in the locks, or a
+new version of one that a stage does not import, leaves the stage up to date.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 FILE = Path("infra/environment/locks/pins.json")
-# The largest lock: every other one resolves to the same versions.
+# The largest lock; the other locks pin the same versions.
 LOCK = Path("infra/environment/locks/development.txt")
-# They keep what a stage computed: what they rest on computes nothing of it. MLflow requires
-# scikit-learn, a new version of which would else make every `register` stale.
+# These only store what a stage computed, so their own requirements do not matter: MLflow requires
+# scikit-learn, a new version of which would otherwise make every `register` stale.
 KEEPERS = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
 PIN = re.compile(r"^#? ?([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s,;]+)", re.MULTILINE)
 
@@ -26,39 +26,39 @@ PIN = re.compile(r"^#? ?([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s,;]+)", re.MULTILINE)
 def normalized(name: str) -> str:
     """Return a distribution's name as PyPA normalizes it: `ruamel-yaml` for `ruamel.yaml`.
 
-    No dot is left, which would divide a key in DVC's parameters.
+    The name has no dot, which DVC would take for a separator of nested keys.
     """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pinned_versions(lock: Path) -> dict[str, str]:
-    """Return the versions that a lock pins by distribution, torch's in its first line included."""
+    """Return the versions that a lock pins, by distribution; includes torch in its first line."""
     return {normalized(name): version for name, version in PIN.findall(lock.read_text())}
 
 
 def pins(top: Path) -> dict[str, str]:
-    """Return each pinned distribution's version with a digest of all that it requires.
+    """Return each pinned distribution's version with a digest of its requirements.
 
-    The digest covers the versions of what the distribution requires in turn: scikit-learn's changes
-    with SciPy's version. Extras are left out.
+    The digest covers the versions of all direct and indirect requirements, without extras:
+    scikit-learn's changes with SciPy's version.
     """
     versions = pinned_versions(top / LOCK)
-    found = {}
+    keys = {}
     for name, version in sorted(versions.items()):
         others = sorted(_closure(name, frozenset(versions)) - {name})
         text = " ".join(f"{each}=={versions[each]}" for each in others)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        found[name] = f"{version} on {digest}" if others else version
-    return found
+        keys[name] = f"{version} on {digest}" if others else version
+    return keys
 
 
-def render(found: Mapping[str, str]) -> str:
+def render(keys: Mapping[str, str]) -> str:
     """Return the text of `pins.json`."""
-    return json.dumps(found, indent=1) + "\n"
+    return json.dumps(keys, indent=1) + "\n"
 
 
 def _closure(name: str, known: frozenset[str]) -> frozenset[str]:
-    """Return `name` with all that it requires, directly or not, of what is pinned."""
+    """Return `name` and its direct and indirect requirements that are pinned."""
     if name in KEEPERS:
         return frozenset({name})
     found: set[str] = set()
@@ -74,7 +74,7 @@ def _closure(name: str, known: frozenset[str]) -> frozenset[str]:
 
 @cache
 def _required(name: str) -> frozenset[str]:
-    """Return the distributions that `name` requires here, without its extras."""
+    """Return the distributions that `name` requires on this platform, without extras."""
     try:
         lines = requires(name) or []
     except PackageNotFoundError:

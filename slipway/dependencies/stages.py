@@ -1,4 +1,4 @@
-"""The inputs of each stage of a project, found by walking what its code imports and opens."""
+"""Find the inputs of each stage of a project: what its code imports and opens."""
 
 import ast
 from collections.abc import Iterator
@@ -13,41 +13,41 @@ from slipway.project import Project, Stage
 
 LOCKS = Path("infra/environment/locks")
 DATASETS = Path("pipelines/datasets")
-# By stage: the library's modules that run it, and the project's files that those import by name.
+# By stage: the library's modules that run it, and the project's files that they import by name.
 CODE: dict[Stage, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("slipway/stages/prepare.py",), ("data.py", "model.py")),
     "fit": (("slipway/stages/fit.py",), ("train.py", "model.py")),
     "evaluate": (("slipway/stages/evaluate.py",), ("report.py", "model.py")),
     "register": (("slipway/registry/register.py",), ("model.py",)),
 }
-# Every stage runs with this; the command line only passes on to the modules above.
+# Every stage runs this; the command line only forwards to the modules above.
 ALWAYS = "slipway/arithmetic.py"
 PROFILE = "slipway/reporting/profile.py"
 
 
 class UnseenInput(ValueError):
-    """Code opens something whose name is computed; the message names the file and the line."""
+    """Raised when code opens something by a computed name; the message names file and line."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage depends on besides the outputs of the stages before it."""
+    """The dependencies of a stage, except the outputs of earlier stages."""
 
     own: tuple[str, ...]
-    """Files of the project's folder, by name."""
+    """Names of files in the project's folder."""
     shared: tuple[str, ...]
-    """Other files of the repository, below its root."""
+    """Paths of other files, relative to the repository's root."""
     distributions: tuple[str, ...]
     """Keys of pins.json."""
 
 
 def stage_inputs(project: Project, stage: Stage) -> Inputs:
-    """Return what `stage` of `project` depends on.
+    """Return the dependencies of `stage` of `project`.
 
     Raises:
         UnseenInput: a data set, an environment or a file of the project is opened by a name that is
-            no text in the code.
-        SyntaxError: a file of the project is no Python.
+            not a literal.
+        SyntaxError: a file of the project is not valid Python.
     """
     top, folder = project.folder.parents[2], project.folder
     library, names = CODE[stage]
@@ -74,7 +74,7 @@ def stage_inputs(project: Project, stage: Stage) -> Inputs:
 
 @cache
 def has_code(file: Path) -> bool:
-    """Return whether the file holds more than a docstring: an empty package changes nothing."""
+    """Return whether the file has more than a docstring; empty packages are not dependencies."""
     body = ast.parse(file.read_text()).body
     return any(
         not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body
@@ -87,9 +87,10 @@ def _pinned(top: Path) -> frozenset[str]:
 
 
 def _opened(file: Path, top: Path) -> Iterator[Path]:
-    """Yield the data sets, environment locks and own files that a project's file names in calls.
+    """Yield the data sets, environment locks and project files that a file names in calls.
 
-    `fetch("iris")`, `python_of("federated")` and `Path(__file__).with_name("speed.json")`.
+    The calls are `fetch("iris")`, `python_of("federated")` and
+    `Path(__file__).with_name("speed.json")`.
     """
     for node in ast.walk(ast.parse(file.read_text())):
         if not isinstance(node, ast.Call):
@@ -101,7 +102,7 @@ def _opened(file: Path, top: Path) -> Iterator[Path]:
             yield top / LOCKS / f"{_text(node, file)}.txt"
         elif called == "with_name" and "__file__" in ast.dump(node.func):
             place = file.with_name(_text(node, file))
-            # What the file itself writes is none of its inputs in a checkout that lacks it.
+            # A missing file is one that the code itself writes, so it is not an input.
             if place.is_file():
                 yield place
 
@@ -114,8 +115,8 @@ def _text(call: ast.Call, file: Path) -> str:
     if len(call.args) == 1 and isinstance(call.args[0], ast.Constant):
         return str(call.args[0].value)
     raise UnseenInput(
-        f"{file.name} line {call.lineno}: write the name as a text where it is used, so that the "
-        "stage can depend on it"
+        f"{file.name} line {call.lineno}: write the name as a string literal in the call, so that "
+        "the stage can depend on it"
     )
 
 

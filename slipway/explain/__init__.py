@@ -1,4 +1,4 @@
-"""Why a model answered what it did: Shapley values over the fields of the record."""
+"""Explanations of single predictions: Shapley values over the fields of the record."""
 
 from slipway.explain.explanation import Explanation, NotExplainable
 from slipway.explain.shapley import Shapley

@@ -1,7 +1,7 @@
-"""Games of few players: which coalitions to ask for, and each player's share of the gain.
+"""Cooperative games: the coalitions to evaluate, and the Shapley value of each player.
 
-A coalition is a row of flags, one a player. The empty and the full one are known beforehand; only
-those between are asked for. `n` is the number of players, 2 or more.
+A coalition is a row of flags, one per player. The worths of the empty and the full coalition are
+known beforehand; only those between are evaluated. `n` is the number of players, 2 or more.
 """
 
 import math
@@ -11,41 +11,44 @@ from typing import Protocol
 
 import numpy as np
 
-# The table of all coalitions weighs 8 n 2^n bytes: 1.8 MB at 14.
+# The weights of all coalitions take 8 n 2^n bytes: 1.8 MB at 14.
 MOST_EXACT = 14
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of each player (n,), and the variance that drawing orders leaves in them."""
+    """The value of each player (n,), and its variance from sampling orders."""
 
     values: np.ndarray
     variances: np.ndarray
 
 
 class Game(Protocol):
-    """Coalitions to ask for, and the shares that follow from their worths."""
+    """The coalitions to evaluate, and the shares that follow from their worths."""
 
     @property
     def coalitions(self) -> np.ndarray:
-        """Flags (rows, n), neither empty nor full."""
+        """The coalitions as flags (rows, n), without the empty and the full one."""
 
     def shares(self, worths: np.ndarray, *, empty: float, full: float) -> Shares:
-        """From the worth of each coalition, in order (rows,); they add up to `full - empty`."""
+        """Return the shares from the worth of each coalition in order (rows,).
+
+        They add up to `full - empty`.
+        """
 
 
 @lru_cache(maxsize=MOST_EXACT + 1)
 def _all_coalitions(n: int) -> np.ndarray:
-    """Flags (2^n, n), the empty one first, the full one last."""
+    """Return all coalitions as flags (2^n, n), the empty one first, the full one last."""
     flags: np.ndarray = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
     return flags
 
 
 @lru_cache(maxsize=MOST_EXACT + 1)
 def _exact_weights(n: int) -> np.ndarray:
-    """(2^n, n): the share of a player is the worths of all coalitions times its column.
+    """Return weights (2^n, n): a player's share is the worths of all coalitions times its column.
 
-    Shapley (1953): s! (n - s - 1)! / n! for a player joining s others.
+    The weight is s! (n - s - 1)! / n! for a player that joins s others: Shapley (1953).
     """
     joining = [1 / (n * math.comb(n - 1, size)) for size in range(n)]
     after, before = np.array([0.0, *joining]), np.array([*joining, 0.0])
@@ -57,7 +60,7 @@ def _exact_weights(n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Exact:
-    """All coalitions of at most 14 players: no error from sampling."""
+    """All coalitions of at most 14 players, without sampling error."""
 
     n: int
 
@@ -73,12 +76,13 @@ class Exact:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Players join in random orders, each order followed by its reverse.
+    """Coalitions of players that join in random orders, each followed by its reverse.
 
     Castro, Gomez and Tejada (2009), "Polynomial calculation of the Shapley value based on
     sampling"; reversed orders: Mitchell, Cooper, Frank and Holmes (2022), "Sampling permutations
-    for Shapley value estimation". Every order shares out the whole gain, so any number of them
-    does. `places` (pairs, n), two pairs or more: when each player joins in the first of a pair.
+    for Shapley value estimation". Every order distributes the whole gain, so the shares add
+    up with any number of orders. `places` (pairs, n), two pairs or more, holds when each player
+    joins in the first order of a pair.
     """
 
     places: np.ndarray
@@ -89,7 +93,7 @@ class Sampled:
 
     @property
     def coalitions(self) -> np.ndarray:
-        """Those of the orders, then those of the reversed ones: their complements."""
+        """The coalitions of the orders, then those of the reversed orders: the complements."""
         pairs, n = self.places.shape
         joined = self.places[:, None, :] < np.arange(1, n)[:, None]
         flat = joined.reshape(pairs * (n - 1), n)
@@ -102,14 +106,14 @@ class Sampled:
         without_first = np.empty((pairs, n + 1))
         with_first[:, 0], with_first[:, 1:-1], with_first[:, -1] = empty, inner[0], full
         without_first[:, 0], without_first[:, 1:-1], without_first[:, -1] = full, inner[1], empty
-        # A player's gain in an order and in its reverse, halved, by when it joins.
+        # The mean of a player's gains in an order and its reverse, by the place at which it joins.
         gains = np.diff((with_first - without_first) / 2, axis=1)
-        of_players = np.take_along_axis(gains, self.places, axis=1)
-        return Shares(of_players.mean(axis=0), of_players.var(axis=0, ddof=1) / pairs)
+        by_player = np.take_along_axis(gains, self.places, axis=1)
+        return Shares(by_player.mean(axis=0), by_player.var(axis=0, ddof=1) / pairs)
 
 
 def exact_rows(n: np.ndarray) -> np.ndarray:
-    """Coalitions between empty and full, for each number of players; infinite beyond 14."""
+    """Return the number of coalitions to evaluate for each number of players; inf beyond 14."""
     rows = np.full(n.shape, np.inf)
     few = n <= MOST_EXACT
     rows[few] = np.maximum(np.exp2(n[few]) - 2, 0)
@@ -117,14 +121,16 @@ def exact_rows(n: np.ndarray) -> np.ndarray:
 
 
 def sampled_rows(n: np.ndarray, pairs: int) -> np.ndarray:
+    """Return the number of rows that so many pairs of orders take for each number of players."""
     rows: np.ndarray = 2.0 * pairs * np.maximum(n - 1, 0)
     return rows
 
 
 def pairs_within(budget: int, n: np.ndarray, *, most: int) -> int:
-    """The most pairs of orders, 2 to `most`, for games of `n` (games,) players.
+    """Return the largest number of pairs of orders, 2 to `most`, within the budget of rows.
 
-    A game for which all coalitions are no more rows is counted with those.
+    `n` (games,) holds the players of each game. A game whose coalitions all together are no more
+    rows counts with these.
     """
     exact = exact_rows(n)
     low, high = 2, most
@@ -136,7 +142,7 @@ def pairs_within(budget: int, n: np.ndarray, *, most: int) -> int:
 
 
 def game(n: int, *, pairs: int, rng: np.random.Generator) -> Game:
-    """Exact where that asks for no more rows than the pairs of orders would."""
+    """Return an exact game if it takes no more rows than the pairs of orders, else a sampled."""
     players = np.array([n])
     if exact_rows(players)[0] <= sampled_rows(players, pairs)[0]:
         return Exact(n)

@@ -1,4 +1,4 @@
-"""What an explanation says."""
+"""The explanation of a prediction, as the model server returns it."""
 
 from pydantic import Field
 
@@ -6,23 +6,23 @@ from slipway.contract.record import Record
 
 
 class NotExplainable(Exception):
-    """The model cannot be explained; the message says what it lacks."""
+    """Raised when a model cannot be explained; the message names what is missing."""
 
 
 class Explanation(Record):
-    """One number of one answer, divided among the fields of the record.
+    """One number of one prediction, divided among the fields of the record.
 
     `base` and all contributions add up to `value`.
     """
 
-    explained: str = Field(description="The number in the answer that is divided")
-    base: float = Field(description="Its mean over the answers to the reference rows")
-    value: float = Field(description="What the model answered to this record")
+    explained: str = Field(description="The number in the prediction that is divided")
+    base: float = Field(description="Its mean over the predictions for the reference rows")
+    value: float = Field(description="Its value in the prediction for this record")
     contributions: dict[str, float] = Field(
-        description="What each field adds to the base, the largest first, in the answer's unit"
+        description="What each field adds to the base, the largest first, in the unit of the number"
     )
     standard_error: dict[str, float] = Field(
-        description="Of each contribution, from sampling orders of the fields; 0 where exact"
+        description="By field, from sampling orders of the fields; 0 where exact"
     )
-    references: int = Field(ge=1, description="Reference rows compared with")
-    evaluations: int = Field(ge=1, description="Rows the model answered for this explanation")
+    references: int = Field(ge=1, description="Reference rows used for comparison")
+    evaluations: int = Field(ge=1, description="Rows that the model predicted for this explanation")

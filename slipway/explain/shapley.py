@@ -1,4 +1,4 @@
-"""Shapley values of a model's answer over the fields of its record, whatever the model."""
+"""Shapley values of a prediction over the fields of its record, for any model."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,19 +13,19 @@ from slipway.contract.record import Record
 from slipway.explain.coalitions import Game, game, pairs_within
 from slipway.explain.explanation import Explanation, NotExplainable
 
-# A row of nine fields takes 8.5 microseconds, most of it records made and read: 0.14 s in all.
+# A row of nine fields takes 8.5 microseconds, most of it to build and read records: 0.14 s in all.
 MAX_ROWS = 16_000
-# Records of no more fields are always divided exactly: 2^8 - 2 = 254 rows a reference.
+# Records of at most this many fields are always exact: 2^8 - 2 = 254 rows per reference row.
 EXACT_FIELDS = 8
-# Two make a pair, so that ten fields (1,022 coalitions) are still exact where the rows allow it.
+# 100 pairs, so that ten fields (1,022 coalitions) are still exact where the rows allow it.
 PERMUTATIONS = 200
-# With 2,000 rows at a time the garbage collector's passes over them add a quarter to the time.
+# With batches of 2,000 rows garbage collection adds a quarter to the time.
 BATCH = 250
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The record against one reference row: a game of the fields in which they differ."""
+    """The record and one reference row: a game of the fields in which they differ."""
 
     reference: int
     fields: np.ndarray
@@ -33,19 +33,19 @@ class _Comparison:
 
 
 class Shapley:
-    """Divides the number named `type(model).explained` among the fields of a record.
+    """Explainer that divides the number `type(model).explained` among the fields of a record.
 
-    The worth of a set of fields is the mean answer where these are the record's and all others a
-    reference row's (the interventional value: Janzing, Minorics and Bloebaum 2020, "Feature
-    relevance quantification in explainable AI"). It is worked out against each reference row
-    apart, where only fields that differ play: all their coalitions when these are few, else
-    random orders, in pairs, as many as `max_rows` rows allow and at most `permutations`. Of the
-    reference rows as many are used, drawn by `seed`, as leave each all coalitions of up to eight
-    fields, or two pairs of orders of more.
+    The worth of a set of fields is the mean prediction where these are the record's and all others
+    a reference row's (the interventional value: Janzing, Minorics and Bloebaum 2020, "Feature
+    relevance quantification in explainable AI"). It is computed for each reference row separately;
+    only the fields that differ are players. If their coalitions are few, all are evaluated; else
+    random orders in pairs, as many as `max_rows` rows allow and at most `permutations`. The number
+    of reference rows, drawn by `seed`, is limited so that each gets all coalitions of up to eight
+    fields, or two pairs of orders of more fields.
 
     Raises:
-        NotExplainable: the model names no number of its answer, or there is no reference row.
-        ValueError: `max_rows` is too few for the fields, or `permutations` below 4.
+        NotExplainable: the model names no number to explain, or there is no reference row.
+        ValueError: `max_rows` is too few for the fields, or `permutations` is below 4.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Shapley:
         self._most_pairs = permutations // 2
         if not reference:
             raise NotExplainable(
-                f"{type(model).__name__} has no reference rows to compare with: ship some"
+                f"{type(model).__name__} has no reference rows to compare with: register some"
             )
         used = self._drawn(reference)
-        self._answers = self._answer(used)
+        self._reference_values = self._predict(used)
         self._rows = [_values(row, self._fields) for row in used]
         self._templates = [_bare(row) for row in used]
 
     def _drawn(self, reference: Sequence[Record]) -> list[Record]:
-        """As many as the rows suffice for, beside the record itself."""
+        """Draw as many reference rows as `max_rows` allows, besides the record itself."""
         count = len(self._fields)
         least = max(2**count - 2, 1) if count <= EXACT_FIELDS else 4 * (count - 1)
         affordable = (self._max_rows - 1) // least
@@ -89,20 +89,20 @@ class Shapley:
         return [reference[place] for place in sorted(chosen)]
 
     def explain(self, record: Record) -> Explanation:
-        """Equal records get equal explanations.
+        """Explain one record; equal records get equal explanations.
 
         Raises:
-            NotExplainable: an answer has no finite number to divide.
+            NotExplainable: a prediction has no finite number to divide.
         """
         own = _values(record, self._fields)
         differs = np.array(
             [[not _same(*pair) for pair in zip(own, row, strict=True)] for row in self._rows]
         )
         games = self._games(differs)
-        answers = self._answer(chain([record], self._mixtures(own, games)))
-        value, worths = float(answers[0]), answers[1:]
-        # Equal rows have equal answers; in another batch the graph may round the last digit.
-        empty = np.where(differs.any(axis=1), self._answers, value)
+        predicted = self._predict(chain([record], self._mixtures(own, games)))
+        value, worths = float(predicted[0]), predicted[1:]
+        # Equal rows have equal predictions, but another batch size may change the last digit.
+        empty = np.where(differs.any(axis=1), self._reference_values, value)
         shares = np.where(differs.sum(axis=1)[:, None] == 1, differs * (value - empty)[:, None], 0)
         variances = np.zeros(shares.shape)
         start = 0
@@ -114,10 +114,10 @@ class Shapley:
             shares[each.reference, each.fields] = found.values
             variances[each.reference, each.fields] = found.variances
             start = stop
-        return self._explanation(value, empty, shares, variances, evaluations=len(answers))
+        return self._explanation(value, empty, shares, variances, evaluations=len(predicted))
 
     def _games(self, differs: np.ndarray) -> list[_Comparison]:
-        """One for each reference row from which the record differs in two fields or more."""
+        """Return a game per reference row that differs from the record in two or more fields."""
         players = differs.sum(axis=1)
         pairs = pairs_within(self._max_rows - 1, players, most=self._most_pairs)
         rng = np.random.default_rng(self._seed)
@@ -131,27 +131,32 @@ class Shapley:
         ]
 
     def _mixtures(self, own: tuple[Any, ...], games: list[_Comparison]) -> Iterator[Record]:
-        """Reference rows with some of the record's values; valid field by field, so not again."""
+        """Yield reference rows with some of the record's values.
+
+        Each value is valid already, so the records are not validated again.
+        """
         for each in games:
             copy = self._templates[each.reference].model_copy
             taken = [(self._fields[field], own[field]) for field in each.fields]
             for flags in each.game.coalitions.tolist():
                 yield copy(update=dict(compress(taken, flags)))
 
-    def _answer(self, records: Iterable[Record]) -> np.ndarray:
-        """The number explained, of each record: (rows,) float64."""
+    def _predict(self, records: Iterable[Record]) -> np.ndarray:
+        """Return the explained number of each prediction, (rows,) float64."""
         numbers: list[float] = []
         waiting = iter(records)
         while sent := list(islice(waiting, BATCH)):
-            answers = self._model.predict(sent)
-            if len(answers) != len(sent):
-                raise ValueError(f"{len(sent)} records sent, {len(answers)} answers came back")
-            numbers += [getattr(answer, self._explained) for answer in answers]
+            predictions = self._model.predict(sent)
+            if len(predictions) != len(sent):
+                raise ValueError(
+                    f"{len(sent)} records sent, {len(predictions)} predictions came back"
+                )
+            numbers += [getattr(each, self._explained) for each in predictions]
         for number in numbers:
             if not isinstance(number, int | float) or not math.isfinite(number):
                 raise NotExplainable(
-                    f"{type(self._model).__name__} answered {number!r} for {self._explained!r}, "
-                    "which is no finite number"
+                    f"{type(self._model).__name__} predicted {number!r} for {self._explained!r}, "
+                    "which is not a finite number"
                 )
         return np.array(numbers, dtype=np.float64)
 
@@ -179,15 +184,15 @@ class Shapley:
 
 
 def _explained(model: Model) -> str:
-    kind, told = type(model), model.output_type()
+    kind, output = type(model), model.output_type()
     if kind.explained is None:
         raise NotExplainable(
-            f"{kind.__name__} names nothing to explain: set `explained` to a number of its answer"
+            f"{kind.__name__} names no number to explain: set `explained` to a field of its output"
         )
-    if kind.explained not in told.model_fields:
+    if kind.explained not in output.model_fields:
         raise NotExplainable(
-            f"{kind.__name__} explains {kind.explained!r}, but {told.__name__} has only "
-            f"{', '.join(told.model_fields)}"
+            f"{kind.__name__} explains {kind.explained!r}, but {output.__name__} has only "
+            f"{', '.join(output.model_fields)}"
         )
     return kind.explained
 
@@ -197,12 +202,12 @@ def _values(record: Record, fields: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """True and 1 are equal, yet a model may tell them apart."""
+    """Return whether type and value are equal: a model may treat True and 1 differently."""
     return type(one) is type(other) and bool(one == other)
 
 
 def _bare(record: Record) -> Record:
-    """A copy without what the record worked out of its fields, which a mixture must redo."""
+    """Return a copy without cached properties, which a mixture must compute again."""
     copy = record.model_copy()
     for name in copy.__dict__.keys() - type(record).model_fields.keys():
         del copy.__dict__[name]

@@ -1,1 +1,1 @@
-"""The feature store: tables built from events, joined in time for training, looked up online."""
+"""The feature store: offline tables, point-in-time joins for training, and online look-ups."""

@@ -1,6 +1,6 @@
-"""The definitions in Feast's registry: for Feast's own command line, its UI and other readers.
+"""Write the definitions into Feast's registry, for Feast's command line, its UI and other readers.
 
-Training and serving do not need it: both read the definitions themselves.
+Training and serving do not need the registry: both read the definitions from code.
 """
 
 import warnings
@@ -13,9 +13,9 @@ from slipway.features.without_torch import without_torch
 
 
 def apply() -> list[str]:
-    """Make the registry say what the repository says; a line for each kind, as it then stands.
+    """Synchronize the registry with the repository's definitions; return one line per kind.
 
-    What the repository does not define any more is taken out of it.
+    Objects that the repository no longer defines are deleted.
     """
     with without_torch():
         from feast import FeatureStore
@@ -26,21 +26,21 @@ def apply() -> list[str]:
     registry = places.registry()
     with FileLock(places.store() / "registry.lock"):
         store = FeatureStore(config=definitions.config(registry, None))
-        here = {each.name for each in known.objects()}
-        # Feast adds an entity of its own for views without one: it is not ours to delete.
-        standing: list[Any] = [
+        defined = {each.name for each in known.objects()}
+        # Feast adds a dummy entity for views without an entity, which must stay.
+        registered: list[Any] = [
             *store.list_feature_services(),
             *store.list_batch_feature_views(),
             *store.list_on_demand_feature_views(),
             *(each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME),
         ]
-        gone = [each for each in standing if each.name not in here]
+        removed = [each for each in registered if each.name not in defined]
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            store.apply(known.objects(), objects_to_delete=gone, partial=False)
-    told: dict[str, dict[str, Any]] = {
+            store.apply(known.objects(), objects_to_delete=removed, partial=False)
+    groups: dict[str, dict[str, Any]] = {
         "entities": known.entities,
         "feature views": known.views,
         "on-demand views": known.on_demand,
         "feature services": known.services,
     }
-    return [f"{kind}: {', '.join(sorted(group))}" for kind, group in told.items()]
+    return [f"{kind}: {', '.join(sorted(group))}" for kind, group in groups.items()]

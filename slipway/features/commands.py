@@ -1,4 +1,4 @@
-"""`slipway features`: build, apply, materialize, look up and trace the feature store."""
+"""Build, materialize, query and trace the feature store."""
 
 import json
 from datetime import UTC, datetime
@@ -9,16 +9,16 @@ import typer
 if TYPE_CHECKING:
     from slipway.features.lineage import Lineage
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(name="features", no_args_is_help=True, help=__doc__)
 
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="A feature service")]
 
 
 @app.command()
 def build(
-    names: Annotated[list[str] | None, typer.Argument(help="Tables; all if none")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Tables; default: all")] = None,
 ) -> None:
-    """Build the offline tables from their data sets; one that is up to date is left."""
+    """Build the offline tables from their data sets, unless they are up to date."""
     import pyarrow.parquet as pq
 
     from slipway.features import offline, tables
@@ -41,49 +41,51 @@ def apply() -> None:
 def materialize(
     until: Annotated[
         str,
-        typer.Option(help="`data` (the newest row), `now`, or a moment like 2011-09-09"),
+        typer.Option(help="`data` (the newest row), `now`, or a time such as 2011-09-09"),
     ] = "data",
-    view: Annotated[list[str] | None, typer.Option(help="Only these views")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="Only these views; default: all")] = None,
     anew: Annotated[bool, typer.Option(help="Empty the views first")] = False,
 ) -> None:
-    """Bring the online store up to a moment: Redis if $SLIPWAY_REDIS_URL is set, else SQLite."""
+    """Fill the online store up to a time: Redis if $SLIPWAY_REDIS_URL is set, otherwise SQLite."""
     from slipway.features.materialize import materialize
 
-    for mark in materialize(until=_moment(until), views=view, anew=anew):
+    for mark in materialize(until=_parse_time(until), views=view, anew=anew):
         newest = mark.newest.isoformat() if mark.newest else "none"
         typer.echo(f"{mark.view}: {mark.rows:,} rows, newest {newest}")
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     if text == "data":
         return None
     if text == "now":
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--until takes data, now or 2011-09-09, got {text!r}") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise typer.BadParameter(
+            f"--until must be data, now, or a time such as 2011-09-09, got {text!r}"
+        ) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @app.command()
 def get(service: Service, keys: Annotated[list[str], typer.Argument(help="Join keys")]) -> None:
-    """Look keys up online; a JSON line each, null for one that is unknown."""
+    """Look keys up online; print one JSON line per key, null for an unknown key."""
     from slipway.features import definitions
     from slipway.features.online import Online
 
-    # The first connection of a process may take longer than a look-up may.
+    # The first connection of a process may take longer than the time allowed for a look-up.
     online = Online(timeout=2.0)
     entity = definitions.load().plan(service).key
-    for found in online.look_up(service, entity, list(keys)):
-        typer.echo(json.dumps(found, default=datetime.isoformat))
+    for features in online.look_up(service, entity, list(keys)):
+        typer.echo(json.dumps(features, default=datetime.isoformat))
 
 
 @app.command()
 def freshness(
-    metrics: Annotated[bool, typer.Option(help="As Prometheus reads it")] = False,
+    metrics: Annotated[bool, typer.Option(help="Print Prometheus metrics")] = False,
 ) -> None:
-    """How old the newest event of each view is, and when the store was last filled."""
+    """Show the age of each view's newest event, and when the view was last materialized."""
     if metrics:
         from prometheus_client import CollectorRegistry, generate_latest
 
@@ -112,9 +114,11 @@ def freshness(
 @app.command()
 def lineage(
     name: Annotated[str, typer.Argument(help="A model, a view, or view:feature")],
-    as_json: Annotated[bool, typer.Option("--json", help="All of it")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the complete records as JSON")
+    ] = False,
 ) -> None:
-    """Which features a model's versions were trained from, or which versions use a feature."""
+    """Show which features a model's versions were trained on, or which versions use a feature."""
     from slipway.features import definitions
     from slipway.features import lineage as lineages
 
@@ -125,8 +129,8 @@ def lineage(
     else:
         found = lineages.of_model(name)
     if as_json:
-        told = [{"model": each.model, "version": each.version, **each.record} for each in found]
-        typer.echo(json.dumps(told, indent=1))
+        content = [{"model": each.model, "version": each.version, **each.record} for each in found]
+        typer.echo(json.dumps(content, indent=1))
     elif found:
         for each in found:
             _show(each)
@@ -136,15 +140,15 @@ def lineage(
 
 def _show(lineage: "Lineage") -> None:
     record = lineage.record
-    borne = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
+    aliases = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
     typer.echo(
-        f"{lineage.model} v{lineage.version}{borne}: feature service {record['service']}, "
+        f"{lineage.model} v{lineage.version}{aliases}: feature service {record['service']}, "
         f"{len(record['features'])} features by {record['entity']}"
     )
     changed = lineage.changed()
-    for view, told in {**record["views"], **record["on_demand"]}.items():
+    for view, entry in {**record["views"], **record["on_demand"]}.items():
         state = "changed since" if view in changed else "as today"
-        typer.echo(f"  {view:24} definition {told['definition'][:12]}  {state}")
-        if source := told.get("source"):
+        typer.echo(f"  {view:24} definition {entry['definition'][:12]}  {state}")
+        if source := entry.get("source"):
             files = ", ".join(f"{file} {sha[:12]}" for file, sha in source["files"].items())
-            typer.echo(f"  {'':24} {told['table']} from {source['dataset']}: {files}")
+            typer.echo(f"  {'':24} {entry['table']} from {source['dataset']}: {files}")

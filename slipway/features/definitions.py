@@ -1,7 +1,7 @@
-"""The feature repository's definitions, read from its code: what training and serving share.
+"""The feature repository's definitions, which training and serving read from its code.
 
-Not from Feast's registry: that keeps on-demand transformations as source and pickled code, which
-would be run by whatever reads it. A service runs only the code it was shipped with.
+Feast's registry is not used: it stores on-demand transformations as source and pickled code, which
+each reader would run. A service runs only the code that it was deployed with.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     )
     from feast.transformation.base import Transformation
 
-Found = TypeVar("Found")
+Defined = TypeVar("Defined")
 
 
 @dataclass(frozen=True)
 class Read:
-    """A view that must be read, and which of its features."""
+    """A view to be read, and the features to read from it."""
 
     view: "FeatureView"
     features: tuple[str, ...]
@@ -43,23 +43,23 @@ class Read:
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes to answer for a feature service."""
+    """The steps to compute the features of a feature service."""
 
     service: "FeatureService"
     key: str
-    """The join key that all its views share."""
+    """The join key that all views of the service share."""
     key_type: "ValueType"
     reads: tuple[Read, ...]
     transformations: "tuple[OnDemandFeatureView, ...]"
     names: tuple[str, ...]
-    """Of the features that it promises, in order."""
-    asks: tuple[str, ...]
-    """Fields that transformations take from the request: the moment of the question."""
+    """The names of the service's features, in order."""
+    request_fields: tuple[str, ...]
+    """Fields that transformations take from the request: the time of the request."""
 
 
 @dataclass(frozen=True)
 class Definitions:
-    """Everything that the repository defines, by name."""
+    """All definitions of the repository, by name."""
 
     entities: "dict[str, Entity]"
     views: "dict[str, FeatureView]"
@@ -67,77 +67,85 @@ class Definitions:
     services: "dict[str, FeatureService]"
 
     def objects(self) -> list[Any]:
-        """As Feast's `apply` takes them."""
+        """Return all definitions in one list, for Feast's `apply`."""
         groups = (self.entities, self.views, self.on_demand, self.services)
         return [each for group in groups for each in group.values()]
 
     def service(self, name: str) -> "FeatureService":
-        """Raises KeyError: there is none of the name."""
+        """Return the feature service `name`.
+
+        Raises:
+            KeyError: there is no such service.
+        """
         return _named(self.services, name, "feature service")
 
     def view(self, name: str) -> "FeatureView":
-        """Raises KeyError: there is none of the name."""
+        """Return the feature view `name`.
+
+        Raises:
+            KeyError: there is no such view.
+        """
         return _named(self.views, name, "feature view")
 
     def plan(self, service: str) -> Plan:
-        """How to answer for `service`.
+        """Return the plan for `service`.
 
         Raises:
             KeyError: there is no such service.
             ValueError: its views have different entities.
         """
-        asked = self.service(service)
+        feature_service = self.service(service)
         wanted: dict[str, list[str]] = {}
-        transformations, asks = [], []
-        for projection in asked.feature_view_projections:
+        transformations, request_fields = [], []
+        for projection in feature_service.feature_view_projections:
             sources = [projection]
             if projection.name in self.on_demand:
-                made = self.on_demand[projection.name]
-                transformations.append(made)
-                asks += list(made.get_request_data_schema())
-                sources = list(made.source_feature_view_projections.values())
+                view = self.on_demand[projection.name]
+                transformations.append(view)
+                request_fields += list(view.get_request_data_schema())
+                sources = list(view.source_feature_view_projections.values())
             for source in sources:
                 known = wanted.setdefault(source.name, [])
                 known += [each.name for each in source.features if each.name not in known]
         reads = tuple(Read(self.views[name], tuple(known)) for name, known in wanted.items())
         keys = {(key.name, key.dtype) for read in reads for key in read.view.entity_columns}
         if len(keys) != 1:
-            told = ", ".join(sorted(name for name, _ in keys)) or "none"
-            raise ValueError(f"feature service {service}: one join key is expected, got {told}")
+            names = ", ".join(sorted(name for name, _ in keys)) or "none"
+            raise ValueError(f"feature service {service}: one join key is expected, got {names}")
         ((key, dtype),) = keys
-        names = tuple(
+        features = tuple(
             feature.name
-            for projection in asked.feature_view_projections
+            for projection in feature_service.feature_view_projections
             for feature in projection.features
         )
-        if len(set(names)) != len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
+        if len(set(features)) != len(features):
+            twice = sorted({name for name in features if features.count(name) > 1})
             raise ValueError(f"feature service {service}: two features are called {twice[0]}")
         return Plan(
-            asked,
+            feature_service,
             key,
             dtype.to_value_type(),
             reads,
             tuple(transformations),
-            names,
-            tuple(dict.fromkeys(asks)),
+            features,
+            tuple(dict.fromkeys(request_fields)),
         )
 
 
-def _named(group: dict[str, Found], name: str, kind: str) -> Found:
+def _named(group: dict[str, Defined], name: str, kind: str) -> Defined:
     if name not in group:
         raise KeyError(f"no {kind} {name!r}; known: {', '.join(sorted(group)) or 'none'}")
     return group[name]
 
 
 def load(folder: Path | None = None) -> Definitions:
-    """The definitions in `folder`, the repository's own by default; run once a process.
+    """Return the definitions in `folder`, by default `feature_repo`; cached per process.
 
     Raises:
         ValueError: two definitions share a name.
-        Exception: whatever their code raises.
+        Exception: whatever the definitions' code raises.
     """
-    # The tables' places are part of the definitions, and move with $SLIPWAY_HOME.
+    # The tables' paths are part of the definitions, and depend on $SLIPWAY_HOME.
     return _load(folder or places.repository(), places.store())
 
 
@@ -167,38 +175,38 @@ def _load(folder: Path, store: Path) -> Definitions:
 
 
 def _run(file: Path, store: Path) -> Iterator[object]:
-    """The file's values; under a name of its own, since it moves with the store."""
-    mark = hashlib.sha256(f"{file} {store}".encode()).hexdigest()[:12]
-    name = f"_feature_repo_{file.stem}_{mark}"
+    """Run the file as a module named after file and store, and yield the module's values."""
+    suffix = hashlib.sha256(f"{file} {store}".encode()).hexdigest()[:12]
+    name = f"_feature_repo_{file.stem}_{suffix}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    # Feast reads the source of transformations from there, as it was when first read.
+    # Feast reads the source of transformations from linecache, which may hold an older version.
     linecache.checkcache(str(file))
     spec.loader.exec_module(module)
     yield from list(vars(module).values())
 
 
 def config(registry: Path, online_store: dict[str, Any] | None) -> "RepoConfig":
-    """Feast's configuration: what `feature_store.yaml` says, but for the two places given here."""
+    """Return Feast's configuration from `feature_store.yaml`, with the given registry and store."""
     import yaml
     from feast import RepoConfig
 
-    said = yaml.safe_load((places.repository() / "feature_store.yaml").read_text())
-    said |= {"registry": str(registry), "online_store": online_store}
-    made = RepoConfig(**said)
-    made.repo_path = registry.parent
-    return made
+    settings = yaml.safe_load((places.repository() / "feature_store.yaml").read_text())
+    settings |= {"registry": str(registry), "online_store": online_store}
+    configuration = RepoConfig(**settings)
+    configuration.repo_path = registry.parent
+    return configuration
 
 
 def table_of(view: "FeatureView") -> Table:
-    """The offline table that the view reads.
+    """Return the offline table that the view reads.
 
     Raises:
-        ValueError: it reads none.
-        KeyError: nothing builds it.
+        ValueError: the view reads no table.
+        KeyError: the table is unknown.
     """
     if view.batch_source is None:
         raise ValueError(f"feature view {view.name} has no source")
@@ -206,19 +214,23 @@ def table_of(view: "FeatureView") -> Table:
 
 
 def transformation_of(view: "OnDemandFeatureView") -> "Transformation":
-    """Raises ValueError: the view has none."""
+    """Return the view's transformation.
+
+    Raises:
+        ValueError: the view has none.
+    """
     if view.feature_transformation is None:
         raise ValueError(f"on-demand view {view.name} has no transformation")
     return view.feature_transformation
 
 
 def fingerprint(view: "FeatureView | OnDemandFeatureView") -> str:
-    """SHA-256 over all that decides the values of the view's features, in hexadecimal.
+    """Return the SHA-256 of everything that determines the values of the view's features.
 
-    Of a stored view: schema, entity, time to live and the code that builds its table. Of an
-    on-demand one: schema, sources and the transformation's source.
+    For a stored view: schema, entity, time to live and the code that builds its table. For an
+    on-demand view: schema, sources and the transformation's source code.
     """
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "name": view.name,
         "schema": [[field.name, str(field.dtype)] for field in view.features],
     }
@@ -226,13 +238,13 @@ def fingerprint(view: "FeatureView | OnDemandFeatureView") -> str:
 
     if isinstance(view, FeatureView):
         table = table_of(view)
-        told |= {
+        content |= {
             "keys": [[field.name, str(field.dtype)] for field in view.entity_columns],
             "ttl": view.ttl.total_seconds() if view.ttl else None,
             "table": [table.name, table.fingerprint],
         }
     else:
-        told |= {
+        content |= {
             "sources": {
                 name: sorted(field.name for field in source.features)
                 for name, source in view.source_feature_view_projections.items()
@@ -240,4 +252,4 @@ def fingerprint(view: "FeatureView | OnDemandFeatureView") -> str:
             "asks": sorted(view.get_request_data_schema()),
             "transformation": transformation_of(view).udf_string,
         }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

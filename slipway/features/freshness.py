@@ -1,4 +1,4 @@
-"""How fresh the online store is: of each view the newest event, the rows, the last filling."""
+"""Freshness of the online store: newest event, rows and last materialization of each view."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ TIMEOUT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Freshness:
-    """Of one view. Without a mark it was never materialized, or the store was emptied since."""
+    """A view's freshness. Without a mark, it was never materialized or the store was emptied."""
 
     view: str
     mark: Mark | None
     is_current: bool
-    """The store was filled by today's definition."""
+    """Whether the view was materialized with its current definition."""
 
     def event_age_seconds(self, now: datetime) -> float | None:
-        """From the newest event to what the store's clock shows; None if there is no event."""
+        """Return the newest event's age by the store's clock; None if there is no event."""
         if self.mark is None or self.mark.newest is None:
             return None
         return (self.mark.clock(now) - self.mark.newest).total_seconds()
 
 
 def freshness(folder: Path | None = None, *, timeout: float = TIMEOUT_SECONDS) -> list[Freshness]:
-    """Of every view of the repository; `folder` holds the store, ours by default.
+    """Return the freshness of every view; `folder` holds the store, by default Slipway's own.
 
     Raises:
-        StoreUnreachable: the online store is not there or does not answer.
+        StoreUnreachable: the online store does not exist or does not respond.
     """
     from slipway.features import definitions
     from slipway.features.online_stores import faults, open_store
@@ -46,12 +46,12 @@ def freshness(folder: Path | None = None, *, timeout: float = TIMEOUT_SECONDS) -
     with faults():
         opened = open_store(folder, timeout=timeout)
         try:
-            return _of(known, opened.marks.read())
+            return _freshness(known, opened.marks.read())
         finally:
             opened.close()
 
 
-def _of(known: "Definitions", marks: dict[str, Mark]) -> list[Freshness]:
+def _freshness(known: "Definitions", marks: dict[str, Mark]) -> list[Freshness]:
     from slipway.features.definitions import fingerprint
 
     return [
@@ -63,10 +63,10 @@ def _of(known: "Definitions", marks: dict[str, Mark]) -> list[Freshness]:
 
 
 class FreshnessCollector(Collector):
-    """Gauges for a service's `/metrics`, read from the store whenever they are asked for.
+    """Gauges for a service's `/metrics`, read from the store at each scrape.
 
-    `slipway_features_store_up` is 0 when the store cannot be reached; the others are then missing,
-    as those of a view are that is not in the store.
+    `slipway_features_store_up` is 0 if the store cannot be reached; the other gauges are missing
+    then. Most gauges of a view that is not in the store are missing, too.
     """
 
     def __init__(self, folder: Path | None = None, *, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -74,10 +74,11 @@ class FreshnessCollector(Collector):
         self._timeout = timeout
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """The names, without asking the store: called when the collector is registered."""
+        """Return the metric names without reading the store; called at registration."""
         return list(_families().values())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read the store and yield the gauges."""
         from slipway.features.online_stores import StoreUnreachable
 
         families = _families()
@@ -107,18 +108,18 @@ class FreshnessCollector(Collector):
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
-    told = {
+    texts = {
         "view_materialized": "1 if the view is in the online store",
-        "view_current": "1 if it was filled by the definition of today",
+        "view_current": "1 if the view was materialized with its current definition",
         "materialized_rows": "Rows written since the view was last emptied",
-        "last_materialization_timestamp_seconds": "When the view was last filled, Unix time",
-        "newest_event_age_seconds": "From the view's newest event to what the store's clock shows",
+        "last_materialization_timestamp_seconds": "Unix time of the view's last materialization",
+        "newest_event_age_seconds": "Age of the view's newest event by the store's clock",
     }
     families = {
         name: GaugeMetricFamily(f"slipway_features_{name}", text, labels=["view"])
-        for name, text in told.items()
+        for name, text in texts.items()
     }
     families["store_up"] = GaugeMetricFamily(
-        "slipway_features_store_up", "1 if the online store answered", labels=[]
+        "slipway_features_store_up", "1 if the online store responded", labels=[]
     )
     return families

@@ -1,4 +1,4 @@
-"""Training sets: what was known of each entity at its own moment, and nothing later."""
+"""Point-in-time joins: training sets with the features that were known at each entity's time."""
 
 import warnings
 from collections.abc import Iterator
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 
 def training_set(service: str, entities: pd.DataFrame) -> pd.DataFrame:
-    """The features of `service` for each entity as they were at its moment, in the order given.
+    """Return `entities` with the features of `service` as of each entity's time.
 
-    `entities` holds the service's join key and `event_timestamp` (with a time zone), and whatever
-    else should stand beside the features. A row of a table counts from its own timestamp on, so
-    the newest at or before the moment is taken. On-demand features are computed as of the moment.
-    An entity unknown at its moment has no features: they are missing (NA).
+    `entities` has the service's join key and `event_timestamp` (with a time zone), and any other
+    columns, which are kept. A table row is valid from its own timestamp on, so the newest row at or
+    before the entity's time is joined. On-demand features are computed as of that time. The
+    features of an entity that is unknown at its time are missing (NA).
 
-    The tables must have been built: `slipway.features.offline.build`.
+    The tables must have been built by `slipway.features.offline.build`.
 
     Raises:
         KeyError: there is no such service.
-        ValueError: a column is missing or has no time zone, or bears a feature's name; or the
-            same entity and moment are asked for twice.
+        ValueError: a column is missing, has no time zone or has a feature's name, or an entity
+            occurs twice with the same time.
     """
     known = definitions.load()
     plan = known.plan(service)
     _check(plan, entities)
-    asked = entities[[plan.key, TIME]].reset_index(drop=True)
-    asked = asked.assign(**dict.fromkeys(plan.asks, asked[TIME]))
-    # The warning is that on-demand views do not scale offline; the whole join is in memory here.
+    wanted = entities[[plan.key, TIME]].reset_index(drop=True)
+    wanted = wanted.assign(**dict.fromkeys(plan.request_fields, wanted[TIME]))
+    # Feast warns that on-demand views do not scale offline; the whole join is in memory here.
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning), _store(known) as store:
-        job = store.get_historical_features(entity_df=asked, features=plan.service)
-        found = job.to_df()
-    found = asked[[plan.key, TIME]].merge(
-        found[[plan.key, TIME, *plan.names]], on=[plan.key, TIME], how="left", validate="1:1"
+        job = store.get_historical_features(entity_df=wanted, features=plan.service)
+        joined = job.to_df()
+    joined = wanted[[plan.key, TIME]].merge(
+        joined[[plan.key, TIME, *plan.names]], on=[plan.key, TIME], how="left", validate="1:1"
     )
-    features = found[list(plan.names)].astype(_dtypes(plan))
+    features = joined[list(plan.names)].astype(_dtypes(plan))
     features.index = entities.index
     return pd.concat([entities, features], axis=1)
 
@@ -57,16 +57,16 @@ def _check(plan: Plan, entities: pd.DataFrame) -> None:
     if getattr(entities[TIME].dtype, "tz", None) is None:
         raise ValueError(f"{name}: {TIME} must have a time zone, got {entities[TIME].dtype}")
     if taken := sorted(set(plan.names) & set(entities.columns)):
-        raise ValueError(f"{name}: {taken[0]} is a feature's name; call the column something else")
+        raise ValueError(f"{name}: {taken[0]} is a feature's name; rename the column")
     twice = entities.duplicated([plan.key, TIME])
     if twice.any():
         first = entities.loc[twice.idxmax()]
-        raise ValueError(f"{name}: {plan.key} {first[plan.key]} at {first[TIME]} is there twice")
+        raise ValueError(f"{name}: {plan.key} {first[plan.key]} at {first[TIME]} occurs twice")
 
 
 @contextmanager
 def _store(known: Definitions) -> Iterator["FeatureStore"]:
-    """Feast over the tables, with a registry of its own: no state from before, no online store."""
+    """Yield a Feast store over the tables with a temporary registry and no online store."""
     from feast import FeatureStore
 
     with TemporaryDirectory() as folder:
@@ -77,10 +77,10 @@ def _store(known: Definitions) -> Iterator["FeatureStore"]:
 
 
 def _dtypes(plan: Plan) -> dict[str, str]:
-    """pandas' types that can hold a missing value, by feature."""
+    """Return a pandas dtype that allows missing values for each feature."""
     from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 
-    held: dict[FeastType, str] = {
+    dtypes: dict[FeastType, str] = {
         Bool: "boolean",
         Float64: "float64",
         Int64: "Int64",
@@ -88,7 +88,7 @@ def _dtypes(plan: Plan) -> dict[str, str]:
         UnixTimestamp: "datetime64[us, UTC]",
     }
     return {
-        feature.name: held[feature.dtype]
+        feature.name: dtypes[feature.dtype]
         for projection in plan.service.feature_view_projections
         for feature in projection.features
     }

@@ -1,8 +1,8 @@
-"""From a feature to the model versions that were trained on it, and from a version to its features.
+"""Lineage between features and the model versions that were trained on them.
 
-`train.fit` of a project that learns from a feature service writes `record(service)` beside its
-weights. So the lineage is part of what ships, and of its digest: a changed definition makes
-another version.
+A project that trains on a feature service calls `write` in `train.fit`, which puts the lineage next
+to the weights. The lineage is thus part of the version and its digest: a changed definition gives a
+new version.
 """
 
 import json
@@ -18,23 +18,23 @@ WEIGHTS = "artifacts/weights"
 
 
 def record(service: str) -> dict[str, Any]:
-    """What the feature service is made of: its views with their definitions, and their sources.
+    """Describe the feature service: its views with their definitions and data sources.
 
     Raises:
         KeyError: there is no such service.
-        slipway.datasets.DatasetUnavailable: a table had to be built, and could not.
+        slipway.datasets.DatasetUnavailable: a table could not be built.
     """
     plan = definitions.load().plan(service)
     views = {}
     for read in plan.reads:
         table = definitions.table_of(read.view)
-        made_of = offline.built_of(offline.build(table.name))
-        assert made_of is not None
+        source = offline.built_from(offline.build(table.name))
+        assert source is not None
         views[read.view.name] = {
             "definition": definitions.fingerprint(read.view),
             "features": list(read.features),
             "table": table.name,
-            "source": json.loads(made_of),
+            "source": json.loads(source),
         }
     on_demand = {
         view.name: {
@@ -53,14 +53,14 @@ def record(service: str) -> dict[str, Any]:
 
 
 def write(service: str, weights: Path) -> None:
-    """`record` into the folder of the weights."""
+    """Write `record(service)` into the folder of the weights."""
     text = json.dumps(record(service), indent=1, sort_keys=True)
     (weights / FILE).write_text(f"{text}\n")
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Of one registered version."""
+    """The lineage of a registered version."""
 
     model: str
     version: str
@@ -68,7 +68,7 @@ class Lineage:
     record: dict[str, Any]
 
     def changed(self) -> list[str]:
-        """The views whose definition today is not the one that the version was trained from."""
+        """Return the views whose definition has changed since the version was trained."""
         known = definitions.load()
         today = {
             name: definitions.fingerprint(view)
@@ -76,18 +76,19 @@ class Lineage:
             for name, view in group.items()
         }
         trained = {**self.record["views"], **self.record["on_demand"]}
-        return [name for name, told in trained.items() if today.get(name) != told["definition"]]
+        return [name for name, view in trained.items() if today.get(name) != view["definition"]]
 
     def uses(self, view: str, feature: str | None) -> bool:
-        told = {**self.record["views"], **self.record["on_demand"]}.get(view)
-        return told is not None and (feature is None or feature in told["features"])
+        """Return whether the version was trained on the view, or on the feature of it."""
+        trained = {**self.record["views"], **self.record["on_demand"]}.get(view)
+        return trained is not None and (feature is None or feature in trained["features"])
 
 
 def of_model(name: str) -> list[Lineage]:
-    """Of every version that was trained from a feature service, newest first.
+    """Return the lineage of every version that was trained on a feature service, newest first.
 
     Raises:
-        KeyError: no model of the name is registered.
+        KeyError: no model of this name is registered.
     """
     from mlflow.exceptions import MlflowException
 
@@ -103,18 +104,18 @@ def of_model(name: str) -> list[Lineage]:
     versions = registry.search_model_versions(f"name='{name}'")
     found = []
     for version in sorted(versions, key=lambda each: -int(each.version)):
-        told = _read(name, str(version.version))
-        borne = tuple(sorted(key for key, value in aliases.items() if value == version.version))
-        if told is not None:
-            found.append(Lineage(name, str(version.version), borne, told))
+        content = _read(name, str(version.version))
+        own = tuple(sorted(key for key, value in aliases.items() if value == version.version))
+        if content is not None:
+            found.append(Lineage(name, str(version.version), own, content))
     return found
 
 
 def of_feature(view: str, feature: str | None = None) -> list[Lineage]:
-    """The versions of all models that were trained on the view, or on one feature of it.
+    """Return the versions of all models that were trained on the view, or on a feature of it.
 
     Raises:
-        KeyError: the repository has no such view, or the view no such feature.
+        KeyError: the repository has no such view, or the view has no such feature.
     """
     from slipway.registry import tracking
 
@@ -130,7 +131,7 @@ def of_feature(view: str, feature: str | None = None) -> list[Lineage]:
 
 
 def _read(name: str, version: str) -> dict[str, Any] | None:
-    """What the version's weights say; None of one that looks no features up."""
+    """Return the record next to the version's weights; None if there is none."""
     import mlflow
 
     folder = f"models:/{name}/{version}/{WEIGHTS}"
@@ -138,6 +139,6 @@ def _read(name: str, version: str) -> dict[str, Any] | None:
     if FILE not in files:
         return None
     with TemporaryDirectory() as scratch:
-        found = mlflow.artifacts.download_artifacts(f"{folder}/{FILE}", dst_path=scratch)
-        told: dict[str, Any] = json.loads(Path(found).read_text())
-        return told
+        file = mlflow.artifacts.download_artifacts(f"{folder}/{FILE}", dst_path=scratch)
+        content: dict[str, Any] = json.loads(Path(file).read_text())
+        return content

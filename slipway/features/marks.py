@@ -1,8 +1,8 @@
-"""What was put into the online store when, kept in the store itself: whoever empties it, says so.
+"""Marks of materializations, kept in the online store itself, so that they are emptied with it.
 
-A mark also tells the store's clock. Data that end in 2011 are as of then, and the time since the
-last purchase is counted from there: the clock shows `until` when the store was filled, and runs on.
-For data that arrive as they happen that is the time of day.
+A mark also sets the store's clock. Data that end in 2011 are valid as of 2011, and the time since
+the last purchase is counted to then: the clock shows `until` at the materialization, and runs on
+from there. For live data the clock shows the current time.
 """
 
 import json
@@ -19,54 +19,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mark:
-    """The last materialization of a view; moments in UTC."""
+    """The last materialization of a view; times are in UTC."""
 
     view: str
     definition: str
-    """Fingerprint of the view that was written."""
+    """The fingerprint of the view's definition."""
     until: datetime
-    """Rows stamped later were left out."""
+    """Rows with later timestamps were left out."""
     materialized_at: datetime
     rows: int
-    """Entities whose values were written, over all runs since the view was last emptied."""
+    """Rows written in all runs since the view was last emptied."""
     newest: datetime | None
-    """Stamp of the newest row that was written."""
+    """The timestamp of the newest row that was written."""
 
     def clock(self, now: datetime) -> datetime:
+        """Return the time by the store's clock."""
         return self.until + (now - self.materialized_at)
 
     def dumped(self) -> str:
+        """Return the mark as JSON."""
         return json.dumps(asdict(self), default=datetime.isoformat, sort_keys=True)
 
     @classmethod
     def parsed(cls, text: str | bytes) -> "Mark":
-        told: dict[str, Any] = json.loads(text)
-        moments = {
-            key: datetime.fromisoformat(told[key]) if told[key] else None
+        """Return the mark from its JSON."""
+        content: dict[str, Any] = json.loads(text)
+        times = {
+            key: datetime.fromisoformat(content[key]) if content[key] else None
             for key in ("until", "materialized_at", "newest")
         }
-        return cls(**{**told, **moments})
+        return cls(**{**content, **times})
 
 
 def clock(marks: Iterable[Mark], now: datetime | None = None) -> datetime:
-    """The moment that it is for data so marked: the latest of their clocks; without any, now."""
+    """Return the latest time by the clocks of `marks`; `now` if there are none."""
     now = now or datetime.now(UTC)
     return max((mark.clock(now) for mark in marks), default=now)
 
 
 class Marks(Protocol):
-    """Where marks are kept."""
+    """A store of marks."""
 
     def read(self) -> dict[str, Mark]:
-        """By view."""
+        """Return the marks by view."""
 
-    def write(self, mark: Mark) -> None: ...
+    def write(self, mark: Mark) -> None:
+        """Add the mark, or replace the view's earlier one."""
 
-    def remove(self, view: str) -> None: ...
+    def remove(self, view: str) -> None:
+        """Remove the view's mark, if there is one."""
 
 
 class SqliteMarks:
-    """A table beside Feast's, in the same file."""
+    """Marks in a table in Feast's SQLite file."""
 
     def __init__(self, connection: "sqlite3.Connection") -> None:
         self._connection = connection
@@ -82,7 +87,7 @@ class SqliteMarks:
 
     def write(self, mark: Mark) -> None:
         with self._connection as connection:
-            self._have_table()
+            self._create_table()
             connection.execute(
                 "INSERT OR REPLACE INTO slipway_marks (view, mark) VALUES (?, ?)",
                 (mark.view, mark.dumped()),
@@ -90,17 +95,17 @@ class SqliteMarks:
 
     def remove(self, view: str) -> None:
         with self._connection as connection:
-            self._have_table()
+            self._create_table()
             connection.execute("DELETE FROM slipway_marks WHERE view = ?", (view,))
 
-    def _have_table(self) -> None:
+    def _create_table(self) -> None:
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS slipway_marks (view TEXT PRIMARY KEY, mark TEXT NOT NULL)"
         )
 
 
 class RedisMarks:
-    """A hash beside Feast's keys."""
+    """Marks in a Redis hash next to Feast's keys."""
 
     KEY = "slipway:features:marks"
 

@@ -1,9 +1,9 @@
-"""From the offline tables into the online store, in batches: each key's newest row up to a moment.
+"""Materialize views: write each key's newest row up to a given time to the online store.
 
-Feast's own `materialize` reads a view's whole table into memory. Here a batch of rows is read,
-reduced to the newest row of each key and written, so that memory is bounded by the batch and the
-row group of the file that it comes from. Batches come in the order of the table, in which the rows
-of a key follow each other in time, so what is written last is newest.
+Feast's own `materialize` reads a view's whole table into memory. Here the table is read in batches,
+and of each batch only the newest row of each key is written, so that memory is bounded by the batch
+and its row group in the file. The rows of a key are sorted by time in the table, so the last row
+written for a key is the newest.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from feast import FeatureView
 
 BATCH_ROWS = 5_000
-# Filling waits longer than a look-up may.
+# Longer than the timeout of a look-up.
 TIMEOUT_SECONDS = 30.0
 
 
@@ -36,17 +36,18 @@ def materialize(
     anew: bool = False,
     batch_rows: int = BATCH_ROWS,
 ) -> list[Mark]:
-    """Write the rows stamped up to `until` that are not there yet; a mark a view.
+    """Write the rows up to `until` that are not in the store yet; return one mark per view.
 
-    Without `until` all rows are written, and the store's clock begins at the newest. A view whose
-    definition changed is emptied first; `anew` does so in any case. One at a time: a second
-    materialization waits for the first. A data set that cannot be had holds up its own views only.
+    Without `until` all rows are written, and the store's clock starts at the newest. A view whose
+    definition changed is emptied first; with `anew` every view is. Materializations run one at a
+    time, under a lock. If a data set is unavailable, the views of other data sets are still
+    materialized.
 
     Raises:
         KeyError: there is no such view.
-        ValueError: the store is already further than `until`, or `until` has no time zone.
+        ValueError: the store is past `until` already, or `until` has no time zone.
         slipway.datasets.DatasetUnavailable: a table could not be built; the other views are done.
-        StoreUnreachable: the online store fell away; what was written stays, the mark does not.
+        StoreUnreachable: the store stopped responding; rows stay written, but the mark is not.
     """
     if until is not None and until.tzinfo is None:
         raise ValueError(f"until must have a time zone, got {until.isoformat()}")
@@ -80,7 +81,7 @@ def _all(
             missing[table] = error
     if missing:
         done = ", ".join(mark.view for mark in marks) or "none"
-        raise DatasetUnavailable("\n".join(map(str, missing.values())) + f"\nFilled: {done}")
+        raise DatasetUnavailable("\n".join(map(str, missing.values())) + f"\nMaterialized: {done}")
     return marks
 
 
@@ -88,7 +89,7 @@ def _opened() -> Opened:
     if places.redis_url():
         return open_store(timeout=TIMEOUT_SECONDS)
     opened = open_sqlite(places.online_file(), TIMEOUT_SECONDS)
-    # Readers go on reading while a batch is written.
+    # In WAL mode, readers are not blocked while a batch is written.
     opened.feast._get_conn(opened.config).execute("PRAGMA journal_mode = WAL")  # type: ignore[attr-defined]
     return opened
 
@@ -107,7 +108,7 @@ def _one(
         before = None
     elif end < before.until:
         raise ValueError(
-            f"{view.name}: the store is at {before.until.isoformat()} and does not go back to "
+            f"{view.name}: the store is at {before.until.isoformat()} and cannot go back to "
             f"{end.isoformat()}; empty it first (--anew)"
         )
     written, last = (before.rows, before.newest) if before else (0, None)
@@ -120,32 +121,32 @@ def _one(
 
 
 def _newest(rows: ds.Dataset) -> datetime:
-    """The last stamp in the table, read a batch at a time."""
-    batches = _in_step(rows, [TIME], None, BATCH_ROWS)
+    """Return the last timestamp in the table, read in batches."""
+    batches = _read_batches(rows, [TIME], None, BATCH_ROWS)
     newest: datetime = max(pc.max(batch.column(TIME)).as_py() for batch in batches)
     return newest
 
 
-def _in_step(
+def _read_batches(
     rows: ds.Dataset, columns: list[str], wanted: pc.Expression | None, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Row groups one by one, each read when it is asked for.
+    """Yield batches of the matching rows, and read each row group only when it is needed.
 
-    A scan of the whole runs ahead of whoever writes its batches, whatever it is told of reading
-    ahead: with 10 ms a batch 66 of 104 MB lay in memory.
+    A scan of the whole table reads ahead of the consumer, whatever its read-ahead settings: with
+    10 ms per batch, 66 of 104 MB were in memory.
     """
     for file in rows.get_fragments(filter=wanted):
         for group in file.split_by_row_group(filter=wanted):
-            found = group.to_table(rows.schema, columns=columns, filter=wanted)
-            if found.num_rows:
-                yield from found.to_batches(max_chunksize=batch_rows)
+            table = group.to_table(rows.schema, columns=columns, filter=wanted)
+            if table.num_rows:
+                yield from table.to_batches(max_chunksize=batch_rows)
 
 
 def _empty(view: "FeatureView", opened: Opened) -> None:
-    """Take the view out of the store, and have a place for it."""
+    """Delete the view's rows and mark, and create its empty table."""
     opened.marks.remove(view.name)
-    for gone, kept in (([view], []), ([], [view])):
-        opened.feast.update(opened.config, gone, kept, [], [], partial=True)
+    for deleted, kept in (([view], []), ([], [view])):
+        opened.feast.update(opened.config, deleted, kept, [], [], partial=True)
 
 
 def _batches(
@@ -155,13 +156,13 @@ def _batches(
     until: datetime,
     batch_rows: int,
 ) -> Iterator[pa.Table]:
-    """The rows with `since` < stamp <= `until`, of each batch only each key's last."""
+    """Yield the rows with `since` < timestamp <= `until`; of each batch only each key's last."""
     columns = [field.name for field in (*view.entity_columns, *view.features)]
     wanted = pc.field(TIME) <= pa.scalar(until)
     if since is not None:
         wanted &= pc.field(TIME) > pa.scalar(since)
     key = view.entity_columns[0].name
-    for batch in _in_step(rows, [*columns, TIME], wanted, batch_rows):
+    for batch in _read_batches(rows, [*columns, TIME], wanted, batch_rows):
         keys = batch.column(key)
         is_last = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
         last = pa.concat_arrays([is_last, pa.array([True])])
@@ -169,7 +170,7 @@ def _batches(
 
 
 def _write(view: "FeatureView", table: pa.Table, opened: Opened) -> datetime:
-    """Write the rows; the newest stamp among them."""
+    """Write the rows, and return the newest timestamp among them."""
     from feast.utils import _convert_arrow_to_proto
 
     keys = {field.name: field.dtype.to_value_type() for field in view.entity_columns}

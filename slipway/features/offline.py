@@ -1,4 +1,4 @@
-"""Offline tables, built from their data sets: each once for the same data and code, anywhere."""
+"""Offline tables, built from their data sets once for the same data and code."""
 
 import hashlib
 import json
@@ -13,62 +13,62 @@ from slipway.datasets import Dataset, fetch
 from slipway.features import places, tables
 from slipway.features.tables import TIME, Table
 
-MADE_OF = b"slipway.made_of"
+SOURCE_KEY = b"slipway.made_of"
 
 
 def build(name: str, *, dataset: Dataset | None = None) -> Path:
-    """Have the table `name` lie in the store, made of today's data by today's code; its file.
+    """Build the table `name` from the current data and code, and return its file.
 
-    Nothing is done when it does already. Tables are kept in the cache by what they are made of.
+    An up-to-date table is not built again. The cache keeps tables by data and code.
 
     Raises:
         KeyError: there is no such table.
-        slipway.datasets.DatasetUnavailable: its data set could not be had.
-        ValueError: a batch breaks the order that `slipway.features.tables` promises.
+        slipway.datasets.DatasetUnavailable: its data set is unavailable.
+        ValueError: the rows are not in the order that `slipway.features.tables` requires.
     """
     table = tables.find(name)
     data = dataset or fetch(table.dataset)
-    key = made_of(table, data)
+    key = source_of(table, data)
     file = places.table(name)
-    if built_of(file) == key:
+    if built_from(file) == key:
         return file
-    kept = home.cache() / "features" / hashlib.sha256(key.encode()).hexdigest()[:16] / file.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.parent / ".lock"):
-        if built_of(kept) != key:
-            _write(table, data, key, kept)
+    cached = home.cache() / "features" / hashlib.sha256(key.encode()).hexdigest()[:16] / file.name
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cached.parent / ".lock"):
+        if built_from(cached) != key:
+            _write(table, data, key, cached)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.parent / ".lock"):
         partial = file.with_name(f"{file.name}.part")
-        shutil.copyfile(kept, partial)
+        shutil.copyfile(cached, partial)
         os.replace(partial, file)
     return file
 
 
-def made_of(table: Table, dataset: Dataset) -> str:
-    """JSON: the data set's files and the code, by SHA-256."""
+def source_of(table: Table, dataset: Dataset) -> str:
+    """Return JSON with the SHA-256 of the data set's files and of the table's code."""
     files = {name: file.sha256 for name, file in dataset.entry.files.items()}
-    told = {"dataset": table.dataset, "files": files, "code": table.fingerprint}
-    return json.dumps(told, sort_keys=True)
+    source = {"dataset": table.dataset, "files": files, "code": table.fingerprint}
+    return json.dumps(source, sort_keys=True)
 
 
-def built_of(file: Path) -> str | None:
-    """What the table at `file` is made of; None if there is none, or not a whole one."""
+def built_from(file: Path) -> str | None:
+    """Return the source that the table `file` was built from; None if it is missing or partial."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        found = (pq.read_schema(file).metadata or {}).get(MADE_OF)
+        source = (pq.read_schema(file).metadata or {}).get(SOURCE_KEY)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
-    return found.decode() if found else None
+    return source.decode() if source else None
 
 
 def _write(table: Table, dataset: Dataset, key: str, file: Path) -> None:
     import pyarrow.parquet as pq
 
     partial = file.with_name(f"{file.name}.part")
-    schema = table.schema.with_metadata({MADE_OF: key})
+    schema = table.schema.with_metadata({SOURCE_KEY: key})
     seen: set[object] = set()
     with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for batch in table.rows(dataset):
@@ -79,9 +79,10 @@ def _write(table: Table, dataset: Dataset, key: str, file: Path) -> None:
     os.replace(partial, file)
 
 
-def _check_order(table: Table, batch: object, again: set[object]) -> None:
-    if again:
-        raise ValueError(f"{table.name}: {table.key} {min(again, key=str)} comes in two batches")
+def _check_order(table: Table, batch: object, repeated: set[object]) -> None:
+    if repeated:
+        key = min(repeated, key=str)
+        raise ValueError(f"{table.name}: {table.key} {key} occurs in two batches")
     ordered = batch.select([table.key, TIME])  # type: ignore[attr-defined]
     if not ordered.equals(ordered.sort_by([(table.key, "ascending"), (TIME, "ascending")])):
         raise ValueError(f"{table.name}: rows must be sorted by {table.key} and {TIME}")

@@ -1,4 +1,4 @@
-"""What a model server asks: the features of a key, now. Feast is imported when first needed."""
+"""Online look-ups for the model server. Feast is imported when it is first needed."""
 
 import threading
 import time
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from slipway.features.marks import Mark
     from slipway.features.online_stores import Opened, Rows
 
-# How long it may go unnoticed that the store was filled anew; only the clock comes from its marks.
+# How often the marks are read again; they only set the store's clock.
 MARKS_SECONDS = 5.0
 INT64 = range(-(2**63), 2**63)
 
 
 class FeaturesUnavailable(Exception):
-    """The online store cannot be reached, or not in time; the message says why."""
+    """Raised when the online store does not respond in time; the message says why."""
 
 
 class Online:
-    """The online store: a Redis if $SLIPWAY_REDIS_URL is set, else the SQLite file in `store`.
+    """The online store: Redis if $SLIPWAY_REDIS_URL is set, or else the SQLite file in `store`.
 
-    Any thread may call it. With Redis a look-up of any number of keys is one round trip.
+    It is thread-safe. With Redis, a look-up of any number of keys is one round trip.
     """
 
     def __init__(self, *, store: Path | None = None, timeout: float = 0.2) -> None:
-        """`store` is a folder, Slipway's own by default; `timeout` in seconds bounds each wait."""
+        """`store` is a folder, by default Slipway's own; `timeout` limits each wait, in seconds."""
         if timeout <= 0:
             raise ValueError(f"timeout must be above 0 seconds, got {timeout:g}")
         self._folder = store
@@ -42,11 +42,11 @@ class Online:
         self._marks_read = float("-inf")
 
     def warm(self, service: str) -> None:
-        """Import, connect and read once, so that the first look-up costs what any other does.
+        """Import, connect and read once, so that the first look-up is as fast as later ones.
 
         Raises:
             KeyError: there is no such feature service.
-            FeaturesUnavailable: the store cannot be reached; all else is warm.
+            FeaturesUnavailable: the store cannot be reached; everything else is warm.
         """
         plan = self._plan(service)
         self.look_up(service, plan.key, [0])
@@ -54,34 +54,34 @@ class Online:
     def look_up(
         self, service: str, entity: str, keys: list[str | int]
     ) -> list[dict[str, Any] | None]:
-        """For each key in order the features by name; None for one that the store does not know.
+        """Return the features of each key by name, in order; None for an unknown key.
 
-        A feature whose value is missing is None. `entity` is the name of the join key.
+        A missing feature value is None. `entity` is the name of the join key.
 
         Raises:
             KeyError: there is no such feature service.
-            ValueError: `entity` is not its join key.
-            FeaturesUnavailable: the store cannot be reached within the timeout.
+            ValueError: `entity` is not the service's join key.
+            FeaturesUnavailable: the store does not respond within the timeout.
         """
         from slipway.features.online_stores import StoreUnreachable, faults
 
         plan = self._plan(service)
         if entity != plan.key:
             raise ValueError(f"feature service {service} is looked up by {plan.key}, not {entity}")
-        asked = [_entity_key(plan, key) for key in keys]
-        valid = [key for key in asked if key is not None]
+        entity_keys = [_entity_key(plan, key) for key in keys]
+        valid = [key for key in entity_keys if key is not None]
         if not valid:
             return [None] * len(keys)
         try:
             with faults():
                 opened = self._opened()
                 views = opened.read(plan.reads, valid)
-                moment = self._moment(plan, opened)
+                now = self._now(plan, opened)
         except StoreUnreachable as error:
             self._close_own()
             raise FeaturesUnavailable(f"feature service {service}: {error}") from error
-        found = iter(_features(plan, views, moment))
-        return [None if key is None else next(found) for key in asked]
+        rows = iter(_features(plan, views, now))
+        return [None if key is None else next(rows) for key in entity_keys]
 
     def _plan(self, service: str) -> "Plan":
         plan = self._plans.get(service)
@@ -93,7 +93,7 @@ class Online:
         return plan
 
     def _opened(self) -> "Opened":
-        """Redis' client serves all threads; of SQLite each thread has a connection of its own."""
+        """Return the open store: a Redis client for all threads, or a SQLite file per thread."""
         own: Opened | None = self._shared or getattr(self._own, "opened", None)
         if own is not None and own.current():
             return own
@@ -111,15 +111,15 @@ class Online:
         return opened
 
     def _close_own(self) -> None:
-        """This thread's SQLite, to be opened anew; a Redis client mends itself."""
+        """Close this thread's SQLite file, to open it again; Redis clients reconnect themselves."""
         own: Opened | None = getattr(self._own, "opened", None)
         if own is not None:
             self._own.opened = None
             own.close()
 
-    def _moment(self, plan: "Plan", opened: "Opened") -> datetime | None:
-        """The moment that it is in the store, if a transformation asks for it."""
-        if not plan.asks:
+    def _now(self, plan: "Plan", opened: "Opened") -> datetime | None:
+        """Return the time by the store's clock, if a transformation needs it."""
+        if not plan.request_fields:
             return None
         from slipway.features import marks
 
@@ -134,7 +134,7 @@ class Online:
 
 
 def _entity_key(plan: "Plan", key: str | int) -> "EntityKey | None":
-    """As Feast writes it; None for what cannot be a key of this kind."""
+    """Return the key as Feast stores it; None if `key` is invalid for the key's type."""
     from feast import ValueType
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
@@ -153,9 +153,9 @@ def _entity_key(plan: "Plan", key: str | int) -> "EntityKey | None":
 
 
 def _features(
-    plan: "Plan", views: "list[Rows]", moment: datetime | None
+    plan: "Plan", views: "list[Rows]", now: datetime | None
 ) -> list[dict[str, Any] | None]:
-    """The promised features, a row a key; `views` holds each view's rows by key."""
+    """Return the service's features, one row per key; `views` holds each view's rows by key."""
     from slipway.features.definitions import transformation_of
     from slipway.features.online_stores import decoded
 
@@ -165,8 +165,8 @@ def _features(
     for read, rows in zip(plan.reads, views, strict=True):
         for name in read.features:
             columns[name] = [None if row is None else decoded(row.get(name)) for _, row in rows]
-    for field in plan.asks:
-        columns[field] = [moment] * count
+    for field in plan.request_fields:
+        columns[field] = [now] * count
     for view in plan.transformations:
         columns |= transformation_of(view).udf(columns)
     return [
@@ -176,5 +176,5 @@ def _features(
 
 
 def _present(value: Any) -> Any:
-    """None for nan, as which transformations, and tables of floats, write what is missing."""
+    """Return None for NaN, by which transformations and float columns mark missing values."""
     return None if value != value else value

@@ -1,4 +1,4 @@
-"""Feast's online stores, SQLite and Redis, opened so that a reader never waits for long."""
+"""Feast's online stores, SQLite and Redis, opened with bounded waiting times."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -29,44 +29,44 @@ if TYPE_CHECKING:
     from feast.protos.feast.types.Value_pb2 import Value
 
 Rows: TypeAlias = "list[tuple[datetime | None, dict[str, Value] | None]]"
-"""Of one view, a row a key: when, and what by feature; None where the key is unknown."""
+"""A view's rows, one per key: timestamp and values by feature; None for an unknown key."""
 
 
 class StoreUnreachable(Exception):
-    """The online store did not answer, or not in time."""
+    """Raised when the online store does not respond in time."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An online store that is ready to be read and written."""
+    """An open online store."""
 
     config: "RepoConfig"
     feast: "OnlineStore"
     marks: Marks
     read: "Callable[[Sequence[Read], list[EntityKey]], list[Rows]]"
-    """The rows of each view, for the same keys."""
+    """Read the rows of each view for the same keys."""
     close: Callable[[], None]
     shared: bool
-    """Whether all threads may use it."""
+    """Whether all threads may use the store."""
     current: Callable[[], bool]
-    """Whether it is still what its address leads to."""
+    """Return whether the open store is still the one at its address."""
 
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Within the block a store's own errors come as StoreUnreachable."""
+    """Turn the stores' own errors into StoreUnreachable inside the block."""
     try:
         yield
     except (redis.RedisError, sqlite3.Error, OSError) as error:
-        told = str(error).strip() or type(error).__name__
-        raise StoreUnreachable(told) from error
+        message = str(error).strip() or type(error).__name__
+        raise StoreUnreachable(message) from error
 
 
 def open_store(folder: Path | None = None, *, timeout: float) -> Opened:
-    """The Redis that $SLIPWAY_REDIS_URL names, else the SQLite file in `folder`, ours by default.
+    """Open the Redis at $SLIPWAY_REDIS_URL, or else the SQLite file in `folder`.
 
     Raises:
-        StoreUnreachable: there is no such file; a Redis is not called before the first read.
+        StoreUnreachable: the SQLite file is missing; Redis is not contacted before the first read.
         ValueError: the address is malformed.
     """
     if url := places.redis_url():
@@ -78,7 +78,7 @@ def open_store(folder: Path | None = None, *, timeout: float) -> Opened:
 
 
 def open_sqlite(file: Path, timeout: float) -> Opened:
-    """The file, made if it is missing; for the thread that calls this."""
+    """Open the file for the calling thread; create it if it is missing."""
     store = SqliteOnlineStore()
     config = definitions.config(places.registry(), {"type": "sqlite", "path": str(file)})
     connection = store._get_conn(config)
@@ -99,11 +99,11 @@ def open_sqlite(file: Path, timeout: float) -> Opened:
 
 
 class BoundedRedis(RedisOnlineStore):
-    """Feast's Redis store with a client of ours: bounded waits, one round trip for all views."""
+    """Feast's Redis store with bounded waits, and one round trip for all views."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        # One attempt: the pool replaces a connection that the server closed before it is used, and
-        # attempts more, with pauses between, would add up to many times the timeout.
+        # No retries: the pool replaces a connection that the server closed before using it, and
+        # retries with backoff would add up to many times the timeout.
         self._client = redis.Redis.from_url(
             url,
             socket_timeout=timeout,
@@ -114,21 +114,22 @@ class BoundedRedis(RedisOnlineStore):
 
     @property
     def client(self) -> redis.Redis:
+        """The Redis client."""
         assert isinstance(self._client, redis.Redis)
         return self._client
 
     def read_views(
         self, config: "RepoConfig", reads: Sequence[Read], keys: "list[EntityKey]"
     ) -> "list[Rows]":
-        """`online_read` of several views of one entity, whose values Feast keeps in one hash."""
-        asked = [
+        """Read several views of one entity, whose values Feast stores in one hash."""
+        by_view = [
             self._generate_hset_keys_for_features(read.view, list(read.features)) for read in reads
         ]
-        fields = [field for _, own in asked for field in own]
+        fields = [field for _, own in by_view for field in own]
         hashes = self._generate_redis_keys_for_entities(config, keys)
         found = self._read_hash_fields(config, [(each, fields) for each in hashes])
         views, start = [], 0
-        for read, (names, own) in zip(reads, asked, strict=True):
+        for read, (names, own) in zip(reads, by_view, strict=True):
             values = [row[start : start + len(own)] for row in found]
             start += len(own)
             rows = self._convert_redis_values_to_protobuf(values, read.view.name, names)
@@ -139,7 +140,7 @@ class BoundedRedis(RedisOnlineStore):
 def _known(
     when: datetime | None, values: "dict[str, Value] | None"
 ) -> "tuple[datetime | None, dict[str, Value] | None]":
-    """Of a key that Redis does not know Feast makes a row of missing values stamped 1970."""
+    """Return (None, None) for an unknown key, for which Feast returns nulls stamped 1970."""
     return (when, values) if when and when.timestamp() else (None, None)
 
 
@@ -154,12 +155,12 @@ def _open_redis(url: str, timeout: float) -> Opened:
     return Opened(config, store, marks, read, store.client.close, shared=True, current=lambda: True)
 
 
-# Feast asks a dozen questions of each value: a tenth of the time of a look-up, for these in vain.
+# For these types, Feast's own conversion is unnecessary; it takes a tenth of the look-up time.
 PLAIN = frozenset({"bool_val", "double_val", "float_val", "int32_val", "int64_val", "string_val"})
 
 
 def decoded(value: "Value | None") -> Any:
-    """The value in Python; None where it is missing."""
+    """Return the value in Python; None if it is missing."""
     if value is None:
         return None
     kind = value.WhichOneof("val")

@@ -1,4 +1,4 @@
-"""Where the feature store lies: a folder in Slipway's home, or a Redis for what is served."""
+"""Paths of the feature store in Slipway's home, and the address of its Redis."""
 
 import os
 from pathlib import Path
@@ -9,39 +9,40 @@ REDIS = "SLIPWAY_REDIS_URL"
 
 
 def repository() -> Path:
-    """The definitions."""
+    """Return the folder of the feature definitions."""
     return home.root() / "feature_repo"
 
 
 def store() -> Path:
-    """What is made of them: tables, Feast's registry, the online store unless it is a Redis."""
+    """Return the folder of the tables, Feast's registry and, without Redis, the online store."""
     return home.home() / "features"
 
 
 def table(name: str) -> Path:
-    """The offline table `name`, as `slipway features build` writes it."""
+    """Return the file of the offline table `name`, which `slipway features build` writes."""
     return store() / "tables" / f"{name}.parquet"
 
 
 def registry() -> Path:
+    """Return the file of Feast's registry."""
     return store() / "registry.db"
 
 
 def online_file(folder: Path | None = None) -> Path:
-    """The online store of a machine on its own."""
+    """Return the file of the SQLite online store."""
     return (folder or store()) / "online.db"
 
 
 def redis_url() -> str | None:
-    """$SLIPWAY_REDIS_URL, `redis://[user:password@]host:port[/database]`; None if it is not set.
+    """Return $SLIPWAY_REDIS_URL, `redis://[user:password@]host:port[/database]`, or None.
 
     Raises:
-        ValueError: it is no such address.
+        ValueError: the value is not such an address.
     """
     url = os.environ.get(REDIS)
     if not url:
         return None
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        # The value is not repeated: it may hold a password.
-        raise ValueError(f"{REDIS} must read redis://host:port, rediss://... or unix://...")
+        # The message does not contain the value, which may hold a password.
+        raise ValueError(f"{REDIS} must be redis://host:port, rediss://... or unix://...")
     return url

@@ -1,4 +1,4 @@
-"""How a project's traffic is divided among its versions, kept in the registry."""
+"""How a project's traffic is split among its versions; stored in the registry."""
 
 from slipway.policy.policy import CHALLENGER, CHAMPION, SHADOW, TAG, VARIANTS, Policy, read, write
 

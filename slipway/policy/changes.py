@@ -1,4 +1,4 @@
-"""Changes by an administrator, from the command line or the server: checked, made, on record."""
+"""Change a project's policy and aliases, with checks and a record in the audit log."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from slipway.registry import promotions, tracking
 
 
 class ChangeRefused(Exception):
-    """The message says what is wrong with it; nothing was changed."""
+    """Raised for an invalid change; the message says why. Nothing was changed."""
 
 
 def change_policy(project: str, change: dict[str, Any], *, actor: str) -> Policy:
-    """Change some fields of the policy; the whole as it is now.
+    """Change some fields of the policy; return the whole policy.
 
     Raises:
         ChangeRefused: a field is unknown or out of range, or there is no such project.
@@ -30,7 +30,7 @@ def change_policy(project: str, change: dict[str, Any], *, actor: str) -> Policy
         first = error.errors(include_url=False)[0]
         raise ChangeRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if "since" in change:
-        raise ChangeRefused("since: is set by the server when the traffic is divided anew")
+        raise ChangeRefused("since: is set by the server when the traffic split changes")
     for variant in ("challenger", "shadow"):
         if getattr(wanted, variant) and variant not in model.aliases:
             raise ChangeRefused(f"{variant}: no version of {project} is its {variant}")
@@ -40,7 +40,7 @@ def change_policy(project: str, change: dict[str, Any], *, actor: str) -> Policy
 
 
 def assign(project: str, variant: str, version: str | None, *, actor: str) -> None:
-    """Give the alias `variant` to a version, or take it away with None.
+    """Give the alias `variant` to a version, or remove it with None.
 
     Raises:
         ChangeRefused: there is no such variant, project or version, or no champion would be left.
@@ -62,7 +62,7 @@ def assign(project: str, variant: str, version: str | None, *, actor: str) -> No
         except MlflowException as error:
             raise ChangeRefused(f"version: {project} has no version {version!r}") from error
         if variant == policy.CHAMPION and before != version:
-            # The log first: what serves without a line in it could never be explained.
+            # Log first: without a line in the log, the champion could not be explained later.
             promotions.append(
                 promotions.Decision(
                     project, version, True, f"by hand of {actor}", {"champion_version": before}

@@ -1,4 +1,4 @@
-"""`slipway policy`: how traffic is divided among versions. Servers follow without a restart."""
+"""`slipway policy`: split traffic among versions. Servers follow without a restart."""
 
 import os
 import pwd
@@ -6,19 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(name="policy", no_args_is_help=True, help=__doc__)
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT")]
 Variant = Annotated[str, typer.Argument(help="champion, challenger or shadow")]
 
 
 def actor() -> str:
+    """Return who runs the command, for the logs."""
     return f"command line ({pwd.getpwuid(os.getuid()).pw_name})"
 
 
 @app.command()
 def show(name: Name) -> None:
-    """The versions by variant, and the policy."""
+    """Show the versions by variant, and the policy."""
     from slipway import policy
     from slipway.registry import tracking
 
@@ -33,20 +34,24 @@ def show(name: Name) -> None:
 def set_(
     name: Name,
     challenger: Annotated[
-        float | None, typer.Option(help="Percent of the requests that the challenger answers")
+        float | None, typer.Option(help="Percentage of requests that the challenger serves")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Field whose value always meets the same version; '' is none")
+        str | None, typer.Option(help="Field whose value always gets the same version; '' is none")
     ] = None,
-    salt: Annotated[str | None, typer.Option(help="Another one deals the keys anew")] = None,
+    salt: Annotated[
+        str | None, typer.Option(help="A new salt assigns the keys to versions anew")
+    ] = None,
     shadow: Annotated[
-        float | None, typer.Option(help="Percent that the shadow is asked as well")
+        float | None, typer.Option(help="Percentage of requests mirrored to the shadow")
     ] = None,
-    timeout_seconds: Annotated[float | None, typer.Option()] = None,
+    timeout_seconds: Annotated[float | None, typer.Option(help="Time limit of a request")] = None,
     queue: Annotated[int | None, typer.Option(help="Requests that may wait for the model")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Calls of the model at once")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Calls of the model at the same time")
+    ] = None,
 ) -> None:
-    """Change what is given, and leave the rest as it is."""
+    """Change the given fields of the policy."""
     given: dict[str, Any] = {
         "challenger": challenger,
         "key": key,
@@ -68,9 +73,9 @@ def set_(
 def assign(
     name: Name,
     variant: Variant,
-    version: Annotated[str, typer.Argument(help="A registered version; 0 takes the alias away")],
+    version: Annotated[str, typer.Argument(help="A registered version; 0 removes the alias")],
 ) -> None:
-    """Have a version answer as champion, challenger or shadow."""
+    """Make a version champion, challenger or shadow."""
     from slipway.policy.changes import assign
 
     assign(name, variant, None if version == "0" else version, actor=actor())

@@ -1,4 +1,4 @@
-"""How a project's traffic is divided among its versions, kept as a tag in the registry."""
+"""How a project's traffic is split among its versions; stored as a tag in the registry."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -9,38 +9,39 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "slipway.policy"
-# What it divides among; the champion gets what the others leave.
+# The champion gets the requests that the others do not get.
 CHAMPION, CHALLENGER, SHADOW = VARIANTS = ("champion", "challenger", "shadow")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Policy(BaseModel):
-    """The default sends everything to the champion."""
+    """The split of a project's traffic; the default sends everything to the champion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     challenger: Percent = 0
-    """Of the requests. With `key` an A/B test, without a canary."""
+    """Percentage of requests that the challenger serves: an A/B test with `key`, else a canary."""
     key: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$")] | None = None
-    """A field of the record by which a caller always meets the same version. The header
-    Slipway-Key does the same for any record and outranks it."""
+    """A field of the record: the same value always gets the same version. The header Slipway-Key
+    does the same for any record and has precedence."""
     salt: Annotated[str, Field(max_length=64)] = ""
-    """Another salt deals the keys anew: a second test is not read off the first one's groups."""
+    """A new salt assigns the keys anew, so that a second test does not reuse the first's groups."""
     shadow: Percent = 0
-    """Of the requests that are asked of the version called `shadow` as well, and only logged."""
+    """Percentage of requests that are mirrored to the shadow, whose predictions are only logged."""
     since: float = 0
-    """Unix time from which the comparison counts: when the traffic was last divided anew."""
+    """Unix time from which a comparison counts: the last change of the traffic split."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    """Time limit of a request."""
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Requests that may wait for the model; the next one gets 503 and Retry-After."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    """Calls of the model at once, for models that do not run on the event loop."""
+    """Calls of the model at the same time, for models that do not run on the event loop."""
 
 
 def read(text: str | None) -> Policy:
-    """From the tag; without one, the default.
+    """Return the policy in a tag's text, or the default one without a tag.
 
     Raises:
         pydantic.ValidationError: the tag does not hold a policy.
@@ -49,14 +50,14 @@ def read(text: str | None) -> Policy:
 
 
 def write(registry: "MlflowClient", project: str, policy: Policy) -> Policy:
-    """Servers follow within their reload time; the policy as it was written.
+    """Write the policy and return it as written; servers follow within their reload time.
 
     Raises:
-        mlflow.exceptions.MlflowException: the registry has no such project, or is away.
+        mlflow.exceptions.MlflowException: the registry has no such project, or is unavailable.
     """
     before = read(registry.get_registered_model(project).tags.get(TAG))
-    dealt = ("challenger", "key", "salt")
-    same = all(getattr(before, name) == getattr(policy, name) for name in dealt)
+    split = ("challenger", "key", "salt")
+    same = all(getattr(before, name) == getattr(policy, name) for name in split)
     since = before.since if same else round(time.time(), 3)
     written = policy.model_copy(update={"since": since})
     text = written.model_dump_json(exclude_defaults=True)

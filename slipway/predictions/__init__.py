@@ -1,1 +1,1 @@
-"""The prediction record: written by every worker, read by id or as a stream, and its truths."""
+"""The prediction log: records written by every worker, read by id or as a stream, and feedback."""

@@ -1,4 +1,4 @@
-"""Closed segments into Parquet, and the oldest of those out, when there are too many."""
+"""Compaction of closed segments to Parquet, and deletion of the oldest ones."""
 
 import fcntl
 import os
@@ -8,35 +8,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway.fsync import fsync
 from slipway.predictions import parquet
 from slipway.predictions.reader import lines, parsed
 from slipway.predictions.record import PredictionRecord
-from slipway.predictions.segment import CLOSED, COMPACTED, sync_folder
+from slipway.predictions.segment import CLOSED, COMPACTED
 
 _NEEDED = {name for name, field in PredictionRecord.model_fields.items() if field.is_required()}
 
 
 @dataclass(frozen=True)
 class Compacted:
+    """What a compaction has converted."""
+
     segments: int
     records: int
     faults: tuple[str, ...] = ()
-    """Segments that were left as they are, and why."""
+    """Segments that were left unchanged, and why."""
 
 
 @dataclass(frozen=True)
 class Retained:
-    """What was deleted."""
+    """What the retention limits have deleted."""
 
     segments: int
     records: int
 
 
 def compact(folder: Path, *, seconds: float = 60.0) -> Compacted:
-    """Turn segments that were closed more than `seconds` ago into Parquet.
+    """Convert segments that were closed more than `seconds` ago to Parquet.
 
-    Killed at any point it neither loses nor doubles a record; called twice at once, each segment
-    is done by one.
+    A kill at any point neither loses nor duplicates a record. Of two concurrent calls, one converts
+    each segment.
 
     Raises:
         OSError: the disk is full, dead or refuses.
@@ -59,8 +62,10 @@ def compact(folder: Path, *, seconds: float = 60.0) -> Compacted:
 
 
 def retain(folder: Path, *, days: float, bytes: int) -> Retained:
-    """Delete the oldest compacted segments: those whose last record is older than `days`, and
-    more, while all that is closed takes more than `bytes`.
+    """Delete the oldest compacted segments by age and by total size.
+
+    Segments whose last record is older than `days` are deleted, then more until all closed and
+    compacted segments take at most `bytes`.
 
     Raises:
         OSError: the disk is dead or refuses.
@@ -80,14 +85,14 @@ def retain(folder: Path, *, days: float, bytes: int) -> Retained:
         file.unlink(missing_ok=True)
         segments, records, size = segments + 1, records + count, size - each
     if segments:
-        sync_folder(folder)
+        fsync(folder)
     return Retained(segments=segments, records=records)
 
 
 def _compact(file: Path) -> int:
     final = file.with_name(file.name.removesuffix(CLOSED) + COMPACTED)
     count = 0
-    # One that is there is complete: somebody was stopped between the last two steps.
+    # An existing file is complete: an earlier call was stopped between the last two steps.
     if not final.exists():
         new = final.with_name(final.name + ".new")
         try:
@@ -96,16 +101,16 @@ def _compact(file: Path) -> int:
             new.unlink(missing_ok=True)
             raise
         new.rename(final)
-        sync_folder(file.parent)
+        fsync(file.parent)
     file.unlink()
     return count
 
 
 def _records(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """With their lengths.
+    """Yield the records of a segment with the lengths of their lines.
 
     Raises:
-        ValueError: a line is no prediction record; nothing may be thrown away then.
+        ValueError: a line is not a prediction record; the segment must then be kept.
     """
     segment = int(file.name[:8], 16)
     for offset, line in lines(file):

@@ -1,7 +1,7 @@
-"""Following the log: what was added to each segment since somebody last looked.
+"""Follow the prediction log: read the records that were added to each segment since the last read.
 
-A place in a segment is the offset of the last record that was taken from it. It stays true when
-the segment is closed and compacted: the ids of the records hold their offsets.
+A position in a segment is the offset of the last record that was read from it. It stays valid when
+the segment is closed and compacted, since the ids of the records hold their offsets.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,22 @@ from slipway.predictions.reader import lines, parsed
 from slipway.predictions.segment import CLOSED, COMPACTED, OPEN
 
 START = -1
-"""Before the first record."""
+"""The offset before the first record."""
 
 
 @dataclass(frozen=True)
 class Entry:
+    """A line of a segment."""
+
     offset: int
     record: dict[str, Any] | None
-    """None of a line that is damaged."""
+    """None for a damaged line."""
 
 
 def names(folder: Path) -> set[str]:
-    """The segments that are there, in whatever form.
+    """Return the names of the segments in the folder, in any form.
 
-    One that moves on to its next form meanwhile may be missed: who misses one asks `exists`.
+    A segment that is renamed to its next form meanwhile may be missed; `exists` does not miss it.
     """
     found = set()
     for suffix in (OPEN, CLOSED, COMPACTED):
@@ -36,31 +38,31 @@ def names(folder: Path) -> set[str]:
 
 
 def exists(folder: Path, name: str) -> bool:
-    # In the order in which a segment moves on, so that one moving meanwhile is not missed.
+    """Return whether the segment is in the folder, in any form."""
+    # In the order in which a segment is renamed, so that one renamed meanwhile is not missed.
     return any((folder / (name + suffix)).exists() for suffix in (OPEN, CLOSED, COMPACTED))
 
 
 def is_open(folder: Path, name: str) -> bool:
-    """Whether records may still come: what is read after False was said is all there is."""
+    """Return whether records may still be added; after False, one more read gets the rest."""
     return (folder / (name + OPEN)).exists()
 
 
 def entries(folder: Path, name: str, *, after: int) -> Iterator[Entry]:
-    """What stands behind the offset `after`, in the order of writing; nothing of a segment that is
-    gone.
+    """Yield the entries behind the offset `after` in the order of writing.
 
-    A record that is being written is left for the next time.
+    A deleted segment yields nothing. A record that is being written is left for the next read.
     """
     for suffix in (COMPACTED, OPEN, CLOSED, COMPACTED):
         file = folder / (name + suffix)
         with suppress(FileNotFoundError):
             yield from _compacted(file, after) if suffix == COMPACTED else _written(file, after)
-            # Once opened, a file stays readable: nothing can have been told twice.
+            # Once opened, a file stays readable: nothing can have been yielded twice.
             return
 
 
 def count(folder: Path, name: str, *, after: int) -> tuple[int, int]:
-    """How many records stand behind the offset, and the offset of the last; without parsing."""
+    """Return the number of records behind the offset and the last one's offset, without parsing."""
     number, last = 0, after
     for suffix in (OPEN, CLOSED):
         with suppress(FileNotFoundError):
@@ -72,11 +74,11 @@ def count(folder: Path, name: str, *, after: int) -> tuple[int, int]:
 
 
 def compacted(folder: Path, name: str) -> int | None:
-    """How many records there are in all; None of a segment that is not compacted."""
+    """Return the number of records of a compacted segment; None for any other segment."""
     file = folder / (name + COMPACTED)
     if not file.exists():
         return None
-    # Takes 90 MB of memory, which who keeps up with the log is spared.
+    # pyarrow takes 90 MB of memory; a reader that keeps up with the log never needs it.
     from slipway.predictions import parquet
 
     with suppress(FileNotFoundError):

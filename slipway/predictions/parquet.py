@@ -1,6 +1,5 @@
-"""A segment as Parquet: the same records in the same order, found by id without reading all."""
+"""Compacted segments: the same records in the same order as Parquet, found by id or by time."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic_core import from_json, to_json
 
+from slipway.fsync import fsync
 from slipway.predictions import ids
 
 SCHEMA = pa.schema(
@@ -30,16 +30,19 @@ SCHEMA = pa.schema(
         ("outputs", pa.large_string()),
     ]
 )
-# A row group is what reading one record costs: at most so many rows, and bytes before compression.
+# To read one record costs a row group, so these bound its rows and its bytes before compression.
 GROUP_ROWS, GROUP_BYTES = 10_000, 8 * 2**20
 BATCH_ROWS = 500
 _JSON = ("inputs", "outputs")
-# Left out of a record where there is nothing to say; `null` inputs, though, are said.
+# Left out of a record when null; null `inputs` are kept.
 _OPTIONAL = ("of", "inputs_sha256")
 
 
 def write(file: Path, records: Iterable[tuple[dict[str, Any], int]]) -> int:
-    """Write records, each with its bytes as JSON, on disk when this returns; says how many."""
+    """Write records, each with its number of bytes as JSON, and return how many.
+
+    They are on disk when this returns.
+    """
     count = 0
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
@@ -53,13 +56,12 @@ def write(file: Path, records: Iterable[tuple[dict[str, Any], int]]) -> int:
         if rows:
             writer.write_table(_table(rows))
             count += len(rows)
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+    fsync(file)
     return count
 
 
 def find(file: Path, id: str) -> dict[str, Any] | None:
-    """The record of that id.
+    """Return the record with that id; None if there is none.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -69,7 +71,7 @@ def find(file: Path, id: str) -> dict[str, Any] | None:
             first, last = _range(parquet, group, "id")
             if not first <= id <= last:
                 continue
-            # Ids are read first: the inputs and outputs are nearly all of a group's bytes.
+            # Ids are read first: inputs and outputs are nearly all of a group's bytes.
             row = pc.index(parquet.read_row_group(group, ["id"])["id"], id).as_py()
             if row >= 0:
                 return _record(parquet.read_row_group(group).slice(row, 1).to_pylist()[0])
@@ -79,7 +81,7 @@ def find(file: Path, id: str) -> dict[str, Any] | None:
 def records(
     file: Path, *, since: float | None, until: float | None, project: str | None
 ) -> Iterator[dict[str, Any]]:
-    """Those of a project, from `since` to before `until` in Unix seconds.
+    """Yield the records of a project from `since` to before `until`, Unix seconds.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -88,7 +90,7 @@ def records(
         groups = [
             group
             for group in range(parquet.num_row_groups)
-            if _meets(parquet, group, since, until, project)
+            if _overlaps(parquet, group, since, until, project)
         ]
         for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups):
             if project is not None:
@@ -100,14 +102,14 @@ def records(
 
 
 def after(file: Path, offset: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records behind `offset` in their segment, each with its own; -1 is before the first.
+    """Yield the offsets and records behind `offset` in their segment; -1 is before the first.
 
     Raises:
         FileNotFoundError: the file is not there.
     """
     with pq.ParquetFile(file) as parquet:
         for group in range(parquet.num_row_groups):
-            # Ids are read first: the inputs and outputs are nearly all of a group's bytes.
+            # Ids are read first: inputs and outputs are nearly all of a group's bytes.
             known = parquet.read_row_group(group, ["id"])["id"]
             first = bisect_right(_Offsets(known), offset)
             if first == len(known):
@@ -119,7 +121,7 @@ def after(file: Path, offset: int) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 class _Offsets(Sequence[int]):
-    """Of a column of ids: the few that a search asks for become text."""
+    """The offsets of a column of ids; only the few that a search reads are decoded."""
 
     def __init__(self, column: Any) -> None:
         self._column = column
@@ -132,7 +134,7 @@ class _Offsets(Sequence[int]):
 
 
 def bounds(file: Path) -> tuple[int, float, float]:
-    """Number of records, and the Unix times of the first and the last."""
+    """Return the number of records and the Unix times of the first and the last."""
     with pq.ParquetFile(file) as parquet:
         ranges = [_range(parquet, group, "time") for group in range(parquet.num_row_groups)]
         if not ranges:
@@ -148,7 +150,7 @@ def _range(parquet: Any, group: int, column: str) -> tuple[Any, Any]:
     return statistics.min, statistics.max
 
 
-def _meets(
+def _overlaps(
     parquet: Any, group: int, since: float | None, until: float | None, project: str | None
 ) -> bool:
     first, last = (each.timestamp() for each in _range(parquet, group, "time"))

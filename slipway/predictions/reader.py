@@ -1,4 +1,4 @@
-"""Reading the log: one record by its id, all of them as a stream, and what dead writers left."""
+"""Read the prediction log: a record by its id, or all as a stream; recover after killed writers."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from slipway.fsync import fsync
 from slipway.predictions import ids
 from slipway.predictions.segment import (
     BLOCK,
@@ -19,24 +20,25 @@ from slipway.predictions.segment import (
     NEW,
     OPEN,
     locked,
-    sync_folder,
 )
 
 
 @dataclass(frozen=True)
 class Recovered:
+    """What was recovered from writers that died."""
+
     segments: int
-    """With records; spare ones are removed."""
+    """Segments with records; empty ones are removed."""
     records: int
     torn: int
-    """Lines that were cut off or damaged, and blanked out."""
+    """Lines that were cut off or damaged, and overwritten with spaces."""
 
 
 def find(folder: Path, id: str) -> dict[str, Any] | None:
-    """The record of a prediction; None when there is none, or none any more.
+    """Return the record of a prediction; None if there is none, or it was deleted.
 
     Raises:
-        MalformedId: the text is no UUID.
+        MalformedId: the text is not a UUID.
         NotLogged: the id was given while the log was down.
     """
     id = id.lower()
@@ -44,15 +46,15 @@ def find(folder: Path, id: str) -> dict[str, Any] | None:
     if place is None:
         return None
     name = f"{place.segment:08x}"
-    # In the order in which a segment moves on, so that one moving meanwhile is not missed.
+    # In the order in which a segment is renamed, so that one renamed meanwhile is not missed.
     for suffix in (OPEN, CLOSED):
-        record = _at(folder / (name + suffix), place.offset)
+        record = _record_at(folder / (name + suffix), place.offset)
         if record is not None and record["id"] == id:
             return record
     file = folder / (name + COMPACTED)
     if not file.exists():
         return None
-    # Takes 90 MB of memory, which a worker without compacted segments is spared.
+    # pyarrow takes 90 MB of memory; a worker without compacted segments never needs it.
     from slipway.predictions import parquet
 
     with suppress(FileNotFoundError):
@@ -67,24 +69,24 @@ def records(
     until: float | None = None,
     project: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Every record from `since` to before `until`, Unix seconds; open segments too.
+    """Yield every record from `since` to before `until`, Unix seconds, also of open segments.
 
-    Within a segment in the order of writing; segments by their first record. Memory holds a few
-    hundred records at a time.
+    Segments come in the order of their first records, records in the order of writing. Memory holds
+    a few hundred records at a time.
     """
     for name in _names_by_start(folder, since):
-        yield from _of_segment(folder, name, since=since, until=until, project=project)
+        yield from _segment_records(folder, name, since=since, until=until, project=project)
 
 
 def recover(folder: Path) -> Recovered:
-    """Close the segments whose writers died; those of living ones are left alone.
+    """Close the segments whose writers died; those of running writers are left alone.
 
     Raises:
-        OSError: the disk is full, dead or refuses.
+        OSError: the disk is full, dead or read-only.
     """
     segments = kept = torn = 0
     for file in sorted(folder.glob(f"*{NEW}")):
-        # Begun, and without a record: or a copy, whose original is still there.
+        # A new segment without a record, or a copy whose original still exists.
         with suppress(FileNotFoundError, BlockingIOError):
             held = locked(file, os.O_RDWR)
             file.unlink(missing_ok=True)
@@ -95,11 +97,11 @@ def recover(folder: Path) -> Recovered:
         except (FileNotFoundError, BlockingIOError):
             continue
         try:
-            if not _still(file, held):
+            if not _same_file(file, held):
                 continue
             name = file.name.removesuffix(OPEN)
             if any((folder / (name + each)).exists() for each in (CLOSED, COMPACTED)):
-                # Its writer had saved it anew, and died before it could remove this.
+                # Its writer had saved a copy, and died before it could remove this file.
                 file.unlink()
                 continue
             whole, damaged = _mend(held, int(name, 16))
@@ -113,14 +115,12 @@ def recover(folder: Path) -> Recovered:
         finally:
             os.close(held)
     if segments:
-        sync_folder(folder)
+        fsync(folder)
     return Recovered(segments=segments, records=kept, torn=torn)
 
 
 def lines(file: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Whole lines with their offsets, to the first byte that is not written yet.
-
-    The line at `start`, an offset, is the first.
+    """Yield whole lines with their offsets, from the offset `start` to the first unwritten byte.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -140,7 +140,7 @@ def lines(file: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
-    """The record that the line holds; None when it is damaged or belongs elsewhere."""
+    """Return the record of a line; None if it is damaged or its id names another place."""
     try:
         record = from_json(line)
         place = ids.place(record["id"])
@@ -148,11 +148,11 @@ def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
         return None
     if place is None or (place.segment, place.offset) != (segment, offset):
         return None
-    return _by_row(dict(record))
+    return _with_rows(dict(record))
 
 
-def _by_row(record: dict[str, Any]) -> dict[str, Any]:
-    """The answers of a large batch were written as columns."""
+def _with_rows(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with its outputs as rows; those of a large batch are written as columns."""
     columns = record.get("outputs")
     if isinstance(columns, dict):
         rows = zip(*columns.values(), strict=True)
@@ -161,11 +161,11 @@ def _by_row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def seconds(time: str) -> float:
-    """Unix time of a record's `time`."""
+    """Return the Unix time of a record's `time`."""
     return datetime.fromisoformat(time).timestamp()
 
 
-def _at(file: Path, offset: int) -> dict[str, Any] | None:
+def _record_at(file: Path, offset: int) -> dict[str, Any] | None:
     try:
         with file.open("rb") as stream:
             stream.seek(offset)
@@ -178,12 +178,12 @@ def _at(file: Path, offset: int) -> dict[str, Any] | None:
 
 
 def _names_by_start(folder: Path, since: float | None) -> list[str]:
-    """Segments that may hold records from `since`."""
+    """Return the segments that may hold records from `since`, by their first record."""
     starts: dict[str, float] = {}
     for suffix in (OPEN, CLOSED, COMPACTED):
         for file in folder.glob(f"*{suffix}"):
             with suppress(FileNotFoundError):
-                # A closed file is not older than its records; an open one may seem so.
+                # A closed file is not older than its records; the time of an open one may be.
                 if since is not None and suffix != OPEN and file.stat().st_mtime < since:
                     continue
                 start = _start(file)
@@ -206,12 +206,15 @@ def _start(file: Path) -> float | None:
     return None
 
 
-def _of_segment(
+def _segment_records(
     folder: Path, name: str, *, since: float | None, until: float | None, project: str | None
 ) -> Iterator[dict[str, Any]]:
-    """From Parquet where there is one: it is complete, and the lines may be about to go."""
-    told = 0
-    # A segment that moves on while it is asked for is found under its next name.
+    """Yield the records of one segment.
+
+    Parquet comes first: it is complete, while the lines may be about to be deleted.
+    """
+    yielded = 0
+    # A segment that is renamed meanwhile is found under its next name.
     for suffix in (COMPACTED, OPEN, CLOSED, COMPACTED):
         file = folder / (name + suffix)
         try:
@@ -228,12 +231,12 @@ def _of_segment(
                 if record is None or (project is not None and record["project"] != project):
                     continue
                 if _within(record, since, until):
-                    told += 1
+                    yielded += 1
                     yield record
             return
         except FileNotFoundError:
-            # Once opened, a file stays readable: nothing can have been told twice.
-            assert told == 0
+            # Once opened, a file stays readable: nothing can have been yielded twice.
+            assert yielded == 0
     raise FileNotFoundError(errno.ENOENT, "removed while it was read", str(folder / name))
 
 
@@ -244,8 +247,8 @@ def _within(record: dict[str, Any], since: float | None, until: float | None) ->
     return (since is None or at >= since) and (until is None or at < until)
 
 
-def _still(file: Path, held: int) -> bool:
-    """Whether the name still belongs to the file that is held; its writer may have closed it."""
+def _same_file(file: Path, held: int) -> bool:
+    """Return whether the path still names the open file; its writer may have closed it."""
     try:
         found, ours = file.stat(), os.fstat(held)
     except FileNotFoundError:
@@ -254,9 +257,9 @@ def _still(file: Path, held: int) -> bool:
 
 
 def _mend(file: int, segment: int) -> tuple[int, int]:
-    """Blank out damaged lines, cut off the unused rest: numbers of whole and of damaged lines.
+    """Blank out damaged lines, cut off the unused rest; return the numbers of whole and damaged.
 
-    After a loss of power any page may be missing. Offsets stay as the ids tell them, so damage is
+    After a power failure any page may be missing. The ids hold the offsets, so damaged lines are
     overwritten with spaces instead of being removed.
     """
     whole = torn = end = 0
@@ -275,7 +278,7 @@ def _mend(file: int, segment: int) -> tuple[int, int]:
 
 
 def _used(file: int) -> int:
-    """The end of the last byte that is not zero."""
+    """Return the offset behind the last byte that is not zero."""
     end = os.fstat(file).st_size
     while end:
         start = max(0, end - BLOCK)

@@ -1,4 +1,4 @@
-"""The prediction record, and the fast way to its line."""
+"""The prediction record, and a fast way to write it as a line of JSON."""
 
 import hashlib
 import json
@@ -16,29 +16,29 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class PredictionRecord(BaseModel):
-    """What was asked of which version, what it answered, and how long that took."""
+    """A request to a version, its predictions, and how long they took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     time: AwareDatetime
-    """When it was answered, UTC, to the millisecond; the id holds the same."""
+    """When the prediction was made, UTC, to the millisecond; the id holds the same time."""
     project: Text
     version: Text
     digest: Text
-    """Of the artifact."""
+    """The digest of the model's artifact."""
     variant: Literal["champion", "challenger", "shadow"]
     inputs: list[Any] | None
-    """The records as they were sent; null when they were longer than the limit."""
+    """The records of the request; null when they were longer than the limit."""
     inputs_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Of the bytes that were sent, when `inputs` is null."""
+    """The hash of the bytes that were sent, when `inputs` is null."""
     outputs: list[Any]
-    """An answer for every record, in order. On the line of a large batch they stand as an object of
-    columns, which readers turn into rows: written as rows they would cost as much as the model."""
+    """A prediction for every record, in order. The line of a large batch holds them as an object of
+    columns, which readers turn into rows: writing rows would take as long as the model."""
     seconds: Annotated[float, Field(ge=0)]
     trace: str | None
     of: str | None = None
-    """The prediction that the caller got, when this one was only asked beside it."""
+    """For a shadow prediction: the id of the prediction that the caller got."""
 
 
 def line(
@@ -56,11 +56,11 @@ def line(
     input_bytes: int = INPUT_BYTES,
     by_column: bool = False,
 ) -> bytes:
-    """The record as one line of JSON, with its newline.
+    """Return the record as one line of JSON, with its newline.
 
-    `inputs` and `outputs` are valid JSON already; a single record is taken for a list of one.
-    With `by_column`, `outputs` is an object of columns.
-    Inputs of more than `input_bytes` are recorded by their hash alone.
+    `inputs` and `outputs` are valid JSON already; a single record is treated as a list of one.
+    With `by_column`, `outputs` is an object of columns. Inputs of more than `input_bytes` are
+    recorded by their hash alone.
     """
     at = ids.milliseconds(id)
     about = _about(project, version, digest, variant)
@@ -70,26 +70,26 @@ def line(
     if len(inputs) > input_bytes:
         sent = b'null,"inputs_sha256":"%b"' % hashlib.sha256(inputs).hexdigest().encode()
     else:
-        sent = _listed(inputs)
+        sent = _as_list(inputs)
     return b'{"id":"%b","time":"%b.%03dZ",%b"inputs":%b,"outputs":%b,%b}\n' % (
         id.encode(),
         _second(at // 1000),
         at % 1000,
         about,
         sent,
-        outputs if by_column else _listed(outputs),
+        outputs if by_column else _as_list(outputs),
         rest.encode(),
     )
 
 
-def _listed(told: bytes) -> bytes:
-    """On one line, and a list."""
+def _as_list(content: bytes) -> bytes:
+    """Return JSON as a list on one line."""
     # Within a JSON string a newline is escaped: a raw one can only stand between tokens.
-    if b"\n" in told:
-        told = told.replace(b"\n", b" ")
-    if told[:1] == b"[" or told.lstrip()[:1] == b"[":
-        return told
-    return b"[%b]" % told
+    if b"\n" in content:
+        content = content.replace(b"\n", b" ")
+    if content[:1] == b"[" or content.lstrip()[:1] == b"[":
+        return content
+    return b"[%b]" % content
 
 
 def _text(value: str | None) -> str:
@@ -100,8 +100,8 @@ def _text(value: str | None) -> str:
 
 @lru_cache(maxsize=4096)
 def _about(project: str, version: str, digest: str, variant: str) -> bytes:
-    told = {"project": project, "version": version, "digest": digest, "variant": variant}
-    return json.dumps(told, separators=(",", ":")).encode()[1:-1] + b","
+    fields = {"project": project, "version": version, "digest": digest, "variant": variant}
+    return json.dumps(fields, separators=(",", ":")).encode()[1:-1] + b","
 
 
 @lru_cache(maxsize=16)

@@ -1,8 +1,8 @@
-"""A file of the log that is being written: preallocated, mapped, locked while its writer lives.
+"""The file of the log that is being written: preallocated, mapped, locked until its writer exits.
 
-Records are JSON lines; what is not used yet is zeros. The kernel owns the pages, so a writer that
-is killed loses nothing. Everything here may wait for the disk, so the log's own thread calls it;
-only the log itself puts records into the mapping.
+Records are JSON lines; unused bytes are zeros. The kernel owns the pages, so a writer that is
+killed loses nothing. Everything here may wait for the disk, so the log's own thread calls it; only
+the log itself puts records into the mapping.
 
 Names: `<name>.jsonl.open` while written, `<name>.jsonl` when closed, `<name>.parquet` when
 compacted; `<name>` is 8 random hexadecimal digits, so writers on many hosts can share a folder.
@@ -16,6 +16,8 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+
+from slipway.fsync import fsync
 
 NEW, OPEN, CLOSED, COMPACTED = ".jsonl.new", ".jsonl.open", ".jsonl", ".parquet"
 BLOCK = 2**20
@@ -31,7 +33,7 @@ class Segment:
     """An open segment of `size` bytes.
 
     Raises:
-        OSError: the disk is full, dead or refuses.
+        OSError: the disk is full, dead or read-only.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -39,13 +41,13 @@ class Segment:
         self.folder, self.size = folder, size
         self.name = _free_name(folder)
         new = self._path(NEW)
-        # Locked and whole before it bears the name by which others look for it.
+        # Locked and allocated before it gets the name by which others look for it.
         self._file = locked(new, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            # A full disk is an error here; without it, it would be a SIGBUS in the mapping.
+            # A full disk is an error here; without this call it would be a SIGBUS in the mapping.
             os.posix_fallocate(self._file, 0, size)
             new.rename(self._path(OPEN))
-            sync_folder(folder)
+            fsync(folder)
             self._map = mmap.mmap(self._file, size)
         except OSError:
             os.close(self._file)
@@ -56,9 +58,9 @@ class Segment:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.number = int(self.name, 16)
         self.ready = 0
-        """Up to here the pages are in memory, and writing waits for nothing."""
+        """The pages up to this offset are in memory, so that writing them waits for nothing."""
         self.failed = False
-        """To be left as soon as possible."""
+        """The segment is to be closed as soon as possible."""
         self.used = 0
         self.records = 0
         self.lost = 0
@@ -72,7 +74,7 @@ class Segment:
         """Bring the pages of these bytes into memory, so that writing them waits for nothing.
 
         Raises:
-            OSError: the disk cannot give them.
+            OSError: the disk cannot provide them.
         """
         start -= start % mmap.PAGESIZE
         end = min(end, self.size)
@@ -83,14 +85,14 @@ class Segment:
             if code != errno.EINVAL:
                 self.failed = True
                 raise OSError(code, os.strerror(code), str(self._path(OPEN)))
-            end = self.size  # an older kernel: every page comes when it is first written
+            end = self.size  # an older kernel: pages are loaded when they are first written
         self.ready = max(self.ready, end)
 
     def sync(self) -> None:
-        """What was written so far survives a loss of power.
+        """Flush to disk, so that what was written so far survives a power failure.
 
         Raises:
-            OSError: the disk failed; the segment is then to be left.
+            OSError: the disk failed; the segment is then to be closed.
         """
         try:
             os.fdatasync(self._file)
@@ -99,7 +101,7 @@ class Segment:
             raise
 
     def in_place(self) -> bool:
-        """Whether the folder still holds this file, whole."""
+        """Return whether the folder still holds this file at its full size."""
         try:
             found, ours = os.stat(self._path(OPEN)), os.fstat(self._file)
         except OSError:
@@ -108,10 +110,10 @@ class Segment:
         return same and found.st_size >= (self.used or self.size)
 
     def save(self) -> None:
-        """Close: `<name>.jsonl` holds the records, on disk. A failed attempt can be repeated.
+        """Close the segment as `<name>.jsonl`, on disk. A failed attempt can be repeated.
 
         Raises:
-            OSError: the disk is full, dead or refuses.
+            OSError: the disk is full, dead or read-only.
         """
         if os.fstat(self._file).st_size < self.used:
             self._keep_whole_lines()
@@ -122,17 +124,17 @@ class Segment:
             self._close_in_place()
         else:
             self._copy()
-        sync_folder(self.folder)
+        fsync(self.folder)
         self.release()
 
     def discard(self) -> None:
-        """Give up the file; for one without records."""
+        """Delete and release a file without records."""
         if self.in_place():
             self._path(OPEN).unlink(missing_ok=True)
         self.release()
 
     def release(self) -> None:
-        """Let go of the file as it is; the lock ends with this."""
+        """Release the file and its lock, without any change to the file."""
         self._map.close()
         os.close(self._file)
 
@@ -141,14 +143,13 @@ class Segment:
         try:
             os.fsync(self._file)
         except OSError:
-            # The kernel reports a failed write once and then forgets: asked again it would say
-            # that all is well.
+            # The kernel reports a failed write once: a second fsync would succeed.
             self._suspect = True
             raise
         self._path(OPEN).rename(self._path(CLOSED))
 
     def _copy(self) -> None:
-        """Write the records anew: their file was removed, or the disk failed to write it."""
+        """Write a copy of the records: their file was removed, or the disk failed to write it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         new = self._path(NEW)
         copy = locked(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -166,7 +167,7 @@ class Segment:
             os.close(copy)
 
     def _keep_whole_lines(self) -> None:
-        """Somebody cut the file short; what is behind the cut is lost."""
+        """Count the records that remain after the file was truncated by somebody else."""
         kept = end = offset = 0
         while part := os.pread(self._file, BLOCK, offset):
             kept += part.count(b"\n")
@@ -184,11 +185,11 @@ def _free_name(folder: Path) -> str:
 
 
 def locked(path: Path, flags: int) -> int:
-    """Open and lock; the lock lasts until the file is closed or the process dies.
+    """Open and lock a file; the lock lasts until the file is closed or the process dies.
 
     Raises:
-        BlockingIOError: somebody else holds the lock.
-        OSError: the disk is full, dead or refuses.
+        BlockingIOError: another process holds the lock.
+        OSError: the disk is full, dead or read-only.
     """
     file = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
@@ -197,12 +198,3 @@ def locked(path: Path, flags: int) -> int:
         os.close(file)
         raise
     return file
-
-
-def sync_folder(folder: Path) -> None:
-    """Names that were given in the folder survive a loss of power."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -1,12 +1,12 @@
-"""The log of a worker: a record of 1 KB costs the event loop 3 microseconds, and no disk call.
+"""The prediction log of a worker: a record of 1 KB costs the event loop 3 microseconds and no I/O.
 
-The event loop gives ids and puts lines into a mapped segment. A thread of the log's own does what
-may wait: it keeps a spare segment ready, brings pages into memory ahead of the writing, syncs,
-and closes what is full. A disk that hangs holds up that thread alone; the event loop then writes
-on into what is ready, and after that the records are dropped and counted.
+The event loop creates ids and puts lines into a mapped segment. The log's own thread does what may
+wait: it keeps a spare segment ready, loads pages into memory ahead of the writing, syncs, and
+closes full segments. A disk that hangs blocks that thread alone; the event loop goes on writing
+into pages that are loaded, and after that the records are dropped and counted.
 
-Known limit: freezing the file system that holds the folder (`fsfreeze`, some snapshot tools)
-stops whoever writes to a mapped page of it, the event loop included, until the thaw.
+Known limit: freezing the file system of the folder (`fsfreeze`, some snapshot tools) stops every
+thread that writes to a mapped page of it, the event loop included, until the thaw.
 """
 
 import ctypes
@@ -25,32 +25,32 @@ from slipway.predictions.segment import Segment
 
 TICK_SECONDS = 0.05
 RETRY_SECONDS = 1.0
-# At 10,000 records of 1 KB a second a tick uses 0.5 MB of it.
+# 10,000 records of 1 KB a second use 0.5 MB of it in a tick.
 AHEAD_BYTES = 4 * 2**20
-# A thread not heard of for so long may be waiting for the disk: then no page is touched that is
-# not in memory yet.
+# A thread that has not reported for this long may be waiting for the disk: then no page is touched
+# that is not in memory yet.
 TRUSTED_MILLISECONDS = 500
-# The smallest room left for which an id still promises a record, in small segments a quarter.
+# The least free space at which an id still promises a record; in small segments a quarter.
 ROOM_BYTES = 64 * 2**10
-# Closed segments that the disk does not take keep their memory; more are not begun.
+# Closed segments that cannot be saved keep their memory; beyond this many none is started.
 WAITING = 4
 
-# The kernel copies the line, which costs 1.2 microseconds: a page that the disk cannot give, or
-# that somebody cut off, is an error then, where a plain copy would end the worker by SIGBUS.
-# PyDLL keeps the interpreter's lock: to give it up could cost 5 ms to get it back.
+# The kernel copies the line, which costs 1.2 microseconds: a page that the disk cannot provide, or
+# that was truncated, is then an error, where a plain copy would kill the worker by SIGBUS.
+# PyDLL keeps the interpreter's lock: to release it could cost 5 ms to get it back.
 _pread = ctypes.PyDLL(None).pread
 _pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
 _pread.restype = ctypes.c_ssize_t
 
 
 class PredictionLog:
-    """Writes segments of `segment_bytes` into `folder`, synced every `sync_seconds`.
+    """A writer of segments of `segment_bytes` into `folder`, synced every `sync_seconds`.
 
-    `next_id` and `append` are for one thread, the event loop's. A line of up to a quarter of a
-    segment always fits when there is a segment. After `segment_seconds` a segment is closed even
-    when it is not full, so that its records can be compacted and in the end deleted.
+    Only one thread, the event loop's, may call `next_id` and `append`. A line of up to a quarter of
+    a segment always fits when there is a segment. After `segment_seconds` a segment is closed even
+    when it is not full, so that its records can be compacted and finally deleted.
 
-    Open it in the process that writes: a lock that a forked child inherits outlives its writer.
+    Create it in the process that writes: a lock that a forked child inherits outlives its writer.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class PredictionLog:
         self.written = 0
         self.bytes = 0
         self.dropped = 0
-        """Not written: the disk was dead, full or too slow, or the line too long."""
+        """Records not written: the disk was dead, full or too slow, or the line too long."""
         self.lost = 0
-        """Written, but their segment was destroyed before it could be saved."""
+        """Records written, but their segment was destroyed before it could be saved."""
         self._segment_bytes, self._sync_seconds = segment_bytes, sync_seconds
         self._segment_milliseconds = int(segment_seconds * 1000)
         self._room = min(ROOM_BYTES, segment_bytes // 4)
@@ -87,9 +87,9 @@ class PredictionLog:
         self._count = random.getrandbits(12)
         self._head, self._middle, self._base = ids.head(0), ids.middle(ids.NOWHERE), 0
         self._offset = self._limit = self._address = self._written_before = 0
-        self._turn_at = -1
+        self._refresh_at = -1
 
-        # Handed over between the two threads; a deque's append and popleft are atomic.
+        # Passed between the two threads; a deque's append and popleft are atomic.
         self._spares: deque[Segment] = deque()
         self._retired: deque[Segment] = deque()
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -103,38 +103,38 @@ class PredictionLog:
         self._first_try = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
-        # So that the first predictions are logged; a dead disk holds up the start no longer.
+        # So that the first predictions are logged; with a dead disk the start goes on after this.
         self._first_try.wait(RETRY_SECONDS)
 
     @property
     def healthy(self) -> bool:
-        """Whether the disk did the last of everything that was asked of it."""
+        """Whether the last of each disk operation succeeded."""
         return not self.fault
 
     @property
     def fault(self) -> str:
-        """Why records are, or will soon be, dropped; empty when all is well."""
+        """Why records are, or will soon be, dropped; empty when healthy."""
         if self._closing:
             return "prediction log: closed"
         late = time.time() - self._trusted_until / 1000
         if late > 0:
-            return f"prediction log: {self.folder} has not answered for {late:.1f} s"
+            return f"prediction log: {self.folder} has not responded for {late:.1f} s"
         return "; ".join(self._faults.copy().values())
 
     # On the event loop.
 
     def next_id(self) -> str:
-        """The id of the record that is appended next, or one of segment 0 when none can be."""
+        """Return the id of the record to append next; an id of segment 0 when none can be."""
         now = int(time.time() * 1000)
-        if now != self._now or self._offset > self._turn_at:
-            self._turn(now)
+        if now != self._now or self._offset > self._refresh_at:
+            self._refresh(now)
         self._count = count = self._count + 1 & 0xFFF
         return f"{self._head}{count:03x}-{self._middle}-{self._base ^ self._offset:012x}"
 
     def append(self, line: bytes) -> bool:
-        """Write the record of the id just given, a line of JSON with its newline.
+        """Write the record of the last id, a line of JSON with its newline.
 
-        False when it was dropped.
+        Return False when it was dropped.
         """
         size = len(line)
         end = self._offset + size
@@ -143,7 +143,7 @@ class PredictionLog:
             return False
         self._staging[:size] = line
         if _pread(self._staged, self._address + self._offset, size, 0) != size:
-            self._leave()
+            self._abandon()
             self.dropped += 1
             return False
         self._offset = end
@@ -152,10 +152,9 @@ class PredictionLog:
         return True
 
     def close(self, *, seconds: float = 10.0) -> None:
-        """Save everything; what is appended after this is dropped.
+        """Save everything; records that are appended later are dropped.
 
-        A disk that does not answer within `seconds` is not waited for: the segments stay as they
-        are, for recovery.
+        If the disk does not respond within `seconds`, the segments stay as they are, for recovery.
         """
         if self._closing:
             return
@@ -166,8 +165,8 @@ class PredictionLog:
         self._calls.put(None)
         self._thread.join(seconds)
 
-    def _turn(self, now: int) -> None:
-        """Once a millisecond, and near the end of a segment: where the next records go."""
+    def _refresh(self, now: int) -> None:
+        """Choose where the next records go, once a millisecond and near the end of a segment."""
         self._now, self._head = now, ids.head(now)
         segment = self._segment
         if segment is not None and (
@@ -186,7 +185,7 @@ class PredictionLog:
             self._mute()
             return
         self._middle, self._base = ids.middle(segment.number), ids.base(segment.number)
-        self._limit, self._turn_at = limit, min(self._full_at(), limit - self._room)
+        self._limit, self._refresh_at = limit, min(self._full_at(), limit - self._room)
 
     def _full_at(self) -> int:
         return self._segment_bytes - self._segment_bytes // 4
@@ -209,15 +208,15 @@ class PredictionLog:
         self._calls.put(None)
 
     def _mute(self) -> None:
-        """Ids say that there is no record, each another one; every one asks again."""
+        """Make ids that name no record, each unique; every call of `next_id` tries again."""
         self._middle, self._base = ids.middle(ids.NOWHERE), random.getrandbits(ids.OFFSET_BITS)
-        self._limit = self._turn_at = -1
+        self._limit = self._refresh_at = -1
 
-    def _leave(self) -> None:
-        """The segment's pages are gone; the next record goes elsewhere."""
+    def _abandon(self) -> None:
+        """Abandon the segment, whose pages are gone; the next record goes elsewhere."""
         if self._segment is not None:
             self._segment.failed = True
-        self._limit = self._turn_at = -1
+        self._limit = self._refresh_at = -1
 
     # On the log's own thread.
 
@@ -240,12 +239,12 @@ class PredictionLog:
         self._trusted_until = int(time.time() * 1000) + TRUSTED_MILLISECONDS
 
     def _try(self, name: str, step: Callable[[], None]) -> None:
-        """A step that failed is left alone for a while; the others go on."""
+        """Run a step; after a failure it is not retried for a second, while the others go on."""
         if time.monotonic() < self._again.get(name, 0.0):
             return
         try:
             step()
-        except Exception as error:  # this thread must live on, whatever it meets
+        except Exception as error:  # this thread must survive every error
             self._faults[name] = f"prediction log: {error}"
             self._again[name] = time.monotonic() + RETRY_SECONDS
         else:
@@ -259,7 +258,7 @@ class PredictionLog:
             self._retired.popleft()
 
     def _watch(self) -> None:
-        """Leave files that are no longer in the folder: nobody would find their records."""
+        """Abandon files that are no longer in the folder: nobody would find their records."""
         if time.monotonic() < self._watched + RETRY_SECONDS:
             return
         self._watched = time.monotonic()
@@ -292,7 +291,7 @@ class PredictionLog:
             return
         segment.sync()
         self._synced = (segment.name, offset, time.monotonic())
-        # Pages that were synced are asked for anew when they are next written.
+        # Pages that were synced cause a page fault when they are next written.
         segment.populate(self._offset, self._offset + AHEAD_BYTES)
 
     def _prepare(self) -> None:
@@ -310,7 +309,7 @@ class PredictionLog:
         self._again.clear()
         self._try("save", self._save_retired)
         for segment in self._retired:
-            # Left for recovery, if it is still there.
+            # Left for recovery, if it still exists.
             self.lost += segment.lost + (0 if segment.in_place() else segment.records)
             segment.release()
         while self._spares:

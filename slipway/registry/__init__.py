@@ -1,1 +1,1 @@
-"""From a trained model to a served version: gate, promotion, model card, registry."""
+"""Registration of trained models: gate, promotion, model card and the MLflow registry."""

@@ -1,4 +1,4 @@
-"""The model card, rendered from what the run left, and nothing typed by hand but the docstring."""
+"""The model card, rendered from the files of a run and the docstring of `model.py`."""
 
 import json
 from typing import Any
@@ -8,12 +8,12 @@ from slipway.reporting.figure import figure
 from slipway.training.candidates import BASELINE
 from slipway.training.workspace import Workspace
 
-# Of a table of candidates: more do not fit beside their names.
+# Metric columns in a table of candidates: more do not fit beside the names.
 COLUMNS = 5
 
 
 def render(work: Workspace) -> str:
-    """Markdown. Equal runs give equal cards: dates and commits are tags of the version."""
+    """Return the card as Markdown. Equal runs give equal cards: dates and commits are tags."""
     results = json.loads(work.metrics.read_text())
     head, _, rest = work.project.card.partition("\n")
     parts = [f"# {work.project.name}", f"**{head.strip()}**", _facts(rest)]
@@ -23,26 +23,26 @@ def render(work: Workspace) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _facts(text: str) -> str:
-    """`Data: ...` lines of the docstring, a list item each; a fact may run over lines."""
+def _facts(docstring: str) -> str:
+    """Return the `Data: ...` lines of the docstring as a list; a fact may span several lines."""
     facts: list[str] = []
-    for line in text.strip().splitlines():
-        word, colon, told = line.partition(":")
+    for line in docstring.strip().splitlines():
+        word, colon, text = line.partition(":")
         if colon and word.isalpha() and word[:1].isupper():
-            facts.append(f"- **{word}**: {told.strip()}")
+            facts.append(f"- **{word}**: {text.strip()}")
         elif line.strip() and facts:
             facts[-1] += f" {line.strip()}"
     return "\n".join(facts)
 
 
 def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
-    """Every test metric, with what the gate asks of it."""
-    wanted = {
+    """Return a table of every test metric with its gate condition."""
+    conditions = {
         each.metric: str(each).removeprefix(each.metric) for each in work.params.gate.conditions
     }
     rows = ["| metric (test rows) | value | gate |", "| --- | ---: | --- |"]
     rows += [
-        f"| {name} | {figure(value)} | {wanted.get(name, '').strip()} |"
+        f"| {name} | {figure(value)} | {conditions.get(name, '').strip()} |"
         for name, value in metrics.items()
     ]
     return "\n".join(rows)
@@ -51,8 +51,7 @@ def gate_table(work: Workspace, metrics: dict[str, float]) -> str:
 def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
     """Return a table of every candidate by its validation metrics, the chosen one in bold.
 
-    A metric's standard error stands behind it. Metrics that the baseline lacks stand in a table of
-    their own.
+    A metric is followed by its standard error. Metrics that the baseline lacks have a second table.
     """
     tried: dict[str, dict[str, float]] = results["candidates"]
     known, primary = tried[BASELINE], work.params.primary
@@ -62,15 +61,17 @@ def candidates_table(work: Workspace, results: dict[str, Any]) -> str:
         for name in dict.fromkeys(name for metrics in tried.values() for name in metrics)
         if name not in known and name != primary and _is_metric(name)
     ]
-    asked = {name: metrics for name, metrics in tried.items() if metrics.keys() & set(further)}
+    with_further = {
+        name: metrics for name, metrics in tried.items() if metrics.keys() & set(further)
+    }
     rest = {
         name: metrics
         for name, metrics in tried.items()
-        if name not in asked or metrics.keys() & set(names)
+        if name not in with_further or metrics.keys() & set(names)
     }
     tables = [_table(names, rest, results["chosen"])]
-    if asked:
-        tables.append(_table(further, asked, results["chosen"]))
+    if with_further:
+        tables.append(_table(further, with_further, results["chosen"]))
     return "\n\n".join(tables)
 
 
@@ -87,12 +88,12 @@ def _with_error(metrics: dict[str, float], name: str) -> str:
     if name not in metrics:
         return ""
     error = metrics.get(f"{name}_se")
-    # Two digits: an error of an error is no news.
+    # Two digits are enough: the standard error is itself an estimate.
     return figure(metrics[name]) + (f" ± {error:.2g}" if error is not None else "")
 
 
 def _is_metric(name: str) -> bool:
-    """Return whether it is a metric and not the spread or the standard error of one."""
+    """Return whether `name` is a metric, and not the spread or standard error of one."""
     return not name.endswith(("_std", "_se"))
 
 

@@ -1,4 +1,4 @@
-"""A log that is only added to: JSON lines, each bound to the one before by its SHA-256."""
+"""An append-only log: JSON lines, each with the SHA-256 of the line before it."""
 
 import hashlib
 import json
@@ -9,49 +9,53 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-# Read from the end until the last lines are found; one block holds some hundred of them.
+from slipway.fsync import fsync
+
+# The file is read backwards in blocks until the last lines are found; a block holds some hundred.
 BLOCK = 64 * 2**10
 
 
 class ChainBroken(Exception):
-    """A line was changed, removed or put in; the message names the file and the line."""
+    """Raised when a line was changed, removed or inserted; the message names file and line."""
 
 
 class ChainLog:
     """One log file and the lock that its writers share.
 
-    A line that was changed, removed or put in before the last one is found. What no chain can
-    find: a change of the last line, or lines cut off the end, with nothing after them.
+    The chain reveals a line that was changed, removed or inserted before the last one. No chain
+    can reveal a change of the last line, or lines cut off the end with nothing after them.
 
     A line and its newline are written in one piece, and `append` returns when both are on disk.
-    A file that does not end with a newline thus ends with a line whose `append` never returned:
-    its process was killed, the disk was full, the machine lost power. Nobody was told that this
-    line stands, so a piece of one is moved to `<file>.torn` by the next `append`, and the chain
-    goes on from the last whole line. Told from tampering like this: only the end can be torn, and
-    a piece is no JSON object, since an object is not closed before its last character. An end
-    that is one lacks nothing but the newline: it stays in the log if it follows the line before
-    it, and is reported as tampering if not. A broken line with a newline behind it is tampering
-    wherever it stands. Whoever cuts into the last line makes it look torn; that is no more than
-    cutting it off, and what is left of it is kept.
+    A file that does not end with a newline therefore ends with a line whose `append` never
+    returned: its process was killed, the disk was full, or the machine lost power. No caller
+    relies on that line, so the next `append` moves a partial line to `<file>.torn`, and the chain
+    continues from the last whole line. A torn end differs from tampering: only the end can be
+    torn, and a partial line is not a JSON object, since an object is closed by its last
+    character. An end that is a JSON object lacks only the newline: it stays in the log if it
+    follows the line before it, and is reported as tampering if not. A broken line with a newline
+    after it is always tampering. Someone who cuts into the last line makes it look torn, which is
+    no worse than cutting it off, and the rest of the line is kept.
     """
 
     def __init__(self, file: Path, *, lock: Callable[[], AbstractContextManager[Any]]) -> None:
-        """`lock` makes what is held while a line is written, such as `lambda: FileLock(...)`."""
+        """`lock` returns the lock to hold while writing a line, such as `lambda: FileLock(...)`."""
         self.file = file
         self._lock = lock
 
     def append(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Write one line, on disk when this returns; the entry with `time` and `previous`.
+        """Append one line; return the entry with `time` and `previous`.
+
+        The line is on disk when this returns.
 
         Raises:
             ChainBroken: the last line does not follow the one before it.
             TypeError: the entry cannot be written as JSON.
-            ValueError: the entry brings a `time` or `previous` of its own.
+            ValueError: the entry has a `time` or `previous` already.
         """
         if taken := sorted({"time", "previous"} & entry.keys()):
             raise ValueError(f"{', '.join(taken)}: set by the log, leave out of the entry")
         with self._lock(), self.file.open("a+b", buffering=0) as stream:
-            last = self._mended(stream.fileno())
+            last = self._repaired(stream.fileno())
             written = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 **entry,
@@ -59,11 +63,11 @@ class ChainLog:
             }
             _write(stream.fileno(), json.dumps(written, sort_keys=True).encode() + b"\n")
             if last is None:
-                _sync_folder(self.file.parent)
+                fsync(self.file.parent)
         return written
 
     def entries(self) -> list[dict[str, Any]]:
-        """All entries, oldest first.
+        """Return all entries, oldest first.
 
         Raises:
             ChainBroken: a line does not follow the one before it.
@@ -71,7 +75,7 @@ class ChainLog:
         try:
             return self._verified(self._read())
         except ChainBroken:
-            # A torn end that was set aside while we read can look like it: read with no writer.
+            # A torn end that is moved while we read looks the same: read again without writers.
             with self._lock():
                 content = self._read()
             return self._verified(content)
@@ -97,8 +101,8 @@ class ChainLog:
             found.append(entry)
         return found
 
-    def _mended(self, file: int) -> bytes | None:
-        """The last line, after a torn end was dealt with; None if there is no line."""
+    def _repaired(self, file: int) -> bytes | None:
+        """Repair a torn end; return the last line, or None if there is no line."""
         last, rest = _end(file)
         if not rest:
             return last
@@ -115,17 +119,17 @@ class ChainLog:
         return rest
 
     def _set_aside(self, file: int, rest: bytes) -> None:
-        """Killed between the two steps, the piece stands in `.torn` twice and is never lost."""
+        """Move a partial line to `.torn`. If killed in between, it may be there twice."""
         torn = self.file.with_name(self.file.name + ".torn")
         with torn.open("ab", buffering=0) as stream:
             _write(stream.fileno(), rest + b"\n")
-        _sync_folder(torn.parent)
+        fsync(torn.parent)
         os.ftruncate(file, os.fstat(file).st_size - len(rest))
         os.fsync(file)
 
 
 def _end(file: int) -> tuple[bytes | None, bytes]:
-    """The last line, None without one, and what stands behind its newline."""
+    """Return the last whole line (None if there is none) and what follows its newline."""
     content, start = b"", os.fstat(file).st_size
     while start and content.count(b"\n") < 2:
         step = min(BLOCK, start)
@@ -136,7 +140,7 @@ def _end(file: int) -> tuple[bytes | None, bytes]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The entry, or None if the line is no JSON object."""
+    """Return the entry, or None if the line is not a JSON object."""
     try:
         entry = json.loads(line.decode())
     except (ValueError, RecursionError):
@@ -145,7 +149,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _hash(line: bytes | None) -> str:
-    """Over the exact text without its newline; the first line follows nothing."""
+    """Return the hash of a line without its newline; empty for None, before the first line."""
     return "" if line is None else hashlib.sha256(line).hexdigest()
 
 
@@ -153,12 +157,3 @@ def _write(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
     os.fsync(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut once its folder is on disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

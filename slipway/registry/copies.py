@@ -1,4 +1,4 @@
-"""A registered version's files, copied out of the registry's store."""
+"""Copies of a registered version's files, taken from the registry's artifact store."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,14 @@ from .digest import digest
 
 
 class DigestMismatch(Exception):
-    """The artifact's bytes are not those that were registered; none of its code was run."""
+    """Raised when an artifact differs from what was registered; none of its code was run."""
 
 
 def copied(name: str, version: str, folder: Path) -> Shipped:
-    """The version's code, weights and card below `folder`, which must be there; not verified.
+    """Copy the version's code, weights and card into `folder`, which must exist; do not verify.
 
-    A copy, since a store on this machine gives its own folder, which may change after the copy
-    was verified. Links are copied as links.
+    Files are copied because a store on this machine returns its own folder, which may change
+    after the verification. Links are copied as links.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
@@ -25,17 +25,17 @@ def copied(name: str, version: str, folder: Path) -> Shipped:
 
     scratch = folder / "fetched" / name
     scratch.mkdir(parents=True)
-    found = mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(scratch))
-    theirs, own = Shipped(Path(found)), Shipped(folder / "own" / name)
+    stored = mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(scratch))
+    source, own = Shipped(Path(stored)), Shipped(folder / "own" / name)
     own.weights.parent.mkdir(parents=True)
-    shutil.copyfile(theirs.code, own.code)
-    shutil.copytree(theirs.weights, own.weights, symlinks=True)
-    shutil.copytree(theirs.about, own.about, symlinks=True)
+    shutil.copyfile(source.code, own.code)
+    shutil.copytree(source.weights, own.weights, symlinks=True)
+    shutil.copytree(source.about, own.about, symlinks=True)
     return own
 
 
 def match(shipped: Shipped, wanted: str) -> None:
-    """Raises DigestMismatch unless `shipped` has the digest `wanted`."""
+    """Raise DigestMismatch unless `shipped` has the digest `wanted`."""
     found = digest(shipped.parts)
     if found != wanted:
         raise DigestMismatch(

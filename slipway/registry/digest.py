@@ -1,4 +1,4 @@
-"""One digest for all the bytes of a model that ship."""
+"""The digest of all files of a registered model."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over names and contents of the files, and of the files in the folders."""
+    """Return the SHA-256 over names and contents of files, and of all files in folders."""
     whole = hashlib.sha256()
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

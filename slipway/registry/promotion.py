@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.contract import Model
-from slipway.registry.gate import Condition
+from slipway.contract.gate import Condition
 from slipway.training.batches import predict_all
-from slipway.training.examples import Examples
+from slipway.training.labelled_rows import LabelledRows
 from slipway.training.workspace import rounded
 
 
 @dataclass(frozen=True)
 class Verdict:
+    """Whether a candidate becomes champion, and why."""
+
     promote: bool
     reason: str
     champion_score: float | None = None
@@ -24,25 +26,28 @@ def judge(
     candidate_score: float,
     champion: Model | None,
     champion_version: str | None,
-    test: Examples[Any, Any],
+    test: LabelledRows[Any, Any],
     score: Callable[..., dict[str, float]],
 ) -> Verdict:
-    """Compare by `primary`. A champion that cannot answer these rows any more gives way."""
+    """Compare candidate and champion by `primary` on the same test rows.
+
+    A champion that can no longer predict these rows is replaced.
+    """
     if champion is None:
         return Verdict(True, "first champion")
     try:
-        sent = champion.input_type()
-        records = [sent.model_validate(record.model_dump()) for record in test.records]
-        scores = score(answers=predict_all(champion, records), truths=test.truths)
-        # The candidate's score was read from a file, where its last digits are rounded off.
-        standing = rounded(scores[primary.metric])
+        record_type = champion.input_type()
+        records = [record_type.model_validate(record.model_dump()) for record in test.records]
+        scores = score(predictions=predict_all(champion, records), labels=test.labels)
+        # Rounded like the candidate's score, which was read from a file.
+        champion_score = rounded(scores[primary.metric])
     except Exception as error:
         kind = type(error).__name__
         return Verdict(True, f"champion v{champion_version} cannot answer the test rows ({kind})")
-    told = (
-        f"{primary.metric} {candidate_score:.4g} against {standing:.4g} of champion "
+    comparison = (
+        f"{primary.metric} {candidate_score:.4g} against {champion_score:.4g} of champion "
         f"v{champion_version} on the same {len(test)} rows"
     )
-    if primary.better(standing, candidate_score):
-        return Verdict(False, f"worse: {told}", standing)
-    return Verdict(True, f"not worse: {told}", standing)
+    if primary.better(champion_score, candidate_score):
+        return Verdict(False, f"worse: {comparison}", champion_score)
+    return Verdict(True, f"not worse: {comparison}", champion_score)

@@ -1,4 +1,4 @@
-"""The promotion log: append-only, each line bound to the one before by its hash."""
+"""The append-only promotion log, whose lines are chained by their hashes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ PromotionLogBroken = ChainBroken
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided of a candidate, and on what evidence."""
+    """The decision on a candidate, and its evidence."""
 
     project: str
     version: str
@@ -23,11 +23,12 @@ class Decision:
 
 
 def log_file() -> Path:
+    """Return the path of the promotion log."""
     return paths.home() / "promotions.jsonl"
 
 
 def append(decision: Decision) -> None:
-    """Write one line, on disk when this returns.
+    """Append one line, which is on disk when this returns.
 
     Raises:
         PromotionLogBroken: the end of the log was tampered with.
@@ -36,7 +37,7 @@ def append(decision: Decision) -> None:
 
 
 def history(project: str | None = None) -> list[dict[str, Any]]:
-    """All entries, oldest first, of one project or of all.
+    """Return the entries of one project or of all, oldest first.
 
     Raises:
         PromotionLogBroken: a line was changed or removed; the message says which.

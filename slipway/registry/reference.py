@@ -1,7 +1,7 @@
-"""What a version answered to its test rows when it was registered: monitoring compares with it.
+"""A version's predictions for its test rows, which monitoring compares live traffic with.
 
-Test rows rather than training rows: a model's answers to rows that it was fitted on are surer than
-any that it will give, and would make every first week look like drift.
+Test rows, because a model is more confident on rows that it was fitted to than on any later ones,
+which would make every first week look like drift.
 """
 
 import gzip
@@ -18,34 +18,35 @@ if TYPE_CHECKING:
 FILE = "monitor/reference.jsonl.gz"
 TAG = "slipway.reference_rows"
 
-# Beyond some thousands more rows only make smaller drifts significant, not larger ones clearer.
+# Beyond a few thousand rows, more only make smaller drifts significant, not larger ones clearer.
 ROWS = 5000
 
 
 def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
-    """Log the reference with the version's run, unless it is there already."""
+    """Log the reference rows as an artifact of the version's run, unless they are there already."""
     if TAG in version.tags:
         return
     from slipway.training.batches import predict_all
     from slipway.training.splits import read_split
 
     test = read_split(work, "test")
-    # From the first to the last of them, which may be in the order of time.
+    # Spread evenly over all test rows, which may be ordered by time.
     count = min(len(test), ROWS)
     places = [row * len(test) // count for row in range(count)]
-    records, truths = [[each[place] for place in places] for each in (test.records, test.truths)]
+    records, labels = [[each[place] for place in places] for each in (test.records, test.labels)]
     model = work.project.model()
     model.load(work.weights)
+    predictions = predict_all(model, records)
     lines = [
         json.dumps(
             {
                 "record": record.model_dump(mode="json"),
-                "answer": answer.model_dump(mode="json"),
-                "truth": truth,
+                "answer": prediction.model_dump(mode="json"),
+                "truth": label,
             },
             default=_plain,
         )
-        for record, answer, truth in zip(records, predict_all(model, records), truths, strict=True)
+        for record, prediction, label in zip(records, predictions, labels, strict=True)
     ]
     file = work.volatile / Path(FILE).name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,14 +56,15 @@ def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays, as which Parquet's columns come back."""
+    """Return a NumPy number or array, which Parquet columns contain, as a Python value."""
     return value.tolist()
 
 
 def read(version: Any, folder: Path) -> list[dict[str, Any]]:
-    """The version's rows, each with `record`, `answer` and `truth`; none if it has no reference.
+    """Return the version's reference rows; none if it has no reference.
 
-    Fetched below `folder` once.
+    Each row has a `record`, an `answer` (the prediction) and a `truth` (the label). The file is
+    downloaded into `folder` once.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
@@ -75,9 +77,9 @@ def read(version: Any, folder: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".fetch-") as scratch:
-            # Some stores keep the file's folder, others its last name alone.
-            found = mlflow.artifacts.download_artifacts(
+            # Some stores keep the file's folders, others only its name.
+            downloaded = mlflow.artifacts.download_artifacts(
                 f"runs:/{version.run_id}/{FILE}", dst_path=scratch
             )
-            Path(found).replace(file)
+            Path(downloaded).replace(file)
     return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]

@@ -1,4 +1,4 @@
-"""The verb `register`: log the run, hold the gate, add a version, promote it if it deserves it."""
+"""The stage `register`: log the run, check the gate, add a version and decide on its promotion."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from slipway import paths
 from slipway.contract import Model
+from slipway.contract.gate import GateNotMet
 from slipway.contract.shipped import REFERENCE
 from slipway.datasets import catalogue
 from slipway.registry import card, promotions, reference, tracking
 from slipway.registry.digest import digest
-from slipway.registry.gate import GateNotMet
 from slipway.registry.promotion import judge
 from slipway.training import candidates
 from slipway.training.splits import read_split
@@ -26,21 +26,21 @@ from slipway.training.workspace import Workspace, write_json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What a shipped model.py may import, and what MLflow's own tools need to serve it.
+# Packages that a registered model.py may import, and that MLflow's own tools need to serve it.
 SERVED_WITH = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow", "pydantic")
 
 PROMOTE, LINEAGE = "SLIPWAY_PROMOTE", "SLIPWAY_LINEAGE"
 _LINEAGE = TypeAdapter(dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], str])
 
-# Explanations average over them: their cost grows with the rows, their error with the root.
+# Explanations average over these rows: more rows cost more and reduce the error by the root.
 REFERENCE_ROWS = 100
 
 
 def register(work: Workspace) -> None:
-    """Register what `fit` and `evaluate` left. Doing it twice changes nothing.
+    """Register the outputs of `fit` and `evaluate`; registering them twice changes nothing.
 
     Raises:
-        GateNotMet: the run is logged, but no version is made.
+        GateNotMet: the run is logged, but no version is created.
     """
     project, metrics = work.project, json.loads(work.metrics.read_text())["metrics"]
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch, tracking.writing():
@@ -66,20 +66,22 @@ def register(work: Workspace) -> None:
 
 
 def promotes_by_rule() -> bool:
-    """Whether a better candidate becomes champion at once: SLIPWAY_PROMOTE=rule, the default.
+    """Return whether a better candidate becomes champion immediately.
 
-    With `never` it waits for a rollout, which lets it prove itself under traffic first.
+    With SLIPWAY_PROMOTE=rule (the default) it does. With `never` it waits for a rollout, which
+    tests it under live traffic first.
 
     Raises:
-        ValueError: the variable holds something else.
+        ValueError: SLIPWAY_PROMOTE is neither `rule` nor `never`.
     """
-    told = os.environ.get(PROMOTE) or "rule"
-    if told not in ("rule", "never"):
-        raise ValueError(f"{PROMOTE} must be rule or never, got {told!r}")
-    return told == "rule"
+    mode = os.environ.get(PROMOTE) or "rule"
+    if mode not in ("rule", "never"):
+        raise ValueError(f"{PROMOTE} must be rule or never, got {mode!r}")
+    return mode == "rule"
 
 
 def _about(work: Workspace, folder: Path) -> Path:
+    """Write the card, metrics, examples and reference rows that ship with the version."""
     folder.mkdir()
     (folder / "card.md").write_text(card.render(work))
     shutil.copy(work.metrics, folder / "metrics.json")
@@ -92,22 +94,22 @@ def _about(work: Workspace, folder: Path) -> Path:
 
 
 def lineage(work: Workspace) -> dict[str, str]:
-    """Which data and which commit the model came from, and what $SLIPWAY_LINEAGE adds to it.
+    """Return the data set and commit that the model comes from, and $SLIPWAY_LINEAGE's additions.
 
     Raises:
-        ValueError: the variable holds no JSON object of texts.
+        ValueError: SLIPWAY_LINEAGE is not a JSON object of strings.
     """
     entry = catalogue.entry(work.params.dataset)
     files = {name: file.sha256 for name, file in entry.files.items()}
-    told = {"dataset": entry.name, "data_sha256": json.dumps(files), "git_commit": commit()}
+    origin = {"dataset": entry.name, "data_sha256": json.dumps(files), "git_commit": commit()}
     try:
-        return _LINEAGE.validate_json(os.environ.get(LINEAGE) or "{}") | told
+        return _LINEAGE.validate_json(os.environ.get(LINEAGE) or "{}") | origin
     except ValidationError as error:
-        raise ValueError(f"{LINEAGE} must be a JSON object of texts: {error}") from error
+        raise ValueError(f"{LINEAGE} must be a JSON object of strings: {error}") from error
 
 
 def commit() -> str:
-    """The checked-out commit, `+` behind it when the tree differs; empty outside git."""
+    """Return the checked-out commit, with `+` if the tree has changes; empty outside git."""
     git = ["git", "-C", str(paths.root())]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode:
@@ -119,7 +121,7 @@ def commit() -> str:
 def _log_run(
     registry: "MlflowClient", work: Workspace, about: Path, metrics: dict[str, float]
 ) -> str:
-    """One run, a child run a candidate; pictures, card and timings as artifacts."""
+    """Log one run with a child run per candidate, and plots, card and timings as artifacts."""
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.utils.time import get_current_time_millis
 
@@ -172,7 +174,7 @@ def _add_version(
             registered_model_name=None,
         )
     if info.signature is None:
-        raise TypeError(f"{name}: MLflow took no signature from predict's type hints")
+        raise TypeError(f"{name}: MLflow inferred no signature from predict's type hints")
     from mlflow.exceptions import MlflowException
 
     try:
@@ -185,19 +187,19 @@ def _add_version(
         source=info.model_uri,
         run_id=run,
         tags={"digest": shipped, **lineage(work)},
-        model_id=info.model_id,  # a tracking server refuses the source without it
+        model_id=info.model_id,  # a tracking server rejects the source without it
     )
 
 
 def requirements() -> list[str]:
-    """`numpy==2.4.6` and so on, from the training lock: all but pandas stand in serving's too."""
+    """Return pins such as `numpy==2.4.6` from the training lock; serving lacks only pandas."""
     lock = (paths.root() / "infra/environment/locks/training.txt").read_text()
     pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
     return [pin for pin in pins if pin.split("==")[0] in SERVED_WITH]
 
 
 def load_version(name: str, version: str) -> Model:
-    """Our typed model of a registered version, out of MLflow's wrapping."""
+    """Return the typed model of a registered version, unwrapped from MLflow's pyfunc."""
     import mlflow
 
     model = mlflow.pyfunc.load_model(f"models:/{name}/{version}").unwrap_python_model()
@@ -205,11 +207,14 @@ def load_version(name: str, version: str) -> Model:
 
 
 def _scorer(work: Workspace) -> Callable[..., dict[str, float]]:
-    """The project's `score`. Its `train` may bring torch in, which a first champion can do without:
-    nothing is compared, and an image that only registers has no torch."""
+    """Return the project's `score`, which imports `report.py` when it is called.
 
-    def score(**told: Any) -> dict[str, float]:
-        scores: dict[str, float] = work.project.module("report").score(**told)
+    That import may need torch. The first champion is compared with none, so that an image that
+    only registers needs no torch.
+    """
+
+    def score(**arguments: Any) -> dict[str, float]:
+        scores: dict[str, float] = work.project.module("report").score(**arguments)
         return scores
 
     return score
@@ -219,23 +224,23 @@ def _promote(
     registry: "MlflowClient", work: Workspace, version: str, candidate_score: float, shipped: str
 ) -> None:
     name = work.project.name
-    bearer = tracking.version_of(registry, name, tracking.CHAMPION)
-    standing = str(bearer.version) if bearer else None
-    if standing == version:
+    current = tracking.version_of(registry, name, tracking.CHAMPION)
+    champion = str(current.version) if current else None
+    if champion == version:
         print(f"{name}: v{version} is champion already", flush=True)
         return
     verdict = judge(
         primary=work.params.gate.condition(work.params.primary),
         candidate_score=candidate_score,
-        champion=load_version(name, standing) if standing else None,
-        champion_version=standing,
+        champion=load_version(name, champion) if champion else None,
+        champion_version=champion,
         test=read_split(work, "test"),
         score=_scorer(work),
     )
     evidence = {
         "metric": work.params.primary,
         "score": candidate_score,
-        "champion_version": standing,
+        "champion_version": champion,
         "champion_score": verdict.champion_score,
         "digest": shipped,
         **lineage(work),

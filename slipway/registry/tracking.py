@@ -1,4 +1,4 @@
-"""The MLflow registry: $MLFLOW_TRACKING_URI, else a SQLite file in Slipway's home."""
+"""The MLflow registry at $MLFLOW_TRACKING_URI, or else in a SQLite file in Slipway's home."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,22 +18,24 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 def tracking_uri() -> str:
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{paths.home() / 'mlflow.db'}"
+    """Return $MLFLOW_TRACKING_URI, or the address of the SQLite file in Slipway's home."""
+    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    return configured or f"sqlite:///{paths.home() / 'mlflow.db'}"
 
 
 def artifacts() -> Path:
+    """Return the folder of all artifacts in Slipway's home."""
     return paths.home() / "artifacts"
 
 
 def writing() -> FileLock:
-    """Held while the registry is written: projects trained side by side share one SQLite file."""
+    """Return the lock to hold while writing: projects trained in parallel share one SQLite file."""
     paths.home().mkdir(parents=True, exist_ok=True)
     return FileLock(paths.home() / "registry.lock", is_singleton=True)
 
 
 def client() -> "MlflowClient":
-    """A client of the registry; MLflow's own functions go to the same place."""
+    """Return a client of the registry, and point MLflow's global functions at the same address."""
     silence_telemetry()
     import mlflow
 
@@ -49,36 +51,36 @@ def client() -> "MlflowClient":
 def _without_feast() -> None:
     """Keep Feast out of MLflow's requests.
 
-    It announces itself to MLflow as a provider of headers, so that the first request over HTTP
-    imports all of Feast, and torch where there is torch: 4 s and 150 MB in a process that asks
-    Feast for nothing.
+    Feast registers itself with MLflow as a provider of request headers, so that the first HTTP
+    request imports all of Feast, and torch if it is installed: 4 s and 150 MB in a process that
+    does not use Feast.
     """
     from mlflow.utils import plugins
 
-    announced = plugins.get_entry_points
+    original = plugins.get_entry_points
 
-    def others(group: str) -> list[Any]:
-        return [each for each in announced(group) if not each.value.startswith("feast.")]
+    def without_feast(group: str) -> list[Any]:
+        return [each for each in original(group) if not each.value.startswith("feast.")]
 
-    plugins.get_entry_points = others
+    plugins.get_entry_points = without_feast
     try:
-        # MLflow asks who has announced himself when this is imported, and never again.
+        # MLflow reads the entry points when this is imported, and never again.
         import mlflow.tracking.request_header.registry  # noqa: F401
     finally:
-        plugins.get_entry_points = announced
+        plugins.get_entry_points = original
 
 
 def experiment(registry: "MlflowClient", name: str) -> str:
-    """The id of the experiment `name`, made on first use."""
-    found = registry.get_experiment_by_name(name)
-    if found:
-        return str(found.experiment_id)
+    """Return the id of the experiment `name`, which is created on first use."""
+    existing = registry.get_experiment_by_name(name)
+    if existing:
+        return str(existing.experiment_id)
     place = (artifacts() / name).as_uri() if tracking_uri().startswith("sqlite") else None
     return str(registry.create_experiment(name, artifact_location=place))
 
 
 def every(search: Callable[..., "PagedList[Any]"]) -> Iterator[Any]:
-    """What a search of the registry finds, a thousand at a time."""
+    """Yield all results of a registry search, fetched a thousand at a time."""
     page = None
     while page is None or page.token:
         page = search(max_results=1000, page_token=page.token if page else None)
@@ -86,7 +88,7 @@ def every(search: Callable[..., "PagedList[Any]"]) -> Iterator[Any]:
 
 
 def version_of(registry: "MlflowClient", name: str, alias: str) -> Any | None:
-    """The model version that bears `alias`, or None."""
+    """Return the model version with the alias `alias`, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -98,10 +100,10 @@ def version_of(registry: "MlflowClient", name: str, alias: str) -> Any | None:
 
 
 def version_with(registry: "MlflowClient", name: str, digest: str) -> Any | None:
-    """The newest version of `name` whose shipped bytes have this digest, or None."""
-    found = [
+    """Return the newest version of `name` with this digest, or None."""
+    versions = [
         version
         for version in registry.search_model_versions(f"name='{name}'")
         if version.tags.get("digest") == digest
     ]
-    return max(found, key=lambda version: int(version.version), default=None)
+    return max(versions, key=lambda version: int(version.version), default=None)

@@ -1,4 +1,4 @@
-"""What a project's `report.py` is made of: metrics and pictures of the served predictions."""
+"""The building blocks of a project's `report.py`: metrics and plots of test predictions."""
 
 from slipway.reporting.evaluation import Evaluation
 

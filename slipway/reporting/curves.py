@@ -1,6 +1,6 @@
-"""Curves of scikit-learn over all thresholds: ROC, and precision against recall.
+"""ROC and precision-recall curves, computed by scikit-learn.
 
-Apart from `plots`, so that only reports that draw them depend on scikit-learn.
+They are not in `plots`, so that only reports that draw them depend on scikit-learn.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from slipway.reporting.plots import ACCENT, PALE, Numbers, Truths
+from slipway.reporting.plots import ACCENT, PALE, Labels, Numbers
 
 
-def roc(axes: Axes, y_true: Truths, scores: Numbers) -> None:
-    """Draw the ROC curve with its area."""
+def roc(axes: Axes, y_true: Labels, scores: Numbers) -> None:
+    """Draw the ROC curve, with the area under it."""
     fall_out, recall, _ = roc_curve(y_true, scores)
     area = roc_auc_score(y_true, scores)
     axes.plot(fall_out, recall, color=ACCENT, label=f"area {area:.3f}")
@@ -27,8 +27,8 @@ def roc(axes: Axes, y_true: Truths, scores: Numbers) -> None:
     axes.set_title("ROC curve (test rows)")
 
 
-def precision_recall(axes: Axes, y_true: Truths, scores: Numbers) -> None:
-    """Draw precision against recall, with the average precision."""
+def precision_recall(axes: Axes, y_true: Labels, scores: Numbers) -> None:
+    """Draw the precision-recall curve, with the average precision."""
     precision, recall, _ = precision_recall_curve(y_true, scores)
     average = average_precision_score(y_true, scores)
     axes.plot(recall, precision, color=ACCENT, label=f"average precision {average:.3f}")

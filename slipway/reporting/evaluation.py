@@ -1,20 +1,20 @@
-"""The served model's predictions for the test rows: what `report.draw` draws from."""
+"""The evaluation of the exported model, from which `report.draw` draws."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway.training.candidates import Candidate
-from slipway.training.examples import Examples
+from slipway.training.labelled_rows import LabelledRows
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`answers[i]` is what the exported model predicted for `test.records[i]`."""
+    """The evaluation: `predictions[i]` is the exported model's prediction for `test.records[i]`."""
 
-    train: Examples[Any, Any]
-    test: Examples[Any, Any]
-    answers: list[Any]
+    train: LabelledRows[Any, Any]
+    test: LabelledRows[Any, Any]
+    predictions: list[Any]
     metrics: dict[str, float]
     candidates: list[Candidate]
     chosen: str

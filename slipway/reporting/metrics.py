@@ -1,4 +1,4 @@
-"""Metrics of the served predictions on test rows, by the names that they have in metrics.json."""
+"""Metrics on the test rows, with the names that they have in metrics.json."""
 
 from typing import Any
 
@@ -13,23 +13,24 @@ def binary_metrics(
 ) -> dict[str, float]:
     """Return the metrics `names`, in that order, of predictions for yes-or-no labels (rows,).
 
-    Those of `slipway.training.validation.binary_metrics`, and `calibration_error` of `y_prob`.
+    The metrics are those of `slipway.training.validation.binary_metrics`, and `calibration_error`,
+    which needs `y_prob`.
 
     Raises:
-        KeyError: a metric that is not known.
-        ValueError: a metric of `y_prob`, or of `y_pred`, and that is not given.
+        KeyError: a metric is unknown.
+        ValueError: a metric needs `y_prob` or `y_pred`, which is not given.
     """
     return validation.compute(KNOWN, y_true, names, y_prob=y_prob, y_pred=y_pred)
 
 
 def expected_calibration_error(bins: Reliability) -> float:
-    """Return the mean distance of `y_prob` from the observed share, weighted by each bin's rows."""
+    """Return the mean distance of `y_prob` from the observed share, weighted by rows per bin."""
     gaps = np.abs(bins.y_prob - bins.observed)
     return float(np.sum(gaps * bins.rows) / bins.rows.sum())
 
 
 def _calibration_error(y_true: np.ndarray, y_prob: np.ndarray) -> float:
-    return expected_calibration_error(Reliability.of(y_prob, y_true))
+    return expected_calibration_error(Reliability.from_predictions(y_prob, y_true))
 
 
 KNOWN: dict[str, validation.Metric] = {

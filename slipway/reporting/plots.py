@@ -1,4 +1,4 @@
-"""Pictures that more than one project draws, in one style."""
+"""Plots that more than one project draws, in one style."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from slipway.training.candidates import BASELINE, Candidate
 
 INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
 Numbers = Sequence[float] | np.ndarray
-Truths = Sequence[bool] | np.ndarray
+Labels = Sequence[bool] | np.ndarray
 
 plt.rcParams.update(
     {
@@ -35,21 +35,21 @@ plt.rcParams.update(
 
 
 def panels(count: int, *, height: float = 3.6) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels side by side."""
+    """Return a figure with `count` panels side by side."""
     figure, axes = plt.subplots(1, count, figsize=(4.6 * count, height), squeeze=False)
     return figure, list(axes[0])
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write a PNG without a date or a version in it, so that equal runs give equal bytes."""
+    """Write a PNG without date or version metadata, so that equal runs give equal bytes."""
     figure.savefig(file, metadata={"Software": None})
     plt.close(figure)
 
 
 def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
-    """Draw a bar for each candidate: its validation metric, with its standard error where given.
+    """Draw a bar for each candidate: its validation metric, with its standard error if it has one.
 
-    Without a standard error the bar has the spread over folds, if that is given.
+    Without a standard error, the error bar is the standard deviation over folds, if known.
     """
     shown = [each for each in tried if metric in each.metrics]
     figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * max(len(shown), 1)))
@@ -63,12 +63,12 @@ def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
     axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
     axes.invert_yaxis()
     for row, value in enumerate(values):
-        # Right of a bar to the left: on it the figure could not be read.
+        # Bars of negative values point left: on the bar the figure would be unreadable.
         axes.annotate(f" {written(value)}", (max(value + spread[row], 0), row), va="center")
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == chosen else "normal")
     axes.margins(x=0.15)
-    # Over the whole figure: long names leave little room over the bars.
+    # A title over the whole figure: long names leave little room above the bars.
     figure.suptitle(
         f"Candidates by validation {metric} (the chosen one in bold)",
         x=0.01,
@@ -85,67 +85,67 @@ def bars(
     values: Mapping[str, Numbers] | Numbers,
     title: str = "",
     *,
-    lying: bool = False,
-    form: str = "",
+    horizontal: bool = False,
+    fmt: str = "",
     chosen: object = None,
     colours: Sequence[str] = (ACCENT, PALE, INK),
-    reach: Numbers | None = None,
+    half_width: Numbers | None = None,
     size: float = 7,
 ) -> list[BarContainer]:
-    """A bar a name, or side by side one of each kind that `values` names.
+    """Draw one bar per name, or one group of bars per name if `values` maps several series.
 
-    `form` writes each value on its bar, as "{:.2f}". Lying bars read from the top. Where one name
-    is `chosen` the others are pale. `reach` is half the width of the last kind's intervals.
+    `fmt` writes each value on its bar, as "{:.2f}". Horizontal bars start at the top. If one name
+    is `chosen`, the others are pale. `half_width` gives the last series its error bars.
     """
-    kinds = values if isinstance(values, Mapping) else {"": values}
-    width, places, drawn = 0.8 / len(kinds), np.arange(len(names)), []
+    series = values if isinstance(values, Mapping) else {"": values}
+    width, places, drawn = 0.8 / len(series), np.arange(len(names)), []
     marked = [ACCENT if each == chosen else PALE for each in names]
-    for step, (kind, heights) in enumerate(kinds.items()):
+    for step, (name, heights) in enumerate(series.items()):
         options: dict[str, Any] = {"color": colours[step] if chosen is None else marked}
-        if reach is not None and step == len(kinds) - 1:
-            options |= {"xerr" if lying else "yerr": reach, "ecolor": INK}
-        at = places + (step - (len(kinds) - 1) / 2) * width
-        draw = axes.barh if lying else axes.bar
-        drawn.append(draw(at, heights, width, label=kind or None, **options))
-        if form:
-            axes.bar_label(drawn[-1], [form.format(each) for each in heights], size=size, padding=2)
+        if half_width is not None and step == len(series) - 1:
+            options |= {"xerr" if horizontal else "yerr": half_width, "ecolor": INK}
+        at = places + (step - (len(series) - 1) / 2) * width
+        draw = axes.barh if horizontal else axes.bar
+        drawn.append(draw(at, heights, width, label=name or None, **options))
+        if fmt:
+            axes.bar_label(drawn[-1], [fmt.format(each) for each in heights], size=size, padding=2)
     labels = [str(name) for name in names]
-    if lying:
+    if horizontal:
         axes.set_yticks(places, labels)
         axes.invert_yaxis()
         axes.margins(x=0.2)
     else:
         axes.set_xticks(places, labels)
         axes.margins(y=0.25)
-    if len(kinds) > 1:
-        # On the axes it would lie on a lying bar; over the others there is room.
+    if len(series) > 1:
+        # Horizontal bars leave no room inside the axes; above vertical ones there is some.
         where: dict[str, Any] = {"loc": "upper left"}
-        if lying:
+        if horizontal:
             where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08)}
-        axes.legend(ncols=len(kinds), fontsize=size, **where)
+        axes.legend(ncols=len(series), fontsize=size, **where)
     axes.set_title(title)
     return drawn
 
 
 def intervals(
     axes: Axes,
-    found: Mapping[str, tuple[float, float, float]],
+    estimates: Mapping[str, tuple[float, float, float]],
     title: str = "",
     *,
-    form: str = "",
+    fmt: str = "",
     colours: Sequence[str] = (ACCENT,),
-    nothing: float = 0.0,
+    no_effect: float = 0.0,
 ) -> None:
-    """A point a name, from the top down, with its interval: value, low, high.
+    """Draw one point per name, from the top down, with its interval: value, low, high.
 
-    The last of the `colours` is that of all that follow; a line stands at `nothing`, no effect.
+    If there are fewer `colours` than names, the last one repeats. A line marks `no_effect`.
     """
-    for place, (value, low, high) in enumerate(found.values()):
-        reach, colour = [[value - low], [high - value]], colours[min(place, len(colours) - 1)]
-        axes.errorbar([value], [place], xerr=reach, fmt="o", capsize=3, color=colour)
-        if form:
+    for place, (value, low, high) in enumerate(estimates.values()):
+        distances, colour = [[value - low], [high - value]], colours[min(place, len(colours) - 1)]
+        axes.errorbar([value], [place], xerr=distances, fmt="o", capsize=3, color=colour)
+        if fmt:
             axes.annotate(
-                form.format(value),
+                fmt.format(value),
                 (value, place),
                 (0, 4),
                 textcoords="offset points",
@@ -153,23 +153,23 @@ def intervals(
                 ha="center",
                 va="bottom",
             )
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set_ylim(len(found) - 0.5, -0.7)
-    axes.axvline(nothing, color=INK, linewidth=0.6)
+    axes.set_yticks(range(len(estimates)), list(estimates))
+    axes.set_ylim(len(estimates) - 0.5, -0.7)
+    axes.axvline(no_effect, color=INK, linewidth=0.6)
     axes.locator_params(axis="x", nbins=6)
     axes.set_title(title)
 
 
 def reliability(
-    axes: Axes, found: Reliability, title: str = "", *, label: str = "", colour: str = ACCENT
+    axes: Axes, curve: Reliability, title: str = "", *, label: str = "", colour: str = ACCENT
 ) -> None:
     """Draw the observed share against the predicted probability, with 95 % intervals."""
-    ends = [0.0, float(max(found.y_prob.max(), found.observed.max()))]
+    ends = [0.0, float(max(curve.y_prob.max(), curve.observed.max()))]
     axes.plot(ends, ends, color=PALE, linestyle=":")
     axes.errorbar(
-        found.y_prob,
-        found.observed,
-        yerr=found.margin,
+        curve.y_prob,
+        curve.observed,
+        yerr=curve.margin,
         fmt="o-",
         markersize=3,
         capsize=2,
@@ -179,39 +179,39 @@ def reliability(
     axes.set(xlabel="predicted", ylabel="observed", title=title)
 
 
-def heat(
+def heatmap(
     axes: Axes,
     table: np.ndarray,
     rows: Sequence[object],
     columns: Sequence[object],
     title: str = "",
     *,
-    form: str = "",
-    reach: float | None = None,
+    fmt: str = "",
+    limit: float | None = None,
     size: float = 7,
     wide: bool = False,
 ) -> None:
-    """Values (rows, columns) from pale to dark; with a `reach`, from -reach in blue to it in red.
+    """Draw values (rows, columns) from pale to dark, or from -`limit` in blue to `limit` in red.
 
-    `form` writes each value in its cell, as "{:.2f}"; names and values are of `size`. Cells are
-    square, or as `wide` as there is room for.
+    `fmt` writes each value in its cell, as "{:.2f}"; `size` is the font size of names and values.
+    Cells are square, or fill the axes if `wide`.
     """
     aspect: Any = "auto" if wide else "equal"
-    if reach is None:
+    if limit is None:
         axes.imshow(table, cmap="GnBu", aspect=aspect)
         dark = table > table.max() / 2
     else:
-        shown = axes.imshow(table, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect=aspect)
+        shown = axes.imshow(table, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect=aspect)
         axes.figure.colorbar(shown, ax=axes, shrink=0.6)
-        dark = np.abs(table) > 0.65 * reach
-    for (row, column), value in np.ndenumerate(table) if form else ():
+        dark = np.abs(table) > 0.65 * limit
+    for (row, column), value in np.ndenumerate(table) if fmt else ():
         colour = "white" if dark[row, column] else INK
-        told = form.format(value)
-        axes.text(column, row, told, ha="center", va="center", color=colour, size=size)
+        text = fmt.format(value)
+        axes.text(column, row, text, ha="center", va="center", color=colour, size=size)
     names = [str(name) for name in columns]
     if len(names) <= 5:
         axes.set_xticks(range(len(names)), names, size=size)
-    else:  # a tilted name ends under its column
+    else:  # so that a tilted name ends under its column
         tilt: dict[str, Any] = {"rotation": 60, "rotation_mode": "anchor", "ha": "right"}
         axes.set_xticks(range(len(names)), names, size=size, **tilt)
     axes.set_yticks(range(len(rows)), [str(name) for name in rows], size=size)
@@ -219,20 +219,20 @@ def heat(
 
 
 def confusion(
-    axes: Axes, truths: Sequence[object], told: Sequence[object], labels: Sequence[object]
+    axes: Axes, y_true: Sequence[object], y_pred: Sequence[object], labels: Sequence[object]
 ) -> None:
-    """Counts of truth (rows) against answer (columns)."""
+    """Draw the confusion matrix: counts by true label (rows) and predicted label (columns)."""
     position = {label: place for place, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=int)
-    for truth, answer in zip(truths, told, strict=True):
-        counts[position[truth], position[answer]] += 1
+    for true, predicted in zip(y_true, y_pred, strict=True):
+        counts[position[true], position[predicted]] += 1
     size = 9 if len(labels) <= 4 else 7
-    heat(axes, counts, labels, labels, "Confusion matrix (test rows)", form="{:d}", size=size)
+    heatmap(axes, counts, labels, labels, "Confusion matrix (test rows)", fmt="{:d}", size=size)
     axes.set(xlabel="predicted", ylabel="true")
 
 
-def weights(axes: Axes, names: Sequence[str], values: Numbers, title: str) -> None:
-    """Horizontal bars around zero, the first name on top."""
+def signed_bars(axes: Axes, names: Sequence[str], values: Numbers, title: str) -> None:
+    """Draw horizontal bars around zero, the first name on top."""
     colours = [ACCENT if value >= 0 else INK for value in values]
     axes.barh(list(names), list(values), color=colours)
     axes.invert_yaxis()
@@ -241,7 +241,7 @@ def weights(axes: Axes, names: Sequence[str], values: Numbers, title: str) -> No
 
 
 def curves(axes: Axes, tried: Sequence[Candidate], curve: str, title: str) -> None:
-    """One line a candidate that has the curve."""
+    """Draw the learning curve `curve` of every candidate that has it."""
     for each in tried:
         if curve in each.curves:
             values = each.curves[curve]
@@ -252,10 +252,10 @@ def curves(axes: Axes, tried: Sequence[Candidate], curve: str, title: str) -> No
     axes.set_title(title)
 
 
-def share(axes: Axes, groups: Sequence[str], truths: Sequence[bool], title: str) -> None:
-    """The share of positives in each group, with the group's size written on its bar."""
+def positive_rate(axes: Axes, groups: Sequence[str], y_true: Sequence[bool], title: str) -> None:
+    """Draw the share of positives in each group, with the group's size on its bar."""
     for group in sorted(set(groups)):
-        members = [truth for name, truth in zip(groups, truths, strict=True) if name == group]
+        members = [label for name, label in zip(groups, y_true, strict=True) if name == group]
         bar = axes.bar([group], [float(np.mean(members))], color=ACCENT)
         axes.bar_label(bar, [f"{len(members)}"], fontsize=7)
     axes.set_ylim(0, 1.05)

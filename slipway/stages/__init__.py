@@ -1,5 +1,5 @@
 """The stages behind every project's `dvc.yaml`: prepare, fit, evaluate and register.
 
-Each reads and writes files only, so that DVC can see what must run again. Each stands in a module
-of its own, which imports no more than its stage needs: what a stage imports is what it depends on.
+A stage reads and writes files only, so that DVC can tell which stages must run again. Each has its
+own module, which imports only what the stage needs, because a stage depends on all that it imports.
 """

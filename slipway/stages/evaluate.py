@@ -1,4 +1,4 @@
-"""The stage `evaluate`: score the exported model's predictions for the test rows, and draw them."""
+"""The stage `evaluate`: score the exported model on the test rows, and draw the report."""
 
 import importlib
 import json
@@ -18,11 +18,11 @@ SHOWN = 3
 
 
 def evaluate(work: Workspace) -> None:
-    """Score the exported model's predictions for the test rows; write metrics, examples, pictures.
+    """Predict the test rows with the exported model; write metrics, examples and plots.
 
-    What `report.describe(candidate)` returns, if the project has it, joins that candidate's
-    metrics. `report.EXAMPLES`, if there, are the records of the examples instead of the first test
-    rows.
+    If the project defines `report.describe(candidate)`, the metrics that it returns are added to
+    the candidate's. If it defines `report.EXAMPLES`, those records are the examples instead of the
+    first test rows.
     """
     seed_globally()
     project = work.project
@@ -30,8 +30,8 @@ def evaluate(work: Workspace) -> None:
     test, train = read_split(work, "test"), read_split(work, "train")
     model = project.model()
     model.load(work.weights)
-    answers = predict_all(model, test.records)
-    metrics = report.score(answers=answers, truths=test.truths)
+    predictions = predict_all(model, test.records)
+    metrics = report.score(predictions=predictions, labels=test.labels)
     metrics |= json.loads(work.parity.read_text())
     chosen, tried = candidates.read(work.candidates)
     if describe := getattr(report, "describe", None):
@@ -47,7 +47,8 @@ def evaluate(work: Workspace) -> None:
     )
     shown = getattr(report, "EXAMPLES", test.records[:SHOWN])
     write_examples(work.examples, shown, predict_all(model, shown))
-    _draw(work, report, Evaluation(train, test, answers, metrics, tried, chosen, work.weights))
+    evaluation = Evaluation(train, test, predictions, metrics, tried, chosen, work.weights)
+    _draw(work, report, evaluation)
     values = "  ".join(f"{key} {value:.4g}" for key, value in metrics.items())
     print(f"{project.name}: {values}", flush=True)
 
@@ -62,7 +63,7 @@ def _draw(work: Workspace, report: Any, evaluation: Evaluation) -> None:
     for name, figure in report.draw(evaluation):
         plots.save(figure, folder / f"{name}.png")
     if work.params.profile:
-        # By name: only projects with a profile depend on the library that writes it.
+        # Imported by name: only projects with a profile depend on the library that writes it.
         profile = importlib.import_module("slipway.reporting.profile")
         work.volatile.mkdir(parents=True, exist_ok=True)
         profile.write_profile(evaluation.train, work.project.name, work.volatile / "profile.html")

@@ -22,7 +22,7 @@ def fit(work: Workspace) -> None:
     model = project.model()
     model.load(weights)
     sample = train.records[:ROWS]
-    write_json(work.parity, parity(fitted.native(sample), model.predict(sample)))
+    write_json(work.parity, parity(fitted.framework_predict(sample), model.predict(sample)))
     for candidate in fitted.candidates:
         mark = "*" if candidate.name == fitted.chosen else " "
         values = "  ".join(f"{key} {value:.4g}" for key, value in candidate.metrics.items())

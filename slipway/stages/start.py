@@ -1,4 +1,4 @@
-"""What every stage does before it runs: empty folders and seeded generators."""
+"""Set-up that every stage shares: empty output folders and seeded random generators."""
 
 import random
 import shutil
@@ -8,13 +8,13 @@ import numpy as np
 
 
 def empty_folder(folder: Path) -> Path:
-    """Make `folder` anew, without what an earlier run left in it."""
+    """Create `folder`, empty even if an earlier run wrote into it, and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
 def seed_globally() -> None:
-    """Seed the global generators: a last resort, since every project seeds what it draws itself."""
+    """Seed the global generators as a safety net; projects seed their own generators."""
     random.seed(0)
     np.random.seed(0)

@@ -1,1 +1,1 @@
-"""Statistics of running services; NumPy and the standard library only."""
+"""Statistics that run inside the model server; they need NumPy and the standard library only."""

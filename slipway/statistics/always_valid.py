@@ -1,7 +1,7 @@
-"""Confidence sequences: intervals of a difference that hold at every look at once.
+"""Confidence sequences: intervals of a difference that are valid at every look at the data.
 
-An interval made for one look misses ever more often the more often one looks; these cover the
-truth at all sample sizes together. Howard, Ramdas, McAuliffe and Sekhon (2021), "Time-uniform,
+An interval made for one look misses the true value more often the more often one looks; these
+cover it at all sample sizes together. Howard, Ramdas, McAuliffe and Sekhon (2021), "Time-uniform,
 nonparametric, nonasymptotic confidence sequences"; the mixtures are Robbins's (1970).
 """
 
@@ -9,21 +9,21 @@ import math
 
 from slipway.statistics.distributions import root
 
-# Where the normal mixture is tightest if nothing else is asked for: at so many an arm.
+# The size of an arm at which the normal mixture is tightest by default.
 TIGHTEST = 1_000
-# Below it a variance is too little known for the normal mixture to cover as promised.
+# With fewer values the variance is too uncertain for the normal mixture to have its coverage.
 FEWEST = 30
 
 
-def of_rates(
+def rate_interval(
     successes: tuple[float, float], failures: tuple[float, float], *, coverage: float
 ) -> tuple[float, float]:
-    """Rate of the second arm less that of the first; exact at any size, for any split of traffic.
+    """Return the interval of the second arm's rate minus the first's.
 
-    For the true rates, the likelihood ratio of a Jeffreys mixture to them is a martingale in each
-    arm, and so is the product: it ever exceeds 1 / (1 - coverage) with probability below
-    1 - coverage (Ville). The interval holds the differences of all pairs of rates for which it
-    is smaller.
+    It is valid at any size and for any split of traffic. For the true rates, the likelihood ratio
+    of a Jeffreys mixture to them is a martingale in each arm, and so is the product: it ever
+    exceeds 1 / (1 - coverage) with probability below 1 - coverage (Ville). The interval consists
+    of the differences of all pairs of rates for which the product is smaller.
     """
     low = _least_difference(successes, failures, coverage)
     high = -_least_difference(successes[::-1], failures[::-1], coverage)
@@ -33,9 +33,11 @@ def of_rates(
 def _least_difference(
     successes: tuple[float, float], failures: tuple[float, float], coverage: float
 ) -> float:
-    """Along the pairs where a common pull of the rates, first up and second down, is in balance.
+    """Return the lower end of the interval of rates, by root finding along one parameter.
 
-    The log evidence is convex, so these are the pairs of least evidence for their difference.
+    The search is over the pairs of rates at which the same pull, the first rate up and the second
+    down, is balanced. The log evidence is convex, so these pairs have the least evidence against
+    their difference.
     """
     limit = -math.log1p(-coverage)
 
@@ -45,18 +47,18 @@ def _least_difference(
         second_down = _pulled_up(failures[1], successes[1], pull)
         return first, second_down
 
-    def over(log_pull: float) -> float:
+    def excess(log_pull: float) -> float:
         first, second_down = pair(log_pull)
         evidence = _evidence(successes[0], failures[0], first)
         evidence += _evidence(failures[1], successes[1], second_down)
         return evidence - limit
 
-    first, second_down = pair(root(over, -60.0, 60.0))
+    first, second_down = pair(root(excess, -60.0, 60.0))
     return (1 - second_down) - first
 
 
 def _pulled_up(successes: float, failures: float, pull: float) -> float:
-    """The rate p that solves n p - successes = pull p (1 - p)."""
+    """Return the rate p that solves n p - successes = pull p (1 - p)."""
     rest = successes + failures - pull
     spread = math.sqrt(rest * rest + 4 * pull * successes)
     if rest > 0:
@@ -65,7 +67,7 @@ def _pulled_up(successes: float, failures: float, pull: float) -> float:
 
 
 def _evidence(successes: float, failures: float, rate: float) -> float:
-    """Log of the likelihood ratio of the Jeffreys mixture to `rate`."""
+    """Return the log likelihood ratio of the Jeffreys mixture to `rate`."""
     mixture = (
         math.lgamma(successes + 0.5)
         + math.lgamma(failures + 0.5)
@@ -81,7 +83,7 @@ def _times_log(count: float, rate: float) -> float:
     return count * math.log(rate) if rate > 0 else -math.inf
 
 
-def of_means(
+def mean_interval(
     difference: float,
     *,
     variances: tuple[float, float],
@@ -89,18 +91,19 @@ def of_means(
     coverage: float,
     tightest: float = TIGHTEST,
 ) -> tuple[float, float]:
-    """Difference of two means, for large samples: 30 an arm or more.
+    """Return the interval of a difference of two means, for 30 values per arm or more.
 
-    It covers whatever `tightest`, the size an arm at which the interval is to be narrowest.
+    It has its coverage for every value of `tightest`, the size of an arm at which the interval is
+    narrowest.
 
-    A normal mixture over the information, 1 / squared standard error, with the variances taken
-    as known: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), "Time-uniform central limit
-    theory and asymptotic confidence sequences". In simulations from 30 an arm on, 95 % intervals
-    missed in about 3 % of runs for normal and exponential values; for log-normal ones with ten
-    times the traffic in one arm in 9 %. The variances must not both be 0.
+    The method is a normal mixture over the information, 1 / squared standard error, with the
+    variances taken as known: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), "Time-uniform
+    central limit theory and asymptotic confidence sequences". In simulations from 30 per arm on,
+    95 % intervals missed in about 3 % of runs for normal and exponential values, and in 9 % for
+    log-normal values with ten times the traffic in one arm. The variances must not both be 0.
     """
     squared_error = variances[0] / sizes[0] + variances[1] / sizes[1]
-    # Information in units of that at `tightest` an arm.
+    # Information relative to that at `tightest` per arm.
     information = sum(variances) / squared_error / tightest
     limit = -2 * math.log1p(-coverage)
     prior = limit + math.log1p(limit)

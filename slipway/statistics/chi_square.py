@@ -1,6 +1,6 @@
 """Pearson's chi-square tests: of independence in a table of counts, and of counts against shares.
 
-Pearson (1900), without Yates's correction for continuity, which makes the test too shy.
+Pearson (1900), without Yates's correction for continuity, which makes the test too conservative.
 """
 
 import math
@@ -12,16 +12,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ChiSquare:
+    """The statistic of a chi-square test and its degrees of freedom."""
+
     statistic: float
     freedom: int
 
     @property
     def p_value(self) -> float:
-        return beyond(self.statistic, self.freedom)
+        return survival(self.statistic, self.freedom)
 
 
 def independence(table: np.ndarray | Sequence[Sequence[float]]) -> ChiSquare:
-    """Of rows and columns in counts (rows, columns).
+    """Test whether rows and columns of counts (rows, columns) are independent.
 
     Raises:
         ValueError: the table is smaller than 2 by 2, or has an empty row or column.
@@ -38,25 +40,27 @@ def independence(table: np.ndarray | Sequence[Sequence[float]]) -> ChiSquare:
 
 
 def fit(counts: Sequence[float], shares: Sequence[float]) -> ChiSquare:
-    """Of counts (kinds,) to the shares (kinds,) that they should have.
+    """Test whether counts (kinds,) fit the expected shares (kinds,).
 
     Raises:
-        ValueError: there are fewer than two kinds, not as many shares, or one is 0.
+        ValueError: there are fewer than two kinds, another number of shares, or a share is 0.
     """
-    seen, wanted = np.asarray(counts, dtype=np.float64), np.asarray(shares, dtype=np.float64)
-    if seen.shape != wanted.shape or seen.ndim != 1 or len(seen) < 2:
-        raise ValueError(f"counts and shares must be two or more, got {len(seen)}, {len(wanted)}")
-    if not (np.all(seen >= 0) and seen.sum() > 0 and np.all(wanted > 0)):
+    observed = np.asarray(counts, dtype=np.float64)
+    planned = np.asarray(shares, dtype=np.float64)
+    if observed.shape != planned.shape or observed.ndim != 1 or len(observed) < 2:
+        raise ValueError(
+            f"counts and shares must be two or more, got {len(observed)}, {len(planned)}"
+        )
+    if not (np.all(observed >= 0) and observed.sum() > 0 and np.all(planned > 0)):
         raise ValueError("counts must be 0 or more and not all 0, shares above 0")
-    expected = seen.sum() * wanted / wanted.sum()
-    return ChiSquare(float(((seen - expected) ** 2 / expected).sum()), len(seen) - 1)
+    expected = observed.sum() * planned / planned.sum()
+    return ChiSquare(float(((observed - expected) ** 2 / expected).sum()), len(observed) - 1)
 
 
-def beyond(statistic: float, freedom: int) -> float:
-    """The probability that chi-square with whole degrees of freedom exceeds `statistic`.
+def survival(statistic: float, freedom: int) -> float:
+    """Return the probability that chi-square with integer degrees of freedom exceeds `statistic`.
 
-    By its finite sum, all of whose terms are positive: Abramowitz and Stegun (1964), 26.4.4
-    and 26.4.5.
+    It is a finite sum of positive terms: Abramowitz and Stegun (1964), 26.4.4 and 26.4.5.
     """
     half = statistic / 2
     if half <= 0:

@@ -1,21 +1,22 @@
-"""Beta and Student-t distributions from tables, so that serving needs no SciPy."""
+"""Beta and Student-t distributions from tables, so that the model server needs no SciPy."""
 
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-# Against SciPy probabilities come out within 1e-9 for parameters from 0.5 to 10^6.
+# Probabilities are within 1e-9 of SciPy's for parameters from 0.5 to 10^6.
 POINTS = 4097
-# The table ends where the density is e^-40 = 4e-18 of its height.
+# The table ends where the density is e^-40 = 4e-18 of its maximum.
 DEPTH = -40.0
 
 
 def root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that rises from `low` to `high` crosses 0; an end if it does not.
+    """Return where a function that rises from `low` to `high` crosses 0; an end if it does not.
 
-    Steps of an inverse parabola where these are safe, of half the interval elsewhere: Chandrupatla
-    (1997). A quantile takes 14 to 20 evaluations of its distribution, halving alone 41.
+    Steps are of an inverse parabola where these are safe, and of half the interval elsewhere:
+    Chandrupatla (1997). A quantile takes 14 to 20 evaluations of its distribution; bisection alone
+    takes 41.
     """
     # The newest point, the one on the other side of 0, and the one before the newest.
     x, y, old_x, old_y = high, rising(high), low, rising(low)
@@ -39,7 +40,10 @@ def root(rising: Callable[[float], float], low: float, high: float) -> float:
 def _parabolic(
     x: float, y: float, old_x: float, old_y: float, third_x: float, third_y: float
 ) -> float:
-    """How far from `x` to `old_x` the inverse parabola through all three crosses 0; else 0.5."""
+    """Return the fraction of the way from `x` to `old_x` where the inverse parabola crosses 0.
+
+    It is 0.5, a bisection, where the parabola through the three points is not safe.
+    """
     if not (math.isfinite(y) and math.isfinite(old_y) and math.isfinite(third_y)):
         return 0.5
     place, height = (x - old_x) / (third_x - old_x), (y - old_y) / (third_y - old_y)
@@ -53,8 +57,8 @@ def _parabolic(
 class Beta:
     """Beta(alpha, beta), both 0.5 or more, tabulated over y = log(x / (1 - x)).
 
-    There the density is smooth whatever the parameters, with tails that fall exponentially: a
-    plain sum over evenly spaced points converges faster than any power of their distance.
+    In y the density is smooth for all parameters and its tails fall exponentially: a plain sum over
+    evenly spaced points converges faster than any power of their distance.
     """
 
     def __init__(self, alpha: float, beta: float) -> None:
@@ -77,7 +81,10 @@ class Beta:
         self._density, self._moment_density = density, self.x * density
 
     def _log_height(self, away: np.ndarray) -> np.ndarray:
-        """Log density at `away` from the mode, 0 there; no large numbers are subtracted."""
+        """Return the log density at `away` from the mode, where it is 0.
+
+        No large numbers are subtracted.
+        """
         both = self.alpha + self.beta
         # Beyond 709 the exponential is infinite and the density 0, as it should be.
         with np.errstate(over="ignore"):
@@ -85,7 +92,7 @@ class Beta:
         return logs
 
     def _reach(self, side: int) -> float:
-        """How far from the mode the table goes."""
+        """Return how far from the mode the table goes on that side."""
 
         def above(away: float) -> float:
             return DEPTH - float(self._log_height(np.array(side * away)))
@@ -96,13 +103,13 @@ class Beta:
         return root(above, 0.0, far)
 
     def _integral(self, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """Up to each point, exact for cubics."""
+        """Return the integral up to each point, exact for cubics."""
         h = self._step
         panels = h / 2 * (values[:-1] + values[1:]) + h * h / 12 * (slopes[:-1] - slopes[1:])
         return np.concatenate([[0.0], np.cumsum(panels)])
 
     def _read(self, table: np.ndarray, slopes: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Cubic Hermite interpolation; the first or last value outside the table."""
+        """Interpolate by cubic Hermite splines; outside the table, return its nearest value."""
         place = np.clip((y - self._low) / self._step, 0, POINTS - 1)
         left = np.minimum(place.astype(np.intp), POINTS - 2)
         t = place - left
@@ -114,7 +121,7 @@ class Beta:
         return read
 
     def below_logit(self, y: np.ndarray) -> np.ndarray:
-        """The probability that the variable's logit is at most `y`."""
+        """Return the probability that the variable's logit is at most `y`."""
         probabilities: np.ndarray = np.clip(self._read(self._cumulated, self._density, y), 0.0, 1.0)
         return probabilities
 
@@ -122,18 +129,18 @@ class Beta:
         return float(np.exp(self._log_height(np.array(y - self._mode)))) / self._total
 
     def below(self, x: np.ndarray) -> np.ndarray:
-        """The cumulative distribution; 0 below 0 and 1 above 1."""
+        """Return the cumulative distribution function; 0 below 0 and 1 above 1."""
         return self.below_logit(_logit(x))
 
     def mean_below(self, x: np.ndarray) -> np.ndarray:
-        """The part of the mean that comes from values up to `x`."""
+        """Return the part of the mean that comes from values up to `x`."""
         return self._read(self._moment, self._moment_density, _logit(x))
 
     def logit_quantile(self, probability: float) -> float:
-        def over(y: float) -> float:
+        def excess(y: float) -> float:
             return float(self.below_logit(np.array(y))) - probability
 
-        return root(over, self._low, self._low + self._step * (POINTS - 1))
+        return root(excess, self._low, self._low + self._step * (POINTS - 1))
 
 
 def _logit(x: np.ndarray) -> np.ndarray:
@@ -144,10 +151,10 @@ def _logit(x: np.ndarray) -> np.ndarray:
 
 
 class BetaDifference:
-    """B - A of independent Beta variables, by a sum over the narrower one's table.
+    """The difference B - A of independent Beta variables, summed over the narrower one's table.
 
-    Probabilities come out within 1e-6, and within 1e-4 where both have a parameter of 0.5: there
-    the cumulative distribution starts with a vertical tangent.
+    Probabilities are within 1e-6, and within 1e-4 where both have a parameter of 0.5: there the
+    cumulative distribution function starts with a vertical tangent.
     """
 
     def __init__(self, a: Beta, b: Beta) -> None:
@@ -155,7 +162,7 @@ class BetaDifference:
         self._over_a = a.sd <= b.sd
 
     def below(self, difference: float) -> float:
-        """The cumulative distribution."""
+        """Return the cumulative distribution function."""
         a, b = self._a, self._b
         if self._over_a:
             return float(a.weights @ b.below(a.x + difference))
@@ -165,7 +172,7 @@ class BetaDifference:
         return root(lambda difference: self.below(difference) - probability, -1.0, 1.0)
 
     def mean_shortfall(self) -> float:
-        """The mean of A - B where that is positive, counted as 0 elsewhere."""
+        """Return the mean of max(A - B, 0)."""
         a, b = self._a, self._b
         if self._over_a:
             short = a.weights @ (a.x * b.below(a.x) - b.mean_below(a.x))
@@ -175,7 +182,7 @@ class BetaDifference:
 
 
 class StudentT:
-    """Student's t with 1 degree of freedom or more.
+    """Student's t distribution with 1 degree of freedom or more.
 
     t = sqrt(freedom) sinh(y / 2), where y is the logit of Beta(freedom / 2, freedom / 2).
     """
@@ -190,22 +197,22 @@ class StudentT:
     def below(self, t: float) -> float:
         return float(self._beta.below_logit(np.array(self._logit(t))))
 
-    def beyond(self, t: float) -> float:
-        """The probability of being farther from 0 than `t`, however small: within 1e-11 of it.
+    def two_sided_tail(self, t: float) -> float:
+        """Return the probability of being farther from 0 than `t`, with a relative error of 1e-11.
 
-        The density over the tail, by the trapezoidal rule in a variable in which both its start
-        and its end fall off double-exponentially: Takahasi and Mori (1974).
+        The density is integrated over the tail by the trapezoidal rule, in a variable in which it
+        falls off double-exponentially at both ends: Takahasi and Mori (1974).
         """
-        # Further out the steps would overflow, and the tail is under 1e-249 whatever the freedom.
+        # Farther out the steps would overflow; the tail is below 1e-249 for every freedom.
         away = min(abs(t), 1e250)
-        # The density halves, or nearly so, within this distance.
+        # The density roughly halves within this distance.
         stretch = self._stretch(away)
         scale = stretch / (self.freedom + 1) * (stretch / max(away, 1.0))
         grid = np.linspace(-4.5, 4.5, 721)
         steps = scale * np.exp(np.pi / 2 * np.sinh(grid))
         widths = steps * np.pi / 2 * np.cosh(grid) * (grid[1] - grid[0])
         with np.errstate(over="ignore", under="ignore", divide="ignore"):
-            # Twice the logarithm of what is squared: the square may be infinite.
+            # Twice the logarithm of the ratio, since its square may be infinite.
             ratio = (away + steps) / math.sqrt(self.freedom)
             logs = np.where(ratio > 1e8, 2 * np.log(ratio), np.log1p(ratio * ratio))
             heights = np.exp(self._log_peak() - (self.freedom + 1) / 2 * logs)
@@ -213,12 +220,12 @@ class StudentT:
         return min(1.0, 2 * tail)
 
     def _log_peak(self) -> float:
-        """The logarithm of the density at 0."""
+        """Return the logarithm of the density at 0."""
         half = self.freedom / 2
         if half < 30:
             ratio = math.lgamma(half + 0.5) - math.lgamma(half)
         else:
-            # Of the two gammas, each of which would be too large for its digits.
+            # A series for the ratio of the two gammas: each alone is too large to keep its digits.
             square = half * half
             series = 1 / 192 - (1 / 640 - 17 / 14336 / square) / square
             ratio = math.log(half) / 2 - (1 / 8 - series / square) / half
@@ -228,20 +235,17 @@ class StudentT:
         return self._beta.density_of_logit(self._logit(t)) * 2 / self._stretch(t)
 
     def _stretch(self, t: float) -> float:
-        """sqrt(freedom + t^2), without overflow."""
+        """Return sqrt(freedom + t^2) without overflow."""
         return math.hypot(math.sqrt(self.freedom), t)
 
     def quantile(self, probability: float) -> float:
         return math.sqrt(self.freedom) * math.sinh(self._beta.logit_quantile(probability) / 2)
 
     def mean_shortfall(self, t: float) -> float:
-        """The mean of -(t + T) where that is positive, counted as 0 elsewhere.
-
-        Infinite with one degree of freedom.
-        """
+        """Return the mean of max(-(t + T), 0); infinite with one degree of freedom."""
         if self.freedom <= 1:
             return math.inf
-        # The density times freedom + t^2, over freedom - 1.
+        # The density times (freedom + t^2) / (freedom - 1).
         tail = self._beta.density_of_logit(self._logit(t)) * 2 * self._stretch(t)
         tail /= self.freedom - 1
         return max(0.0, tail - t * self.below(-t))

@@ -1,14 +1,18 @@
-"""Two rates: the confidence interval of their difference."""
+"""Confidence intervals of a rate and of the difference of two rates.
+
+Models in the model server use these, whose environment has no statsmodels;
+tests/slipway/test_two_sample_statistics.py compares them with statsmodels.
+"""
 
 import math
 from statistics import NormalDist
 
-# Successes and size of an arm.
 Arm = tuple[float, float]
+"""Successes and size of an arm."""
 
 
 def wilson(arm: Arm, *, coverage: float) -> tuple[float, float]:
-    """The score interval of one rate, within 0 and 1.
+    """Return the score interval of one rate, within 0 and 1.
 
     Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
@@ -21,9 +25,9 @@ def wilson(arm: Arm, *, coverage: float) -> tuple[float, float]:
 
 
 def newcombe(a: Arm, b: Arm, *, coverage: float) -> tuple[float, float]:
-    """The interval of b's rate less a's that is made of the two score intervals.
+    """Return the interval of b's rate minus a's, made from the two score intervals.
 
-    It covers as promised from some ten an arm on, also near rates of 0 and 1. Newcombe (1998),
+    It has its coverage from about ten per arm on, also for rates near 0 and 1. Newcombe (1998),
     "Interval estimation for the difference between independent proportions", method 10.
 
     Raises:
@@ -37,5 +41,5 @@ def newcombe(a: Arm, b: Arm, *, coverage: float) -> tuple[float, float]:
     difference = rates[1] - rates[0]
     below = math.hypot(rates[1] - low_b, high_a - rates[0])
     above = math.hypot(high_b - rates[1], rates[0] - low_a)
-    # Rounding must not lead beyond what a difference of rates can be.
+    # Rounding errors must not lead outside of -1 to 1.
     return max(-1.0, difference - below), min(1.0, difference + above)

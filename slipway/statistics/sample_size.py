@@ -1,11 +1,11 @@
-"""How many an arm are needed to see a difference, for two-sided tests of two equal arms."""
+"""Sample size per arm at which a two-sided test of two equal arms detects a difference."""
 
 import math
 from statistics import NormalDist
 
 
 def two_proportions(rate: float, effect: float, *, power: float, alpha: float) -> float | None:
-    """To tell `rate` from `rate + effect`, or from `rate - effect` where that would exceed 1.
+    """Return the size for telling `rate` from `rate + effect`, or from `rate - effect` above 1.
 
     None where neither is a rate. Fleiss, Levin and Paik (2003), "Statistical methods for rates
     and proportions", chapter 4, without the correction for continuity.
@@ -21,7 +21,7 @@ def two_proportions(rate: float, effect: float, *, power: float, alpha: float) -
 
 
 def two_means(variances: float, effect: float, *, power: float, alpha: float) -> float:
-    """To tell means `effect` apart; `variances` is the sum of both arms'.
+    """Return the size for telling means `effect` apart; `variances` is the sum of both variances.
 
     Chow, Shao and Wang (2008), "Sample size calculations in clinical research", section 3.2.
     """
@@ -30,5 +30,5 @@ def two_means(variances: float, effect: float, *, power: float, alpha: float) ->
 
 
 def _squared(number: float) -> float:
-    """0 of a negative one: the power asked for is less than that of chance."""
+    """Return the square, 0 for a negative number: the requested power is less than alpha / 2."""
     return max(number, 0.0) * max(number, 0.0)

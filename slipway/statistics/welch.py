@@ -1,4 +1,4 @@
-"""Welch's t-test: do two means differ, whose variances may?"""
+"""Welch's t-test of two means with unequal variances."""
 
 import math
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Welch:
     freedom: float
 
     @classmethod
-    def of(
+    def from_moments(
         cls, difference: float, *, variances: tuple[float, float], sizes: tuple[int, int]
     ) -> "Welch":
-        """Variances with n - 1 below the line.
+        """Return the test of a difference; `variances` divide by n - 1.
 
         Raises:
             ValueError: an arm has fewer than two values, or both variances are 0.
@@ -33,7 +33,7 @@ class Welch:
         parts = variances[0] / sizes[0], variances[1] / sizes[1]
         squared_error = sum(parts)
         if not squared_error > 0:
-            raise ValueError("variances must not both be 0: nothing tells the spread")
+            raise ValueError("variances must not both be 0")
         share = parts[0] / squared_error
         freedom = 1 / (share**2 / (sizes[0] - 1) + (1 - share) ** 2 / (sizes[1] - 1))
         return cls(difference, math.sqrt(squared_error), freedom)
@@ -48,11 +48,11 @@ class Welch:
 
     @property
     def p_value(self) -> float:
-        """Two-sided."""
-        return self.student.beyond(self.statistic)
+        """The two-sided p-value."""
+        return self.student.two_sided_tail(self.statistic)
 
     def interval(self, coverage: float) -> tuple[float, float]:
-        """The confidence interval of the difference."""
-        # Near the middle a quantile is off by rounding, 1e-13, and may be below nothing.
+        """Return the confidence interval of the difference."""
+        # Near the median a quantile has a rounding error of 1e-13 and may be negative.
         reach = self.error * max(0.0, self.student.quantile((1 + coverage) / 2))
         return self.difference - reach, self.difference + reach

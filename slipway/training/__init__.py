@@ -1,6 +1,6 @@
-"""What a project's training code is made of."""
+"""The building blocks of a project's training code."""
 
 from slipway.training.candidates import Candidate, Fitted
-from slipway.training.examples import Examples
+from slipway.training.labelled_rows import LabelledRows
 
-__all__ = ["Candidate", "Examples", "Fitted"]
+__all__ = ["Candidate", "Fitted", "LabelledRows"]

@@ -1,4 +1,4 @@
-"""Arrays in one file whose bytes depend on the arrays alone."""
+"""Write arrays to one file whose bytes depend only on the arrays."""
 
 import io
 import zipfile
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-# The earliest that a ZIP archive can name.
+# The earliest time that a ZIP archive can store.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_arrays(file: Path, **arrays: np.ndarray | float) -> None:
     """Write `arrays` by name as an uncompressed `.npz`, which `numpy.load` reads.
 
-    `numpy.savez` asks zipfile for 64-bit headers, which Python writes in another way since 3.11.4:
-    equal arrays gave other bytes under another Python 3.11.
+    `numpy.savez` makes zipfile write 64-bit headers, which Python writes differently since 3.11.4:
+    equal arrays gave different bytes under another Python 3.11.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():

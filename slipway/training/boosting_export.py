@@ -1,4 +1,4 @@
-"""LightGBM's and XGBoost's estimators for `slipway.training.tabular.export_onnx`."""
+"""Support for LightGBM and XGBoost in `slipway.training.tabular.export_onnx`."""
 
 from lightgbm import LGBMClassifier, LGBMRegressor
 from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
@@ -16,7 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 
 def export_boosting() -> None:
-    """Teach `export_onnx` LightGBM's and XGBoost's estimators, with onnxmltools' converters."""
+    """Register onnxmltools' converters for LightGBM and XGBoost with skl2onnx."""
     classes = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
     for model, converter, options in (
         (LGBMClassifier, convert_lightgbm, classes),

@@ -1,4 +1,4 @@
-"""What a project tried, and what it chose."""
+"""The candidates that a project compared, and the chosen one."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One thing tried; a child run in MLflow.
+    """One model or setting that was compared; a child run in MLflow.
 
-    `metrics` are on validation data, never on the test rows. `curves` are per epoch or step.
+    `metrics` come from validation data, never from the test rows. `curves` are per epoch or step.
     """
 
     name: str
@@ -25,20 +25,20 @@ class Candidate:
     curves: dict[str, list[float]] = field(default_factory=dict)
 
     def with_metrics(self, further: dict[str, float]) -> "Candidate":
-        """Return the candidate with `further` metrics beside its own."""
+        """Return the candidate with `further` metrics added to its own."""
         return replace(self, metrics=self.metrics | further)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `train.fit` returns, its weights being written.
+    """The result of `train.fit`, which has written the weights already.
 
-    `native` answers with the training framework itself: parity is measured against it.
+    `framework_predict` predicts with the training framework itself; parity is measured against it.
     """
 
     candidates: list[Candidate]
     chosen: str
-    native: Callable[[list[Any]], Sequence[Record]]
+    framework_predict: Callable[[list[Any]], Sequence[Record]]
 
     def __post_init__(self) -> None:
         names = [candidate.name for candidate in self.candidates]
@@ -50,12 +50,13 @@ class Fitted:
 
 
 def write(fitted: Fitted, file: Path) -> None:
+    """Write the candidates and the chosen one's name as JSON."""
     rows = [asdict(candidate) for candidate in fitted.candidates]
-    # Rounded: threads add up in another order each time, and equal runs are to give equal files.
+    # Rounded: threads add up in a different order each time, but equal runs must give equal files.
     write_json(file, {"chosen": fitted.chosen, "candidates": rows})
 
 
 def read(file: Path) -> tuple[str, list[Candidate]]:
-    """The chosen one's name, and all candidates."""
+    """Return the chosen candidate's name and all candidates."""
     content = json.loads(file.read_text())
     return content["chosen"], [Candidate(**row) for row in content["candidates"]]

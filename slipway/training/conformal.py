@@ -1,14 +1,14 @@
-"""How far a forecast's interval reaches, from errors on rows that its model did not learn."""
+"""The half-width of prediction intervals, from errors on rows that the model was not fitted to."""
 
 import numpy as np
 
 
-def limit(errors: np.ndarray, missed: float) -> float:
-    """What a further error exceeds with probability `missed` at most; `errors` are (rows,).
+def conformal_quantile(errors: np.ndarray, missed: float) -> float:
+    """Return the value that a new error exceeds with a probability of at most `missed`.
 
-    The rank of split conformal prediction (Papadopoulos et al. 2002; Lei et al. 2018), exact where
-    rows are exchangeable. With too few rows for any rank the largest error stands for it. The limit
-    below is that of the negated errors, negated.
+    `errors` are (rows,). This is the quantile of split conformal prediction (Papadopoulos et al.
+    2002; Lei et al. 2018), exact if rows are exchangeable. With too few rows it is the largest
+    error. For a lower limit, negate the errors and the result.
     """
     rank = min(int(np.ceil((len(errors) + 1) * (1 - missed))), len(errors))
     return float(np.sort(errors)[rank - 1])

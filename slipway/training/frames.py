@@ -1,4 +1,4 @@
-"""Rows of pandas frames, and blocks of features side by side."""
+"""Conversion of pandas frames and of feature blocks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 
-def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's rows by column name, None where a value is missing."""
+def to_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the frame's rows as dicts by column name, with None for missing values."""
     return [
         {str(name): None if pd.isna(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
 
 
-def together(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The blocks of `model.features` side by side, for scikit-learn: (rows, columns) object."""
+def concatenate_blocks(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Concatenate the blocks of `model.features` for scikit-learn: object (rows, columns)."""
     return np.concatenate([block.astype(object) for block in columns.values()], axis=1)

@@ -1,4 +1,4 @@
-"""ONNX graphs put together node by node, for models that no converter knows."""
+"""Build ONNX graphs node by node, for models that no converter supports."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# The newest that both skl2onnx and ONNX Runtime's tree operators know.
+# The newest operator sets that both skl2onnx and ONNX Runtime's tree operators support.
 OPSET = {"": 21, "ai.onnx.ml": 3}
 
 
@@ -18,13 +18,13 @@ def write_graph(
     outputs: Mapping[str, int],
     constants: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a graph of float32 matrices (rows, width), their widths by name.
+    """Write a graph whose inputs and outputs are float32 matrices (rows, width), widths by name.
 
-    Nodes are those of `onnx.helper.make_node` or of other graphs. Constants are kept as float32,
-    whole numbers as int64, as which operators take places and shapes.
+    Nodes come from `onnx.helper.make_node` or from other graphs. Constants are stored as float32,
+    integers as int64, because operators take indices and shapes as int64.
 
     Raises:
-        onnx.checker.ValidationError: the nodes make no graph.
+        onnx.checker.ValidationError: the nodes do not form a valid graph.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -34,9 +34,9 @@ def write_graph(
             for name, width in widths.items()
         ]
 
-    kept: dict[str, type] = {"f": np.float32, "i": np.int64}
+    dtypes: dict[str, type] = {"f": np.float32, "i": np.int64}
     tensors = [
-        numpy_helper.from_array(value.astype(kept.get(value.dtype.kind, value.dtype)), name)
+        numpy_helper.from_array(value.astype(dtypes.get(value.dtype.kind, value.dtype)), name)
         for name, value in (constants or {}).items()
     ]
     graph = helper.make_graph(nodes, file.stem, matrices(inputs), matrices(outputs), tensors)
@@ -48,7 +48,7 @@ def write_model(model: Any, file: Path) -> None:
     """Check the model, and write it so that equal models have equal bytes.
 
     Raises:
-        onnx.checker.ValidationError: it is no valid model.
+        onnx.checker.ValidationError: the model is invalid.
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""Parity: how far the exported model's predictions lie from the training framework's."""
+"""Parity: the difference between the exported model's predictions and the framework's."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,24 +6,28 @@ from typing import Any
 
 from slipway.contract import Record
 
-# Enough to meet rare categories; a full pass would double the time of `fit`.
+# Enough rows to include rare categories; a full pass would double the time of `fit`.
 ROWS = 1000
 
 
-def parity(native: Sequence[Record], exported: Sequence[Record]) -> dict[str, float]:
+def parity(framework: Sequence[Record], exported: Sequence[Record]) -> dict[str, float]:
     """Compare the exported model's predictions with the training framework's, row by row.
 
-    `parity_error`: a power of ten that no difference between two numbers reaches, relative above 1.
-    Its exact value hangs on the processor, by which ONNX Runtime chooses its kernels.
-    `parity_agreement`: the share of other values (labels, texts, flags) that are equal.
+    `parity_error`: the least power of ten above every difference between two numbers; differences
+    are relative for numbers above 1. The exact difference depends on the processor, by which ONNX
+    Runtime chooses its kernels.
+    `parity_agreement`: the share of all other values (labels, texts, flags) that are equal.
 
     Raises:
-        ValueError: the two have a different number of rows, or none.
+        ValueError: the two have different numbers of rows, or no rows.
     """
-    if len(native) != len(exported) or not native:
-        raise ValueError(f"parity needs as many answers, got {len(native)} and {len(exported)}")
+    if len(framework) != len(exported) or not framework:
+        raise ValueError(
+            "parity needs two equally long lists of predictions, "
+            f"got {len(framework)} and {len(exported)}"
+        )
     error, same, compared = 0.0, 0, 0
-    for left, right in zip(native, exported, strict=True):
+    for left, right in zip(framework, exported, strict=True):
         for one, other in zip(_leaves(left.model_dump()), _leaves(right.model_dump()), strict=True):
             if isinstance(one, float) and isinstance(other, float):
                 error = max(error, abs(one - other) / max(1.0, abs(one)))
@@ -35,7 +39,7 @@ def parity(native: Sequence[Record], exported: Sequence[Record]) -> dict[str, fl
 
 
 def power_of_ten_above(error: float) -> float:
-    """Return the least power of ten above `error`, and 1e-12 for what is smaller or nothing.
+    """Return the least power of ten above `error`, at least 1e-12.
 
     Raises:
         ValueError: `error` is not finite.

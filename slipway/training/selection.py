@@ -1,4 +1,4 @@
-"""Choosing among candidates so that noise does not decide: the one-standard-error rule.
+"""Choose among candidates by the one-standard-error rule, so that noise does not decide.
 
 Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), section 3.4.3.
 """
@@ -16,8 +16,8 @@ def simplest_within_error(
 ) -> Candidate:
     """Return the simplest candidate whose `metric` lies within one standard error of the best.
 
-    `tried` goes from the simplest to the most complex. The best candidate's standard error stands
-    in its metrics as `METRIC_se`.
+    `tried` is ordered from the simplest to the most complex. The best candidate's metrics must hold
+    its standard error as `METRIC_se`.
 
     Raises:
         ValueError: nothing was tried, or the best candidate has no standard error.
@@ -36,8 +36,8 @@ def simplest_within_error(
 def fold_error(scores: Sequence[float] | np.ndarray, folds: int | None = None) -> float:
     """Return the standard error of the mean of `scores` over cross-validation folds.
 
-    Repeats of a cross-validation reuse the same rows: with them, `folds` is the number of folds of
-    one repeat, by whose root the spread is divided.
+    Repeats of a cross-validation reuse the same rows. For repeats, pass the number of folds of one
+    repeat as `folds`: the standard deviation is divided by its square root.
     """
     values = np.asarray(scores, dtype=np.float64)
     return float(values.std(ddof=1) / np.sqrt(folds or len(values)))
@@ -46,9 +46,9 @@ def fold_error(scores: Sequence[float] | np.ndarray, folds: int | None = None) -
 def bootstrap_error(
     metric: Callable[[np.ndarray], float], rows: int, *, seed: int, resamples: int = 200
 ) -> float:
-    """Return the standard error of a metric of one validation set, by resampling its rows.
+    """Return the bootstrap standard error of a metric on one validation set (Efron 1979).
 
-    `metric` computes it from row numbers (rows,), drawn with replacement. Efron (1979).
+    `metric` computes the metric from row indices (rows,) that are drawn with replacement.
     """
     generator = np.random.default_rng(seed)
     values = [metric(generator.integers(0, rows, rows)) for _ in range(resamples)]

@@ -1,18 +1,18 @@
-"""The labelled rows that `prepare` wrote."""
+"""Read the labelled rows that `prepare` wrote."""
 
 from typing import Any
 
-from slipway.training import examples
-from slipway.training.examples import Examples
+from slipway.training import labelled_rows
+from slipway.training.labelled_rows import LabelledRows
 from slipway.training.workspace import Workspace
 
 REQUIRED = ("train", "test")
 
 
-def read_split(work: Workspace, name: str) -> Examples[Any, Any]:
-    """Read the split `name` (`train`, `test`), every record validated.
+def read_split(work: Workspace, name: str) -> LabelledRows[Any, Any]:
+    """Read the split `name` (`train`, `test`) and validate every record.
 
     Raises:
-        FileNotFoundError: `prepare` did not run in this workspace.
+        FileNotFoundError: `prepare` has not run in this workspace.
     """
-    return examples.read(work.data / f"{name}.parquet", work.project.model().input_type())
+    return labelled_rows.read(work.data / f"{name}.parquet", work.project.model().input_type())

@@ -1,4 +1,4 @@
-"""Export of scikit-learn pipelines over number and text columns to ONNX."""
+"""Export scikit-learn pipelines over number and text columns to ONNX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +15,8 @@ def export_onnx(
 ) -> None:
     """Write `pipeline` as `weights/model.onnx`.
 
-    `inputs` gives each block's width by its name: the block `categories` is text, others are
-    float32. A classifier answers `label` and `probabilities` (rows, classes).
+    `inputs` gives the width of each feature block by name. The blocks `categories` and `texts` are
+    text, others are float32. A classifier outputs `label` and `probabilities` (rows, classes).
     """
     kinds = {"categories": StringTensorType, "texts": StringTensorType}
     types = [
@@ -29,6 +29,6 @@ def export_onnx(
         pipeline, initial_types=types, options=options, target_opset=OPSET, name=weights.name
     )
     graph.doc_string = ""
-    # skl2onnx lists the operator sets in the order of a Python set, which changes with each run.
+    # skl2onnx lists operator sets in the order of a Python set, which differs from run to run.
     graph.opset_import.sort(key=lambda each: each.domain)
     write_model(graph, weights / "model.onnx")

@@ -1,7 +1,7 @@
-"""Metrics by which candidates are compared on validation rows: scikit-learn's definitions.
+"""Metrics that compare candidates on validation rows, as scikit-learn defines them.
 
-Only what scikit-learn defines stands here, so that `fit` depends on scikit-learn and not on the
-definitions that a report adds in `slipway.reporting.metrics`.
+Metrics that scikit-learn lacks are in `slipway.reporting.metrics`, so that `fit` does not depend on
+them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ def binary_metrics(
 ) -> dict[str, float]:
     """Return the metrics `names`, in that order, of predictions for yes-or-no labels (rows,).
 
-    `y_prob` holds probabilities (rows,) for `roc_auc`, `average_precision` (any scores do for
-    these two), `brier` and `log_loss`. `y_pred` holds decisions (rows,) for `accuracy`,
-    `precision`, `recall` and `f1`, which are 0 where nothing was decided or happened.
+    `y_prob` holds probabilities (rows,) for `roc_auc`, `average_precision` (any scores will do for
+    these two), `brier` and `log_loss`. `y_pred` holds predicted labels (rows,) for `accuracy`,
+    `precision`, `recall` and `f1`. The last three are 0 if their denominator is 0.
 
     Raises:
-        KeyError: a metric that is not known.
-        ValueError: a metric of `y_prob`, or of `y_pred`, and that is not given.
+        KeyError: a metric is unknown.
+        ValueError: a metric needs `y_prob` or `y_pred`, which is not given.
     """
     return compute(KNOWN, y_true, names, y_prob=y_prob, y_pred=y_pred)
 
@@ -34,15 +34,15 @@ def binary_metrics(
 def compute(
     known: Mapping[str, Metric], y_true: Any, names: Sequence[str], *, y_prob: Any, y_pred: Any
 ) -> dict[str, float]:
-    """Return the metrics `names` of the table `known`; see `binary_metrics`."""
+    """Return the metrics `names` defined in the table `known`; see `binary_metrics`."""
     labels, given = np.asarray(y_true, dtype=bool), {"y_prob": y_prob, "y_pred": y_pred}
-    found = {}
+    values = {}
     for name in names:
         kind, metric = known[name]
         if given[kind] is None:
             raise ValueError(f"{name} needs `{kind}`, which is not given")
-        found[name] = float(metric(labels, np.asarray(given[kind], dtype=DTYPES[kind])))
-    return found
+        values[name] = float(metric(labels, np.asarray(given[kind], dtype=DTYPES[kind])))
+    return values
 
 
 def mean_over_folds(folds: Sequence[Mapping[str, float]], *spread: str) -> dict[str, float]:
@@ -53,7 +53,7 @@ def mean_over_folds(folds: Sequence[Mapping[str, float]], *spread: str) -> dict[
 
 
 def _log_loss(y_true: np.ndarray, y_prob: np.ndarray) -> float:
-    # A row that was called impossible and happened would make it infinite.
+    # A positive row with probability 0 would make the loss infinite.
     return float(metrics.log_loss(y_true, np.clip(y_prob, 1e-7, 1 - 1e-7), labels=[False, True]))
 
 

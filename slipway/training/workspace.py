@@ -1,4 +1,4 @@
-"""Where a project's stages leave their files, and how numbers are written."""
+"""The files that a project's stages write, and how numbers are rounded in them."""
 
 import json
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from typing import Any
 from slipway.contract import Record
 from slipway.project import Params, Project
 
-# What follows is noise of the arithmetic.
+# Further digits are noise of the floating-point arithmetic.
 DIGITS = 6
-# ONNX Runtime chooses its kernels by the processor, and their results differ by up to a millionth.
+# ONNX Runtime chooses kernels by the processor, and their results differ by up to a millionth.
 EXAMPLE_DIGITS, EXAMPLE_DECIMALS = 4, 6
 
 
@@ -27,9 +27,9 @@ def rounded(value: Any, digits: int = DIGITS) -> Any:
 
 
 def coarse(value: Any) -> Any:
-    """Return a prediction with its floats as coarse as they are equal on every processor.
+    """Return a prediction with floats rounded so far that they are equal on every processor.
 
-    4 significant digits and 6 decimals: of a probability of 3e-8 the kernels agree on no digit.
+    That is 4 significant digits and 6 decimals: for a probability of 3e-8 no digit is reproducible.
     """
     if isinstance(value, float):
         return round(rounded(value, EXAMPLE_DIGITS), EXAMPLE_DECIMALS)
@@ -45,7 +45,7 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def write_examples(file: Path, records: Sequence[Record], predictions: Sequence[Record]) -> None:
-    """Write records with their predictions, the predictions as `coarse` makes them."""
+    """Write records with their predictions, rounded by `coarse`."""
     write_json(
         file,
         [
@@ -60,22 +60,22 @@ def write_examples(file: Path, records: Sequence[Record], predictions: Sequence[
 
 @dataclass(frozen=True)
 class Workspace:
-    """One project with the parameters of this run and the folder it works in."""
+    """A project with the parameters of this run and the folder that it writes into."""
 
     project: Project
     params: Params
     folder: Path
     rows: int | None = None
-    """Keep only so many rows of each split."""
+    """The number of rows to keep of each split; all if None."""
 
     @classmethod
-    def of(cls, project: Project) -> "Workspace":
-        """The project's own, which its `dvc.yaml` names."""
+    def for_project(cls, project: Project) -> "Workspace":
+        """Return the workspace in the project's own folder, which its `dvc.yaml` uses."""
         return cls(project, project.params, project.folder)
 
     @classmethod
     def tiny(cls, project: Project, folder: Path) -> "Workspace":
-        """In `folder`, with few rows and the parameters under `tiny`."""
+        """Return a workspace in `folder` with few rows and the parameters under `tiny`."""
         params = project.params
         return cls(project, params.shrunk(), folder, params.tiny.rows)
 
@@ -105,7 +105,7 @@ class Workspace:
 
     @property
     def volatile(self) -> Path:
-        """What differs between two equal runs (times, origins): kept, but not tracked."""
+        """Files that differ between equal runs (times, origins): kept, but not tracked."""
         return self.folder / "work" / "volatile"
 
     @property
@@ -117,5 +117,6 @@ class Workspace:
         return self.folder / "examples.json"
 
     def note(self, name: str, value: Any) -> None:
+        """Write `value` as JSON to the file `name` in `volatile`."""
         self.volatile.mkdir(parents=True, exist_ok=True)
         write_json(self.volatile / f"{name}.json", value)

@@ -18,21 +18,21 @@ import numpy as np
 import pytest
 import uvloop
 
-from benchmarks.load import Figures, Order, Outcome, Target, at_rate, closed
+from benchmarks.load import Figures, LoadSpec, Outcome, Target, at_rate, closed
 from tests.conftest import ROOT
 
 GOOD = b'{"probability": 0.25}'
 REQUEST = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def answer(body: bytes = GOOD, *, status: str = "200 OK", more: bytes = b"") -> bytes:
+def response_bytes(body: bytes = GOOD, *, status: str = "200 OK", more: bytes = b"") -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + more + b"\r\n" + body
 
 
 @dataclass
 class Seen:
-    """What reached the server."""
+    """What the server received."""
 
     times: list[float] = field(default_factory=list)
     connections: int = 0
@@ -45,7 +45,7 @@ Reply = Callable[[int], Awaitable[bytes | None]]
 
 @asynccontextmanager
 async def serving(reply: Reply) -> AsyncIterator[tuple[Target, Seen]]:
-    """A server that answers request number i with `reply(i)`; None closes the connection."""
+    """Run a server that sends `reply(i)` to request i; None closes the connection."""
     seen = Seen()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,11 +56,11 @@ async def serving(reply: Reply) -> AsyncIterator[tuple[Target, Seen]]:
                 seen.times.append(time.perf_counter())
                 seen.at_once += 1
                 seen.most_at_once = max(seen.most_at_once, seen.at_once)
-                told = await reply(len(seen.times) - 1)
+                response = await reply(len(seen.times) - 1)
                 seen.at_once -= 1
-                if told is None:
+                if response is None:
                     break
-                writer.write(told)
+                writer.write(response)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -84,7 +84,7 @@ def under(
 
 
 async def at_once(_: int) -> bytes:
-    return answer()
+    return response_bytes()
 
 
 def test_rate_is_held_and_requests_leave_at_their_times() -> None:
@@ -101,7 +101,7 @@ def test_rate_is_held_and_requests_leave_at_their_times() -> None:
 def test_latency_is_the_servers_delay() -> None:
     async def slow(_: int) -> bytes:
         await asyncio.sleep(0.03)
-        return answer()
+        return response_bytes()
 
     outcome, _ = under(slow, lambda target: at_rate(target, rate=100, seconds=1, connections=16))
     assert outcome.percentile(10) < 0.06
@@ -115,7 +115,7 @@ def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:
         async with lock:
             if number == 40:
                 await asyncio.sleep(0.5)
-        return answer()
+        return response_bytes()
 
     lock = asyncio.Lock()
     outcome, _ = under(
@@ -135,7 +135,7 @@ def test_a_rate_that_cannot_be_held_shows_as_growing_latency() -> None:
     async def one_by_one(_: int) -> bytes:
         async with lock:
             await asyncio.sleep(0.01)
-        return answer()
+        return response_bytes()
 
     lock = asyncio.Lock()
     outcome, seen = under(
@@ -150,11 +150,11 @@ def test_a_rate_that_cannot_be_held_shows_as_growing_latency() -> None:
     assert quarters[3] > quarters[0] + 0.5
 
 
-def test_what_is_never_answered_is_an_error_and_keeps_its_waiting_time() -> None:
+def test_a_request_without_response_is_an_error_with_its_waiting_time() -> None:
     async def hangs_at_last(number: int) -> bytes | None:
         if number >= 90:
             await asyncio.sleep(60)
-        return answer()
+        return response_bytes()
 
     began = time.perf_counter()
     outcome, _ = under(
@@ -167,18 +167,18 @@ def test_what_is_never_answered_is_an_error_and_keeps_its_waiting_time() -> None
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("failure", "kind"),
     [
-        (answer(status="503 Service Unavailable"), "503"),
-        (answer(status="422 Unprocessable Content"), "422"),
-        (answer(b'{"other": 1}'), "body"),
-        (answer(b'{"probability": '), "body"),
+        (response_bytes(status="503 Service Unavailable"), "503"),
+        (response_bytes(status="422 Unprocessable Content"), "422"),
+        (response_bytes(b'{"other": 1}'), "body"),
+        (response_bytes(b'{"probability": '), "body"),
         (None, "connection"),
     ],
 )
-def test_errors_are_counted_by_kind(told: bytes | None, kind: str) -> None:
+def test_errors_are_counted_by_kind(failure: bytes | None, kind: str) -> None:
     async def every_tenth_is_good(number: int) -> bytes | None:
-        return answer() if number % 10 == 9 else told
+        return response_bytes() if number % 10 == 9 else failure
 
     outcome, seen = under(
         every_tenth_is_good,
@@ -208,7 +208,7 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
 def test_closed_loop_keeps_every_connection_busy_and_no_more() -> None:
     async def slow(_: int) -> bytes:
         await asyncio.sleep(0.02)
-        return answer()
+        return response_bytes()
 
     outcome, seen = under(slow, lambda target: closed(target, connections=5, seconds=1))
     assert seen.connections == seen.most_at_once == 5
@@ -219,14 +219,21 @@ def test_closed_loop_keeps_every_connection_busy_and_no_more() -> None:
     assert outcome.busy is not None
 
 
-def test_answers_in_pieces_in_chunks_and_before_closing() -> None:
+def test_responses_in_pieces_in_chunks_and_before_closing() -> None:
     chunked = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"6\r\n" + GOOD[:6] + b"\r\nf;note=1\r\n" + GOOD[6:] + b"\r\n0\r\n\r\n"
     )
     tensor = GOOD + b"\x00\xff"
-    binary = answer(tensor, more=f"Inference-Header-Content-Length: {len(GOOD)}\r\n".encode())
-    kinds = [chunked, binary, answer(more=b"Connection: close\r\n"), answer(GOOD + b" " * 200_000)]
+    binary = response_bytes(
+        tensor, more=f"Inference-Header-Content-Length: {len(GOOD)}\r\n".encode()
+    )
+    kinds = [
+        chunked,
+        binary,
+        response_bytes(more=b"Connection: close\r\n"),
+        response_bytes(GOOD + b" " * 200_000),
+    ]
 
     async def load(target: Target) -> Outcome:
         return await at_rate(target, rate=400, seconds=0.8, connections=4)
@@ -241,10 +248,10 @@ def test_answers_in_pieces_in_chunks_and_before_closing() -> None:
         assert len(outcome.latencies) == 320
 
 
-def test_the_process_tells_its_figures() -> None:
+def test_the_process_prints_its_figures() -> None:
     async def whole() -> bytes:
         async with serving(at_once) as (target, _):
-            order = Order(
+            spec = LoadSpec(
                 host=target.host,
                 port=target.port,
                 requests=[base64.b64encode(each).decode() for each in target.requests],
@@ -259,8 +266,8 @@ def test_the_process_tells_its_figures() -> None:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
-            told, _ = await process.communicate(order.model_dump_json().encode())
-            return told
+            output, _ = await process.communicate(spec.model_dump_json().encode())
+            return output
 
     figures = Figures.model_validate(json.loads(asyncio.run(whole())))
     assert 20 < figures.per_second <= 100

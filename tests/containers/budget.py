@@ -1,14 +1,14 @@
-"""Run the quick tests of containers within so many seconds, and say what was not run.
+"""Run the quick container tests within a time budget, and print what was not run.
 
     python -m tests.containers.budget --seconds 1200
 
-The whole tier takes 40 minutes from nothing, more than CI has left. Here run the tests marked
-`quick_container`: the images first, then what is in them, then the stack of docker-compose.yml,
+The whole tier takes 40 minutes without a build cache, more than CI has left. This runs the tests
+marked `quick_container`: the images, then their contents, then the stack of docker-compose.yml,
 whose builds find most of their layers in Docker's cache by then.
 
-The budget is of the clock, and not a test's: when it is over, the test that runs is given `GRACE`
-seconds to end, then it is interrupted, and pytest tears down what is up. A tier that is merely not
-finished does not fail the run. A test that failed does.
+The budget is wall-clock time of the whole run: when it is over, the running test has `GRACE`
+seconds to end before it is interrupted, and pytest tears down its fixtures. An unfinished tier does
+not fail the run; a failed test does.
 """
 
 import argparse
@@ -26,7 +26,7 @@ GRACE = 120.0
 
 
 class Budget:
-    """End the session when the time is over, and remember what came to an end."""
+    """Ends the session when the time is over, and records which tests ended."""
 
     def __init__(self, seconds: float, grace: float = GRACE) -> None:
         self.seconds, self.grace = seconds, grace
@@ -52,7 +52,7 @@ class Budget:
         session.shouldstop = f"the {self.seconds:.0f} seconds for containers are over"
 
     def pytest_sessionfinish(self) -> None:
-        """Interrupt nothing any more: what is up must be torn down in order."""
+        """Cancel the timers: fixtures must be torn down without interruption."""
         for timer in self._timers:
             timer.cancel()
 
@@ -70,7 +70,7 @@ class Budget:
 
     @property
     def unfinished(self) -> list[str]:
-        """The chosen tests that did not come to an end."""
+        """Return the selected tests that did not end."""
         return [name for name in self.chosen if name not in self.done]
 
     def status(self, pytests: int) -> int:
@@ -109,7 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the quick tests of containers.")
     parser.add_argument("--seconds", type=float, required=True, help="the budget")
     seconds = parser.parse_args().seconds
-    # Engines before 23 build without BuildKit unless it is asked for; make exports it as well.
+    # Docker engines before 23 use BuildKit only if this is set; make exports it as well.
     os.environ.setdefault("DOCKER_BUILDKIT", "1")
     return run([f"tests/containers/{name}" for name in FILES], Budget(seconds))
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from slipway.delivery import images
-from slipway.docker import docker
+from infra.delivery import images
+from infra.docker import docker
 from tests.conftest import ROOT
 
 TARGETS = images.targets(ROOT)
 # Every image of ours has this label.
 OURS = "org.opencontainers.image.title=slipway"
-# What a container gets of the machine, as in a cluster: a root that it cannot write, no
-# capabilities, a folder in memory for what is temporary.
+# The confinement of a container, as in a cluster: a read-only root, no capabilities, temporary
+# files in memory.
 CONFINED = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--tmpfs", "/var/lib/slipway:uid=10001,gid=10001"),
@@ -25,13 +25,13 @@ CONFINED = (
 
 @cache
 def image(target: str) -> str:
-    """Its name, built from this checkout."""
+    """Build the image from this checkout and return its name."""
     return images.build(ROOT, target, "test")
 
 
 def inspected(name: str) -> dict[str, Any]:
-    told: list[dict[str, Any]] = json.loads(docker("inspect", name))
-    return told[0]
+    details: list[dict[str, Any]] = json.loads(docker("inspect", name))
+    return details[0]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Container:
     id: str
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command within it."""
+        """Run a command in the container."""
         return subprocess.run(
             ["docker", "exec", self.id, *words], capture_output=True, text=True, timeout=60
         )
@@ -49,7 +49,7 @@ class Container:
         return str(inspected(self.id)["State"]["Health"]["Status"])
 
     def ended(self) -> int:
-        """Its exit status once it has been asked to stop."""
+        """Stop the container and return its exit status."""
         docker("stop", "--time", "30", self.id)
         return int(inspected(self.id)["State"]["ExitCode"])
 
@@ -63,10 +63,12 @@ class Container:
 def container(
     target: str, *options: object, environment: Mapping[str, object] | None = None
 ) -> Iterator[Container]:
-    """One of the image, confined, on the machine's own network; gone when the block ends."""
-    told = [word for key, value in (environment or {}).items() for word in ("-e", f"{key}={value}")]
+    """Run a confined container on the machine's network, and remove it at the end."""
+    variables = [
+        word for key, value in (environment or {}).items() for word in ("-e", f"{key}={value}")
+    ]
     started = docker(
-        "run", "--detach", "--network", "host", *CONFINED, *told, *options, image(target)
+        "run", "--detach", "--network", "host", *CONFINED, *variables, *options, image(target)
     )
     try:
         yield Container(started)

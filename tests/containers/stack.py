@@ -1,4 +1,4 @@
-"""docker-compose.yml, run as a project of its own beside whatever else runs here."""
+"""Run docker-compose.yml as a separate project, with helpers for tests."""
 
 import json
 import time
@@ -8,49 +8,49 @@ from typing import Any
 
 import httpx
 
-from slipway.stack import running
-from slipway.stack.running import asked, until
+from infra.compose import running
+from infra.compose.running import request_status, wait_until
 
-__all__ = ["PROJECT", "Stack", "asked", "steadily"]
+__all__ = ["PROJECT", "Stack", "request_status", "steadily"]
 
 PROJECT = "slipway-test"
 
 
 @dataclass(frozen=True)
 class Stack(running.Stack):
-    """With what tests look into it with."""
+    """A stack with helpers for tests."""
 
     project: str = PROJECT
 
     def up(self) -> list[str]:
         left_out = super().up()
         if left_out:
-            print(f"\nleft out, no image: {', '.join(left_out)}")
+            print(f"\nleft out for lack of an image: {', '.join(left_out)}")
         return left_out
 
     def ended(self, service: str) -> str:
-        """What a one-time container said, once it ended well."""
+        """Wait until a one-time container succeeded, and return its log."""
 
         def over() -> bool:
             return not self.containers(service)[0]["State"]["Running"]
 
-        until(over, 300, f"{service} ends", lambda: self.log(service))
+        wait_until(over, 300, f"{service} ends", lambda: self.log(service))
         assert self.containers(service)[0]["State"]["ExitCode"] == 0, self.log(service)
         return self.log(service)
 
     def within(self, service: str, program: str, *words: object) -> str:
-        """What a Python program prints that runs inside a service's container."""
-        return self.said("exec", "-T", service, "python", "-c", program, *words)
+        """Run a Python program in a service's container and return its output."""
+        return self.output("exec", "-T", service, "python", "-c", program, *words)
 
-    def figures(self, query: str) -> list[dict[str, Any]]:
-        """What Prometheus answers."""
-        asked = ["promtool", "query", "instant", "--format=json", "http://127.0.0.1:9090", query]
-        told: list[dict[str, Any]] = json.loads(self.said("exec", "-T", "prometheus", *asked))
-        return told
+    def query(self, query: str) -> list[dict[str, Any]]:
+        """Return the result of a Prometheus query."""
+        command = ["promtool", "query", "instant", "--format=json", "http://127.0.0.1:9090", query]
+        result: list[dict[str, Any]] = json.loads(self.output("exec", "-T", "prometheus", *command))
+        return result
 
 
 def steadily(address: str, request: Mapping[str, Any], *, seconds: float, rate: float) -> list[int]:
-    """Statuses of requests that fall due one after the other, 0 for no answer."""
+    """Send requests at a fixed rate and return their statuses, 0 without a response."""
     found, began = [], time.monotonic()
     with httpx.Client(timeout=30) as client:
         for number in range(round(seconds * rate)):

@@ -8,8 +8,8 @@ from pathlib import Path
 from infra.chaos.discover import QUICK
 from infra.chaos.prepare import PROJECT
 from infra.chaos.results import Results
-from slipway.docker import docker
-from slipway.stack.running import BASE
+from infra.compose.running import BASE
+from infra.docker import docker
 from tests.conftest import ROOT
 from tests.containers.docker import inspected
 
@@ -33,7 +33,7 @@ def test_a_run_that_goes_on_is_not_disturbed(tmp_path: Path) -> None:
     try:
         done = chaos(tmp_path, "--quick")
         assert done.returncode == 2
-        assert f"there is a project {PROJECT} already" in done.stderr
+        assert f"the project {PROJECT} exists already" in done.stderr
         assert inspected(other)["State"]["Running"]
     finally:
         docker("rm", "--force", other)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.delivery import contents, sbom
+from infra.delivery import contents, sbom
 from tests.containers.docker import OURS, TARGETS, image, inspected
 
 # As Docker says that the image has no Python.

@@ -1,4 +1,4 @@
-"""The images as they would be deployed: confined, small, healthy, and gone when asked."""
+"""The images as they would be deployed: confined, small, healthy, and stopped cleanly."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.compose.running import wait_until
+from infra.docker import docker
 from slipway import home
-from slipway.docker import docker
 from slipway.home import free_port
-from slipway.stack.running import until
 from tests.conftest import running
 from tests.containers.docker import TARGETS, Container, container, image, inspected
-from tests.services.zoo import Zoo, echo
+from tests.services.fake_models import ModelRegistryFixture, echo
 
 # Each starts one container at most: seconds, once the image is built.
 pytestmark = pytest.mark.quick_container
@@ -25,8 +25,10 @@ MEGABYTES = {"serving": 650, "monitor": 1100}
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Zoo, str]]:
-    zoo = Zoo(tmp_path_factory.mktemp("zoo"))
+def registry(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[ModelRegistryFixture, str]]:
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("zoo"))
     # Containers read it as another user.
     for folder in (zoo.folder, *zoo.folder.parents[:3]):
         folder.chmod(0o755)
@@ -44,7 +46,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Zoo, st
 
 
 @pytest.fixture(scope="module")
-def predict(registry: tuple[Zoo, str]) -> Iterator[tuple[Container, str, float]]:
+def predict(registry: tuple[ModelRegistryFixture, str]) -> Iterator[tuple[Container, str, float]]:
     """The container, its address, and the seconds until it was ready."""
     zoo, address = registry
     port, began = free_port(), time.monotonic()
@@ -53,11 +55,11 @@ def predict(registry: tuple[Zoo, str]) -> Iterator[tuple[Container, str, float]]
     with container(
         "serving", "--volume", f"{zoo.folder}:{zoo.folder}:ro", environment=settings
     ) as it:
-        until(lambda: answers(f"{own}/v1/ready"), 60, told=lambda: it.log)
+        wait_until(lambda: responds(f"{own}/v1/ready"), 60, details=lambda: it.log)
         yield it, own, time.monotonic() - began
 
 
-def answers(address: str) -> bool:
+def responds(address: str) -> bool:
     try:
         return httpx.get(address, timeout=5).status_code == 200
     except httpx.HTTPError:
@@ -89,16 +91,16 @@ def test_what_trains_and_installs_is_not_where_it_serves(package: str) -> None:
     assert "ModuleNotFoundError" in done.stderr
 
 
-def test_confined_it_answers(predict: tuple[Container, str, float]) -> None:
+def test_it_serves_when_confined(predict: tuple[Container, str, float]) -> None:
     _, address, seconds = predict
-    answer = httpx.post(f"{address}/v1/models/echo/predict", json={"number": 7.0}, timeout=30)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["predictions"] == [{"number": 7.0, "model": "echo"}]
+    response = httpx.post(f"{address}/v1/models/echo/predict", json={"number": 7.0}, timeout=30)
+    assert response.status_code == 200, response.text
+    assert response.json()["predictions"] == [{"number": 7.0, "model": "echo"}]
     print(f"ready after {seconds:.1f} s")
 
 
-def test_it_tells_that_it_is_well(predict: tuple[Container, str, float]) -> None:
-    until(lambda: predict[0].health == "healthy", 60, told=lambda: predict[0].log)
+def test_it_becomes_healthy(predict: tuple[Container, str, float]) -> None:
+    wait_until(lambda: predict[0].health == "healthy", 60, details=lambda: predict[0].log)
 
 
 def test_it_writes_to_its_home_alone(predict: tuple[Container, str, float]) -> None:
@@ -110,34 +112,38 @@ def test_it_writes_to_its_home_alone(predict: tuple[Container, str, float]) -> N
     assert it.run("id", "-u").stdout.strip() == "10001"
 
 
-def test_asked_to_stop_it_ends_in_order(registry: tuple[Zoo, str]) -> None:
+def test_it_stops_cleanly_on_sigterm(registry: tuple[ModelRegistryFixture, str]) -> None:
     zoo, address = registry
     port = free_port()
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
     volume = f"{zoo.folder}:{zoo.folder}:ro"
     with container("serving", "--volume", volume, environment=settings) as it:
-        until(lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), 60, told=lambda: it.log)
+        wait_until(
+            lambda: responds(f"http://{home.LOOPBACK}:{port}/v1/ready"), 60, details=lambda: it.log
+        )
         assert it.ended() == 0
 
 
 def test_open_to_others_it_wants_a_key_first() -> None:
     with container("serving", environment={"SLIPWAY_PREDICT_HOST": "0.0.0.0"}) as it:
-        until(lambda: not inspected(it.id)["State"]["Running"], 60)
+        wait_until(lambda: not inspected(it.id)["State"]["Running"], 60)
         assert "there is no API key: make one with `slipway keys create" in it.log
 
 
-def test_the_monitor_starts_and_is_well(registry: tuple[Zoo, str]) -> None:
+def test_the_monitor_starts_and_is_well(registry: tuple[ModelRegistryFixture, str]) -> None:
     port = free_port()
     settings = {"MLFLOW_TRACKING_URI": registry[1], "SLIPWAY_MONITOR_PORT": port}
     with container("monitor", environment=settings) as it:
-        until(lambda: answers(f"http://{home.LOOPBACK}:{port}/v1/ready"), 90, told=lambda: it.log)
-        until(lambda: it.health == "healthy", 60, told=lambda: it.log)
+        wait_until(
+            lambda: responds(f"http://{home.LOOPBACK}:{port}/v1/ready"), 90, details=lambda: it.log
+        )
+        wait_until(lambda: it.health == "healthy", 60, details=lambda: it.log)
 
 
 def test_the_training_image_can_train(tmp_path: Path) -> None:
-    """What it trains with is there; data and registry come with the deployment."""
-    said = docker(
+    """Its packages are complete; data and registry come with the deployment."""
+    output = docker(
         *("run", "--rm", "--network", "none", "--tmpfs", "/tmp", "--tmpfs", "/var/lib/slipway"),
         *(image("training"), "python", "-m", "slipway", "list"),
     )
-    assert "titanic" in said
+    assert "titanic" in output

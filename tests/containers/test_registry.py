@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from slipway.cluster import secrets
-from slipway.docker import docker
-from slipway.stack.running import until
+from infra.cluster import secrets
+from infra.compose.running import wait_until
+from infra.docker import docker
 from tests.containers.docker import Container, image
 from tests.infra.conftest import K8S
-from tests.infra.manifests import Document, Pod, named, pods, render, told
+from tests.infra.manifests import Document, Pod, container_variables, named, pods, render
 
 # Its own name, so that two runs on one machine do not meet.
 NAME = f"slipway-registry-{os.getpid()}"
@@ -48,7 +48,7 @@ print(version.run_id, Path(client.download_artifacts(version.run_id, "hull.txt")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A network in a cluster's place, and what was rendered for it."""
+    """A Docker network instead of a cluster, and the rendered manifests."""
 
     found: list[Document]
     artifacts: Path
@@ -59,9 +59,9 @@ class Cluster:
         return pod, container
 
     def variables(self, name: str) -> list[str]:
-        """Of the pod's container, as options; those of Secrets with their values."""
+        """Return the container's variables as options; those of Secrets with their values."""
         pod, container = self.pod(name)
-        given = told(pod, container, self.found)
+        given = container_variables(pod, container, self.found)
         for each in container["env"]:
             if reference := each.get("valueFrom", {}).get("secretKeyRef"):
                 secret = named(self.found, "Secret", reference["name"])
@@ -69,13 +69,13 @@ class Cluster:
                 given[each["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
         return [f"--env={variable}={value}" for variable, value in given.items()]
 
-    def asked(self, program: str) -> str:
-        """What a Python program prints that is told of MLflow as the model servers are."""
+    def run_client(self, program: str) -> str:
+        """Return what a Python program prints that has the model servers' variables for MLflow."""
         pod, container = self.pod("predict")
-        address = told(pod, container, self.found)["MLFLOW_TRACKING_URI"]
+        address = container_variables(pod, container, self.found)["MLFLOW_TRACKING_URI"]
         own = ("--network", NAME, *ALONE, "--tmpfs", "/tmp", "--env", "HOME=/tmp")
-        words = ("--env", f"MLFLOW_TRACKING_URI={address}", image("registry"), "python", "-c")
-        return docker("run", "--rm", *own, *words, program, seconds=120).splitlines()[-1]
+        args = ("--env", f"MLFLOW_TRACKING_URI={address}", image("registry"), "python", "-c")
+        return docker("run", "--rm", *own, *args, program, seconds=120).splitlines()[-1]
 
     @contextmanager
     def database(self) -> Iterator[Container]:
@@ -89,12 +89,12 @@ class Cluster:
         options = (*ALONE, *changes, *memory, *self.variables("postgres"))
         with self._run("postgres", *options, container["image"]) as it:
             probe = container["readinessProbe"]["exec"]["command"]
-            until(lambda: it.run(*probe).returncode == 0, 90, "PostgreSQL", lambda: it.log)
+            wait_until(lambda: it.run(*probe).returncode == 0, 90, "PostgreSQL", lambda: it.log)
             yield it
 
     @contextmanager
     def mlflow(self) -> Iterator[Container]:
-        """Confined as its pod is, with its command; it may not answer yet."""
+        """Run it confined like its pod, with its command; it may not be ready yet."""
         pod, container = self.pod("mlflow")
         context = pod.spec["securityContext"]
         user = f"{context['runAsUser']}:{context['runAsGroup']}"
@@ -110,14 +110,16 @@ class Cluster:
         _, container = self.pod("mlflow")
         path = container["readinessProbe"]["httpGet"]["path"]
         port = container["ports"][0]["containerPort"]
-        ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{path}')"
-        until(lambda: it.run("python", "-c", ask).returncode == 0, 120, "MLflow", lambda: it.log)
+        request = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{path}')"
+        wait_until(
+            lambda: it.run("python", "-c", request).returncode == 0, 120, "MLflow", lambda: it.log
+        )
 
     @contextmanager
-    def _run(self, service: str, *words: str) -> Iterator[Container]:
-        """Reached by the name of its Service."""
+    def _run(self, service: str, *args: str) -> Iterator[Container]:
+        """Run a container under the name of its Service."""
         assert named(self.found, "Service", service)
-        started = docker("run", "--detach", "--network", NAME, "--network-alias", service, *words)
+        started = docker("run", "--detach", "--network", NAME, "--network-alias", service, *args)
         try:
             yield Container(started)
         finally:
@@ -144,13 +146,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_a_registered_model_outlives_the_pod_that_took_it(cluster: Cluster) -> None:
-    """The new pod comes up beside the old one, on the same tables and artifacts."""
+    """The new pod starts beside the old one, with the same tables and artifacts."""
     with cluster.database(), ExitStack() as new:
         with cluster.mlflow() as old:
             cluster.ready(old)
-            run = cluster.asked(REGISTER)
+            run = cluster.run_client(REGISTER)
             cluster.ready(new.enter_context(cluster.mlflow()))
-        assert cluster.asked(FETCH) == f"{run} a hull"
+        assert cluster.run_client(FETCH) == f"{run} a hull"
 
 
 def test_with_another_password_mlflow_is_refused(cluster: Cluster) -> None:
@@ -161,4 +163,4 @@ def test_with_another_password_mlflow_is_refused(cluster: Cluster) -> None:
     secret["data"]["uri"] = base64.b64encode(uri.encode()).decode()
     with cluster.database(), Cluster(other, cluster.artifacts).mlflow() as it:
         refused = "password authentication failed"
-        until(lambda: refused in it.log, 120, refused, lambda: it.log)
+        wait_until(lambda: refused in it.log, 120, refused, lambda: it.log)

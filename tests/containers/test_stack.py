@@ -1,7 +1,7 @@
-"""The whole of docker-compose.yml, as somebody meets it who brings it up for the first time.
+"""The whole of docker-compose.yml, from the first start on.
 
-The tests go on from one another: nothing trained, then trained by a checkout and in a container,
-then asked, watched, broken, saved and restored.
+The tests build on each other: nothing trained, then trained by a checkout and in a container, then
+served, monitored, broken, saved and restored.
 """
 
 import json
@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from infra.chaos.prepare import DATA, TABLE, VIEWS
+from infra.compose.running import PROFILES, wait_until
+from infra.docker import docker
 from slipway import home
-from slipway.docker import docker
 from slipway.home import free_port
-from slipway.stack.running import PROFILES, until
 from tests.conftest import ROOT
-from tests.containers.stack import Stack, asked, steadily
+from tests.containers.stack import Stack, request_status, steadily
 from tests.slipway.checkout import commit_checkout
 
 # Trained by the checkout, and in a container. Both take half a minute.
@@ -57,18 +57,18 @@ def up(stack: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def served(up: Stack) -> Stack:
-    """With one project that the checkout trained, and one that a container did."""
-    # `up` named the images by what is in them: the lock must be the one that they hold.
+    """The stack with one project trained by the checkout and one by a container."""
+    # The images contain the lock: it must not change.
     lock = up.folder / "pipelines" / "ml" / ADOPTED / "dvc.lock"
     committed = lock.read_bytes()
     command = [sys.executable, "-m", "slipway", "repro", ADOPTED]
     subprocess.run(command, cwd=up.folder, check=True, timeout=600)
-    assert lock.read_bytes() == committed, "training here gave another model than was committed"
-    up.lend_data(DATA)
+    assert lock.read_bytes() == committed, "training gave another model than the committed one"
+    up.copy_datasets(DATA)
     up.compose("up", "--detach", "adopt")
     assert f"registered: {ADOPTED}" in up.ended("adopt")
-    said = up.said("run", "--rm", "-T", "bootstrap", BOOTSTRAPPED, seconds=600)
-    assert f"up to date: {BOOTSTRAPPED}" in said
+    output = up.output("run", "--rm", "-T", "bootstrap", BOOTSTRAPPED, seconds=600)
+    assert f"up to date: {BOOTSTRAPPED}" in output
     return up
 
 
@@ -98,15 +98,15 @@ def _predict(stack: Stack, key: str) -> httpx.Response:
     )
 
 
-def _all_well(stack: Stack) -> None:
-    def unwell() -> list[str]:
+def _wait_until_healthy(stack: Stack) -> None:
+    def unhealthy() -> list[str]:
         return [
             each["Name"]
             for each in stack.containers()
             if each["State"].get("Health", {}).get("Status", "healthy") != "healthy"
         ]
 
-    until(lambda: not unwell(), 180, told=lambda: str(unwell()))
+    wait_until(lambda: not unhealthy(), 180, details=lambda: str(unhealthy()))
 
 
 @pytest.mark.quick_container
@@ -117,7 +117,7 @@ def test_it_is_valid_with_every_profile(stack: Stack) -> None:
 
 @pytest.mark.quick_container
 def test_all_come_up_and_are_well(up: Stack) -> None:
-    _all_well(up)
+    _wait_until_healthy(up)
     for each in up.containers():
         job = each["HostConfig"]["RestartPolicy"]["Name"] == "no"
         assert each["RestartCount"] == 0, each["Name"]
@@ -128,7 +128,7 @@ def test_all_come_up_and_are_well(up: Stack) -> None:
 @pytest.mark.quick_container
 def test_with_nothing_trained_it_says_what_to_do(up: Stack) -> None:
     assert "docker compose run --rm bootstrap" in up.ended("adopt")
-    until(lambda: asked(up.address, "/v1/ready") == 503, 60)
+    wait_until(lambda: request_status(up.address, "/v1/ready") == 503, 60)
     answer = httpx.get(f"{up.address}/v1/ready")
     assert answer.json()["detail"] == "no champion in the registry; train one: make repro"
 
@@ -137,7 +137,7 @@ def test_it_serves_what_the_checkout_and_what_a_container_trained(served: Stack,
     answer = _predict(served, key)
     assert answer.status_code == 200, answer.text
     assert set(answer.json()["predictions"][0]) == {"survived", "probability"}
-    assert asked(served.address, f"/v1/models/{BOOTSTRAPPED}", _bearer(key)) == 200
+    assert request_status(served.address, f"/v1/models/{BOOTSTRAPPED}", _bearer(key)) == 200
 
 
 def test_adopting_again_changes_nothing(served: Stack) -> None:
@@ -160,7 +160,7 @@ def test_nobody_gets_in_without_a_key(served: Stack, key: str) -> None:
     path = f"{served.address}/v1/models/{ADOPTED}/predict"
     assert httpx.post(path, json=_passenger()).status_code == 401
     assert httpx.post(path, json=_passenger(), headers=_bearer(key[:-1] + "!")).status_code == 401
-    assert asked(served.address, "/metrics", _bearer(key)) == 404
+    assert request_status(served.address, "/metrics", _bearer(key)) == 404
 
 
 @pytest.mark.quick_container
@@ -171,8 +171,8 @@ def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) 
         if each.get("ports")
     }
     assert published == {
-        "proxy": [(home.LOOPBACK, up.door)],
-        "grafana": [(home.LOOPBACK, up.grafana)],
+        "proxy": [(home.LOOPBACK, up.port)],
+        "grafana": [(home.LOOPBACK, up.grafana_port)],
     }
     for each in up.containers():
         for bindings in (each["NetworkSettings"]["Ports"] or {}).values():
@@ -181,12 +181,12 @@ def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) 
 
 @pytest.mark.quick_container
 def test_the_door_is_shut_on_every_address_but_loopback(up: Stack) -> None:
-    """Asked at this machine's end of the door's own network, as a neighbour of it would."""
+    """Connect to the gateway address of the proxy's network, as a neighbour would."""
     network = up.config()["networks"]["door"]["name"]
     [settings] = json.loads(docker("network", "inspect", network))[0]["IPAM"]["Config"]
-    socket.create_connection((home.LOOPBACK, up.door), timeout=2).close()
+    socket.create_connection((home.LOOPBACK, up.port), timeout=2).close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((settings["Gateway"], up.door), timeout=2)
+        socket.create_connection((settings["Gateway"], up.port), timeout=2)
 
 
 @pytest.mark.quick_container
@@ -277,27 +277,29 @@ def test_networks_keep_apart_who_has_nothing_to_do(
 
 def test_prometheus_reaches_all_that_it_watches(served: Stack) -> None:
     def down() -> set[str]:
-        return {each["metric"]["instance"] for each in served.figures("up == 0")}
+        return {each["metric"]["instance"] for each in served.query("up == 0")}
 
     jobs = {"predict": 2, "monitor": 1, "trainer": 1, "features": 1, "proxy": 1, "node": 1}
 
     def found() -> dict[str, int]:
-        told = served.figures("count by (job) (up == 1)")
-        return {each["metric"]["job"]: int(each["value"][1]) for each in told}
+        result = served.query("count by (job) (up == 1)")
+        return {each["metric"]["job"]: int(each["value"][1]) for each in result}
 
-    until(lambda: found() == jobs, 90, told=lambda: f"{found()}, down: {down()}")
+    wait_until(lambda: found() == jobs, 90, details=lambda: f"{found()}, down: {down()}")
 
 
 def test_traffic_is_seen_on_both_model_servers(served: Stack, key: str) -> None:
     for _ in range(20):
         assert _predict(served, key).status_code == 200
     query = f'sum by (instance) (slipway_requests_total{{project="{ADOPTED}", status="200"}}) > 0'
-    until(lambda: len(served.figures(query)) == 2, 60, told=lambda: str(served.figures(query)))
+    wait_until(lambda: len(served.query(query)) == 2, 60, details=lambda: str(served.query(query)))
 
 
 def test_a_feature_is_looked_up_in_redis(served: Stack, key: str) -> None:
     served.materialize(TABLE, *VIEWS)
-    until(lambda: _looked_up(served, key) == 200, 60, told=lambda: str(_looked_up(served, key)))
+    wait_until(
+        lambda: _looked_up(served, key) == 200, 60, details=lambda: str(_looked_up(served, key))
+    )
 
 
 def _looked_up(stack: Stack, key: str) -> int:
@@ -310,19 +312,19 @@ def _looked_up(stack: Stack, key: str) -> int:
 
 
 def test_an_alert_of_prometheus_is_taken_by_the_trainer(served: Stack) -> None:
-    """Alertmanager's key is one that the trainer lets in."""
+    """The trainer accepts Alertmanager's key."""
     word = ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "alert", "add"]
     labels = ["alertname=Drift", f"project={ADOPTED}", "action=retrain", "severity=warning"]
     served.compose("exec", "-T", "alertmanager", *word, *labels)
-    until(
+    wait_until(
         lambda: "/v1/alerts" in served.log("trainer") or _runs(served) > 0,
         90,
-        told=lambda: served.log("alertmanager")[-2000:] + served.log("trainer")[-2000:],
+        details=lambda: served.log("alertmanager")[-2000:] + served.log("trainer")[-2000:],
     )
 
 
 def _runs(stack: Stack) -> int:
-    found = stack.figures("sum(slipway_trainer_alerts_total)")
+    found = stack.query("sum(slipway_trainer_alerts_total)")
     return int(float(found[0]["value"][1])) if found else 0
 
 
@@ -346,15 +348,15 @@ def test_nobody_notices_that_a_model_server_is_gone(served: Stack, key: str, wor
     assert set(found) == {200}
 
 
-def test_a_rollout_asks_every_model_server(served: Stack) -> None:
-    program = "from slipway.rollout import scrape; print(*scrape.addresses())"
+def test_a_rollout_queries_every_model_server(served: Stack) -> None:
+    program = "from services.rollout import scrape; print(*scrape.addresses())"
     assert len(set(served.within("trainer", program).split())) == 2
 
 
 def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
-    """As docs/operations.md has it: new ones beside the old ones, which then leave."""
-    # One that was paused passes for unwell until it is asked again.
-    _all_well(served)
+    """As in docs/operations.md: new servers start beside the old ones, which then stop."""
+    # A paused container counts as unhealthy until its next health check.
+    _wait_until_healthy(served)
     before = {each["Id"] for each in served.containers("predict")}
     path = f"{served.address}/v1/models/{ADOPTED}/predict"
     request = {"json": _passenger(), "headers": _bearer(key)}
@@ -367,10 +369,10 @@ def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
     thread = threading.Thread(target=asking)
     thread.start()
     try:
-        # Another setting stands for another image: both make the containers be replaced.
+        # A changed setting replaces the containers, like a changed image.
         served.compose(*UPGRADE, "--scale", "predict=4", "predict", settings=NEWER)
         query = 'count(up{job="predict"} == 1)'
-        until(lambda: [each["value"][1] for each in served.figures(query)] == ["4"], 120)
+        wait_until(lambda: [each["value"][1] for each in served.query(query)] == ["4"], 120)
         docker("stop", *before, seconds=120)
         docker("rm", *before)
         served.compose(*UPGRADE, "predict", settings=NEWER)
@@ -384,11 +386,11 @@ def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
 
 
 def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path: Path) -> None:
-    """Models, keys, records and truths; made while it serves."""
+    """It contains models, keys, records and labels, and is made while the stack serves."""
     answer = _predict(served, key).json()
-    truth = {"id": answer["id"], "truth": {"survived": True}}
-    told = httpx.post(f"{served.address}/v1/feedback", json=truth, headers=_bearer(key))
-    assert told.json()["status"] == "recorded"
+    label = {"id": answer["id"], "truth": {"survived": True}}
+    response = httpx.post(f"{served.address}/v1/feedback", json=label, headers=_bearer(key))
+    assert response.json()["status"] == "recorded"
     archive = tmp_path / "backup.tar.gz"
     archive.write_bytes(served.compose("run", "--rm", "-T", "backup").stdout)
 
@@ -397,8 +399,8 @@ def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path
     assert b"MLflow's database holds tables" in refused.stderr
 
     served.down()
-    said = served.compose("run", "--rm", "-T", "restore", input=archive).stderr.decode()
-    assert re.search(r"restore: the database and \d+ files of 20\d\d-", said)
+    output = served.compose("run", "--rm", "-T", "restore", input=archive).stderr.decode()
+    assert re.search(r"restore: the database and \d+ files of 20\d\d-", output)
     served.up()
     served.ready([ADOPTED, BOOTSTRAPPED], key)
     again = _predict(served, key)
@@ -406,9 +408,9 @@ def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path
     assert again.json()["predictions"] == answer["predictions"]
 
     def kept() -> httpx.Response:
-        return httpx.post(f"{served.address}/v1/feedback", json=truth, headers=_bearer(key))
+        return httpx.post(f"{served.address}/v1/feedback", json=label, headers=_bearer(key))
 
-    until(lambda: kept().status_code == 200, 60, told=lambda: kept().text)
+    wait_until(lambda: kept().status_code == 200, 60, details=lambda: kept().text)
     assert kept().json()["status"] == "unchanged"
     assert f"in the registry already: {ADOPTED}" in served.ended("adopt")
     test_all_come_up_and_are_well(served)

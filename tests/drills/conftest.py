@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.field import HEAD, Field, right
-from tests.services.zoo import Zoo
+from tests.services.fake_models import ModelRegistryFixture
 
 ALWAYS = {"test_raises.py"}
 
@@ -23,7 +23,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(scope="package")
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     """Stopped with the last drill: idle, it takes 4 % of a core from the tests that follow."""
-    zoo = Zoo(tmp_path_factory.mktemp("drill"))
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("drill"))
     zoo.add("waiting", right(1.0))
     with zoo.serving(workers=2) as server:
         yield Field(zoo, server)

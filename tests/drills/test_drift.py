@@ -1,7 +1,6 @@
-"""The whole loop by itself: flowers grow, and what served them is trained again and replaced.
+"""The whole feedback loop: flowers grow, and their model is retrained and replaced automatically.
 
-Model server, monitor and trainer run as they do on a machine without Prometheus; nobody but the
-callers does anything.
+Model server, monitor and trainer run as on a machine without Prometheus; only the callers act.
 """
 
 import csv
@@ -24,13 +23,13 @@ from slipway.datasets import fetch
 from slipway.home import free_port
 from slipway.registry import promotions
 from tests.conftest import running
-from tests.services.yard import PARAMS, Client, Yard
+from tests.services.server_fixture import PARAMS, Client, Yard
 from tests.waiting import until
 
-# From the first grown flower to the last champion; 60 s on a machine that does nothing else.
+# From the first grown flower to the new champion; 60 s on an idle machine.
 WITHIN_SECONDS = 300.0
 SPECIES = ("setosa", "versicolor", "virginica")
-# A setosa whose petals have grown by 2 cm is taken for a versicolor.
+# A setosa with petals 2 cm longer is classified as versicolor.
 GROWN = 2.0
 
 PLAN = {
@@ -54,20 +53,20 @@ TRAINER = {"rollout": "true", "cooldown_seconds": 0, "feedback_test_share": 0.3}
 
 
 @dataclass
-class Garden:
-    """Callers who send a flower, and from when they have grown tell what it was."""
+class FlowerCallers:
+    """Callers who send flowers, and labels too once the flowers have grown."""
 
     address: str
     flowers: list[tuple[str, float, float]]
-    """Species, lengths of sepal and petal."""
+    """Species, sepal length and petal length."""
     grown: bool = False
     statuses: Counter[object] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     right: Counter[tuple[str, bool, bool]] = field(default_factory=Counter)
-    """By version, whether flowers had grown, and whether it was right."""
+    """Counts by version, whether flowers had grown, and whether the prediction was right."""
 
     @contextmanager
-    def calling(self) -> Iterator["Garden"]:
+    def calling(self) -> Iterator["FlowerCallers"]:
         stop = threading.Event()
         thread = threading.Thread(target=self._call, args=(stop,))
         thread.start()
@@ -84,16 +83,16 @@ class Garden:
             while not stop.wait(0.02):
                 grown = self.grown
                 species, flower = self._flower(draw)
-                answer = client.post("/v1/models/flowers/predict", json=flower)
-                self.statuses[answer.status_code] += 1
-                if answer.status_code == 200:
-                    told = answer.json()
-                    self.versions[told["version"]] += 1
-                    is_right = told["predictions"][0]["species"] == species
-                    self.right[told["version"], grown, is_right] += 1
+                response = client.post("/v1/models/flowers/predict", json=flower)
+                self.statuses[response.status_code] += 1
+                if response.status_code == 200:
+                    body = response.json()
+                    self.versions[body["version"]] += 1
+                    is_right = body["predictions"][0]["species"] == species
+                    self.right[body["version"], grown, is_right] += 1
                     if grown:
-                        truth = {"id": told["id"], "truth": {"species": species}}
-                        assert client.post("/v1/feedback", json=truth).status_code < 300
+                        label = {"id": body["id"], "truth": {"species": species}}
+                        assert client.post("/v1/feedback", json=label).status_code < 300
 
     def _flower(self, draw: random.Random) -> tuple[str, dict[str, float]]:
         species, sepal, petal = draw.choice(self.flowers)
@@ -118,7 +117,7 @@ def real_flowers() -> list[tuple[str, float, float]]:
 
 
 class Loop:
-    """One home, and the three services over it."""
+    """One home with the three services."""
 
     def __init__(self, folder: Path) -> None:
         self.yard = Yard(folder)
@@ -132,7 +131,7 @@ class Loop:
 
     @contextmanager
     def service(self, name: str, **settings: object) -> Iterator[None]:
-        told = {f"SLIPWAY_{name.upper()}_{key.upper()}": str(v) for key, v in settings.items()}
+        variables = {f"SLIPWAY_{name.upper()}_{key.upper()}": str(v) for key, v in settings.items()}
         port = {f"SLIPWAY_{name.upper()}_PORT": str(self.ports[name])}
         with running(
             *(sys.executable, "-m", f"services.{name}"),
@@ -140,7 +139,7 @@ class Loop:
                 "SLIPWAY_HOME": str(self.home),
                 "MLFLOW_TRACKING_URI": f"sqlite:///{self.home / 'mlflow.db'}",
                 **port,
-                **told,
+                **variables,
             },
             log=self.home / f"{name}.log",
             ready=f"{self.address(name)}/v1/ready",
@@ -156,7 +155,7 @@ class Loop:
                 yield client
 
     def slow_fit(self, seconds: float) -> None:
-        """So that there is a half-way to be killed at."""
+        """Slow down the fit, so that it can be killed half-way."""
         file = self.yard.folder / "pipelines" / "ml" / "flowers" / "params.yaml"
         file.write_text(PARAMS.replace("seconds: 0.0", f"seconds: {seconds}"))
 
@@ -165,7 +164,7 @@ class Loop:
             run = client.followed(client.start())
             assert run["promotion"]["promoted"], client.log(run["id"])
 
-    def story(self) -> list[dict]:
+    def history(self) -> list[dict]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SLIPWAY_HOME", str(self.home))
             return promotions.history("flowers")
@@ -192,50 +191,51 @@ def test_planted_drift_is_cured_by_itself(
         trainer = stack.enter_context(loop.trainer())
         webhook = f"{trainer.http.base_url}/v1/alerts"
         stack.enter_context(loop.service("monitor", webhook=webhook, **MONITOR))
-        garden = Garden(loop.address("predict"), real_flowers())
-        stack.enter_context(garden.calling())
+        callers = FlowerCallers(loop.address("predict"), real_flowers())
+        stack.enter_context(callers.calling())
 
-        # The flowers that it was trained on are no news.
-        until(lambda: garden.versions["1"] > 300)
+        # Flowers like those in training raise no alarm.
+        until(lambda: callers.versions["1"] > 300)
         time.sleep(3 * MONITOR["interval_seconds"])
         assert trainer.http.get("/v1/decisions").json()["found"] == 0
-        assert garden.accuracy("1", grown=False) > 0.85
+        assert callers.accuracy("1", grown=False) > 0.85
 
         grown = time.monotonic()
-        garden.grown = True
+        callers.grown = True
         until(lambda: trainer.http.get("/v1/runs?project=flowers").json()["found"] > 1)
         alarmed = time.monotonic()
         if killed:
             trainer = killed_half_way(loop, stack, trainer)
         until(
-            lambda: loop.story()[-1]["promoted"] and len(loop.story()) > 1, seconds=WITHIN_SECONDS
+            lambda: loop.history()[-1]["promoted"] and len(loop.history()) > 1,
+            seconds=WITHIN_SECONDS,
         )
-        until(lambda: garden.versions["2"] > 200)
+        until(lambda: callers.versions["2"] > 200)
         cured = time.monotonic()
         [run] = [
             each
             for each in trainer.http.get("/v1/runs?project=flowers").json()["runs"]
             if each["version"] == "2"
         ]
-    assert garden.lost == 0, garden.statuses
-    before, after = (garden.accuracy(each, grown=True) for each in ("1", "2"))
+    assert callers.lost == 0, callers.statuses
+    before, after = (callers.accuracy(each, grown=True) for each in ("1", "2"))
     assert after > before
 
     assert run["trigger"] == "alert"
     assert run["feedback"]["counts"]["used"] > 0
     assert run["attempt"] == (2 if killed else 1)
-    story = loop.story()
-    events = [each["evidence"].get("event") for each in story]
+    history = loop.history()
+    events = [each["evidence"].get("event") for each in history]
     assert events[-3:] == ["canary", "canary", "promoted"]
-    last = story[-1]
+    last = history[-1]
     assert last["version"] == "2"
     assert run["id"] in str(last)
     assert run["feedback"]["md5"] in str(last)
     with capsys.disabled():
         print(
             f"\ndrift{', trainer killed' if killed else ''}: alarm after {alarmed - grown:.0f} s, "
-            f"promoted after {cured - grown:.0f} s, {garden.statuses.total()} requests, "
-            f"{garden.lost} lost, accuracy {before:.2f} before, {after:.2f} after"
+            f"promoted after {cured - grown:.0f} s, {callers.statuses.total()} requests, "
+            f"{callers.lost} lost, accuracy {before:.2f} before, {after:.2f} after"
         )
 
 

@@ -5,8 +5,8 @@ from tests.waiting import until
 
 
 def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:
-    field.published("good", right(0.6), right(0.9))
-    callers = Callers(field.server.address, "good", truths=True)
+    field.publish("good", right(0.6), right(0.9))
+    callers = Callers(field.server.address, "good", labels=True)
     plan = field.plan(
         "good",
         shadow=50,
@@ -18,19 +18,19 @@ def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:
     )
     with callers.calling():
         until(lambda: callers.versions["1"] > 150)
-        status, said = field.ended(field.slipway("promote", "good", "2", "--plan", plan))
-        assert status == 0, said
+        status, output = field.ended(field.slipway("promote", "good", "2", "--plan", plan))
+        assert status == 0, output
         callers.settled("2")
     assert callers.lost == 0, callers.statuses
-    story = field.story("good")
-    events = [entry["evidence"]["event"] for entry in story]
+    history = field.history("good")
+    events = [entry["evidence"]["event"] for entry in history]
     assert events == ["shadow", "canary", "canary", "promoted"]
-    assert [entry["promoted"] for entry in story] == [False, False, False, True]
-    assert story[1]["evidence"]["agreement"]["pairs"] >= 50
-    assert story[-1]["evidence"]["truths"][-1]["candidate"]["n"] >= 50
-    aliases, policy = field.standing("good")
+    assert [entry["promoted"] for entry in history] == [False, False, False, True]
+    assert history[1]["evidence"]["agreement"]["pairs"] >= 50
+    assert history[-1]["evidence"]["truths"][-1]["candidate"]["n"] >= 50
+    aliases, policy = field.registry_state("good")
     assert aliases == {"champion": "2"}
     assert '"challenger"' not in policy
     assert '"shadow"' not in policy
     assert {field.server.answer("good", 5.0)["version"] for _ in range(50)} == {"2"}
-    table.append(row("good: promoted", callers, story, field.failed("good")))
+    table.append(row("good: promoted", callers, history, field.failed("good")))

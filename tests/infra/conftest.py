@@ -1,4 +1,4 @@
-"""What several tests here share: every kustomization rendered, and the services running, once."""
+"""Shared fixtures: every kustomization rendered, the running services, a repository to change."""
 
 import os
 import shutil
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slipway.cluster import secrets
+from infra.cluster import secrets
 from tests.conftest import ROOT
 from tests.infra import live
 from tests.infra.manifests import Document, render, servers
+from tests.slipway.checkout import commit_checkout, restore
 
 K8S = ROOT / "k8s"
 OVERLAYS = sorted(f"overlays/{each.name}" for each in (K8S / "overlays").iterdir())
@@ -67,3 +68,16 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Services
     """Starting all of them takes over a minute."""
     with live.services(tmp_path_factory.mktemp("live")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with this checkout's files as one commit on main."""
+    return commit_checkout(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture
+def root(committed: Path) -> Iterator[Path]:
+    """The committed repository, restored after each test."""
+    yield committed
+    restore(committed)

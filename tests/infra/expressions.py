@@ -1,4 +1,4 @@
-"""Where PromQL stands in this repository: rules, dashboards, autoscalers, analyses, the runbook."""
+"""Find all PromQL in this repository: rules, dashboards, autoscalers, analyses, the runbook."""
 
 import json
 import re
@@ -19,15 +19,15 @@ class Expression:
     where: str
     text: str
     records: str | None = None
-    """The name that a recording rule gives."""
-    told: str = ""
-    """What an alert says, with the labels that it names."""
+    """The name of the recorded series."""
+    message: str = ""
+    """The text of an alert, with the labels that it names."""
     adds: frozenset[str] = frozenset()
-    """Labels that the series have where it is asked, beside those that are exported."""
+    """Labels that scraping adds to the exported ones."""
     alert: str | None = None
-    """The name of the alert that it raises."""
+    """The name of the alert, if it is an alert's condition."""
     bears: dict[str, str] = field(default_factory=dict)
-    """The labels that the alert is given."""
+    """The labels of the alert."""
 
 
 def in_rules(file: Path) -> Iterator[Expression]:
@@ -38,26 +38,27 @@ def _in_groups(file: Path, groups: list[dict[str, Any]]) -> Iterator[Expression]
     for group in groups:
         for rule in group["rules"]:
             name = rule.get("record") or rule["alert"]
-            told = " ".join(rule.get("annotations", {}).values())
+            message = " ".join(rule.get("annotations", {}).values())
             yield Expression(
                 f"{file.name}: {name}",
                 rule["expr"],
                 records=rule.get("record"),
-                told=told,
+                message=message,
                 alert=rule.get("alert"),
                 bears=rule.get("labels", {}),
             )
 
 
 def in_dashboard(file: Path) -> Iterator[Expression]:
-    """Of a Grafana dashboard's panels, annotations and variables."""
+    """Yield those of a Grafana dashboard's panels, annotations and variables."""
     for place, name, value in _texts(json.loads(file.read_text())):
         if name == "expr" or (name in ("query", "definition") and _is_query(value)):
             yield Expression(f"{file.name}: {place}", _plain(value))
 
 
 def in_manifests(file: Path, adds: frozenset[str] = frozenset()) -> Iterator[Expression]:
-    """Of KEDA's triggers, the Prometheus adapter's rules, Argo's analyses, the operator's rules."""
+    """Yield those of KEDA's triggers, the adapter's and the operator's rules, and Argo's
+    analyses."""
     for document in yaml.safe_load_all(file.read_text()):
         if isinstance(document, dict) and document.get("kind") == "PrometheusRule":
             yield from _in_groups(file, document["spec"]["groups"])
@@ -72,7 +73,7 @@ def in_manifests(file: Path, adds: frozenset[str] = frozenset()) -> Iterator[Exp
 
 
 def in_page(file: Path) -> Iterator[Expression]:
-    """Of a page's fences of PromQL, by the heading that each stands under."""
+    """Yield a page's PromQL blocks, with the heading of each."""
     heading = ""
     for found in re.finditer(r"^#+ ([^\n]+)$|^```promql\n(.*?)^```", file.read_text(), PAGE):
         heading = found[1] or heading
@@ -85,7 +86,7 @@ def _is_query(value: str) -> bool:
 
 
 def _plain(query: str) -> str:
-    """A dashboard's or an analysis' query as PromQL: its variables stand for anything."""
+    """Return a dashboard's or an analysis' query as PromQL, with any value for variables."""
     text = query.strip()
     if values := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", text, re.DOTALL):
         text = f"sum by ({values[2]}) ({values[1]})"
@@ -127,7 +128,7 @@ def _mappings(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def everywhere(root: Path) -> Iterator[Expression]:
-    """Of the repository `root`; recording rules go before what may read them."""
+    """Yield all expressions below `root`, recording rules before their users."""
     rules = [
         each
         for file in sorted((root / "infra" / "prometheus" / "rules").glob("*.yaml"))
@@ -145,7 +146,7 @@ def everywhere(root: Path) -> Iterator[Expression]:
 
 
 def pod_labels(file: Path) -> Iterator[str]:
-    """What ServiceMonitors make labels of series."""
+    """Yield the pod labels that ServiceMonitors add to series."""
     for document in yaml.safe_load_all(file.read_text()):
         if isinstance(document, dict) and document.get("kind") == "ServiceMonitor":
             for label in document["spec"].get("podTargetLabels", []):

@@ -1,4 +1,4 @@
-"""What Grafana sends to Prometheus for a dashboard: its variables filled in."""
+"""Run a dashboard's queries as Grafana does, with its variables filled in."""
 
 import math
 import re
@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 
 ALL = ".*"
-# Of a panel that shows an hour on a screen: four times the scrape interval of 15 s.
+# For a panel that shows an hour: four times the scrape interval of 15 s.
 BUILT_IN = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::\w+)?\})")
 
 
 def several(values: Sequence[str]) -> str:
-    """Chosen values as the expression for `=~` that Grafana makes of them."""
+    """Return selected values as Grafana's expression for `=~`."""
     escaped = [re.escape(each).replace("\\", "\\\\") for each in values]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
@@ -26,7 +26,7 @@ def filled(text: str, chosen: Mapping[str, str]) -> str:
 
 
 class Prometheus:
-    """As a Grafana datasource asks it."""
+    """Queries Prometheus like a Grafana data source."""
 
     def __init__(self, address: str, began: float) -> None:
         self.began = began
@@ -38,7 +38,7 @@ class Prometheus:
         return answer.json()["data"]
 
     def values(self, query: str) -> list[str]:
-        """Of `label_values(SELECTOR, LABEL)`."""
+        """Return the result of `label_values(SELECTOR, LABEL)`."""
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert found, query
         return self._got(f"label/{found[2]}/values", **{"match[]": found[1]})
@@ -46,15 +46,15 @@ class Prometheus:
     def series(
         self, expr: str, *, now: float, instant: bool
     ) -> list[tuple[dict[str, str], list[float]]]:
-        """Labels and numbers of what comes back, without gaps and not-a-numbers."""
+        """Return labels and values of the series, without gaps and NaN."""
         if instant:
             result = self._got("query", query=expr, time=now)["result"]
-            told = [(each["metric"], [each["value"]]) for each in result]
+            series = [(each["metric"], [each["value"]]) for each in result]
         else:
             span = {"start": self.began, "end": now, "step": 1}
             result = self._got("query_range", query=expr, **span)["result"]
-            told = [(each["metric"], each["values"]) for each in result]
-        found = [(labels, [float(value) for _, value in values]) for labels, values in told]
+            series = [(each["metric"], each["values"]) for each in result]
+        found = [(labels, [float(value) for _, value in values]) for labels, values in series]
         return [
             (labels, kept)
             for labels, numbers in found

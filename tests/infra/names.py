@@ -1,4 +1,4 @@
-"""A name server that knows a service's names, as Docker's resolver knows the replicas behind it."""
+"""A name server for a service's replicas, like Docker's resolver."""
 
 import struct
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SAME_NAME = 0xC000 | HEADER.size
 
 
 class Names:
-    """`known` are the addresses by name, `addresses` those of the first; others are unknown."""
+    """`known` maps names to addresses; `addresses` are those of the first name."""
 
     def __init__(self, name: str, *addresses: str) -> None:
         self.addresses = list(addresses)
@@ -39,7 +39,7 @@ class Names:
 
     @contextmanager
     def answering(self) -> Iterator[str]:
-        """Its address, `host:port`, until the block ends."""
+        """Run the server and yield its address, `host:port`."""
         outer = self
 
         class Handler(BaseRequestHandler):
@@ -58,7 +58,7 @@ class Names:
 
 
 def _name(query: bytes) -> tuple[str, int]:
-    """The name that is asked for, in lower case, and where it ends."""
+    """Return the requested name in lower case, and where it ends."""
     at, words = HEADER.size, []
     while length := query[at]:
         words.append(query[at + 1 : at + 1 + length].decode().lower())

@@ -1,27 +1,27 @@
-"""What no pod may lack, whoever wrote it."""
+"""Requirements that every pod must meet."""
 
 import re
 from typing import Any
 
 from tests.infra.manifests import Pod
 
-# Their images belong to others: KServe and KubeRay put the probes in themselves.
+# KServe and KubeRay add the probes to these pods.
 PROBED_BY_OTHERS = frozenset({"RayJob", "InferenceService"})
 UNITS = {"requests", "limits"}
 
 
 def shortcomings(pod: Pod) -> list[str]:
-    """A line for each thing that the pod lacks or has too much of."""
-    found = _of_pod(pod)
+    """Return a line for each requirement that the pod misses."""
+    found = _pod_faults(pod)
     for container in pod.containers:
-        own = _of_container(container)
+        own = _container_faults(container)
         if container in pod.running and not pod.ends and pod.kind not in PROBED_BY_OTHERS:
-            own += _of_server(container)
-        found += [f"{container['name']}: {said}" for said in own]
-    return [f"{pod.where}: {said}" for said in found]
+            own += _server_faults(container)
+        found += [f"{container['name']}: {message}" for message in own]
+    return [f"{pod.where}: {message}" for message in found]
 
 
-def _of_pod(pod: Pod) -> list[str]:
+def _pod_faults(pod: Pod) -> list[str]:
     spec, found = pod.spec, []
     context = spec.get("securityContext", {})
     if spec.get("automountServiceAccountToken") is not False:
@@ -45,7 +45,7 @@ def _of_pod(pod: Pod) -> list[str]:
     return found
 
 
-def _of_container(container: dict[str, Any]) -> list[str]:
+def _container_faults(container: dict[str, Any]) -> list[str]:
     context, found = container.get("securityContext", {}), []
     if context.get("readOnlyRootFilesystem") is not True:
         found.append("its root file system can be written")
@@ -71,6 +71,6 @@ def _of_container(container: dict[str, Any]) -> list[str]:
     return found
 
 
-def _of_server(container: dict[str, Any]) -> list[str]:
+def _server_faults(container: dict[str, Any]) -> list[str]:
     wanted = ("startupProbe", "livenessProbe", "readinessProbe")
     return [f"no {probe}" for probe in wanted if probe not in container]

@@ -1,11 +1,11 @@
-"""Who may call whom, by the network policies of a rendering."""
+"""The calls that the network policies of a rendering allow."""
 
-from tests.infra.manifests import Document, Pod, matches, of_kind
+from tests.infra.manifests import Document, Pod, by_kind, matches
 
 
 def allowed(found: list[Document], caller: Pod, called: Pod, port: int) -> list[str]:
-    """What stands in the way of a call between two pods here; nothing if it passes."""
-    policies = of_kind(found, "NetworkPolicy")
+    """Return the policies that are missing for a call between two pods; none if it is allowed."""
+    policies = by_kind(found, "NetworkPolicy")
     missing = []
     if not _lets(policies, "Egress", caller, called, called, port):
         missing.append(f"{caller.name} may not call {called.name} on {port}")
@@ -36,14 +36,14 @@ def _lets(
 
 
 def _is(pod: Pod, peer: Document) -> bool:
-    """A pod of this namespace; of other namespaces, and of addresses, none is here."""
+    """Return whether the peer is this pod; peers in other namespaces and IP blocks are not."""
     if "namespaceSelector" in peer or "podSelector" not in peer:
         return False
     return matches(pod.labels, peer["podSelector"])
 
 
 def _on(ports: list[Document], called: Pod, port: int) -> bool:
-    """A named port is looked up in the pod that is called."""
+    """Return whether a rule allows the port; named ports are resolved in the called pod."""
     names = {
         each["name"]: each["containerPort"]
         for container in called.running

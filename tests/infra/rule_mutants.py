@@ -1,4 +1,4 @@
-"""Rules that are wrong in one place each, and whether the promtool cases notice."""
+"""Mutate rules in one place each, and check that the promtool cases fail."""
 
 import copy
 import re
@@ -43,7 +43,7 @@ def name_of(rule: Rule) -> str:
 
 
 def mutants(rule: Rule) -> Iterator[Mutant]:
-    """Of an alert and of a recording rule."""
+    """Yield the mutants of an alert or of a recording rule."""
     expr = rule["expr"]
     if "record" in rule:
         yield Mutant("twice the value", {**rule, "expr": f"2 * ({expr})"})
@@ -63,7 +63,7 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
 
 
 def survivors(promtool: Path, rule: Rule, rules: list[Rule], cases: list[Any], at: Path) -> list:
-    """The mutants of `rule` that the cases do not notice.
+    """Return the mutants of `rule` for which no case fails.
 
     `rules` are all of its service, `cases` the contents of the test files. Only what concerns the
     rule is run: itself, the ratios that it reads, and of the expected alerts its own.
@@ -96,7 +96,7 @@ def survivors(promtool: Path, rule: Rule, rules: list[Rule], cases: list[Any], a
 
 
 def _own(case: Any, rule: Rule) -> Any:
-    """The tests of a file that speak of the rule, and of what they expect its part."""
+    """Return the tests of a file that name the rule, reduced to their expectations on it."""
     kept = copy.deepcopy(case)
     for test in kept["tests"]:
         if "record" in rule:
@@ -109,7 +109,7 @@ def _own(case: Any, rule: Rule) -> Any:
             continue
         test.pop("promql_expr_test", None)
         test["alert_rule_test"] = [
-            {**each, "exp_alerts": [one for one in each["exp_alerts"] if _of(one, rule)]}
+            {**each, "exp_alerts": [one for one in each["exp_alerts"] if _is_alert_of(one, rule)]}
             for each in test.get("alert_rule_test", [])
             if each["alertname"] == rule["alert"]
         ]
@@ -121,7 +121,7 @@ def _own(case: Any, rule: Rule) -> Any:
     return kept
 
 
-def _of(expected: Any, rule: Rule) -> bool:
+def _is_alert_of(expected: Any, rule: Rule) -> bool:
     return rule["labels"].items() <= expected["exp_labels"].items()
 
 
@@ -130,6 +130,6 @@ def _failed(promtool: Path, tests: list[Path]) -> set[Path]:
         [promtool, "test", "rules", *tests], capture_output=True, text=True, timeout=600
     )
     # Each file's name goes to stdout with SUCCESS or, where it fails, FAILED.
-    told = re.findall(r"Unit Testing:\s+(\S+)\n\s*(SUCCESS|FAILED)?", done.stdout)
-    assert len(told) == len(tests), done.stdout + done.stderr
-    return {Path(file) for file, outcome in told if outcome != "SUCCESS"}
+    results = re.findall(r"Unit Testing:\s+(\S+)\n\s*(SUCCESS|FAILED)?", done.stdout)
+    assert len(results) == len(tests), done.stdout + done.stderr
+    return {Path(file) for file, outcome in results if outcome != "SUCCESS"}

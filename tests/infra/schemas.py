@@ -17,7 +17,7 @@ OWN = Path(__file__).with_name("crds")
 
 
 def faults(document: Document) -> list[str]:
-    """What of the document its schemas refuse, a line each; one without a schema is refused."""
+    """Return a line for each schema violation; a document without a schema is one."""
     return list(_faults(key(document)))
 
 
@@ -27,10 +27,10 @@ def _faults(text: str) -> tuple[str, ...]:
     where = f"{document['kind']} {document['metadata']['name']}"
     schema = custom(document["apiVersion"], document["kind"])
     if schema is None:
-        found = [said for version in VERSIONS for said in _built_in(document, version)]
+        found = [message for version in VERSIONS for message in _built_in(document, version)]
     else:
         validator = jsonschema.Draft202012Validator(schema)
-        found = [_said(error) for error in validator.iter_errors(document)]
+        found = [_message(error) for error in validator.iter_errors(document)]
         if document["kind"] == "RayJob" and not found:
             for pod in pods([document]):
                 pod_document = {
@@ -39,27 +39,29 @@ def _faults(text: str) -> tuple[str, ...]:
                     "metadata": {"name": "pod", "labels": pod.labels},
                     "spec": pod.spec,
                 }
-                found += [said for version in VERSIONS for said in _built_in(pod_document, version)]
-    return tuple(f"{where}: {said}" for said in found)
+                found += [
+                    message for version in VERSIONS for message in _built_in(pod_document, version)
+                ]
+    return tuple(f"{where}: {message}" for message in found)
 
 
 def _built_in(document: Document, version: str) -> list[str]:
     try:
         kubernetes_validate.validate(document, version, strict=True)
     except kubernetes_validate.ValidationError as error:
-        return [f"{version}: {_said(error)}"]
+        return [f"{version}: {_message(error)}"]
     except kubernetes_validate.SchemaNotFoundError:
         return [f"{version}: there is no schema of {document['apiVersion']} {document['kind']}"]
     return []
 
 
-def _said(error: Any) -> str:
+def _message(error: Any) -> str:
     return f"{'.'.join(map(str, error.path))}: {error.message[:300]}"
 
 
 @cache
 def custom(version: str, kind: str) -> dict[str, Any] | None:
-    """Of a custom resource: out of a package, else as written down here; None for any other."""
+    """Return a custom resource's schema, from a package or from crds/; None for other kinds."""
     from cloudcoil.models.keda import v1alpha1 as keda
     from cloudcoil.models.prometheus_operator import v1, v1alpha1
 
@@ -75,7 +77,7 @@ def custom(version: str, kind: str) -> dict[str, Any] | None:
 
 
 def _strict(node: Any) -> Any:
-    """Packages let unknown fields pass, and null for every field; the API server prunes them."""
+    """Forbid unknown fields, which packages allow and the API server prunes."""
     if isinstance(node, list):
         return [_strict(each) for each in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""What services export, and what a PromQL expression asks of it: names, labels, values, kinds."""
+"""Check PromQL expressions against exported series: names, labels, values, kinds."""
 
 import re
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ import promql_parser as promql
 from prometheus_client.parser import text_string_to_metric_families
 
 SCRAPED = frozenset({"job", "instance"})
-"""Labels that Prometheus gives to every series that it scrapes."""
+"""Labels that Prometheus adds to every scraped series."""
 OF_COUNTERS = frozenset({"rate", "irate", "increase"})
 ANYTHING = "__anything__"
 """Stands in a matcher for a dashboard's variable."""
 
 
 class Unsupported(Exception):
-    """An expression of a kind that is not understood here; it is not passed over in silence."""
+    """An expression of an unsupported kind; it is an error rather than skipped."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Catalog:
     kinds: dict[str, str] = field(default_factory=dict)
 
     def scrape(self, job: str, exposition: str) -> None:
-        """Add what a service told; its target is up."""
+        """Add a service's exposition; its target is up."""
         scraped = {"job": job, "instance": f"{job}:80"}
         for family in text_string_to_metric_families(exposition):
             if not family.samples:
@@ -41,18 +41,18 @@ class Catalog:
         self.kinds["up"] = "gauge"
 
     def labelled(self, adds: frozenset[str]) -> "Catalog":
-        """The same, with labels more on every series."""
+        """Return a copy with additional labels on every series."""
         given = dict.fromkeys(adds, ANYTHING)
         series = {name: [{**each, **given} for each in own] for name, own in self.series.items()}
         return Catalog(series, self.kinds)
 
     def record(self, name: str, labels: frozenset[str]) -> None:
-        """A recording rule gives series of these labels, whatever their values."""
+        """Add the series of a recording rule, with any values of these labels."""
         self.series[name] = [dict.fromkeys(labels, ANYTHING)]
         self.kinds[name] = "gauge"
 
     def alarm(self, name: str, labels: frozenset[str], own: dict[str, str]) -> None:
-        """Prometheus tells of an alert that is pending or fires, with its labels."""
+        """Add the ALERTS series of an alert, with its labels."""
         series = dict.fromkeys((*labels, "alertstate"), ANYTHING)
         self.series.setdefault("ALERTS", []).append({**series, **own, "alertname": name})
         self.kinds["ALERTS"] = "gauge"
@@ -66,7 +66,7 @@ class Reader:
     faults: list[str] = field(default_factory=list)
 
     def labels(self, expr: object) -> frozenset[str] | None:
-        """Of the series that `expr` gives; None for a number."""
+        """Return the labels of the series that `expr` yields; None for a number."""
         match expr:
             case promql.NumberLiteral() | promql.StringLiteral():
                 return None
@@ -162,8 +162,8 @@ class Reader:
 
 
 def _short(expr: object) -> str:
-    told = re.sub(r"\s+", " ", str(expr))
-    return told if len(told) <= 80 else f"{told[:77]}..."
+    text = re.sub(r"\s+", " ", str(expr))
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _matches(labels: dict[str, str], matchers: Iterable[promql.Matcher]) -> bool:
@@ -184,10 +184,10 @@ def _holds(value: str, matcher: promql.Matcher) -> bool:
 
 
 def faults(expr: str, catalog: Catalog) -> tuple[list[str], frozenset[str]]:
-    """What of the expression no service exports, and the labels that it gives.
+    """Return what no service exports of the expression, and the labels that it yields.
 
     Raises:
-        ValueError: it is no PromQL.
+        ValueError: it is not PromQL.
     """
     reader = Reader(catalog)
     found = reader.labels(promql.parse(expr))

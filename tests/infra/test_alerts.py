@@ -1,30 +1,17 @@
-"""The rules: generated, every one with cases that notice it being wrong, and alerts that arrive."""
+"""The generated rules: cases fail for their mutants, and routes lead to the right receivers."""
 
-import os
-import shutil
 import subprocess
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import yaml
 
-from slipway import home, platform
-from slipway.debian import binary
-from slipway.home import free_port
-from slipway.slo import configuration, generated
-from slipway.slo.objectives import read
-from tests.conftest import ROOT, running
+from infra.slo import configuration, generated
+from infra.slo.objectives import read
+from slipway.programs.debian import binary
+from tests.conftest import ROOT
 from tests.infra.rule_mutants import CaseLoader, Rule, name_of, survivors
-from tests.infra.unlucky import UNLUCKY
-from tests.services.zoo import Zoo, echo
-from tests.waiting import until
-from tests.webhook import Receiver
 
 INFRA = ROOT / "infra"
 RULES = sorted((INFRA / "prometheus" / "rules").glob("*.yaml"))
@@ -44,8 +31,8 @@ def rules_of(file: Path) -> list[Rule]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def told(*command: object) -> str:
-    """What a program prints; it must end well."""
+def run(*command: object) -> str:
+    """Run a program that must succeed, and return its output."""
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=600
     )
@@ -60,7 +47,7 @@ def test_the_committed_rules_are_what_the_objectives_give() -> None:
     assert generated.differences() == []
 
 
-def test_a_rule_file_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Path) -> None:
+def test_a_stale_missing_or_leftover_rule_file_is_reported(tmp_path: Path) -> None:
     generated.write(into=tmp_path)
     assert generated.differences(into=tmp_path) == []
     stale = tmp_path / "predict.yaml"
@@ -70,7 +57,7 @@ def test_a_rule_file_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Pat
     assert generated.differences(into=tmp_path) == [
         f"{tmp_path / 'gone.yaml'} belongs to no service",
         f"{tmp_path / 'monitor.yaml'} is missing",
-        f"{stale} differs from what its objectives give",
+        f"{stale} differs from what its objectives generate",
     ]
     generated.write(into=tmp_path)
     assert generated.differences(into=tmp_path) == []
@@ -91,7 +78,7 @@ def test_a_rule_file_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Pat
         (OBJECTIVE + OBJECTIVE.replace("objectives:\n", ""), "defined twice: availability"),
         ("alerts: [{name: A, expr: up, severity: bad, summary: long enough}]", "alerts.0"),
         ("objectives", "a mapping"),
-        ("a: [", "no YAML"),
+        ("a: [", "invalid YAML"),
     ],
 )
 def test_a_bad_objective_is_refused_by_name(tmp_path: Path, content: str, complaint: str) -> None:
@@ -103,7 +90,7 @@ def test_a_bad_objective_is_refused_by_name(tmp_path: Path, content: str, compla
 
 
 def test_the_windows_and_factors_are_the_workbooks() -> None:
-    """Table 5-8: of a month's budget 2 % in an hour, 5 % in six hours, 10 % in three days."""
+    """Table 5-8: 2 % of a month's budget in an hour, 5 % in six hours, 10 % in three days."""
     objective = read(INFRA / "slo" / "predict.yaml").objectives[0]
     found = [(burn.factor, burn.long, burn.short) for burn in objective.burns]
     assert found == [(14.4, "1h", "5m"), (6, "6h", "30m"), (1, "3d", "6h")]
@@ -130,24 +117,24 @@ def test_every_alert_says_whose_how_bad_and_what() -> None:
 
 
 def test_promtool_and_amtool_find_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(binary("promtool"), "check", "rules", "--lint-fatal", *RULES)
-    told(binary("promtool"), "check", "config", INFRA / "prometheus" / "prometheus.yml")
-    told(binary("amtool"), "check-config", ALERTMANAGER)
+    run(binary("promtool"), "check", "rules", "--lint-fatal", *RULES)
+    run(binary("promtool"), "check", "config", INFRA / "prometheus" / "prometheus.yml")
+    run(binary("amtool"), "check-config", ALERTMANAGER)
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
     monkeypatch.setenv(configuration.WEBHOOK, "https://chat.example/alerts")
     configuration.write()
     files = configuration.files()
-    told(binary("promtool"), "check", "config", files["prometheus"])
-    told(binary("amtool"), "check-config", files["alertmanager"])
+    run(binary("promtool"), "check", "config", files["prometheus"])
+    run(binary("amtool"), "check-config", files["alertmanager"])
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_the_cases_hold(file: Path) -> None:
-    told(binary("promtool"), "test", "rules", file)
+    run(binary("promtool"), "test", "rules", file)
 
 
 def test_each_rule_has_cases_that_notice_it_being_wrong(tmp_path: Path) -> None:
-    """Never firing, a comparison turned round, a condition or the waiting time left out."""
+    """Mutants: never firing, a comparison inverted, a condition or the waiting time left out."""
     promtool = binary("promtool")
     contents = [yaml.load(case.read_text(), CaseLoader) for case in CASES]
 
@@ -196,7 +183,7 @@ def test_a_rule_without_cases_would_be_found(tmp_path: Path) -> None:
     ],
 )
 def test_what_training_can_cure_goes_to_the_trainer(labels: list[str], receivers: str) -> None:
-    found = told(
+    found = run(
         binary("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels
     )
     assert found.strip() == receivers
@@ -206,211 +193,3 @@ def test_a_webhook_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(configuration.WEBHOOK, "chat")
     with pytest.raises(configuration.BadWebhook, match="SLIPWAY_ALERTS_WEBHOOK must be an http"):
         configuration.alertmanager()
-
-
-# Live.
-
-
-QUICK = """
-objectives:
-  - name: availability
-    percent: 99
-    ratio:
-      errors: slipway_requests_total{status=~"5..",variant!="shadow"}
-      total: slipway_requests_total{variant!="shadow"}
-    burns:
-      - {factor: 14.4, long: 30s, short: 5s, severity: critical}
-alerts:
-  - name: ModelFails
-    expr: sum by (project) (increase(slipway_model_errors_total{kind="raised"}[30s])) > 0
-    severity: warning
-    retrain: true
-    summary: "{{ $labels.project }}: its model raises"
-"""
-
-
-@contextmanager
-def program(name: str, log: Path) -> Iterator[str]:
-    """Prometheus or Alertmanager as configured; its address."""
-    address = f"http://{home.LOOPBACK}:{home.port(name)}"
-    command = configuration.command(name, binary(name))
-    with running(*command, env={}, log=log, ready=f"{address}/-/ready"):
-        yield address
-
-
-@pytest.fixture
-def own_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "watch"))
-    for name in home.PORTS:
-        monkeypatch.setenv(f"SLIPWAY_{name.upper()}_PORT", str(free_port()))
-
-
-def configure(tmp_path: Path) -> None:
-    """The configuration in force, with rules of short windows and all waits shortened."""
-    (tmp_path / "slo").mkdir()
-    (tmp_path / "slo" / "predict.yaml").write_text(QUICK)
-    rules = generated.write(tmp_path / "slo", tmp_path / "rules")
-    prometheus, alertmanager = configuration.prometheus(), configuration.alertmanager()
-    prometheus["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    prometheus["rule_files"] = [str(rule) for rule in rules]
-    for route in (alertmanager["route"], *alertmanager["route"]["routes"]):
-        route |= {"group_wait": "1s", "group_interval": "1s"}
-    for name, content in {"prometheus": prometheus, "alertmanager": alertmanager}.items():
-        file = configuration.files()[name]
-        file.parent.mkdir(parents=True)
-        file.write_text(generated.dump(content))
-
-
-def test_a_failing_model_is_told_of_by_prometheus_through_alertmanager(
-    tmp_path: Path, own_ports: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The trainer's address gets what it can cure, the operators' everything; none of the rest."""
-    from services.trainer.webhook import Notification
-
-    zoo = Zoo(tmp_path / "zoo")
-    zoo.add("well", echo("well"))
-    zoo.add("ill", UNLUCKY)
-    with (
-        Receiver().listening() as receiver,
-        zoo.serving() as server,
-    ):
-        monkeypatch.setenv("SLIPWAY_TRAINER_PORT", str(receiver.port))
-        monkeypatch.setenv("SLIPWAY_PREDICT_PORT", server.address.rpartition(":")[2])
-        operators = f"http://{home.LOOPBACK}:{receiver.port}/operators"
-        monkeypatch.setenv(configuration.WEBHOOK, operators)
-        configure(tmp_path)
-        with (
-            program("alertmanager", tmp_path / "alertmanager.log"),
-            program("prometheus", tmp_path / "prometheus.log") as prometheus,
-        ):
-
-            def come() -> bool:
-                assert server.ask("well").status_code == 200
-                assert server.ask("ill", 13).status_code == 500
-                burnt = [
-                    alert
-                    for alert in receiver.alerts("/operators")
-                    if alert["labels"]["alertname"] == "PredictAvailabilityBurn"
-                ]
-                return bool(burnt) and bool(receiver.alerts("/v1/alerts"))
-
-            until(come)
-            found = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
-    health = {(rule["name"], rule["health"]) for group in found for rule in group["rules"]}
-    assert {state for _, state in health} == {"ok"}, health
-
-    burnt = next(
-        alert
-        for alert in receiver.alerts("/operators")
-        if alert["labels"]["alertname"] == "PredictAvailabilityBurn"
-    )
-    assert burnt["labels"] == {
-        "alertname": "PredictAvailabilityBurn",
-        "project": "ill",
-        "service": "predict",
-        "severity": "critical",
-        "window": "30s",
-    }
-    assert burnt["status"] == "firing"
-    assert burnt["annotations"]["summary"].startswith("ill: in 30s ")
-    assert {alert["labels"]["project"] for alert in receiver.alerts("/operators")} == {"ill"}
-    assert {alert["labels"]["alertname"] for alert in receiver.alerts("/v1/alerts")} == {
-        "ModelFails"
-    }
-    notices = [Notification.model_validate(body) for at, body in receiver.got if at == "/v1/alerts"]
-    first = notices[0].alarms()[0]
-    assert (first.project, first.name, first.action) == ("ill", "ModelFails", "retrain")
-    assert first.firing
-    assert first.told == "ill: its model raises"
-
-
-def alert(name: str, **labels: str) -> dict[str, Any]:
-    return {"labels": {"alertname": name, **labels}, "annotations": {"summary": name}}
-
-
-def test_what_is_inhibited_and_what_is_not(tmp_path: Path, own_ports: None) -> None:
-    configuration.write()
-    burn = {"service": "predict", "project": "spam"}
-    posted = [
-        alert("FieldStuck", project="titanic", severity="warning", field="fare"),
-        alert("Drift", project="titanic", severity="warning", action="retrain"),
-        alert("Drift", project="house_prices", severity="warning", action="retrain"),
-        alert("PredictLatencyBurn", severity="critical", window="1h", **burn),
-        alert("PredictLatencyBurn", severity="warning", window="3d", **burn),
-        alert("PredictLatencyBurn", severity="warning", window="3d", project="digits"),
-        alert("PredictAvailabilityBurn", severity="warning", window="3d", **burn),
-        alert("RegistryUnreachable", severity="warning"),
-        alert("MonitorWithoutRegistry", severity="warning"),
-    ]
-    with program("alertmanager", tmp_path / "alertmanager.log") as address:
-
-        def inhibited() -> set[tuple[str, str, str]]:
-            found = httpx.get(f"{address}/api/v2/alerts").json()
-            assert all(each["status"]["state"] != "unprocessed" for each in found)
-            return {
-                (
-                    each["labels"]["alertname"],
-                    each["labels"].get("project", ""),
-                    each["labels"].get("window", ""),
-                )
-                for each in found
-                if each["status"]["inhibitedBy"]
-            }
-
-        assert httpx.post(f"{address}/api/v2/alerts", json=posted).status_code == 200
-        time.sleep(0.5)
-        expected = {
-            ("Drift", "titanic", ""),
-            ("PredictLatencyBurn", "spam", "3d"),
-            ("MonitorWithoutRegistry", "", ""),
-        }
-        assert inhibited() == expected
-        down = [alert("ModelServerDown", service="predict", severity="critical")]
-        assert httpx.post(f"{address}/api/v2/alerts", json=down).status_code == 200
-        time.sleep(0.5)
-        assert inhibited() == expected | {
-            ("PredictLatencyBurn", "spam", "1h"),
-            ("PredictAvailabilityBurn", "spam", "3d"),
-        }
-
-
-def test_make_up_starts_both_on_their_ports_and_has_them_read_again(
-    tmp_path: Path, own_ports: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("prometheus", "alertmanager"):
-        binary(name)
-    started = {each.name: each for each in platform.services() if each.reloads}
-    assert set(started) == {"prometheus", "alertmanager"}
-    configuration.write()
-    try:
-        for service in started.values():
-            platform.check_port(service)
-            platform.start(service)
-        address = started["prometheus"].address
-        groups = httpx.get(f"{address}/api/v1/rules").json()["data"]["groups"]
-        found = {rule["name"] for group in groups for rule in group["rules"]}
-        assert {"PredictLatencyBurn", "Drift", "TrainingStuck"} <= found
-        process = started["prometheus"].process()
-        config = configuration.files()["prometheus"]
-        config.write_text(config.read_text().replace("scrape_interval: 15s", "scrape_interval: 7s"))
-        platform.start(started["prometheus"])
-        until(lambda: "7s" in httpx.get(f"{address}/api/v1/status/config").text)
-        assert started["prometheus"].process() == process
-    finally:
-        for service in started.values():
-            if running_one := service.process():
-                platform.stop(running_one)
-
-
-def test_without_alertmanager_the_monitor_tells_the_trainer_itself(
-    tmp_path: Path, own_ports: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "empty"))
-    found = [shutil.which(name) for name in ("prometheus", "prometheus-alertmanager")]
-    folders = {str(Path(each).parent) for each in found if each}
-    kept = [each for each in os.environ["PATH"].split(":") if each not in folders]
-    monkeypatch.setenv("PATH", ":".join(kept))
-    services = {each.name: each for each in platform.services()}
-    assert "prometheus" not in services
-    address = f"http://{home.LOOPBACK}:{home.port('trainer')}/v1/alerts"
-    assert services["monitor"].environment["SLIPWAY_MONITOR_WEBHOOK"] == address

@@ -1,4 +1,4 @@
-"""What is judged of a fault, from answers that are known; the faults themselves want Docker."""
+"""The judgement of faults, from known responses; the faults themselves need Docker."""
 
 import socket
 import threading
@@ -14,12 +14,12 @@ from infra.chaos import discover, measure, results
 from infra.chaos.expectations import expected
 from infra.chaos.faults import Cut, Fault, Fill, Kill, Pause
 from infra.chaos.judge import Expectation, Outcome, Promise, Records, Seen, missed
-from infra.chaos.load import CONNECTION, Answer, Caller, Load
+from infra.chaos.load import CONNECTION, Caller, Load, Response
 from infra.chaos.results import Results
-from infra.chaos.run import unwell
+from infra.chaos.run import unhealthy
 from slipway import home
 from slipway.home import free_port
-from slipway.readme import BLOCK, END, START
+from slipway.projects.readme import BLOCK, END, START
 from tests.conftest import ROOT
 
 CALM = Seen(asked=500, steady_p99=10, p50=4, p99=12, max=30, steady_again=0)
@@ -47,10 +47,12 @@ def lines(
     return missed("kill redis", expectation, outcome)
 
 
-UNHARMED = Expectation("none passes it")
+UNHARMED = Expectation("no prediction passes through it")
 DEGRADED = Expectation(
     "features are away",
-    looked_up=Promise(errors=frozenset({"503"}), within_seconds=3, slowest_seconds=3, felt=True),
+    looked_up=Promise(
+        errors=frozenset({"503"}), within_seconds=3, slowest_seconds=3, must_occur=True
+    ),
 )
 
 
@@ -60,7 +62,7 @@ def test_what_was_promised_is_met() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "line"),
     [
         ({"plain": HURT}, "plain predictions without error, got 3 of 500 (3 503)"),
         (
@@ -71,54 +73,57 @@ def test_what_was_promised_is_met() -> None:
             {"looked_up": CALM.model_copy(update={"steady_again": None})},
             "looked up predictions as fast as before, got none within the time",
         ),
-        ({"plain": Seen(asked=0, steady_p99=1)}, "plain predictions asked for, got none"),
+        ({"plain": Seen(asked=0, steady_p99=1)}, "plain predictions sent, got none"),
         (
             {"records": Records(promised=700, found=698, unpromised=0)},
             "every promised record found, got 2 of 700 lost",
         ),
         (
             {"records": Records(promised=700, found=700, unpromised=9)},
-            "every answer on record, got 9 whose id says it is not",
+            "a record for every response, got 9 ids without one",
         ),
-        ({"well_again": None}, "every container well again, got one that is not"),
+        ({"well_again": None}, "every container healthy again, got one that is not"),
     ],
 )
-def test_what_falls_short_is_told(given: dict, told: str) -> None:
-    assert lines(UNHARMED, **given) == [f"expectation not met: kill redis: {told}"]
+def test_each_unmet_expectation_is_reported(given: dict, line: str) -> None:
+    assert lines(UNHARMED, **given) == [f"expectation not met: kill redis: {line}"]
 
 
 @pytest.mark.parametrize(
-    ("update", "told"),
+    ("update", "line"),
     [
         ({"errors": {"503": 3, "500": 1}}, "no error but 503, got 1 of 500 (1 500)"),
         ({"errors": {}, "last_error_undone": None}, "with 503, got none"),
-        ({"last_error_undone": 3.5}, "without error 3 s after it was undone, got one after 3.5 s"),
+        (
+            {"last_error_undone": 3.5},
+            "without error 3 s after the fault was undone, got one after 3.5 s",
+        ),
         ({"max": 5_200.0}, "answered within 3 s, got 5.2 s"),
     ],
 )
-def test_a_promise_of_errors_has_bounds(update: dict, told: str) -> None:
+def test_a_promise_of_errors_has_bounds(update: dict, line: str) -> None:
     found = lines(DEGRADED, looked_up=HURT.model_copy(update=update))
-    assert found == [f"expectation not met: kill redis: looked up predictions {told}"]
+    assert found == [f"expectation not met: kill redis: looked up predictions {line}"]
 
 
-def test_a_full_volume_that_nobody_felt_was_not_full() -> None:
+def test_a_full_volume_without_effect_is_reported() -> None:
     full = Expectation("a full disk", unpromised=True)
     assert lines(full, records=Records(promised=600, found=600, unpromised=100)) == []
     [line] = lines(full)
-    assert line.endswith("ids that say there is no record, got none: the fault was not felt")
+    assert line.endswith("ids without a record, got none: the fault had no effect")
 
 
-def answers(seconds: float, *, start: float = 0.0, rate: int = 20) -> list[Answer]:
-    """Good ones, each after 10 ms."""
-    return [Answer(start + at / rate, 0.01, "200") for at in range(round(seconds * rate))]
+def responses(seconds: float, *, start: float = 0.0, rate: int = 20) -> list[Response]:
+    """Return successful responses, each after 10 ms."""
+    return [Response(start + at / rate, 0.01, "200") for at in range(round(seconds * rate))]
 
 
 def test_an_outage_is_measured_from_when_it_was_seen() -> None:
     # Struck at 100, undone at 102; refused for 3 s, each after half a second.
-    refused = [Answer(100 + at / 20, 0.5, "503") for at in range(60)]
-    seen = measure.seen(
-        answers(5, start=95),
-        [*refused, *answers(7, start=103)],
+    refused = [Response(100 + at / 20, 0.5, "503") for at in range(60)]
+    seen = measure.summarize(
+        responses(5, start=95),
+        [*refused, *responses(7, start=103)],
         struck=100,
         lasted=102,
         undone=102,
@@ -134,19 +139,21 @@ def test_an_outage_is_measured_from_when_it_was_seen() -> None:
 
 
 def test_a_slow_second_is_not_calm_and_an_outlier_is() -> None:
-    slow = [Answer(at / 20, 0.2, "200") for at in range(20)]
-    assert measure.calm_since([*slow, *answers(4, start=1)], 0, 5, 0.05) == 1
-    outlier = [Answer(0.5, 0.2, "200"), *answers(3)]
+    slow = [Response(at / 20, 0.2, "200") for at in range(20)]
+    assert measure.calm_since([*slow, *responses(4, start=1)], 0, 5, 0.05) == 1
+    outlier = [Response(0.5, 0.2, "200"), *responses(3)]
     assert measure.calm_since(outlier, 0, 3, 0.05) == 0
-    assert measure.calm_since(answers(2), 0, 2.9, 0.05) is None
+    assert measure.calm_since(responses(2), 0, 2.9, 0.05) is None
     assert measure.calm_since([], 0, 5, 0.05) is None
 
 
 def config() -> dict:
-    """As `docker compose config` would show it, as far as faults are found in it."""
-    told: dict = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    on = {name: each for name, each in told["services"].items() if not each.get("profiles")}
-    return {**told, "services": on}
+    """Return the parts of `docker compose config` from which faults are derived."""
+    configuration: dict = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    on = {
+        name: each for name, each in configuration["services"].items() if not each.get("profiles")
+    }
+    return {**configuration, "services": on}
 
 
 def test_every_service_that_goes_on_is_killed() -> None:
@@ -163,33 +170,35 @@ def test_what_has_no_image_is_not_killed() -> None:
 
 
 def test_a_service_that_is_new_is_killed_too() -> None:
-    told = config()
-    told["services"]["cart"] = {"restart": "unless-stopped", "networks": ["door"]}
-    assert Kill("cart", 1) in discover.faults(told, left_out=[])
+    configuration = config()
+    configuration["services"]["cart"] = {"restart": "unless-stopped", "networks": ["door"]}
+    assert Kill("cart", 1) in discover.faults(configuration, left_out=[])
 
 
 def test_each_network_on_the_way_is_cut() -> None:
-    told = config()
-    found = {each.name for each in discover.faults(told, left_out=[]) if each.kind == "cut"}
+    configuration = config()
+    found = {
+        each.name for each in discover.faults(configuration, left_out=[]) if each.kind == "cut"
+    }
     assert found == {
         f"cut {name} from {network}"
         for name in ("proxy", "predict", "redis")
-        for network in told["services"][name]["networks"]
+        for network in configuration["services"][name]["networks"]
     }
 
 
 def test_the_quick_faults_are_there() -> None:
     found = discover.faults(config(), left_out=[])
-    names = [each.name for each in discover.chosen(found, list(discover.QUICK))]
+    names = [each.name for each in discover.select(found, list(discover.QUICK))]
     assert names == ["kill predict", "kill redis", "pause mlflow", Fill.name]
     with pytest.raises(ValueError, match="no fault kill nobody; there are: kill "):
-        discover.chosen(found, ["kill nobody"])
+        discover.select(found, ["kill nobody"])
 
 
 @pytest.mark.parametrize("fault", discover.faults(config(), left_out=[]), ids=lambda it: it.name)
-def test_plain_predictions_see_errors_at_the_one_door_alone(fault: Fault) -> None:
-    door = fault in (Kill("proxy", 1), Cut("proxy", 1, "door"))
-    assert bool(expected(fault).plain.errors) == door
+def test_plain_predictions_see_errors_at_the_proxy_only(fault: Fault) -> None:
+    at_proxy = fault in (Kill("proxy", 1), Cut("proxy", 1, "door"))
+    assert bool(expected(fault).plain.errors) == at_proxy
     assert expected(fault).why
 
 
@@ -200,15 +209,15 @@ def test_looked_up_ones_are_refused_at_once_without_their_store(fault: Fault) ->
     assert promise.slowest_seconds <= 3
 
 
-class Answering(BaseHTTPRequestHandler):
-    """One that answers well, ill, with nonsense and not at all, in turn."""
+class UnreliableHandler(BaseHTTPRequestHandler):
+    """Responds with success, an error, nonsense and not at all, in turn."""
 
     protocol_version = "HTTP/1.1"
     number = 0
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        kind = Answering.number = (Answering.number + 1) % 4
+        kind = UnreliableHandler.number = (UnreliableHandler.number + 1) % 4
         if kind == 3:
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
@@ -224,8 +233,8 @@ class Answering(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering() -> Iterator[int]:
-    server = ThreadingHTTPServer((home.LOOPBACK, 0), Answering)
+def unreliable_server() -> Iterator[int]:
+    server = ThreadingHTTPServer((home.LOOPBACK, 0), UnreliableHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -236,13 +245,13 @@ def answering() -> Iterator[int]:
         server.server_close()
 
 
-def test_each_answer_is_told_apart() -> None:
+def test_responses_are_distinguished_by_status() -> None:
     caller = Caller("plain", "some", [b"{}"], rate=50)
-    with answering() as port, Load([caller], port=port, key="k"):
+    with unreliable_server() as port, Load([caller], port=port, key="k"):
         sleep(1)
-    found = [each.status for each in caller.answers]
+    found = [each.status for each in caller.responses]
     assert {"200", "503", "body", CONNECTION} == set(found)
-    assert {each.id for each in caller.answers if each.good} == {"i"}
+    assert {each.id for each in caller.responses if each.good} == {"i"}
     assert 40 <= len(found) <= 60
     assert not caller.pending
 
@@ -252,20 +261,20 @@ def test_who_is_refused_a_connection_has_seen_an_error() -> None:
     began = monotonic()
     with Load([caller], port=free_port(), key="k"):
         sleep(0.5)
-    assert {each.status for each in caller.answers} == {CONNECTION}
+    assert {each.status for each in caller.responses} == {CONNECTION}
     assert len(caller.between(began, monotonic())) >= 20
 
 
-def test_who_should_run_and_does_not_is_unwell() -> None:
+def test_a_service_that_should_run_and_does_not_is_unhealthy() -> None:
     def container(name: str, policy: str = "unless-stopped", **state: object) -> dict:
-        told = {"Running": True, "Paused": False, **state}
+        state = {"Running": True, "Paused": False, **state}
         return {
             "Name": f"/{name}",
             "HostConfig": {"RestartPolicy": {"Name": policy}},
-            "State": told,
+            "State": state,
         }
 
-    assert unwell(
+    assert unhealthy(
         [
             container("well", Health={"Status": "healthy"}),
             container("unwatched"),
@@ -277,7 +286,7 @@ def test_who_should_run_and_does_not_is_unwell() -> None:
     ) == ["starting", "dead", "paused"]
 
 
-def test_the_table_tells_what_was_seen() -> None:
+def test_the_table_shows_what_was_seen() -> None:
     outcome = Outcome(
         fault="kill redis",
         why="",
@@ -292,15 +301,15 @@ def test_the_table_tells_what_was_seen() -> None:
         "memory_gib": 8,
         "load_before": 0.1,
     }
-    told = results.table(
+    table = results.table(
         Results(machine=machine, rates={"plain": 50}, left_out=["grafana"], outcomes=[outcome])
     )
-    assert "Without grafana: no image." in told
+    assert "Without grafana: no image." in table
     assert (
         "| kill redis | plain | 500 | 0 | 4 | 12 | 30 |  | 0 | 12 | 700 of 700, 2 not promised |"
-    ) in told
-    assert "|  | looked up | 500 | 3 503 | 4 | 12 | 30 | 4.0 | 1 |  |  |" in told
-    assert "- expectation not met: kill redis: ..." in told
+    ) in table
+    assert "|  | looked up | 500 | 3 503 | 4 | 12 | 30 | 4.0 | 1 |  |  |" in table
+    assert "- expectation not met: kill redis: ..." in table
 
 
 def test_the_readme_shows_the_committed_run_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""The dashboards: generated, laid out well, and every query answered by a live Prometheus."""
+"""The dashboards: generated, laid out without overlap, every query run on a live Prometheus."""
 
 import re
 import time
@@ -12,23 +12,23 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from infra.compose import configuration as containers
+from infra.grafana import commands, generated
+from infra.grafana.boards import features, training
+from infra.grafana.dashboard import Dashboard, Row, Variable
+from infra.grafana.panel import Panel, Query
+from infra.grafana.rows import machine
+from infra.slo import configuration
+from infra.slo.generated import dump
+from infra.slo.objectives import read
 from slipway import home
-from slipway.debian import binary
-from slipway.grafana import commands, generated
-from slipway.grafana.boards import features, training
-from slipway.grafana.dashboard import Dashboard, Row, Variable
-from slipway.grafana.panel import Panel, Query
-from slipway.grafana.rows import machine
 from slipway.home import free_port
-from slipway.slo import configuration
-from slipway.slo.generated import dump
-from slipway.slo.objectives import read
-from slipway.stack import configuration as containers
+from slipway.programs.debian import binary
 from tests.conftest import ROOT, running
 from tests.infra import live
+from tests.infra.flaky_backend import FAILS_AT_13
 from tests.infra.grafana import ALL, Prometheus, filled, several
-from tests.infra.unlucky import UNLUCKY
-from tests.services.zoo import echo
+from tests.services.fake_models import echo
 from tests.waiting import PATIENCE, until
 
 GRAFANA = ROOT / "infra" / "grafana"
@@ -47,8 +47,8 @@ def name_of(value: object) -> str | None:
 
 
 def asking(board: Dashboard) -> list[dict[str, Any]]:
-    """Its panels with queries, as Grafana reads them."""
-    return [each for each in board.drawn()["panels"] if each["type"] not in QUIET]
+    """Return the panels with queries, as Grafana reads them."""
+    return [each for each in board.to_json()["panels"] if each["type"] not in QUIET]
 
 
 # Generated.
@@ -58,7 +58,7 @@ def test_the_committed_dashboards_are_what_the_code_gives() -> None:
     assert generated.differences() == [], "write them again: slipway grafana generate"
 
 
-def test_a_dashboard_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Path) -> None:
+def test_a_stale_missing_or_leftover_dashboard_is_reported(tmp_path: Path) -> None:
     generated.write(tmp_path)
     assert generated.differences(tmp_path) == []
     stale = tmp_path / "overview.json"
@@ -68,7 +68,7 @@ def test_a_dashboard_that_is_stale_missing_or_left_over_is_told_of(tmp_path: Pat
     assert [line.removeprefix(f"{tmp_path}/") for line in generated.differences(tmp_path)] == [
         "burn.json is missing",
         "gone.json belongs to no dashboard",
-        "overview.json differs from what slipway.grafana and infra/slo give",
+        "overview.json differs from what infra.grafana and infra/slo generate",
     ]
     generated.write(tmp_path)
     assert generated.differences(tmp_path) == []
@@ -121,7 +121,7 @@ def test_a_panel_that_cannot_be_right_is_refused(change: dict[str, Any], complai
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
 def test_panels_have_ids_of_their_own_and_do_not_overlap(board: Dashboard) -> None:
-    panels = board.drawn()["panels"]
+    panels = board.to_json()["panels"]
     assert len({each["id"] for each in panels}) == len(panels)
     taken: dict[tuple[int, int], str] = {}
     for each in panels:
@@ -165,7 +165,7 @@ def test_links_lead_to_dashboards_and_the_runbook_to_files_and_headings() -> Non
 
 
 def test_the_runbooks_explain_every_alert() -> None:
-    told = "".join(str(board.drawn()["panels"][-1]["options"]) for board in DASHBOARDS)
+    runbooks = "".join(str(board.to_json()["panels"][-1]["options"]) for board in DASHBOARDS)
     rules = [
         rule
         for file in (ROOT / "infra" / "prometheus" / "rules").glob("*.yaml")
@@ -174,8 +174,8 @@ def test_the_runbooks_explain_every_alert() -> None:
     ]
     names = {rule["alert"] for rule in rules if "alert" in rule}
     assert len(names) >= 10
-    assert [name for name in sorted(names) if f"| {name} |" not in told] == []
-    assert "{{" not in told
+    assert [name for name in sorted(names) if f"| {name} |" not in runbooks] == []
+    assert "{{" not in runbooks
 
 
 def test_provisioning_has_the_datasource_that_dashboards_begin_with() -> None:
@@ -183,7 +183,9 @@ def test_provisioning_has_the_datasource_that_dashboards_begin_with() -> None:
         "datasources"
     ]
     [variable] = [
-        each for each in DASHBOARDS[0].drawn()["templating"]["list"] if each["type"] == "datasource"
+        each
+        for each in DASHBOARDS[0].to_json()["templating"]["list"]
+        if each["type"] == "datasource"
     ]
     assert variable["current"] == {"text": source["name"], "value": source["uid"]}
     assert source["type"] == variable["query"] == "prometheus"
@@ -242,7 +244,7 @@ def test_lines_of_objectives_move_with_them() -> None:
 def prometheus(
     services: live.Services, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """It scrapes all of them every second, under load, with the committed rules."""
+    """Run a Prometheus that scrapes all services every second, with the committed rules."""
     folder = tmp_path_factory.mktemp("prometheus")
     ports = {job: address.rpartition(":")[2] for job, address in services.addresses.items()}
     ports |= {name: str(free_port()) for name in ("prometheus", "alertmanager")}
@@ -270,7 +272,7 @@ def prometheus(
             services.zoo.add("later", echo("later"))
             until(lambda: services.predict.ask("later").is_success)
             for _ in range(5):
-                services.asked()
+                services.send_requests()
                 time.sleep(1)
             yield found
 
@@ -280,7 +282,7 @@ def all_of(board: Dashboard) -> dict[str, str]:
 
 
 def answered(prometheus: Prometheus, board: Dashboard, panel: dict[str, Any]) -> list[str]:
-    """The queries of a panel to which nothing comes back."""
+    """Return the queries of a panel that return no data."""
     return [
         target["expr"]
         for target in panel["targets"]
@@ -298,13 +300,13 @@ def test_every_query_brings_data(
     deadline = time.monotonic() + PATIENCE
     while empty := answered(prometheus, board, drawn):
         assert time.monotonic() < deadline, empty
-        services.asked()
+        services.send_requests()
         time.sleep(0.5)
 
 
 @pytest.mark.parametrize("board", DASHBOARDS, ids=name_of)
 def test_legends_name_labels_that_come_back(board: Dashboard, prometheus: Prometheus) -> None:
-    """Of some series: a request that no version took has none."""
+    """Some series have no version: those of requests that no version served."""
     for each in asking(board):
         for target in each["targets"]:
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
@@ -320,7 +322,7 @@ def test_variables_list_what_is_live_and_narrow_the_queries(
     chosen: dict[str, str] = {}
     for variable in board.variables:
         [drawn] = [
-            each for each in board.drawn()["templating"]["list"] if each["name"] == variable.name
+            each for each in board.to_json()["templating"]["list"] if each["name"] == variable.name
         ]
         values = prometheus.values(filled(drawn["query"]["query"], all_of(board) | chosen))
         assert values, variable.name
@@ -333,10 +335,10 @@ def test_variables_list_what_is_live_and_narrow_the_queries(
             if "$project" not in target["expr"] and "$view" not in target["expr"]:
                 continue
             narrowed += 1
-            told = prometheus.series(
+            series = prometheus.series(
                 filled(target["expr"], nobody), now=time.time(), instant=target["instant"]
             )
-            assert told == [], (each["title"], target["expr"])
+            assert series == [], (each["title"], target["expr"])
     assert narrowed >= 3
 
 
@@ -344,20 +346,20 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
     marked = [board for board in DASHBOARDS if board.shows_versions]
     assert marked
     for board in marked:
-        [note] = board.drawn()["annotations"]["list"]
+        [note] = board.to_json()["annotations"]["list"]
         expr = filled(note["expr"], all_of(board))
         assert prometheus.series(expr, now=time.time(), instant=False), expr
 
 
 def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: live.Services) -> None:
-    """A counter that is born with it would rise by nothing."""
-    services.zoo.add("unlucky", UNLUCKY)
-    until(lambda: services.predict.ask("unlucky").is_success)
-    seen = 'slipway_requests_total{project="unlucky",status="500"}'
+    """A counter that starts with the event would show no increase."""
+    services.zoo.add("failing", FAILS_AT_13)
+    until(lambda: services.predict.ask("failing").is_success)
+    seen = 'slipway_requests_total{project="failing",status="500"}'
     until(lambda: prometheus.series(seen, now=time.time(), instant=True))
-    assert services.predict.ask("unlucky", 13).status_code == 500
+    assert services.predict.ask("failing", 13).status_code == 500
     [rare] = [panel for _, panel in PANELS if panel.title == "Failed share by project"]
-    shown = filled(rare.queries[0].expr, {"project": "unlucky", "version": ALL})
+    shown = filled(rare.queries[0].expr, {"project": "failing", "version": ALL})
 
     def rose() -> bool:
         found = prometheus.series(shown, now=time.time(), instant=True)

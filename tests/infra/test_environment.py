@@ -1,4 +1,4 @@
-"""The locks and what installs them."""
+"""The locks and their installer."""
 
 import importlib.util
 import re
@@ -94,7 +94,7 @@ def test_pips_settings_are_passed_on(
 
 
 def test_what_an_image_installs_is_compiled_ahead(serving_python: Path) -> None:
-    """Whom it runs as may not write there: else each process compiles again."""
+    """An image's user may not write there: otherwise each process would compile again."""
     [site] = serving_python.parents[1].glob("lib/*/site-packages")
     for package in ("pydantic", "fastapi"):
         sources = {file.stem for file in (site / package).glob("*.py")}
@@ -110,8 +110,8 @@ def test_a_full_disk_is_named(
         environment.check_disk(tmp_path)
 
 
-def test_no_network_is_told_without_a_traceback(tmp_path: Path) -> None:
-    """An index that refuses connections: the command says so and leaves no stamp."""
+def test_a_missing_network_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    """With an index that refuses connections, the command reports it and leaves no stamp."""
     script = ROOT / "infra" / "environment" / "environment.py"
     python = Path(sys.base_prefix) / "bin" / "python3.11"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`k8s/` as kustomize renders it keeps to schemas and policies, and leads nowhere in vain."""
+"""`k8s/` as rendered by kustomize matches schemas and policies, and every reference exists."""
 
 import base64
 import copy
@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 
 from slipway import home
-from slipway.predictions import feedback
+from slipway.predictions import feedback_store
 from tests.infra import schemas
 from tests.infra.conftest import K8S, OVERLAYS, Rendered, everywhere
 from tests.infra.manifests import (
     Document,
     Pod,
+    by_kind,
+    container_variables,
     images,
     matches,
     named,
-    of_kind,
     pods,
     render,
     secret_keys,
-    told,
 )
 from tests.infra.policies import shortcomings
 
-# What is not ours to deploy: the operator's Redis, and pods of callers.
+# Pods that we do not deploy: the operator's Redis, and pods of callers.
 OUTSIDE = [
     {"app.kubernetes.io/name": "redis"},
     {"slipway/asks": "predict"},
@@ -48,11 +48,11 @@ SECRETS = {
 @everywhere
 def test_every_object_keeps_to_its_schema(rendered: Rendered, place: str) -> None:
     assert len(rendered[place]) >= 35
-    assert [said for each in rendered[place] for said in schemas.faults(each)] == []
+    assert [message for each in rendered[place] for message in schemas.faults(each)] == []
 
 
 @pytest.mark.parametrize(
-    ("place", "kind", "path", "value", "said"),
+    ("place", "kind", "path", "value", "message"),
     [
         ("base", "Deployment", "spec.replicsa", 2, "replicsa"),
         ("base", "Deployment", "spec.template.spec.restartPolice", "Always", "restartPolice"),
@@ -70,15 +70,15 @@ def test_every_object_keeps_to_its_schema(rendered: Rendered, place: str) -> Non
     ],
 )
 def test_a_field_that_is_not_in_the_schema_is_found(
-    rendered: Rendered, place: str, kind: str, path: str, value: Any, said: str
+    rendered: Rendered, place: str, kind: str, path: str, value: Any, message: str
 ) -> None:
-    wrong = copy.deepcopy(of_kind(rendered[place], kind)[0])
+    wrong = copy.deepcopy(by_kind(rendered[place], kind)[0])
     *way, last = path.split(".")
     holder = wrong
     for name in way:
         holder = holder[name]
     holder[last] = value
-    assert any(said in each for each in schemas.faults(wrong))
+    assert any(message in each for each in schemas.faults(wrong))
 
 
 def test_a_kind_without_a_schema_is_found() -> None:
@@ -87,7 +87,7 @@ def test_a_kind_without_a_schema_is_found() -> None:
 
 
 def test_a_pod_of_a_ray_cluster_is_held_against_kubernetes_schema(rendered: Rendered) -> None:
-    [job] = copy.deepcopy(of_kind(rendered["components/kuberay"], "RayJob"))
+    [job] = copy.deepcopy(by_kind(rendered["components/kuberay"], "RayJob"))
     job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["conteiners"] = []
     assert any("conteiners" in each for each in schemas.faults(job))
 
@@ -96,7 +96,7 @@ def test_a_pod_of_a_ray_cluster_is_held_against_kubernetes_schema(rendered: Rend
 def test_no_pod_lacks_what_a_pod_must_have(rendered: Rendered, place: str) -> None:
     found = pods(rendered[place])
     assert len(found) >= 6
-    assert [said for pod in found for said in shortcomings(pod)] == []
+    assert [message for pod in found for message in shortcomings(pod)] == []
 
 
 def _without(*path: str) -> Callable[[dict[str, Any]], None]:
@@ -126,7 +126,7 @@ CONTEXT = (*FIRST, "securityContext")
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (_without("automountServiceAccountToken"), "a token"),
         (_without("serviceAccountName"), "no service account"),
@@ -155,12 +155,12 @@ CONTEXT = (*FIRST, "securityContext")
     ],
 )
 def test_each_thing_that_a_pod_may_lack_is_found(
-    rendered: Rendered, change: Callable[[dict[str, Any]], None], said: str
+    rendered: Rendered, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     [good] = [pod for pod in pods(rendered["base"]) if pod.name == "predict"]
     spec = copy.deepcopy(good.spec)
     change(spec)
-    assert any(said in each for each in shortcomings(Pod(good.kind, "bad", good.labels, spec)))
+    assert any(message in each for each in shortcomings(Pod(good.kind, "bad", good.labels, spec)))
 
 
 @everywhere
@@ -169,17 +169,19 @@ def test_no_secret_has_a_value_but_those_that_are_made_locally(
 ) -> None:
     found = rendered[place]
     if place != "overlays/local":
-        assert of_kind(found, "Secret") == []
+        assert by_kind(found, "Secret") == []
     rest = json.dumps([each for each in found if each["kind"] != "Secret"])
     assert "slw_" not in rest
-    for secret in of_kind(found, "Secret"):
+    for secret in by_kind(found, "Secret"):
         for value in secret["data"].values():
             assert base64.b64decode(value).decode() not in rest
 
 
 @everywhere
 def test_every_reference_leads_somewhere(rendered: Rendered, place: str) -> None:
-    assert [said for pod in pods(rendered[place]) for said in _dangling(pod, rendered[place])] == []
+    assert [
+        message for pod in pods(rendered[place]) for message in _dangling(pod, rendered[place])
+    ] == []
 
 
 def _dangling(pod: Pod, found: list[Document]) -> list[str]:
@@ -195,7 +197,7 @@ def _dangling(pod: Pod, found: list[Document]) -> list[str]:
         f"{pod.where}: no {kind} {name}" for kind, name in wanted if not named(found, kind, name)
     ]
     for container in pod.containers:
-        told(pod, container, found)
+        container_variables(pod, container, found)
         missing += [
             f"{pod.where}: no volume {mount['name']}"
             for mount in container.get("volumeMounts", [])
@@ -209,8 +211,8 @@ def _dangling(pod: Pod, found: list[Document]) -> list[str]:
 
 
 def test_a_key_that_no_secret_has_is_found(rendered: Rendered) -> None:
-    asked = {"mlflow": "MLFLOW_BACKEND_STORE_URI", "postgres": "POSTGRES_PASSWORD"}
-    for name, variable in asked.items():
+    requested = {"mlflow": "MLFLOW_BACKEND_STORE_URI", "postgres": "POSTGRES_PASSWORD"}
+    for name, variable in requested.items():
         found = copy.deepcopy(rendered["components/postgres"])
         [pod] = [each for each in pods(found) if each.name == name]
         [held] = [each for each in pod.running[0]["env"] if each["name"] == variable]
@@ -219,12 +221,12 @@ def test_a_key_that_no_secret_has_is_found(rendered: Rendered) -> None:
 
 
 def test_what_is_made_locally_is_all_that_the_pods_ask_for(rendered: Rendered) -> None:
-    """But for the feature store, which is the operator's."""
+    """Except for the feature store, which is the operator's."""
     found = rendered["overlays/local"]
-    held = {each["metadata"]["name"]: set(each["data"]) for each in of_kind(found, "Secret")}
+    held = {each["metadata"]["name"]: set(each["data"]) for each in by_kind(found, "Secret")}
     assert held == {name: keys for name, keys in SECRETS.items() if name != "slipway-stores"}
-    asked = {pair for pod in pods(found) for pair in secret_keys(pod)}
-    assert {(name, key) for name, key in asked if key not in held.get(name, set())} == {
+    requested = {pair for pod in pods(found) for pair in secret_keys(pod)}
+    assert {(name, key) for name, key in requested if key not in held.get(name, set())} == {
         ("slipway-stores", "REDIS_URL")
     }
 
@@ -233,7 +235,9 @@ def test_a_reference_to_nothing_is_found(rendered: Rendered) -> None:
     base = rendered["base"]
     for kind in ("ServiceAccount", "PersistentVolumeClaim"):
         rest = [each for each in base if each["kind"] != kind]
-        assert any(f"no {kind}" in said for pod in pods(rest) for said in _dangling(pod, rest))
+        assert any(
+            f"no {kind}" in message for pod in pods(rest) for message in _dangling(pod, rest)
+        )
 
 
 @everywhere
@@ -244,47 +248,53 @@ def test_every_selector_selects_pods(rendered: Rendered, place: str) -> None:
         if selector.get("matchLabels") in OUTSIDE:
             continue
         assert any(matches(each, selector) for each in labels), f"{where} selects no pod"
-    for deployment in [*of_kind(found, "Deployment"), *of_kind(found, "StatefulSet")]:
+    for deployment in [
+        *by_kind(found, "Deployment"),
+        *by_kind(found, "StatefulSet"),
+    ]:
         own = deployment["spec"]["template"]["metadata"]["labels"]
         assert matches(own, deployment["spec"]["selector"]), deployment["metadata"]["name"]
         for spread in deployment["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
             assert matches(own, spread["labelSelector"])
-    for monitor in of_kind(found, "ServiceMonitor"):
+    for monitor in by_kind(found, "ServiceMonitor"):
         chosen = monitor["spec"]["selector"]
         assert any(
-            matches(each["metadata"]["labels"], chosen) for each in of_kind(found, "Service")
+            matches(each["metadata"]["labels"], chosen) for each in by_kind(found, "Service")
         )
 
 
 def _selectors(found: list[Document]) -> list[tuple[str, dict[str, Any]]]:
-    told = []
+    selectors = []
     for each in found:
         where, spec = f"{each['kind']} {each['metadata']['name']}", each.get("spec", {})
         match each["kind"]:
             case "Service":
-                told.append((where, {"matchLabels": spec["selector"]}))
+                selectors.append((where, {"matchLabels": spec["selector"]}))
             case "PodDisruptionBudget":
-                told.append((where, spec["selector"]))
+                selectors.append((where, spec["selector"]))
             case "NetworkPolicy":
-                told.append((where, spec["podSelector"]))
+                selectors.append((where, spec["podSelector"]))
                 rules = [*spec.get("ingress", []), *spec.get("egress", [])]
                 peers = [peer for rule in rules for peer in (rule.get("from") or rule["to"])]
-                told += [
+                selectors += [
                     (where, peer["podSelector"])
                     for peer in peers
                     if "podSelector" in peer and "namespaceSelector" not in peer
                 ]
-    return told
+    return selectors
 
 
 @everywhere
 def test_what_scales_and_what_is_scaled_are_one_to_one(rendered: Rendered, place: str) -> None:
     found = rendered[place]
-    scalers = [*of_kind(found, "HorizontalPodAutoscaler"), *of_kind(found, "ScaledObject")]
+    scalers = [
+        *by_kind(found, "HorizontalPodAutoscaler"),
+        *by_kind(found, "ScaledObject"),
+    ]
     assert len(scalers) == 1
     target = scalers[0]["spec"]["scaleTargetRef"]
     assert named(found, target["kind"], target["name"])
-    for rollout in of_kind(found, "Rollout"):
+    for rollout in by_kind(found, "Rollout"):
         assert target["kind"] == "Rollout"
         reference = rollout["spec"]["workloadRef"]
         assert named(found, reference["kind"], reference["name"])
@@ -295,17 +305,17 @@ def test_what_scales_and_what_is_scaled_are_one_to_one(rendered: Rendered, place
                 assert analysis
                 given = {each["name"] for each in step["analysis"]["args"]}
                 assert given == {each["name"] for each in analysis["spec"]["args"]}
-    # A number of replicas in the manifest would undo the scaler's with each `kubectl apply`.
+    # Replicas in the manifest would override the autoscaler with each `kubectl apply`.
     deployment = named(found, "Deployment", "predict")
     assert deployment
     assert "replicas" not in deployment["spec"]
 
 
 @everywhere
-def test_whoever_opens_the_truths_runs_on_one_node(rendered: Rendered, place: str) -> None:
-    """SQLite's WAL mode is for the processes of one machine; others find a file that is covered."""
+def test_pods_that_open_the_labels_run_on_one_node(rendered: Rendered, place: str) -> None:
+    """SQLite's WAL mode works on one machine only; on other nodes a mount covers the file."""
     label = {"slipway/opens": "truths"}
-    kept = home.home() / "predictions" / feedback.FILE
+    kept = home.home() / "predictions" / feedback_store.FILE
     place_of = str(Path("/var/lib/slipway") / kept.relative_to(home.home()))
     opens = set()
     for pod in pods(rendered[place]):
@@ -345,7 +355,7 @@ def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, 
         if len({pod.where for pod in whose}) > 1 or any(_overlaps(pod, found) for pod in whose)
     }
     assert shared - {"kserve-models"} == {"predictions", "training", "mlflow"}
-    for claim in of_kind(found, "PersistentVolumeClaim"):
+    for claim in by_kind(found, "PersistentVolumeClaim"):
         name, modes = claim["metadata"]["name"], claim["spec"]["accessModes"]
         assert name in users
         one_node = place == "overlays/local"
@@ -353,7 +363,7 @@ def test_what_several_nodes_mount_can_be_mounted_by_several(rendered: Rendered, 
 
 
 def _overlaps(pod: Pod, found: list[Document]) -> bool:
-    """Whether there are two at a time: several, or the new one beside the old one."""
+    """Return whether two pods can run at once: several replicas, or a rolling update."""
     deployment = named(found, "Deployment", pod.name)
     return bool(deployment) and deployment["spec"]["strategy"]["type"] != "Recreate"
 
@@ -363,11 +373,11 @@ DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
 def test_production_names_images_by_digest_once_they_are_set(tmp_path: Path) -> None:
-    """As committed each is no valid reference; with digests nothing is left to be set."""
+    """Committed image references are invalid; with digests nothing else must be set."""
     copied = tmp_path / "k8s"
     shutil.copytree(K8S, copied)
     production, gpu = (copied / "overlays" / name for name in ("production", "gpu"))
-    # With what may be added to it.
+    # With the optional components.
     file = production / "kustomization.yaml"
     file.write_text(file.read_text().replace("components:\n", f"components:\n  - {STREAM}\n"))
     ours = {f"slipway/{name}" for name in ("serving", "monitor", "training", "registry", "stream")}
@@ -385,7 +395,7 @@ def test_production_names_images_by_digest_once_they_are_set(tmp_path: Path) -> 
 @pytest.mark.parametrize("place", OVERLAYS)
 def test_an_overlay_has_a_namespace_that_refuses_other_pods(rendered: Rendered, place: str) -> None:
     found = rendered[place]
-    [namespace] = of_kind(found, "Namespace")
+    [namespace] = by_kind(found, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     rest = [each for each in found if each["kind"] != "Namespace"]
     assert {each["metadata"]["namespace"] for each in rest} == {namespace["metadata"]["name"]}

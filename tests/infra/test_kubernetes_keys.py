@@ -1,4 +1,4 @@
-"""The keys that a cluster begins with open what they are for, and git holds none."""
+"""A new cluster's keys grant exactly their scopes, and git contains none of them."""
 
 import base64
 import os
@@ -8,12 +8,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from infra.cluster import secrets
 from slipway.access.keys import Keyring
 from slipway.access.scopes import Scope
-from slipway.cluster import secrets
 from tests.conftest import ROOT
 from tests.infra.conftest import Rendered
-from tests.infra.manifests import matches, named, of_kind, pods, secret_keys, told
+from tests.infra.manifests import (
+    by_kind,
+    container_variables,
+    matches,
+    named,
+    pods,
+    secret_keys,
+)
 
 
 def test_git_holds_no_key() -> None:
@@ -21,21 +28,21 @@ def test_git_holds_no_key() -> None:
         made = f"k8s/overlays/local/secrets/{name}"
         ignored = subprocess.run(["git", "check-ignore", "--quiet", made], cwd=ROOT)
         assert ignored.returncode == 0
-    told = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True)
-    assert "kustomization.yaml" in told.stdout
-    assert "/secrets/" not in told.stdout
+    tracked = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True)
+    assert "kustomization.yaml" in tracked.stdout
+    assert "/secrets/" not in tracked.stdout
 
 
 def test_the_keys_that_are_made_open_what_they_are_for(rendered: Rendered, tmp_path: Path) -> None:
     found = rendered["overlays/local"]
-    held = {each["metadata"]["name"]: each["data"] for each in of_kind(found, "Secret")}
+    held = {each["metadata"]["name"]: each["data"] for each in by_kind(found, "Secret")}
     file = tmp_path / "keys.json"
     file.write_bytes(base64.b64decode(held["slipway-keys"]["keys.json"]))
     keyring = Keyring(file)
-    asked = {
+    requested = {
         key for pod in pods(found) for name, key in secret_keys(pod) if name == "slipway-callers"
     }
-    assert asked == {"TRAIN_KEY"}
+    assert requested == {"TRAIN_KEY"}
     wanted = {"METRICS_KEY": Scope.METRICS, "TRAIN_KEY": Scope.TRAIN}
     assert held["slipway-callers"].keys() == wanted.keys() == secrets.WANTED.keys()
     for name, scope in wanted.items():
@@ -69,10 +76,10 @@ def test_the_callers_own_keyring_is_left_alone(
 
 
 def test_the_password_that_is_made_opens_the_database_that_is_made(rendered: Rendered) -> None:
-    """The address leads to the StatefulSet's Service, as the user and to the database it makes."""
+    """The URI names the StatefulSet's Service, and the user and database that it creates."""
     found = rendered["overlays/local"]
     [secret] = [
-        each for each in of_kind(found, "Secret") if each["metadata"]["name"] == "slipway-database"
+        each for each in by_kind(found, "Secret") if each["metadata"]["name"] == "slipway-database"
     ]
     held = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
     address = urlsplit(held["uri"])
@@ -80,7 +87,7 @@ def test_the_password_that_is_made_opens_the_database_that_is_made(rendered: Ren
     assert len(held["password"]) >= 32
     [pod] = [each for each in pods(found) if each.kind == "StatefulSet"]
     [container] = pod.running
-    given = told(pod, container, found)
+    given = container_variables(pod, container, found)
     assert (address.username, address.path) == (given["POSTGRES_USER"], f"/{given['POSTGRES_DB']}")
     service = named(found, "Service", str(address.hostname))
     assert service

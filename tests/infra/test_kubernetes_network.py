@@ -1,4 +1,4 @@
-"""Who may call whom in `k8s/`: all that the settings name, and nobody else."""
+"""Network policies in `k8s/` allow exactly the calls that the settings name."""
 
 import copy
 import json
@@ -8,40 +8,41 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from slipway.cluster import secrets
+from infra.cluster import secrets
 from tests.infra import reach
 from tests.infra.conftest import Rendered, everywhere
 from tests.infra.manifests import (
     SETTINGS,
     Document,
     Pod,
+    by_kind,
+    container_variables,
     matches,
     named,
-    of_kind,
     pods,
     secret_keys,
     servers,
-    told,
 )
 
 
 def _calls(found: list[Document]) -> list[tuple[Pod, str, int]]:
-    """By the settings: who calls which Service on which port."""
-    told_of = []
+    """Yield the calls that the settings name: caller, Service and port."""
+    calls = []
     for pod in pods(found):
         for container in pod.containers:
-            for name, value in told(pod, container, found).items():
-                # An address, or host:port; not a variable that says where to listen.
+            for name, value in container_variables(pod, container, found).items():
+                # An address or host:port; not a variable with the own listening address.
                 for host, port in re.findall(r"\A(?:https?://)?([a-z][a-z.-]*):(\d+)", value or ""):
                     if host.endswith(".invalid"):  # to be set, and outside
                         continue
                     assert named(found, "Service", host), f"{name}: there is no Service {host}"
-                    told_of.append((pod, host, int(port)))
-    return [*told_of, *_calls_of_the_database(found)]
+                    calls.append((pod, host, int(port)))
+    return [*calls, *_calls_of_the_database(found)]
 
 
 def _calls_of_the_database(found: list[Document]) -> list[tuple[Pod, str, int]]:
-    """By whoever is told the address that `slipway k8s secrets` writes, where that database is."""
+    """Used by every pod that has the address that `slipway k8s secrets` writes, where that database
+    is."""
     address = urlsplit(secrets.database_uri("password"))
     assert address.hostname
     assert address.port
@@ -52,7 +53,7 @@ def _calls_of_the_database(found: list[Document]) -> list[tuple[Pod, str, int]]:
 
 
 def _blocked(found: list[Document]) -> list[str]:
-    told_of = []
+    missing = []
     for caller, host, port in _calls(found):
         service = named(found, "Service", host)
         assert service
@@ -69,8 +70,8 @@ def _blocked(found: list[Document]) -> list[str]:
                 for each in container.get("ports", [])
                 if each["name"] == outside["targetPort"]
             ]
-            told_of += reach.allowed(found, caller, pod, inside)
-    return told_of
+            missing += reach.allowed(found, caller, pod, inside)
+    return missing
 
 
 @everywhere
@@ -93,15 +94,15 @@ def test_a_call_that_is_not_let_pass_is_found(rendered: Rendered, policy: str) -
         for each in rendered["components/postgres"]
         if (each["kind"], each["metadata"]["name"]) != ("NetworkPolicy", policy)
     ]
-    assert any("may not" in said for said in _blocked(rest))
+    assert any("may not" in message for message in _blocked(rest))
 
 
 def _needless(found: list[Document]) -> list[str]:
-    """Ways from pod to pod that no setting asks for; one side that is open is one too many."""
+    """Return allowed calls between pods that no setting names; one open side counts."""
     wanted = {(caller.name, host) for caller, host, _ in _calls(found)}
-    # The pods that ask the registry by the settings that they share; Ray's talk among themselves.
+    # Pods with the shared registry setting; Ray's pods connect to each other.
     labelled = {(a.labels["app.kubernetes.io/name"], h) for a, h, _ in _calls(found)}
-    # Prometheus' component silences the monitor's own webhook; the way stays open.
+    # Prometheus' component disables the monitor's own webhook; the policy still allows it.
     known = {*wanted, *labelled, ("monitor", "trainer")}
     return [
         f"{caller.where} may call {called.where} on {port} for nothing"
@@ -116,13 +117,13 @@ def _needless(found: list[Document]) -> list[str]:
 
 @everywhere
 def test_nobody_else_is_let_pass(rendered: Rendered, place: str) -> None:
-    """No pod may call another on a port unless a setting says that it does."""
+    """No pod may call another on a port unless a setting names the call."""
     assert _needless(rendered[place]) == []
 
 
 @everywhere
 def test_everything_is_refused_unless_it_is_let_pass(rendered: Rendered, place: str) -> None:
-    policies = of_kind(rendered[place], "NetworkPolicy")
+    policies = by_kind(rendered[place], "NetworkPolicy")
     [nobody] = [
         each
         for each in policies
@@ -138,17 +139,17 @@ def test_everything_is_refused_unless_it_is_let_pass(rendered: Rendered, place: 
             for peer in rule["to"]:
                 if "ipBlock" in peer:
                     block = peer["ipBlock"]
-                    # The managed database's address, which nobody has set yet.
+                    # The managed database's address, which is not set yet.
                     to_be_set = policy["metadata"]["name"] == "mlflow-to-database"
                     assert (block == {"cidr": "set-me/32"}) is to_be_set
                     assert to_be_set or "169.254.0.0/16" in block["except"]
 
 
 @everywhere
-def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: str) -> None:
-    """Prometheus at each /metrics, the ingress controller at the model server, by namespace."""
+def test_outside_namespaces_reach_their_services_only(rendered: Rendered, place: str) -> None:
+    """Namespaces: Prometheus reaches each /metrics, the ingress controller the model server."""
     found = rendered[place]
-    policies = of_kind(found, "NetworkPolicy")
+    policies = by_kind(found, "NetworkPolicy")
     there = {service for service, _, _ in servers(found)} & SETTINGS.keys()
     wanted = {(name, "monitoring") for name in there} | {("predict", "ingress")}
     seen = set()
@@ -164,19 +165,19 @@ def test_who_stands_outside_is_let_in_where_he_asks(rendered: Rendered, place: s
 
 
 def _opened(found: list[Document]) -> list[str]:
-    """Who reaches the database, or what leaves it, beside MLflow's calls."""
+    """Return the database's ingress and egress besides MLflow's calls."""
     wanted = {
         "from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}],
         "ports": [{"protocol": "TCP", "port": "postgres"}],
     }
     [database] = [pod for pod in pods(found) if pod.name == "postgres"]
-    policies = of_kind(found, "NetworkPolicy")
+    policies = by_kind(found, "NetworkPolicy")
     entries = [
         (policy["metadata"]["name"], rule)
         for policy in reach.selecting(policies, "Ingress", database)
         for rule in policy["spec"].get("ingress", [])
     ]
-    # Everybody may ask for names.
+    # Every pod may resolve names.
     exits = [
         policy["metadata"]["name"]
         for policy in reach.selecting(policies, "Egress", database)
@@ -215,7 +216,7 @@ POSTGRES = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "postgres"
         ("postgres", {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}),
         ("postgres", {"ingress": [{}]}),
         ("postgres", {"egress": [{"to": [TRAINER]}]}),
-        # Of another name, and of every pod.
+        # With another name, and for every pod.
         ("trainer", {"podSelector": {}, "ingress": [{"from": [TRAINER]}]}),
     ],
 )
@@ -226,11 +227,11 @@ def test_a_policy_that_opens_the_database_is_found(
     wrong = named(found, "NetworkPolicy", policy)
     assert wrong
     wrong["spec"] |= spec
-    assert any("let" in said for said in _opened(found))
+    assert any("let" in message for message in _opened(found))
 
 
 def test_a_pod_that_goes_to_the_database_for_nothing_is_found(rendered: Rendered) -> None:
-    """Already the way out is too much."""
+    """Egress alone is already a fault."""
     found = copy.deepcopy(rendered["components/postgres"])
     wrong = named(found, "NetworkPolicy", "monitor")
     assert wrong
@@ -251,5 +252,7 @@ def test_the_stream_goes_to_the_brokers_and_nowhere_else(rendered: Rendered) -> 
         for name, pod, container in servers(rendered["components/stream"])
         if name == "stream"
     ]
-    brokers = str(told(pod, container, rendered["components/stream"])["SLIPWAY_STREAM_BROKERS"])
+    brokers = str(
+        container_variables(pod, container, rendered["components/stream"])["SLIPWAY_STREAM_BROKERS"]
+    )
     assert {int(each.rpartition(":")[2]) for each in brokers.split(",")} == {port["port"]}

@@ -1,4 +1,4 @@
-"""What of `k8s/` runs without a cluster: processes as in their pods, keys as they change."""
+"""The parts of `k8s/` that run without a cluster: processes like in pods, changing keys."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.cluster import secrets
+from infra.compose.running import wait_until
 from slipway import home
 from slipway.access import keys
-from slipway.cluster import secrets
 from slipway.home import free_port
-from slipway.predictions import feedback
-from slipway.stack.running import until
+from slipway.predictions import feedback_store
 from tests.conftest import ROOT, copy_checkout, running
 from tests.infra.conftest import Rendered, where
-from tests.infra.manifests import SETTINGS, Document, Pod, pods, service_of, told
+from tests.infra.manifests import SETTINGS, Document, Pod, container_variables, pods, service_of
 from tests.test_newcomer import shell_blocks
 
-LAY_OUT = "slipway.cluster.lay_out"
+LAY_OUT = "infra.cluster.lay_out"
 
 
 def pod_of(found: list[Document], service: str) -> tuple[Pod, dict[str, Any]]:
@@ -33,14 +33,14 @@ def pod_of(found: list[Document], service: str) -> tuple[Pod, dict[str, Any]]:
 
 
 def moved(words: list[str], places: dict[str, Path]) -> list[str]:
-    """A pod's command with its folders where a test may write."""
+    """Return a pod's command with its folders replaced by writable ones."""
     for pod_place, place in places.items():
         words = [word.replace(pod_place, str(place)) for word in words]
     return [sys.executable if word == "python" else word for word in words]
 
 
 class Mounted:
-    """A Secret as the kubelet mounts it: links to a folder that is exchanged as a whole."""
+    """A Secret as the kubelet mounts it: links to a folder that is replaced as a whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.number = folder, 0
@@ -65,11 +65,13 @@ def _callers(folder: Path) -> dict[str, bytes]:
 def as_its_pod(
     found: list[Document], service: str, folder: Path, mounted: Mounted
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """The container and its address; its home is a folder, its port is free."""
+    """Return the container's command and address, with a folder as home and a free port."""
     pod, container = pod_of(found, service)
     own_home, port = folder / "home", free_port()
     [place] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "keys"]
-    given = {name: value for name, value in told(pod, container, found).items() if value}
+    given = {
+        name: value for name, value in container_variables(pod, container, found).items() if value
+    }
     env = {
         **given,
         "HOME": str(folder),
@@ -77,7 +79,7 @@ def as_its_pod(
         "SLIPWAY_KEYRING": given["SLIPWAY_KEYRING"].replace(place, str(mounted.folder)),
         "SLIPWAY_CACHE": str(folder / "cache"),
         f"SLIPWAY_{service.upper()}_PORT": str(port),
-        # Nobody there: what is started must not wait for it.
+        # Nothing listens there: the process must not wait for it.
         "MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{free_port()}",
         "SLIPWAY_MONITOR_WEBHOOK_KEY": "",
     }
@@ -89,7 +91,7 @@ def as_its_pod(
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_key(
+def test_a_service_started_like_its_pod_passes_probes_and_requires_a_key(
     rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
     made, mounted = tmp_path / "made", Mounted(tmp_path / "mount")
@@ -101,10 +103,10 @@ def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_k
         httpx.Client(base_url=address, timeout=30) as client,
     ):
         assert client.get(container["livenessProbe"]["httpGet"]["path"]).status_code == 200
-        # Without a registry the model server has nothing to serve: alive, and not ready. The
-        # monitor is not until it has asked, whatever the answer.
+        # Without a registry the model server has no model: live, and not ready. The
+        # monitor is not ready until its first request, whatever the response.
         ready = client.get(container["readinessProbe"]["httpGet"]["path"]).status_code
-        # Nor is the stream, which nobody has told of a broker yet.
+        # The stream is not ready either, since it has no broker configured yet.
         wanted = {"predict": {503}, "monitor": {200, 503}, "stream": {503}}
         assert ready in wanted.get(service, {200})
         assert client.get("/metrics").status_code == 401
@@ -126,9 +128,9 @@ def test_a_service_started_as_its_pod_answers_probes_and_asks_the_others_for_a_k
             return client.get("/metrics", headers=headers).status_code
 
         assert status(new.encode()) == 401
-        # A changed Secret reaches the running server, as the kubelet exchanges it.
+        # A changed Secret reaches the running server when the kubelet replaces it.
         mounted.change((made / "keys.json").read_bytes())
-        until(lambda: status(new.encode()) == 200, 60, "the new key opens")
+        wait_until(lambda: status(new.encode()) == 200, 60, "the new key opens")
         assert status(old) == 401
 
 
@@ -145,26 +147,26 @@ def test_without_keys_a_service_does_not_start(
         pass
 
 
-def test_truths_are_not_written_where_their_file_is_covered(tmp_path: Path) -> None:
-    """In the model servers on other nodes an empty file that cannot be written lies over it."""
-    file = tmp_path / feedback.FILE
+def test_labels_are_not_written_where_a_mount_covers_their_file(tmp_path: Path) -> None:
+    """In model servers on other nodes an empty read-only file covers it."""
+    file = tmp_path / feedback_store.FILE
     file.touch()
     file.chmod(0o444)
     code = (
-        "import sys, pathlib; from slipway.predictions.feedback import FeedbackStore; "
+        "import sys, pathlib; from slipway.predictions.feedback_store import FeedbackStore; "
         "FeedbackStore(pathlib.Path(sys.argv[1]))"
     )
-    # What root may write all the same, it may not without this capability.
+    # Root could still write without dropping this capability.
     less = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
     command = [*(less if os.geteuid() == 0 else []), sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "attempt to write a readonly database" in done.stderr
-    assert [each.name for each in tmp_path.iterdir()] == [feedback.FILE]
+    assert [each.name for each in tmp_path.iterdir()] == [feedback_store.FILE]
     assert file.stat().st_size == 0
 
 
-def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
+def test_mlflow_started_like_its_pod_serves_its_service_name_only(
     rendered: Rendered, tmp_path: Path
 ) -> None:
     pod, container = pod_of(rendered["base"], "mlflow")
@@ -176,8 +178,8 @@ def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
         for word in container["args"]
     ]
     assert f"--port={port}" in arguments
-    given = told(pod, container, rendered["base"])
-    # PostgreSQL's client is in the image alone: tests/containers runs it with that.
+    given = container_variables(pod, container, rendered["base"])
+    # PostgreSQL's client is only in the image: tests/containers covers it.
     assert given["MLFLOW_BACKEND_STORE_URI"] is None
     database = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     env = {name: value or "" for name, value in given.items()} | database
@@ -186,24 +188,24 @@ def test_mlflow_started_as_its_pod_answers_its_service_and_no_other_name(
     ready = address + container["startupProbe"]["httpGet"]["path"]
     with running(*command, env=env | {"HOME": str(tmp_path)}, log=tmp_path / "log", ready=ready):
 
-        def asked(path: str, host: str) -> int:
+        def status(path: str, host: str) -> int:
             return httpx.get(address + path, headers={"Host": host}, timeout=30).status_code
 
-        # The kubelet names the pod by its address.
+        # The kubelet's Host header is the pod's address.
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            assert asked(container[probe]["httpGet"]["path"], "10.1.2.3:5000") == 200
+            assert status(container[probe]["httpGet"]["path"], "10.1.2.3:5000") == 200
         search = "/api/2.0/mlflow/registered-models/search?max_results=1"
         [uri] = [
-            told(pod, each, rendered["base"])["MLFLOW_TRACKING_URI"]
+            container_variables(pod, each, rendered["base"])["MLFLOW_TRACKING_URI"]
             for pod, each in [pod_of(rendered["base"], "predict")]
         ]
-        assert asked(search, str(uri).removeprefix("http://")) == 200
-        assert asked(search, "evil.example") == 403
+        assert status(search, str(uri).removeprefix("http://")) == 200
+        assert status(search, "evil.example") == 403
     assert (tmp_path / "mlflow.db").is_file()
 
 
-def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
-    """By the first container's own script: it can be trained in, and follows a newer image."""
+def test_the_repository_is_copied_and_updated(tmp_path: Path) -> None:
+    """Runs the init container's script: training works there, and a newer image updates it."""
     folder, own_home, image = tmp_path / "repository", tmp_path / "home", tmp_path / "image"
     _image(image)
     env = {**os.environ, "SLIPWAY_HOME": str(own_home), "HOME": str(tmp_path)}
@@ -219,10 +221,10 @@ def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
     trained.parent.mkdir(parents=True)
     trained.write_text("trained")
     (image / "pipelines" / "ml" / "titanic" / "train.py").write_text("# newer\n")
-    (image / "slipway" / "overview.py").unlink()
+    (image / "slipway" / "stage_events.py").unlink()
     assert len(lay_out().splitlines()) == 2
     assert (folder / "pipelines" / "ml" / "titanic" / "train.py").read_text() == "# newer\n"
-    assert not (folder / "slipway" / "overview.py").exists()
+    assert not (folder / "slipway" / "stage_events.py").exists()
     assert trained.read_text() == "trained"
     status = ["git", "-C", folder, "status", "--porcelain"]
     assert subprocess.run(status, capture_output=True, text=True, check=True).stdout == ""
@@ -232,21 +234,21 @@ def test_the_repository_is_laid_out_and_laid_out_anew(tmp_path: Path) -> None:
 
 
 def _image(folder: Path) -> None:
-    """The repository as an image holds it: what git tracks, and no git."""
+    """Copy the repository as in an image: the tracked files without git."""
     copy_checkout(folder, ".dvc", ".gitignore", "pipelines", "slipway", "pyproject.toml")
 
 
-def test_the_repository_is_not_laid_out_onto_itself(tmp_path: Path) -> None:
+def test_the_repository_is_not_copied_onto_itself(tmp_path: Path) -> None:
     _image(tmp_path)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", LAY_OUT, tmp_path]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "onto itself" in done.stderr
+    assert "is the source itself" in done.stderr
 
 
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
-    """In a checkout without a cluster."""
+    """The README's commands run in a checkout without a cluster."""
     copy_checkout(tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""The manifests say what the code says: variables, ports, probes, folders, sizes and times."""
+"""The manifests match the code: variables, ports, probes, folders, sizes and times."""
 
 import ast
 import re
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from infra.delivery import images
 from services.features import app as features_app
 from services.features.settings import Settings as FeaturesSettings
 from services.monitor import app as monitor_app
@@ -22,23 +23,22 @@ from services.trainer.settings import Settings as TrainerSettings
 from services.trainer.trainer import Trainer
 from services.web import process
 from slipway import home
-from slipway.delivery import images
 from tests.conftest import ROOT
 from tests.infra.conftest import OVERLAYS, Rendered, everywhere
 from tests.infra.manifests import (
     SETTINGS,
     Document,
     Pod,
+    by_kind,
     bytes_of,
+    container_variables,
     named,
-    of_kind,
     pods,
     servers,
     service_of,
-    told,
 )
 
-# Each service's module in the image that holds what it imports.
+# Each service's module, with the image that has its packages.
 IMAGES = {
     "predict": "slipway/serving",
     "features": "slipway/serving",
@@ -47,12 +47,12 @@ IMAGES = {
     "mlflow": "slipway/registry",
     "stream": "slipway/stream",
 }
-# For where there is a Kafka: no overlay has one.
+# Needs a Kafka, which no overlay has.
 OPTIONAL = {"stream"}
 
-# Known to every program; no code of ours reads it.
+# Standard variables; our code does not read them.
 SYSTEM = {"HOME"}
-# Of the official image of PostgreSQL.
+# Variables of the official PostgreSQL image.
 OTHERS = {
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "PGDATA", "LANG"},
 }
@@ -67,7 +67,7 @@ def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
         found[service] = container["image"]
     assert found == IMAGES
     folders = {each.parent.name for each in (ROOT / "services").glob("*/__main__.py")}
-    # The dashboard is opened by a person on their own machine, and listens on loopback alone.
+    # The dashboard runs on a person's own machine, and listens on loopback only.
     assert found.keys() == folders - {"explain"} | {"mlflow"}
     targets = images.targets(ROOT)
     assert {name.removeprefix("slipway/") for name in found.values()} <= set(targets)
@@ -75,9 +75,9 @@ def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
 
 @cache
 def _read_by_code() -> frozenset[str]:
-    """Texts in the code that are names of variables, and nothing else."""
+    """Return string literals in the code that are names of variables."""
     named = set()
-    for folder in ("slipway", "services"):
+    for folder in ("slipway", "services", "infra"):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -86,7 +86,7 @@ def _read_by_code() -> frozenset[str]:
 
 
 def unknown(name: str, service: str | None) -> str | None:
-    """Why the variable is none that a container of `service` reads."""
+    """Return why a container of `service` does not read the variable."""
     ports = {f"SLIPWAY_{each.upper()}_PORT" for each in home.PORTS}
     for owner, settings in SETTINGS.items():
         if not name.startswith(settings.prefix) or name in ports:
@@ -105,20 +105,20 @@ def test_every_variable_is_read_by_the_code(rendered: Rendered, place: str) -> N
     wrong, seen = [], set()
     for pod in pods(rendered[place]):
         for container in pod.containers:
-            given = told(pod, container, rendered[place])
+            given = container_variables(pod, container, rendered[place])
             seen |= given.keys()
             service = service_of(container)
             theirs = OTHERS.get(container["image"].partition(":")[0])
             if theirs is not None:
                 wrong += [f"{pod.where} does not read {name}" for name in given.keys() - theirs]
                 continue
-            wrong += [said for name in given if (said := unknown(name, service))]
+            wrong += [message for name in given if (message := unknown(name, service))]
     assert wrong == []
     assert {"SLIPWAY_HOME", "SLIPWAY_PREDICT_HOST", "MLFLOW_TRACKING_URI"} <= seen
 
 
 @pytest.mark.parametrize(
-    ("name", "service", "said"),
+    ("name", "service", "message"),
     [
         ("SLIPWAY_PREDICT_WORKRES", "predict", "no setting"),
         ("SLIPWAY_MONITOR_HOST", "predict", "not of predict"),
@@ -126,8 +126,8 @@ def test_every_variable_is_read_by_the_code(rendered: Rendered, place: str) -> N
         ("MLFLOW_TRACKING_URL", "monitor", "nothing reads"),
     ],
 )
-def test_a_variable_that_nothing_reads_is_found(name: str, service: str, said: str) -> None:
-    assert said in str(unknown(name, service))
+def test_a_variable_that_nothing_reads_is_found(name: str, service: str, message: str) -> None:
+    assert message in str(unknown(name, service))
 
 
 @everywhere
@@ -138,7 +138,7 @@ def test_every_value_is_one_that_the_service_takes(
         if service not in SETTINGS:
             continue
         with monkeypatch.context() as patch:
-            for name, value in told(pod, container, rendered[place]).items():
+            for name, value in container_variables(pod, container, rendered[place]).items():
                 patch.setenv(name, "from-a-secret" if value is None else value)
             settings = SETTINGS[service].from_environment()
             assert settings.host == "0.0.0.0", f"{pod.where} cannot be reached by a probe"
@@ -161,7 +161,7 @@ def test_ports_are_the_services_own(rendered: Rendered, place: str) -> None:
 def paths(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, set[str]]:
-    """The routes of each application."""
+    """Return the routes of each application."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_HOME", str(tmp_path_factory.mktemp("routes")))
         applications: dict[str, Any] = {
@@ -178,18 +178,18 @@ PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 @everywhere
-def test_every_probe_asks_for_what_the_service_answers(
+def test_every_probe_requests_a_route_of_the_service(
     rendered: Rendered, place: str, paths: dict[str, set[str]]
 ) -> None:
     for service, pod, container in servers(rendered[place]):
         for probe in PROBES:
-            asked = container[probe]["httpGet"]
-            assert asked["port"] == "http"
-            if service != "mlflow":  # asked for real, where it is started
-                assert asked["path"] in paths[service], f"{pod.where}: {probe} {asked['path']}"
+            request = container[probe]["httpGet"]
+            assert request["port"] == "http"
+            if service != "mlflow":  # requested for real where it is started
+                assert request["path"] in paths[service], f"{pod.where}: {probe} {request['path']}"
         if "/v1/ready" in paths.get(service, set()):
             assert container["readinessProbe"]["httpGet"]["path"] == "/v1/ready"
-            # A server without a champion is alive and not ready: it must not be killed for it.
+            # A server without a champion is live and not ready: it must not be killed.
             assert container["livenessProbe"]["httpGet"]["path"] == "/v1/live"
 
 
@@ -197,14 +197,14 @@ def test_the_ingress_leads_to_paths_of_the_model_server(
     rendered: Rendered, paths: dict[str, set[str]]
 ) -> None:
     for place in ("base", *OVERLAYS):
-        [ingress] = of_kind(rendered[place], "Ingress")
+        [ingress] = by_kind(rendered[place], "Ingress")
         for rule in ingress["spec"]["rules"]:
             for each in rule["http"]["paths"]:
                 assert any((path + "/").startswith(each["path"] + "/") for path in paths["predict"])
                 backend = each["backend"]["service"]
                 wanted = "truths" if each["path"] == "/v1/feedback" else "predict"
                 assert backend == {"name": wanted, "port": {"name": "http"}}
-                # Metrics are for the cluster alone.
+                # Metrics are for the cluster only.
                 assert not "/metrics".startswith(each["path"])
             assert "/v1/feedback" in {each["path"] for each in rule["http"]["paths"]}
 
@@ -216,11 +216,11 @@ def test_a_pod_is_given_the_time_that_its_service_takes_to_end(
     needed = {}
     for service, pod, container in servers(rendered[place]):
         before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
-        for name, value in told(pod, container, rendered[place]).items():
+        for name, value in container_variables(pod, container, rendered[place]).items():
             monkeypatch.setenv(name, "from-a-secret" if value is None else value)
         match service:
             case "predict":
-                # 5 s after draining the supervisor kills, and it waits 10 s for the keeper.
+                # 5 s after draining the supervisor kills workers, and waits 10 s for registry_sync.
                 own = PredictSettings.from_environment().drain_seconds + 5 + 10
                 assert before["seconds"] >= 5, "balancers go on sending for a while"
             case "trainer":
@@ -242,7 +242,7 @@ def test_the_model_server_fits_into_its_pod(
     ours = [(pod, each) for name, pod, each in servers(found) if name == "predict"]
     assert {pod.name for pod, _ in ours} == {"predict", "truths"}
     for pod, container in ours:
-        for name, value in told(pod, container, found).items():
+        for name, value in container_variables(pod, container, found).items():
             monkeypatch.setenv(name, "redis://store:6379" if value is None else value)
         _fits(pod, container, found)
 
@@ -257,7 +257,7 @@ def _fits(pod: Pod, container: dict[str, Any], found: list[Document]) -> None:
     claim = named(found, "PersistentVolumeClaim", "predictions")
     assert claim
     assert settings.log_bytes <= bytes_of(claim["spec"]["resources"]["requests"]["storage"])
-    # Its folder of metrics is emptied at the start: it must not be another pod's as well.
+    # The server empties its folder of metrics at the start: pods must not share it.
     assert settings.folder.is_relative_to(_mounted(container, "home"))
     assert settings.records == Path(_mounted(container, "predictions"))
     assert "emptyDir" in volumes["home"]
@@ -272,11 +272,11 @@ def _mounted(container: dict[str, Any], volume: str) -> str:
 def test_what_the_services_write_can_be_written(
     rendered: Rendered, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The root file system cannot be, so every folder of the settings lies on a volume."""
+    """The root file system is read-only, so every folder in the settings is on a volume."""
     for service, pod, container in servers(rendered[place]):
         if service not in SETTINGS:
             continue
-        given = told(pod, container, rendered[place])
+        given = container_variables(pod, container, rendered[place])
         writable = [
             Path(each["mountPath"])
             for each in container["volumeMounts"]
@@ -294,7 +294,7 @@ def test_what_the_services_write_can_be_written(
 
 @everywhere
 def test_a_service_finds_its_keys_and_a_job_has_none(rendered: Rendered, place: str) -> None:
-    """In a folder that is a Secret as a whole: a file by itself would stay as it was."""
+    """The Secret is mounted as a folder: a single file would never change."""
     for pod in pods(rendered[place]):
         secret = [each for each in pod.spec.get("volumes", []) if "secret" in each]
         services = [each for each in pod.running if service_of(each) in SETTINGS]
@@ -306,5 +306,5 @@ def test_a_service_finds_its_keys_and_a_job_has_none(rendered: Rendered, place: 
             [mount] = [each for each in container["volumeMounts"] if each["name"] == "keys"]
             assert mount["readOnly"] is True
             assert "subPath" not in mount
-            given = told(pod, container, rendered[place])
+            given = container_variables(pod, container, rendered[place])
             assert given["SLIPWAY_KEYRING"] == f"{mount['mountPath']}/keys.json"

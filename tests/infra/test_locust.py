@@ -1,4 +1,4 @@
-"""Load by users and at a fixed rate, on a real server; Locust runs in processes of its own."""
+"""Load by users and at a fixed rate, on a real server; Locust runs in separate processes."""
 
 import csv
 import json
@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from benchmarks.load import Figures
 from infra.locust import open_loop
 from infra.locust.limits import Limits
-from infra.locust.mix import SINGLES, NothingToAsk, asks, shuffled
+from infra.locust.mix import SINGLES, NoExamples, build_requests, shuffled
 from infra.locust.plan import ALLOWED, VARIABLE, Plan, Refused
 from slipway import home
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
 from tests.waiting import until
 
-# What no machine misses, so that the outcome is not the clock's.
+# Limits that every machine meets, so that the result does not depend on timing.
 GENEROUS = ("--p99-ms", "60000", "--error-share", "0")
 SLOW_MS, SHORT_MS = 30, 5
 SLOW = f"""
@@ -32,18 +32,18 @@ SLOW = f"""
     time.sleep({SLOW_MS / 1000})
     return [Answer(number=each.number, model="slow") for each in model_input]
 """
-UNLUCKY_ROWS = 7
-UNLUCKY = f"""
-    if len(model_input) == {UNLUCKY_ROWS}:
+FAILING_ROWS = 7
+FAILS_ON_BATCH = f"""
+    if len(model_input) == {FAILING_ROWS}:
         raise RuntimeError("seven")
-    return [Answer(number=each.number, model="unlucky") for each in model_input]
+    return [Answer(number=each.number, model="failing") for each in model_input]
 """
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    zoo = Zoo(tmp_path_factory.mktemp("locust") / "zoo")
-    models = {"well": echo("well"), "slow": code(SLOW), "unlucky": code(UNLUCKY)}
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("locust") / "zoo")
+    models = {"well": echo("well"), "slow": code(SLOW), "failing": code(FAILS_ON_BATCH)}
     for name, model in models.items():
         zoo.add(name, model)
     with zoo.serving() as found:
@@ -68,16 +68,18 @@ def load(server: Server, folder: Path, *words: str) -> "subprocess.CompletedProc
     return ran("infra.locust", *usual, "--folder", str(folder), *words)
 
 
-def test_every_project_is_asked_by_both_and_limits_are_met(server: Server, tmp_path: Path) -> None:
-    names = ("well", "slow", "unlucky")
+def test_both_loads_reach_every_project_and_limits_are_met(server: Server, tmp_path: Path) -> None:
+    names = ("well", "slow", "failing")
     before = {name: server.metric(f'slipway_rows_total project="{name}"') for name in names}
     done = load(server, tmp_path, *GENEROUS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "limit not met" not in done.stderr
     with (tmp_path / "users_stats.csv").open() as stream:
         rows = {row["Name"]: row for row in csv.DictReader(stream)}
-    asked = {f"{name}, {records}" for name in names for records in ("one record", "4 records")}
-    assert rows.keys() - {"Aggregated"} == asked
+    names_of_requests = {
+        f"{name}, {records}" for name in names for records in ("one record", "4 records")
+    }
+    assert rows.keys() - {"Aggregated"} == names_of_requests
     assert rows["Aggregated"]["Failure Count"] == "0"
     assert "<html" in (tmp_path / "users.html").read_text()
     found = Figures.model_validate_json((tmp_path / "rate.json").read_text())
@@ -87,37 +89,39 @@ def test_every_project_is_asked_by_both_and_limits_are_met(server: Server, tmp_p
         answered = server.metric(f'slipway_rows_total project="{name}"') - before[name]
         by_users = sum(
             int(rows[each]["Request Count"]) * (1 if each.endswith("one record") else 4)
-            for each in asked
+            for each in names_of_requests
             if each.startswith(name)
         )
-        # The rest is the open loop's.
+        # The other figures come from the open loop.
         assert answered > by_users > 0
 
 
 def test_a_latency_over_the_limit_fails_both_runs(server: Server, tmp_path: Path) -> None:
     done = load(server, tmp_path, "--p99-ms", str(SHORT_MS))
     assert done.returncode == 1, done.stdout + done.stderr
-    told = re.findall(
+    figures = re.findall(
         rf"^limit not met: p99 <= {SHORT_MS} ms, got ([\d.e+]+) ms$", done.stderr, re.M
     )
-    assert len(told) == 2, done.stderr
-    assert all(float(each) >= 0.9 * SLOW_MS for each in told)
+    assert len(figures) == 2, done.stderr
+    assert all(float(each) >= 0.9 * SLOW_MS for each in figures)
 
 
 def test_requests_that_fail_are_errors_whatever_else_is_well(
     server: Server, tmp_path: Path
 ) -> None:
-    words = ("--p99-ms", "60000", "--error-share", "0.001", "--batch-rows", str(UNLUCKY_ROWS))
+    words = ("--p99-ms", "60000", "--error-share", "0.001", "--batch-rows", str(FAILING_ROWS))
     done = load(server, tmp_path, *words)
     assert done.returncode == 1, done.stdout + done.stderr
-    told = re.findall(r"^limit not met: errors <= 0.1%, got [\d.]+% \((\d+) of", done.stderr, re.M)
-    assert len(told) == 2, done.stderr
-    assert all(int(each) > 0 for each in told)
+    figures = re.findall(
+        r"^limit not met: errors <= 0.1%, got [\d.]+% \((\d+) of", done.stderr, re.M
+    )
+    assert len(figures) == 2, done.stderr
+    assert all(int(each) > 0 for each in figures)
     assert "status 500" in (tmp_path / "users_failures.csv").read_text()
     assert set(json.loads((tmp_path / "rate.json").read_text())["errors"]) == {"500"}
 
 
-# Whom it may load, and for how long.
+# The allowed servers and durations.
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_a_foreign_host_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["https://127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:8000", ""])
 def test_what_is_no_plain_http_address_is_refused(host: str) -> None:
-    with pytest.raises(Refused, match="must read http://HOST:PORT"):
+    with pytest.raises(Refused, match="must have the form http://HOST:PORT"):
         Plan(host=host, anywhere=True).check()
 
 
@@ -171,7 +175,7 @@ def test_locust_alone_ends_by_itself(server: Server) -> None:
 def test_a_server_that_is_not_there_is_named() -> None:
     done = ran("infra.locust", "--host", "http://127.0.0.1:1")
     assert done.returncode == 2
-    assert "http://127.0.0.1:1 does not answer" in done.stderr
+    assert "http://127.0.0.1:1 does not respond" in done.stderr
     assert "make up" in done.stderr
 
 
@@ -193,7 +197,7 @@ def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         Plan.model_validate(wrong)
 
 
-# What is asked.
+# The requests.
 
 
 def document(**examples: list[Any]) -> dict[str, Any]:
@@ -207,7 +211,7 @@ def document(**examples: list[Any]) -> dict[str, Any]:
 
 def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
     plan = Plan(batch_rows=4)
-    mix = asks(document(one=[{"a": 1}], many=[{"b": n} for n in range(30)]), plan)
+    mix = build_requests(document(one=[{"a": 1}], many=[{"b": n} for n in range(30)]), plan)
     assert set(mix) == {"one", "many"}
     assert [json.loads(each.body) for each in mix["one"]] == [{"a": 1}] * SINGLES + [[{"a": 1}] * 4]
     assert {each.rows for each in mix["many"]} == {1, 4}
@@ -217,7 +221,7 @@ def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
     counts = Counter(each.project for each in order)
     assert counts["one"] == counts["many"]
     assert counts.total() == len(mix["many"]) * 2
-    # Two by two, so that a short run leaves none out.
+    # In rounds, so that a short run includes every project.
     pairs = zip(order[::2], order[1::2], strict=True)
     assert all({a.project, b.project} == {"one", "many"} for a, b in pairs)
     assert {each.body for each in order} == {each.body for own in mix.values() for each in own}
@@ -226,21 +230,21 @@ def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
 
 
 @pytest.mark.parametrize("nothing", [document(), document(empty=[])])
-def test_a_server_without_examples_is_told_of(nothing: dict[str, Any]) -> None:
-    with pytest.raises(NothingToAsk, match="serves no model"):
-        asks(nothing, Plan())
+def test_a_server_without_examples_is_reported(nothing: dict[str, Any]) -> None:
+    with pytest.raises(NoExamples, match="serves no model"):
+        build_requests(nothing, Plan())
 
 
 def test_the_key_goes_with_every_request_and_into_no_text() -> None:
     plan = Plan(key="s3cret")
-    [*_, last] = asks(document(one=[{"a": 1}]), plan)["one"]
+    [*_, last] = build_requests(document(one=[{"a": 1}]), plan)["one"]
     head, _, body = open_loop.raw(last, plan).partition(b"\r\n\r\n")
     assert b"X-API-Key: s3cret" in head
     assert body == last.body
     assert "s3cret" not in repr(plan)
 
 
-# What it is held against.
+# The limits.
 
 
 def test_the_limits_are_the_objectives() -> None:
@@ -248,19 +252,20 @@ def test_the_limits_are_the_objectives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p99", "failed", "asked", "lines"),
+    ("p99", "failed", "requests", "lines"),
     [
         (5.0, 0, 100, []),
         (5.0, 1, 100, []),
         (12.0, 0, 100, ["limit not met: p99 <= 5 ms, got 12 ms"]),
         (1.0, 3, 96, ["limit not met: errors <= 1%, got 3.12% (3 of 96 requests)"]),
-        (None, 0, 0, ["limit not met: a request is answered, got none"]),
-        (None, 4, 4, ["limit not met: a request is answered, got none"]),
+        (None, 0, 0, ["limit not met: a request gets a response, got none"]),
+        (None, 4, 4, ["limit not met: a request gets a response, got none"]),
     ],
 )
-def test_what_is_missed_is_told(
-    p99: float | None, failed: int, asked: int, lines: list[str]
+def test_missed_limits_are_reported(
+    p99: float | None, failed: int, requests: int, lines: list[str]
 ) -> None:
     assert (
-        Limits(p99_ms=5, error_share=0.01).missed(p99_ms=p99, failed=failed, asked=asked) == lines
+        Limits(p99_ms=5, error_share=0.01).missed(p99_ms=p99, failed=failed, requests=requests)
+        == lines
     )

@@ -1,4 +1,4 @@
-"""The front door: HAProxy with the repository's file, before real model servers."""
+"""The proxy: HAProxy with the repository's file, before real model servers."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from slipway import home
-from slipway.debian import binary
 from slipway.home import free_port
-from tests.infra import door
-from tests.infra.door import Door
+from slipway.programs.debian import binary
+from tests.infra import proxy_fixture
 from tests.infra.names import Names
-from tests.services.zoo import Server, Zoo, echo
+from tests.infra.proxy_fixture import Proxy
+from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.waiting import until
 
 SECOND = "127.0.0.2"
@@ -24,24 +24,24 @@ SECOND = "127.0.0.2"
 
 @dataclass(frozen=True)
 class Place:
-    """A door with one server behind it, and what a second one needs."""
+    """A proxy with one server behind it, and the settings of a second server."""
 
-    zoo: Zoo
+    zoo: ModelRegistryFixture
     first: Server
     names: Names
-    door: Door
+    proxy: Proxy
     port: int
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder, port = tmp_path_factory.mktemp("place"), free_port()
-    zoo = Zoo(folder / "zoo")
+    zoo = ModelRegistryFixture(folder / "zoo")
     zoo.add("well", echo("well"))
-    names = Names(door.SERVICE, home.LOOPBACK)
+    names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     with (
         zoo.serving(port=port) as first,
-        door.standing(folder / "door", names, servers=port) as standing,
+        proxy_fixture.run_proxy(folder / "proxy", names, servers=port) as standing,
     ):
         until(lambda: standing.servers() == 1)
         yield Place(zoo, first, names, standing, port)
@@ -55,19 +55,19 @@ def kill(server: Server) -> None:
 
 def test_haproxy_takes_the_file_as_it_stands() -> None:
     checked = subprocess.run(
-        [binary("haproxy"), "-c", "-dW", "-f", door.FILE], capture_output=True, text=True
+        [binary("haproxy"), "-c", "-dW", "-f", proxy_fixture.FILE], capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr
 
 
 def test_the_servers_figures_are_not_published(place: Place) -> None:
-    """Whoever asks the door would get those of one server, by chance."""
-    answer = httpx.get(f"{place.door.address}/metrics")
+    """A scrape through the proxy would get the metrics of one server, by chance."""
+    answer = httpx.get(f"{place.proxy.address}/metrics")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"] == "/metrics is not published here"
     assert "slipway_requests_total" in place.first.client.get("/metrics").text
-    assert httpx.get(f"{place.door.figures}/v1/models").status_code == 403
+    assert httpx.get(f"{place.proxy.metrics_address}/v1/models").status_code == 403
 
 
 def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place: Place) -> None:
@@ -75,21 +75,21 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
     broken_off = []
 
     def asking() -> list[int]:
-        told = []
-        with httpx.Client(base_url=place.door.address, timeout=30) as client:
+        statuses = []
+        with httpx.Client(base_url=place.proxy.address, timeout=30) as client:
             while not stopped.is_set():
                 try:
                     answer = client.post("/v1/models/well/predict", json={"number": 1})
                 except httpx.RemoteProtocolError as error:
-                    # Its head was already sent, so the proxy cannot ask the other server.
+                    # Its head was already sent, so the proxy cannot try the other server.
                     broken_off.append(error)
                 else:
-                    told.append(answer.status_code)
-        return told
+                    statuses.append(answer.status_code)
+        return statuses
 
     with place.zoo.serving(host=SECOND, port=place.port) as second:
         place.names.addresses.append(SECOND)
-        until(lambda: place.door.servers() == 2)
+        until(lambda: place.proxy.servers() == 2)
         with ThreadPoolExecutor(4) as pool:
             callers = [pool.submit(asking) for _ in range(4)]
             try:
@@ -97,34 +97,34 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
                     answered = server.metric("slipway_requests_total")
                     until(lambda s=server, n=answered: s.metric("slipway_requests_total") > n)
                 kill(second)
-                until(lambda: place.door.servers() == 1)
+                until(lambda: place.proxy.servers() == 1)
             finally:
                 stopped.set()
-            told = [status for each in callers for status in each.result(60)]
+            statuses = [status for each in callers for status in each.result(60)]
     place.names.addresses.remove(SECOND)
-    assert len(told) >= 20
-    assert set(told) == {200}
+    assert len(statuses) >= 20
+    assert set(statuses) == {200}
     # At most what each caller waited for when the server was killed.
     assert len(broken_off) <= 4, broken_off
-    # Some were asked of the server that was gone, and then of the other.
-    assert place.door.figure("haproxy_backend_retry_warnings_total", proxy="predictions") > 0
-    assert place.door.figure("haproxy_backend_redispatch_warnings_total", proxy="predictions") > 0
+    # Some requests went to the stopped server first and were retried on the other.
+    assert place.proxy.metric("haproxy_backend_retry_warnings_total", proxy="predictions") > 0
+    assert place.proxy.metric("haproxy_backend_redispatch_warnings_total", proxy="predictions") > 0
 
 
-def test_where_one_network_is_gone_the_servers_are_asked_on_the_other(tmp_path: Path) -> None:
-    zoo, port = Zoo(tmp_path / "zoo"), free_port()
+def test_without_one_network_servers_are_reached_on_the_other(tmp_path: Path) -> None:
+    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
     zoo.add("well", echo("well"))
-    names = Names(door.SERVICE, home.LOOPBACK)
-    names.known[door.ASIDE] = [SECOND]
+    names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
+    names.known[proxy_fixture.ASIDE] = [SECOND]
     with (
         zoo.serving(port=port) as first,
         zoo.serving(host=SECOND, port=port) as second,
-        door.standing(tmp_path / "door", names, servers=port) as standing,
+        proxy_fixture.run_proxy(tmp_path / "proxy", names, servers=port) as standing,
         httpx.Client(base_url=standing.address, timeout=30) as client,
     ):
         until(lambda: standing.servers() == 1)
         backups = "haproxy_backend_backup_servers"
-        until(lambda: standing.figure(backups, proxy="predictions") == 1)
+        until(lambda: standing.metric(backups, proxy="predictions") == 1)
 
         def ask() -> int:
             return client.post("/v1/models/well/predict", json={"number": 1}).status_code
@@ -138,13 +138,13 @@ def test_where_one_network_is_gone_the_servers_are_asked_on_the_other(tmp_path: 
 
 
 def test_without_a_model_the_servers_themselves_say_so(tmp_path: Path) -> None:
-    zoo, port = Zoo(tmp_path / "zoo"), free_port()
-    names = Names(door.SERVICE, home.LOOPBACK)
+    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
+    names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     with (
         zoo.serving(ready=False, port=port) as server,
-        door.standing(tmp_path / "door", names, servers=port) as standing,
+        proxy_fixture.run_proxy(tmp_path / "proxy", names, servers=port) as standing,
     ):
-        # A server that was just found passes for ready until it is asked for the first time.
+        # A server that was just found counts as ready until its first health check.
         until(lambda: (standing.servers(), standing.servers("starting")) == (0, 1))
         until(lambda: "no champion" in httpx.get(f"{server.address}/v1/ready").text)
         own, through = (
@@ -155,19 +155,19 @@ def test_without_a_model_the_servers_themselves_say_so(tmp_path: Path) -> None:
         assert through.headers["content-type"] == own.headers["content-type"]
 
 
-def test_without_a_server_the_door_says_so_and_tells_prometheus(tmp_path: Path) -> None:
-    names = Names(door.SERVICE)
-    with door.standing(tmp_path, names, servers=free_port()) as standing:
+def test_without_a_server_the_proxy_reports_it(tmp_path: Path) -> None:
+    names = Names(proxy_fixture.SERVICE)
+    with proxy_fixture.run_proxy(tmp_path, names, servers=free_port()) as standing:
         assert httpx.get(f"{standing.address}/v1/ready").status_code == 503
         assert standing.servers() == 0
 
 
-def test_an_address_of_the_file_that_is_no_longer_there_is_told_of(
+def test_a_missing_address_in_the_file_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or a test would speak with whoever listens on the port of the container."""
     other = tmp_path / "haproxy.cfg"
-    other.write_text(door.FILE.read_text().replace("bind :8404", "bind :8405"))
-    monkeypatch.setattr(door, "FILE", other)
+    other.write_text(proxy_fixture.FILE.read_text().replace("bind :8404", "bind :8405"))
+    monkeypatch.setattr(proxy_fixture, "FILE", other)
     with pytest.raises(AssertionError, match="bind :8404"):
-        door.moved(door=1, figures=2, names="127.0.0.1:3", servers=4)
+        proxy_fixture.configuration(port=1, figures=2, names="127.0.0.1:3", servers=4)

@@ -14,7 +14,7 @@ SYSTEM = ("/usr/bin/python3.11", "/usr/local/bin/python3.11")
 
 
 def script(tmp_path: Path) -> Path:
-    """A copy that knows no Python by its absolute path: this machine's own ones stay out."""
+    """A copy without absolute paths of Pythons, so that this machine's own are ignored."""
     text = (FOLDER / "python.sh").read_text()
     for number, file in enumerate(SYSTEM):
         assert file in text
@@ -32,12 +32,12 @@ def program(file: Path, text: str) -> Path:
 
 
 def python(file: Path, version: str) -> Path:
-    """A program that answers as a Python of this version does."""
+    """Write a program that responds like a Python of this version."""
     return program(file, f'echo "{version} {file}"')
 
 
 def find(tmp_path: Path, **variables: object) -> "subprocess.CompletedProcess[str]":
-    """Run it with nothing on PATH but what lies in `bin`."""
+    """Run the script with only `bin` on PATH."""
     (tmp_path / "bin").mkdir(exist_ok=True)
     env = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
     return subprocess.run(
@@ -59,7 +59,7 @@ def test_without_python_it_says_how_to_install_one(tmp_path: Path) -> None:
         "make PYTHON=/path/to/python3.11",
     ):
         assert way in done.stderr
-    # The shell itself has nothing to complain about.
+    # The shell prints no errors.
     assert ": not found" not in done.stderr
 
 
@@ -81,7 +81,7 @@ def test_each_usual_place_is_tried(tmp_path: Path, place: str) -> None:
 
 def test_another_version_and_what_does_not_run_are_passed_over(tmp_path: Path) -> None:
     python(tmp_path / "bin" / "python3", "3.12")
-    # pyenv's python3.11 exists and does not run where no 3.11 is chosen.
+    # pyenv's python3.11 exists but does not run if no 3.11 is selected.
     program(
         tmp_path / "bin" / "python3.11", "echo 'pyenv: python3.11: command not found' >&2; exit 127"
     )
@@ -91,7 +91,7 @@ def test_another_version_and_what_does_not_run_are_passed_over(tmp_path: Path) -
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{wanted}\n", "")
 
 
-def test_uv_is_asked_last_and_downloads_nothing(tmp_path: Path) -> None:
+def test_uv_is_tried_last_and_downloads_nothing(tmp_path: Path) -> None:
     wanted = python(tmp_path / "of uv" / "python3.11", "3.11")
     program(
         tmp_path / "bin" / "uv",
@@ -107,18 +107,18 @@ def test_a_python_that_is_named_is_taken_or_refused(tmp_path: Path) -> None:
     wanted = python(tmp_path / "mine", "3.11")
     assert find(tmp_path, PYTHON=wanted).stdout == f"{wanted}\n"
     older = python(tmp_path / "bin" / "older", "3.9")
-    for named, said in (
+    for named, message in (
         (older, "is Python 3.9"),
         ("older", "is Python 3.9"),
         ("no", "does not run"),
     ):
         done = find(tmp_path, PYTHON=named)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"PYTHON={named} {said}" in done.stderr
+        assert f"PYTHON={named} {message}" in done.stderr
 
 
 def test_of_a_virtual_environment_it_names_the_python_that_made_it(tmp_path: Path) -> None:
-    """`make` has .venv first on PATH, which cannot be made from itself."""
+    """`make` puts .venv first on PATH, and .venv cannot be created from itself."""
     done = find(tmp_path, PYTHON=sys.executable)
     found = Path(done.stdout.strip())
     assert found.is_file()
@@ -126,7 +126,7 @@ def test_of_a_virtual_environment_it_names_the_python_that_made_it(tmp_path: Pat
 
 
 def test_a_python_without_venv_is_named(tmp_path: Path) -> None:
-    """Debian has ensurepip in a package of its own, python3.11-venv."""
+    """Debian has ensurepip in a separate package, python3.11-venv."""
     (tmp_path / "ensurepip.py").write_text("raise ModuleNotFoundError('ensurepip')")
     done = subprocess.run(
         [sys.executable, FOLDER / "environment.py", "install", "--into", tmp_path / "venv"],

@@ -1,4 +1,4 @@
-"""The runbook: an entry for each alert, with commands, queries and places that exist."""
+"""The runbook: an entry for each alert, with commands, queries and files that exist."""
 
 import re
 import shlex
@@ -11,11 +11,11 @@ import typer
 import typer.exceptions
 import yaml
 
+from infra.slo.objectives import promises
+from infra.slo.rules import RUNBOOK, rules
 from services import metrics_page
 from slipway import home
 from slipway.cli import app
-from slipway.slo.objectives import promises
-from slipway.slo.rules import RUNBOOK, rules
 from tests.conftest import ROOT
 from tests.infra import expressions
 
@@ -47,7 +47,7 @@ def entries(text: str) -> list[tuple[str, str]]:
 
 
 def anchors(text: str) -> list[str]:
-    """Of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub generates them."""
     prose = FENCE.sub("", text)
     return [
         re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
@@ -57,7 +57,7 @@ def anchors(text: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """What is written to be typed: in fences and in code within lines."""
+    """Return the commands of a page: in fences and in inline code."""
     fenced = [
         line.strip()
         for language, block in FENCE.findall(text)
@@ -71,7 +71,7 @@ def commands(text: str) -> list[str]:
 
 
 def refused(words: list[str]) -> str:
-    """Why the `slipway` command line would not be taken; empty if it would."""
+    """Return why a `slipway` command line is invalid; empty if it is valid."""
     command: Any = typer.main.get_command(app)
     context = typer.Context(command, info_name="slipway")
     rest = list(words)
@@ -83,7 +83,7 @@ def refused(words: list[str]) -> str:
             return f"there is no `{name}`"
         command = command.commands[name]
         context = typer.Context(command, info_name=name, parent=context)
-    # An identifier has a form of its own, which stands for one cannot have.
+    # A placeholder cannot have the form that an identifier needs.
     rest = [AN_ID if each == "ID" else each for each in rest]
     try:
         command.parse_args(context, rest)
@@ -99,7 +99,7 @@ def targets() -> set[str]:
 
 @pytest.fixture(scope="module")
 def deployments() -> set[str]:
-    """Of the cluster's manifests, by name."""
+    """Return the names of the cluster's manifests."""
     documents = [
         document
         for file in (ROOT / "k8s").rglob("*.yaml")
@@ -114,9 +114,9 @@ def deployments() -> set[str]:
 
 
 def test_each_alert_has_one_entry_and_each_entry_an_alert() -> None:
-    told = [name for name, _ in entries((ROOT / RUNBOOK).read_text())]
-    assert sorted(told) == sorted({rule["alert"] for rule in alerts()})
-    assert len(told) >= 20
+    headings = [name for name, _ in entries((ROOT / RUNBOOK).read_text())]
+    assert sorted(headings) == sorted({rule["alert"] for rule in alerts()})
+    assert len(headings) >= 20
 
 
 def test_each_alert_names_its_entry() -> None:
@@ -131,7 +131,7 @@ def test_each_alert_names_its_entry() -> None:
 @pytest.mark.parametrize(
     ("alert", "entry"), entries((ROOT / RUNBOOK).read_text()), ids=lambda value: value[:30]
 )
-def test_an_entry_says_all_that_is_asked_at_night(alert: str, entry: str) -> None:
+def test_an_entry_has_all_parts(alert: str, entry: str) -> None:
     assert re.findall(r"^- \*\*(\w+):\*\*", entry, re.MULTILINE) == PARTS
     for part in re.split(r"^- \*\*\w+:\*\*", entry, flags=re.MULTILINE)[1:]:
         assert len(part.strip()) > 20 or "```promql" in part, (alert, part)
@@ -140,19 +140,19 @@ def test_an_entry_says_all_that_is_asked_at_night(alert: str, entry: str) -> Non
     assert CODE.search(does), "nothing to type"
 
 
-def test_the_query_of_an_entry_asks_what_its_alert_asks() -> None:
-    """At least one metric in common, so that an entry does not show another alert's figures."""
+def test_the_query_of_an_entry_matches_its_alert() -> None:
+    """Query and rule share a metric, so that no entry shows another alert's data."""
     by_name = {rule["alert"]: rule for rule in alerts()}
     for alert, entry in entries((ROOT / RUNBOOK).read_text()):
         [(_, query)] = FENCE.findall(entry)
         promql.parse(query)
-        asked, of_rule = (metrics_in(text) for text in (query, by_name[alert]["expr"]))
+        in_query, in_rule = (metrics_in(text) for text in (query, by_name[alert]["expr"]))
         if alert == "PredictLatencyBurn":
-            assert asked == {"slipway_queue_seconds"}  # a part of what the rule sums up
+            assert in_query == {"slipway_queue_seconds"}  # a part of what the rule sums up
         elif alert in ("Drift", "PerformanceLow"):
-            assert asked, alert  # what is behind the alarm's 0 or 1
+            assert in_query, alert  # what is behind the alarm's 0 or 1
         else:
-            assert asked & of_rule, alert
+            assert in_query & in_rule, alert
 
 
 def containers() -> set[str]:
@@ -160,7 +160,7 @@ def containers() -> set[str]:
 
 
 def metrics_in(query: str) -> set[str]:
-    """Our own, and those of HAProxy's and the machine's exporters."""
+    """Return our metrics, and those of HAProxy's and the machine's exporters."""
     words = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\w+", query)}
     return {each for each in words if each in known_metrics() or EXPORTED.match(each)}
 
@@ -225,7 +225,7 @@ def test_every_setting_that_is_named_is_one(page: Path) -> None:
 
 
 @pages
-def test_every_address_is_one_that_a_service_answers(page: Path) -> None:
+def test_every_address_belongs_to_a_service(page: Path) -> None:
     by_port = {str(port): name for name, port in home.PORTS.items()}
     for port, path in re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w/-]*)", page.read_text()):
         service = by_port[port]
@@ -237,8 +237,8 @@ def test_every_address_is_one_that_a_service_answers(page: Path) -> None:
         assert f'"{generic}"' in source or generic.endswith("/predict"), (service, path)
 
 
-def test_figures_stand_where_they_are_said_to_come_from() -> None:
-    """So that a new measurement does not leave the old one here."""
+def test_figures_equal_those_of_their_sources() -> None:
+    """A new measurement must replace the old one here."""
     page = ROOT / "docs" / "operations.md"
     rows = re.findall(
         r"^\| ([^|]+) \| ([^|]+) \| \[\w+\]\((\S+)\) \|$", page.read_text(), re.MULTILINE
@@ -266,6 +266,6 @@ def test_a_command_that_does_not_exist_is_found(command: str, complaint: str) ->
 
 
 def test_the_queries_are_among_those_that_are_held_against_live_services() -> None:
-    told = {each.where for each in expressions.everywhere(ROOT)}
+    places = {each.where for each in expressions.everywhere(ROOT)}
     names = {name for name, _ in entries((ROOT / RUNBOOK).read_text())}
-    assert {f"runbook.md: {name}" for name in names} <= told
+    assert {f"runbook.md: {name}" for name in names} <= places

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.compose import configuration as containers
+from infra.slo import configuration
 from services import metrics_page
 from slipway import home
-from slipway.slo import configuration
-from slipway.stack import configuration as containers
 from tests.conftest import ROOT
 from tests.infra import expressions, live
 from tests.infra.telemetry import SCRAPED, Catalog, faults
@@ -32,8 +32,8 @@ EVERY = list(expressions.everywhere(ROOT))
 
 
 def complaints(catalog: Catalog, found: list[expressions.Expression]) -> list[str]:
-    """A line for each thing that an expression, or what its alert says, names in vain."""
-    own, told = Catalog(dict(catalog.series), dict(catalog.kinds)), []
+    """Return a line for each name in an expression or its alert that nothing exports."""
+    own, lines = Catalog(dict(catalog.series), dict(catalog.kinds)), []
     for each in found:
         wrong, labels = faults(each.text, own.labelled(each.adds))
         if wrong:
@@ -42,10 +42,10 @@ def complaints(catalog: Catalog, found: list[expressions.Expression]) -> list[st
             own.record(each.records, labels)
         elif each.alert:
             own.alarm(each.alert, labels, each.bears)
-        named = set(re.findall(r"\$labels\.(\w+)", each.told))
+        named = set(re.findall(r"\$labels\.(\w+)", each.message))
         wrong += [f"the alert says {name}, which it has not" for name in sorted(named - labels)]
-        told += [f"{each.where}: {one}" for one in wrong]
-    return told
+        lines += [f"{each.where}: {one}" for one in wrong]
+    return lines
 
 
 def test_every_expression_names_what_is_exported(catalog: Catalog) -> None:
@@ -126,8 +126,10 @@ def test_what_is_no_promql_is_refused(catalog: Catalog, expr: str) -> None:
 
 
 def test_an_alert_that_speaks_of_a_label_it_has_not_is_found(catalog: Catalog) -> None:
-    told = "{{ $labels.version }} of {{ $labels.project }}"
-    each = expressions.Expression("a rule", "sum by (project) (slipway_model_faults)", told=told)
+    message = "{{ $labels.version }} of {{ $labels.project }}"
+    each = expressions.Expression(
+        "a rule", "sum by (project) (slipway_model_faults)", message=message
+    )
     assert complaints(catalog, [each]) == ["a rule: the alert says version, which it has not"]
 
 
@@ -137,12 +139,12 @@ def test_a_recorded_series_has_the_labels_of_its_rule(catalog: Catalog) -> None:
     )
     right = expressions.Expression("b", 'project:waiting{project="titanic"} > 1')
     wrong = expressions.Expression("c", 'project:waiting{version="1"} > 1')
-    [said] = complaints(catalog, [recorded, right, wrong])
-    assert said.startswith("c: project:waiting has no label version")
+    [found_faults] = complaints(catalog, [recorded, right, wrong])
+    assert found_faults.startswith("c: project:waiting has no label version")
 
 
 def test_dashboards_and_autoscalers_are_read_as_well(tmp_path: Path, catalog: Catalog) -> None:
-    """Both with one expression that is right and one that is not."""
+    """Both files have one valid and one invalid expression."""
     grafana, k8s = tmp_path / "infra" / "grafana", tmp_path / "k8s" / "base"
     grafana.mkdir(parents=True)
     k8s.mkdir(parents=True)
@@ -183,13 +185,13 @@ def test_dashboards_and_autoscalers_are_read_as_well(tmp_path: Path, catalog: Ca
     (k8s / "analysis.yaml").write_text(yaml.safe_dump_all(documents))
     found = list(expressions.everywhere(tmp_path))
     assert len(found) == 11
-    said = complaints(catalog, found)
-    assert len(said) == 5, said
-    assert any("has no label pod_name" in each for each in said)
-    assert "analysis.yaml: Odd: no service exports slipway_oddities" in said
-    assert "served.json: /Served/Requests: no service exports slipway_wishes_total" in said
-    assert any("has no label owner" in each for each in said)
-    assert any("no service exports slipway_queue_length" in each for each in said)
+    found_faults = complaints(catalog, found)
+    assert len(found_faults) == 5, found_faults
+    assert any("has no label pod_name" in each for each in found_faults)
+    assert "analysis.yaml: Odd: no service exports slipway_oddities" in found_faults
+    assert "served.json: /Served/Requests: no service exports slipway_wishes_total" in found_faults
+    assert any("has no label owner" in each for each in found_faults)
+    assert any("no service exports slipway_queue_length" in each for each in found_faults)
 
 
 def test_the_page_of_metrics_is_current() -> None:
@@ -204,18 +206,18 @@ def test_what_is_exported_stands_on_the_page_with_its_labels(catalog: Catalog) -
             continue
         base = re.sub("_(bucket|sum|count)$", "", name)
         [row] = re.findall(rf"^\| `(?:{name}|{base})` \| \w+ \| ([^|]*) \|", page, re.MULTILINE)
-        told = set(filter(None, row.strip().split(", ")))
+        documented = set(filter(None, row.strip().split(", ")))
         for each in series:
-            assert each.keys() - {*SCRAPED, "le"} == told, name
+            assert each.keys() - {*SCRAPED, "le"} == documented, name
 
 
 def test_a_service_that_exports_less_is_found(catalog: Catalog) -> None:
-    """What each rule leans on, taken away, is missed: none passes whatever is exported."""
+    """Each rule fails if a series that it uses is removed."""
     for name in ("slipway_requests_total", "slipway_monitor_drift_alarm", "up"):
         rest = {each: series for each, series in catalog.series.items() if each != name}
-        said = complaints(Catalog(rest, catalog.kinds), EVERY)
-        assert any(f"no service exports {name}" in each for each in said), name
+        found_faults = complaints(Catalog(rest, catalog.kinds), EVERY)
+        assert any(f"no service exports {name}" in each for each in found_faults), name
     bare = {each: [] for each in catalog.series}
-    said = complaints(Catalog(bare, catalog.kinds), EVERY)
+    found_faults = complaints(Catalog(bare, catalog.kinds), EVERY)
     for each in EVERY:
-        assert any(one.startswith(f"{each.where}: ") for one in said), each.where
+        assert any(one.startswith(f"{each.where}: ") for one in found_faults), each.where

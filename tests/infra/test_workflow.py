@@ -23,7 +23,7 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text()
 PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
-# What a job may be let to do, by the only jobs that need it.
+# The permissions of jobs; no other job has any.
 WRITES = {("train.yml", "comment"): {"pull-requests"}}
 
 
@@ -73,7 +73,7 @@ def test_the_night_runs_every_test_and_a_pull_request_what_a_change_needs() -> N
 
 
 def test_the_tests_of_a_pull_request_know_what_it_changes() -> None:
-    """The newcomer's walk compares with the base, which a clone of depth 1 does not hold."""
+    """The newcomer's walk compares with the base, which a clone of depth 1 lacks."""
     job = parsed(GITHUB / "workflows" / "check.yml")["jobs"]["test"]
     assert job["steps"][0]["with"]["fetch-depth"] == 0
     assert "pull_request.base.sha" in job["env"]["SLIPWAY_TEST_SINCE"]
@@ -159,7 +159,7 @@ def test_each_job_ends_in_time_and_gives_way() -> None:
     for file in WORKFLOWS:
         concurrency = parsed(file)["concurrency"]
         assert "${{" in concurrency["group"], file.name
-        # A promotion that is under way is not cut short.
+        # A promotion in progress is not cancelled.
         assert concurrency["cancel-in-progress"] is (file.stem != "promote")
 
 
@@ -168,7 +168,7 @@ def test_what_others_write_reaches_a_command_as_a_variable_alone() -> None:
         assert "${{" not in step.get("run", ""), place
     for _, _, job in jobs():
         for name in job.get("env", {}):
-            # Read by the shell: make would expand it as its own language.
+            # Expanded by the shell: make would expand it as its own syntax.
             assert f"$({name})" not in MAKEFILE
 
 
@@ -185,8 +185,8 @@ def test_a_promotion_waits_for_approval_and_names_who_gave_it() -> None:
     assert job["environment"] == "production"
     run = [step["run"] for step in job["steps"] if "run" in step]
     assert run.index("make approver") < run.index("make promote")
-    (asked,) = [step for step in job["steps"] if step.get("run") == "make approver"]
-    assert asked["env"]["SLIPWAY_ENVIRONMENT"] == job["environment"]
+    (approver,) = [step for step in job["steps"] if step.get("run") == "make approver"]
+    assert approver["env"]["SLIPWAY_ENVIRONMENT"] == job["environment"]
     assert {"PROJECT", "VERSION", "REASON", "SLIPWAY_HOME"} <= job["env"].keys()
 
 
@@ -238,7 +238,7 @@ def test_zizmor_would_find_it(old: str, new: str, tmp_path: Path) -> None:
 
 
 def test_values_from_outside_are_not_run_as_commands(tmp_path: Path) -> None:
-    """As variables, in make's language and the shell's."""
+    """Hostile values for variables, in make's and the shell's syntax."""
     marks = [tmp_path / name for name in "abc"]
     done = subprocess.run(
         ["make", "--silent", "history"],

@@ -1,4 +1,4 @@
-"""Searches for tests of AutoML's budget; apart, so that their processes import nothing heavy."""
+"""Searches for the tests of AutoML's budget, in a module whose import is cheap for a process."""
 
 import time
 
@@ -7,15 +7,15 @@ from pipelines.ml.automl.budget import Journal, Trial
 TRIED = Trial({"learner": "logistic"}, 0.5, 3, "complete")
 
 
-def slow(tell: Journal, *, fits: int) -> None:
-    tell(TRIED)
+def slow(record: Journal, *, fits: int) -> None:
+    record(TRIED)
     time.sleep(600)
 
 
-def hungry(tell: Journal, *, fits: int) -> None:
-    tell(TRIED)
+def hungry(record: Journal, *, fits: int) -> None:
+    record(TRIED)
     bytearray(300 * 2**20)
 
 
-def broken(tell: Journal, *, fits: int) -> None:
+def broken(record: Journal, *, fits: int) -> None:
     raise KeyError("no such setting")

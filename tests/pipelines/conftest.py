@@ -1,4 +1,4 @@
-"""One project at a time: trained tiny once per run, registered and served once per process."""
+"""Fixtures that train a project on few rows once per run, and register and serve it once."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from slipway import home
 from slipway.project import Project
 from slipway.training.workspace import Workspace
 from tests.conftest import mlflow_server, serving_alone
-from tests.services.zoo import empty_database
+from tests.services.fake_models import empty_database
 from tests.waiting import until
 from tests.workspaces import linked
 
@@ -41,7 +41,7 @@ def trained_project(
 
 @pytest.fixture(scope="session")
 def project_grpc_port() -> int:
-    """The gRPC port of the model server that the fixture `project_server` starts."""
+    """Return the gRPC port of the model server that `registry_server` starts."""
     return home.free_port()
 
 
@@ -52,9 +52,9 @@ def registry_server(
     project_grpc_port: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[httpx.Client]:
-    """The model server over this process's registry, with serving packages alone.
+    """Yield a client of a model server over this process's registry, with serving packages alone.
 
-    It follows the registry: a project is served a moment after it is registered.
+    The server follows the registry, so a project is served shortly after it is registered.
     """
     if not (own_home / "mlflow.db").exists():
         shutil.copy(empty_database(), own_home / "mlflow.db")
@@ -76,7 +76,7 @@ def project_server(
     trained_project: Callable[[Project], Workspace],
     registry_server: httpx.Client,
 ) -> httpx.Client:
-    """The model server of this process, from when it serves the project."""
+    """Return the client of this process's model server, once it serves the project."""
     trained_project(project)
     place = f"/v1/models/{project.name}"
     until(

@@ -1,4 +1,4 @@
-"""The A/B analyzer: against SciPy on the real players, and what its rules promise."""
+"""The A/B analysis: compared with SciPy on the real players, and error rates of its rules."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def players() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def watched() -> Looks:
-    """What is answered at six looks to 120 experiments."""
+    """The records, analyses and labels of six looks at 120 experiments."""
     splits = data.splits(
         fetch("cookie_cats"), seed=3, series=120, looks=6, arm=3000, effects=EFFECTS
     )
     rows = list(splits["train"])
-    records, truths = [record for record, _ in rows], [truth for _, truth in rows]
-    return records, [analyse(each, SERVED) for each in records], truths
+    records, labels = [record for record, _ in rows], [label for _, label in rows]
+    return records, [analyse(each, SERVED) for each in records], labels
 
 
 def rates(a: tuple[int, int], b: tuple[int, int], **options: Any) -> Experiment:
@@ -62,23 +62,23 @@ def test_the_examples_are_the_real_experiment(players: pd.DataFrame) -> None:
 
 
 def test_retention_of_the_real_players_agrees_with_scipy(players: pd.DataFrame) -> None:
-    told = analyse(report.EXAMPLES[0], SERVED)
+    result = analyse(report.EXAMPLES[0], SERVED)
     table = pd.crosstab(players["version"], players["retention_7"])
     wanted = stats.chi2_contingency(table, correction=False)
-    assert (told.statistic, told.p_value) == pytest.approx(
+    assert (result.statistic, result.p_value) == pytest.approx(
         (wanted.statistic, wanted.pvalue), rel=1e-9
     )
     rng = np.random.default_rng(0)
     a, b = (rng.beta(row[True] + 0.5, row[False] + 0.5, 400_000) for _, row in table.iterrows())
-    assert told.probability_b_better == pytest.approx((b > a).mean(), abs=0.0003)
-    assert (told.credible_low, told.credible_high) == pytest.approx(
+    assert result.probability_b_better == pytest.approx((b > a).mean(), abs=0.0003)
+    assert (result.credible_low, result.credible_high) == pytest.approx(
         np.quantile(b - a, [0.025, 0.975]), abs=5e-5
     )
-    assert told.expected_loss == pytest.approx(np.maximum(a - b, 0).mean(), rel=0.01)
-    assert told.decision == "a"
+    assert result.expected_loss == pytest.approx(np.maximum(a - b, 0).mean(), rel=0.01)
+    assert result.decision == "a"
     # 44,700 against 45,489 players: less than even, more than an accident of one in a thousand.
-    assert told.split_p_value == pytest.approx(stats.chisquare([44_700, 45_489]).pvalue, rel=1e-9)
-    assert told.note == ""
+    assert result.split_p_value == pytest.approx(stats.chisquare([44_700, 45_489]).pvalue, rel=1e-9)
+    assert result.note == ""
 
 
 def test_rounds_of_the_real_players_agree_with_scipy(players: pd.DataFrame) -> None:
@@ -86,12 +86,12 @@ def test_rounds_of_the_real_players_agree_with_scipy(players: pd.DataFrame) -> N
         np.log1p(players.loc[players["version"] == gate, "sum_gamerounds"])
         for gate in ("gate_30", "gate_40")
     ]
-    told = analyse(report.EXAMPLES[2], SERVED)
+    result = analyse(report.EXAMPLES[2], SERVED)
     wanted = stats.ttest_ind(arms[1], arms[0], equal_var=False)
-    assert told.test == "welch_t"
-    assert told.p_value == pytest.approx(wanted.pvalue, rel=1e-3)
-    assert told.degrees_of_freedom == pytest.approx(wanted.df, rel=1e-5)
-    assert (told.confidence_low, told.confidence_high) == pytest.approx(
+    assert result.test == "welch_t"
+    assert result.p_value == pytest.approx(wanted.pvalue, rel=1e-3)
+    assert result.degrees_of_freedom == pytest.approx(wanted.df, rel=1e-5)
+    assert (result.confidence_low, result.confidence_high) == pytest.approx(
         tuple(wanted.confidence_interval(0.95)), abs=1e-5
     )
 
@@ -149,9 +149,7 @@ def same(one: Analysis, other: Analysis) -> None:
         ({"kind": "rates", "a_successes": 1, "b_successes": 3, "alpha": 0.7}, {"alpha"}),
     ],
 )
-def test_a_field_that_is_missing_or_in_the_way_is_named(
-    fields: dict[str, Any], named: set[str]
-) -> None:
+def test_a_missing_or_superfluous_field_is_named(fields: dict[str, Any], named: set[str]) -> None:
     with pytest.raises(ValidationError) as caught:
         Experiment(a_size=10, b_size=10, **fields)
     assert {error["loc"][0] for error in caught.value.errors()} == named
@@ -165,26 +163,26 @@ def test_a_field_that_is_missing_or_in_the_way_is_named(
         ((100, 1000), (110, 1300), "do not fit the planned split"),
     ],
 )
-def test_what_is_special_is_noted(a: tuple[int, int], b: tuple[int, int], note: str) -> None:
-    told = analyse(rates(a, b), SERVED)
-    assert note in told.note
-    assert told.decision == "undecided"
+def test_the_note_names_what_is_unusual(a: tuple[int, int], b: tuple[int, int], note: str) -> None:
+    result = analyse(rates(a, b), SERVED)
+    assert note in result.note
+    assert result.decision == "undecided"
 
 
 @pytest.mark.parametrize(("a", "b"), [((500, 1000), (0, 1000)), ((990, 1000), (100, 1000))])
-def test_what_is_plain_is_decided_though_an_arm_has_few_of_an_outcome(
+def test_a_clear_difference_is_decided_although_an_arm_has_few_of_an_outcome(
     a: tuple[int, int], b: tuple[int, int]
 ) -> None:
-    told = analyse(rates(a, b, watched=True), MIXTURE)
-    assert told.decision == "a"
-    assert told.verdict.startswith("a is better (b less a: -0.")
+    result = analyse(rates(a, b, watched=True), MIXTURE)
+    assert result.decision == "a"
+    assert result.verdict.startswith("a is better (b less a: -0.")
 
 
-def test_the_exact_interval_stands_in_for_the_mixture_and_both_share_alpha() -> None:
+def test_the_exact_interval_replaces_the_mixture_and_both_share_alpha() -> None:
     few, enough = (rates((yes, 9000), (60, 9000), alpha=0.1) for yes in (29, 30))
-    wanted = always_valid.of_rates((29, 60), (8971, 8940), coverage=MIXTURE.coverage(few))
-    told = analyse(few, MIXTURE)
-    assert (told.always_valid_low, told.always_valid_high) == wanted
+    wanted = always_valid.rate_interval((29, 60), (8971, 8940), coverage=MIXTURE.coverage(few))
+    result = analyse(few, MIXTURE)
+    assert (result.always_valid_low, result.always_valid_high) == wanted
     assert (MIXTURE.exact(few), MIXTURE.exact(enough)) == (True, False)
     spent = [1 - MIXTURE.coverage(each) for each in (few, enough)]
     assert sum(spent) == pytest.approx(0.1)
@@ -216,9 +214,9 @@ def test_a_look_without_an_interval_is_counted_apart() -> None:
         "a_variance": 1.0,
         "b_variance": 1.0,
     }
-    told = [analyse(Experiment(a_size=n, b_size=n, **arms), MIXTURE) for n in (10, 100)]
-    truths = [{"series": 0, "look": look, "effect": 0.1, "better": "b"} for look in (1, 2)]
-    metrics = report.score(answers=told, truths=truths)
+    analyses = [analyse(Experiment(a_size=n, b_size=n, **arms), MIXTURE) for n in (10, 100)]
+    labels = [{"series": 0, "look": look, "effect": 0.1, "better": "b"} for look in (1, 2)]
+    metrics = report.score(predictions=analyses, labels=labels)
     assert metrics["without_interval"] == 0.5
     assert metrics["coverage_at_every_look"] == 1
 
@@ -231,28 +229,28 @@ def test_a_look_without_an_interval_is_counted_apart() -> None:
         ((5, 100), (5, 100), "chi_square"),
     ],
 )
-def test_where_few_are_expected_the_test_is_fishers(
+def test_small_expected_counts_use_fishers_test(
     a: tuple[int, int], b: tuple[int, int], test: str
 ) -> None:
-    told = analyse(rates(a, b), SERVED)
-    assert told.test == test
-    assert ("Fisher" in told.note) == (test == "fisher_exact")
-    assert (told.statistic is None) == (test == "fisher_exact")
-    assert told.decision == "undecided"
+    result = analyse(rates(a, b), SERVED)
+    assert result.test == test
+    assert ("Fisher" in result.note) == (test == "fisher_exact")
+    assert (result.statistic is None) == (test == "fisher_exact")
+    assert result.decision == "undecided"
 
 
 def test_a_planned_split_is_no_mismatch() -> None:
     assert "split" not in analyse(rates((100, 1000), (900, 9000), share_b=0.9), SERVED).note
 
 
-def test_values_without_spread_tell_nothing_but_their_difference() -> None:
+def test_values_without_variance_give_only_a_difference() -> None:
     flat = {"kind": "means", "a_size": 9, "b_size": 9, "a_variance": 0.0, "b_variance": 0.0}
-    told = analyse(Experiment(a_mean=1.0, b_mean=2.0, **flat), SERVED)
-    assert (told.decision, told.difference, told.p_value) == ("undecided", 1.0, None)
-    assert told.verdict == "Nothing can be told yet."
+    result = analyse(Experiment(a_mean=1.0, b_mean=2.0, **flat), SERVED)
+    assert (result.decision, result.difference, result.p_value) == ("undecided", 1.0, None)
+    assert result.verdict == "Nothing can be concluded yet."
 
 
-def test_one_look_may_say_what_watching_may_not_yet() -> None:
+def test_a_single_look_decides_earlier_than_a_watched_experiment() -> None:
     arms = ((200, 1000), (240, 1000))
     once, watched = (analyse(rates(*arms, watched=flag), SERVED) for flag in (False, True))
     assert (once.decision, watched.decision) == ("b", "undecided")
@@ -270,7 +268,7 @@ def test_one_look_may_say_what_watching_may_not_yet() -> None:
         (Rule("always_valid"), "undecided"),
     ],
 )
-def test_rules_decide_by_what_they_are_named_for(rule: Rule, decision: str) -> None:
+def test_each_rule_decides_by_its_own_method(rule: Rule, decision: str) -> None:
     found = Findings(0.02, 0.01, 0.995, (-0.01, 0.05))
     assert rule.decides(found, 0.05) == decision
     mirrored = Findings(-0.02, 0.01, 0.005, (-0.05, 0.01))
@@ -283,19 +281,21 @@ def test_an_unknown_rule_is_named() -> None:
         Rule("hunch").decides(Findings(0.0, None, None, None), 0.05)
 
 
-def test_courses_are_judged_by_hand() -> None:
-    def truths(better: str, series: int) -> list[dict[str, Any]]:
+def test_error_rates_match_a_count_by_hand() -> None:
+    def labels_of(better: str, series: int) -> list[dict[str, Any]]:
         return [{"series": series, "look": look, "better": better} for look in (2, 1)]
 
-    told: list[tuple[str, list[str | None]]] = [
+    cases: list[tuple[str, list[str | None]]] = [
         ("same", ["undecided", "b"]),  # a false alarm at the first look
         ("same", ["undecided", "undecided"]),
         ("b", ["b", "undecided"]),  # found at the last look
         ("b", ["b", "a"]),  # the wrong arm at the first
         ("a", ["undecided", "undecided"]),
     ]
-    rows = [truth for series, (better, _) in enumerate(told) for truth in truths(better, series)]
-    decisions = [decision for _, each in told for decision in each]
+    rows = [
+        label for series, (better, _) in enumerate(cases) for label in labels_of(better, series)
+    ]
+    decisions = [decision for _, each in cases for decision in each]
     metrics = stopping.error_rates(stopping.courses(rows, decisions))
     assert metrics["false_alarm"] == 0.5
     assert metrics["power"] == pytest.approx(1 / 3)
@@ -304,7 +304,7 @@ def test_courses_are_judged_by_hand() -> None:
     assert metrics["sample_used"] == pytest.approx((1 + 0.5 + 1) / 3)
 
 
-def test_the_standard_error_is_that_of_two_shares() -> None:
+def test_the_standard_error_combines_those_of_two_shares() -> None:
     better = ["same"] * 4 + ["b"] * 10
     declared = ["a", *["undecided"] * 3, *["b"] * 8, "a", "undecided"]
     found = pd.DataFrame({"better": better, "declared": declared, "looks": 1, "at": 1})
@@ -329,7 +329,7 @@ def test_the_simplest_rule_that_keeps_alpha_is_chosen() -> None:
     assert train.choose(tried[:1], 0.05).name == "baseline"
 
 
-def test_peeking_sees_what_is_not_there_and_rules_for_every_look_do_not(watched: Looks) -> None:
+def test_only_rules_for_every_look_keep_the_false_alarm_rate(watched: Looks) -> None:
     judged = {
         name: stopping.error_rates(
             stopping.courses(watched[2], stopping.decisions(name, rule, *watched))
@@ -344,16 +344,16 @@ def test_peeking_sees_what_is_not_there_and_rules_for_every_look_do_not(watched:
     assert powers == sorted(powers, reverse=True)
 
 
-def test_what_is_planted_is_there(watched: Looks) -> None:
-    _, answers, truths = watched
-    last = [pair for pair in zip(answers, truths, strict=True) if pair[1]["look"] == 6]
+def test_the_planted_effects_are_in_the_data(watched: Looks) -> None:
+    _, analyses, labels = watched
+    last = [pair for pair in zip(analyses, labels, strict=True) if pair[1]["look"] == 6]
     for name, effect in EFFECTS.items():
         off = [
-            answer.difference - truth["effect"]
-            for answer, truth in last
-            if truth["outcome"] == name
+            analysis.difference - label["effect"]
+            for analysis, label in last
+            if label["outcome"] == name
         ]
-        sizes = {abs(truth["effect"]) for _, truth in last if truth["outcome"] == name}
+        sizes = {abs(label["effect"]) for _, label in last if label["outcome"] == name}
         assert sizes == {0.0, effect}
         assert abs(np.mean(off)) < 4 * np.std(off) / np.sqrt(len(off))
 
@@ -366,17 +366,17 @@ def test_looks_of_an_experiment_grow_and_their_arms_are_drawn_evenly(
     assert len(rows) == 20
     for number in range(4):
         sizes = [
-            record.a_size + record.b_size for record, truth in rows if truth["series"] == number
+            record.a_size + record.b_size for record, label in rows if label["series"] == number
         ]
         assert sizes == [800, 1600, 2400, 3200, 4000]
-    assert {truth["better"] == "same" for _, truth in rows} == {True, False}
+    assert {label["better"] == "same" for _, label in rows} == {True, False}
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [({"arm": 40_000}, "arm must be at most 22547"), ({"effects": {"gold": 1.0}}, "got gold")],
 )
-def test_experiments_that_cannot_be_cut_are_refused(options: dict[str, Any], reason: str) -> None:
+def test_impossible_parameters_are_refused(options: dict[str, Any], reason: str) -> None:
     wanted = {"seed": 1, "series": 2, "looks": 2, "arm": 100, "effects": EFFECTS, **options}
     with pytest.raises(ValueError, match=reason):
         data.splits(fetch("cookie_cats"), **wanted)

@@ -1,4 +1,4 @@
-"""AutoML from scratch: the process against scikit-learn's, improvement by integration."""
+"""AutoML from scratch: Gaussian process, expected improvement, searches and history."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +15,11 @@ from pipelines.ml.automl_from_scratch import data, history, report, train
 from pipelines.ml.automl_from_scratch.gaussian import Gaussian, Kernel, expected_improvement, loss
 from pipelines.ml.automl_from_scratch.learners import SPACE, Task
 from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, Glyph
-from pipelines.ml.automl_from_scratch.search import bayesian, halved, randomly, tpe
+from pipelines.ml.automl_from_scratch.search import bayesian, halved, random_search, tpe
 from pipelines.ml.automl_from_scratch.space import Choice, Float, Int, Settings, Space
 from slipway.datasets import fetch
 from slipway.project import find
-from slipway.training import Examples, Fitted
+from slipway.training import Fitted, LabelledRows
 
 Sides = dict[str, list[tuple[Glyph, str]]]
 
@@ -37,15 +37,15 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
     return points, np.sin(5 * points[:, 0]) + points[:, 1] ** 2 + rng.normal(0, 0.05, 25)
 
 
-def first(sides: Sides, rows: int) -> Examples:
+def first_rows(sides: Sides, rows: int) -> LabelledRows:
     some = sides["train"][:rows]
-    return Examples([each for each, _ in some], [letter for _, letter in some])
+    return LabelledRows([each for each, _ in some], [letter for _, letter in some])
 
 
-def hastily(examples: Examples, weights: Path, *, seeds: list[int], rungs: list[int]) -> Fitted:
-    """All of the project's training, with few trials and one earlier task."""
+def fit_quickly(rows: LabelledRows, weights: Path, *, seeds: list[int], rungs: list[int]) -> Fitted:
+    """Run all of the project's training, with few trials and one earlier task."""
     return train.fit(
-        train=examples,
+        train=rows,
         weights=weights,
         seed=1,
         seeds=seeds,
@@ -61,30 +61,30 @@ def hastily(examples: Examples, weights: Path, *, seeds: list[int], rungs: list[
     )
 
 
-def test_no_letter_stands_twice(sides: Sides) -> None:
+def test_no_letter_is_repeated(sides: Sides) -> None:
     keys = [each.model_dump_json() for rows in sides.values() for each, _ in rows]
     assert len(set(keys)) == len(keys) == 18_668
     assert {letter for _, letter in sides["train"]} == set(LETTERS)
 
 
-def test_the_posterior_is_scikit_learns(sample: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_posterior_equals_scikit_learns(sample: tuple[np.ndarray, np.ndarray]) -> None:
     points, values = sample
     scales = np.array([0.3, 0.7, 2.0, 5.0])
     held = (values - values.mean()) / values.std()
     theirs = GaussianProcessRegressor(
         ConstantKernel(1.7) * Matern(scales, nu=2.5), alpha=0.02, optimizer=None
     ).fit(points, held)
-    asked = np.random.default_rng(1).random((50, 4))
-    mean, deviation = theirs.predict(asked, return_std=True)
-    ours = Gaussian.of(Kernel(1.7, scales, 0.02), points, values)
-    told, spread = ours.predict(asked)
-    assert told == pytest.approx(values.mean() + values.std() * mean, abs=1e-6)
+    queries = np.random.default_rng(1).random((50, 4))
+    mean, deviation = theirs.predict(queries, return_std=True)
+    ours = Gaussian.given(Kernel(1.7, scales, 0.02), points, values)
+    predicted, spread = ours.predict(queries)
+    assert predicted == pytest.approx(values.mean() + values.std() * mean, abs=1e-6)
     assert spread == pytest.approx(values.std() * deviation, abs=1e-6)
     logs = np.log([1.7, 0.02, *scales])
     assert -loss(logs, points, held)[0] == pytest.approx(theirs.log_marginal_likelihood_value_)
 
 
-def test_the_likelihoods_slope_is_numeric(sample: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_gradient_equals_a_numeric_one(sample: tuple[np.ndarray, np.ndarray]) -> None:
     points, values = sample
     for logs in (np.zeros(6), np.log([2.0, 0.1, 0.3, 1.0, 0.5, 4.0])):
         gap = check_grad(
@@ -93,8 +93,8 @@ def test_the_likelihoods_slope_is_numeric(sample: tuple[np.ndarray, np.ndarray])
         assert gap < 1e-4
 
 
-def test_length_scales_tell_which_columns_matter(sample: tuple[np.ndarray, np.ndarray]) -> None:
-    scales = Gaussian.learnt(*sample).kernel.scales
+def test_important_columns_have_short_length_scales(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    scales = Gaussian.fit(*sample).kernel.scales
     assert scales[0] < scales[2] / 2
     assert scales[0] < scales[3] / 2
 
@@ -105,11 +105,11 @@ def test_expected_improvement_is_the_integral(best: float) -> None:
     wanted, _ = quad(
         lambda value: (value - best) * norm.pdf(value, mean, deviation), best, mean + 12 * deviation
     )
-    (told,) = expected_improvement(np.array([mean]), np.array([deviation]), best)
-    assert told == pytest.approx(wanted, abs=1e-8)
+    (improvement,) = expected_improvement(np.array([mean]), np.array([deviation]), best)
+    assert improvement == pytest.approx(wanted, abs=1e-8)
 
 
-def test_settings_survive_the_cube_and_exist_only_where_they_may() -> None:
+def test_settings_survive_encoding_and_exist_only_under_their_condition() -> None:
     rng = np.random.default_rng(2)
     depths = set()
     for _ in range(200):
@@ -133,12 +133,12 @@ def test_ranges_are_filled_evenly() -> None:
     assert counts == pytest.approx(1000, rel=0.12)
     assert np.mean([each["b"] < 1 for each in drawn]) == pytest.approx(0.5, abs=0.04)
     assert np.mean([each["c"] == "x" for each in drawn]) == pytest.approx(0.5, abs=0.04)
-    with pytest.raises(ValueError, match="does not stand before"):
+    with pytest.raises(ValueError, match="must come before"):
         Space({"a": Int(1, 3, when=("b", (1,))), "b": Int(1, 2)})
 
 
 def bumpy(settings: Settings) -> float:
-    """Best at x = 0.8 with the kind "good", where y counts: 1."""
+    """Return at most 1, at x = 0.8 and y = 0.01 with the kind "good"."""
     if settings["kind"] != "good":
         return 0.3 * settings["x"]
     return float(1 - (settings["x"] - 0.8) ** 2 - (np.log10(settings["y"]) + 2) ** 2 / 9)
@@ -153,18 +153,18 @@ BUMPY = Space(
 )
 
 
-def test_bayesian_optimisation_gets_nearer_than_chance() -> None:
+def test_bayesian_optimization_gets_nearer_than_random_search() -> None:
     def off(way: object) -> float:
         runs = [way(BUMPY, bumpy, trials=20, seed=seed) for seed in range(4)]  # type: ignore[operator]
         return float(np.mean([1 - max(value for _, value in run) for run in runs]))
 
-    process, chance = off(bayesian), off(randomly)
+    process, chance = off(bayesian), off(random_search)
     assert process < 0.002
     assert process < chance / 3
     assert off(tpe) < 0.2
 
 
-def test_a_search_comes_out_alike_and_begins_with_its_starts() -> None:
+def test_a_search_is_reproducible_and_begins_with_its_starts() -> None:
     start: list[Settings] = [{"kind": "good", "x": 0.7, "y": 0.02}]
     one, other = (bayesian(BUMPY, bumpy, trials=9, seed=5, starts=start) for _ in range(2))
     assert one == other
@@ -172,41 +172,41 @@ def test_a_search_comes_out_alike_and_begins_with_its_starts() -> None:
     assert len(one) == 9
 
 
-def test_halving_gives_up_the_worse_ones() -> None:
+def test_halving_drops_the_worse_settings() -> None:
     settings: list[Settings] = [{"x": value} for value in range(16)]
-    asked: list[int] = []
+    scored: list[int] = []
 
     def last(each: Settings) -> float:
-        asked.append(each["x"])
+        scored.append(each["x"])
         return -float(each["x"])
 
     climbed = halved(settings, [lambda each: float(each["x"]), lambda each: 0.0, last], share=4)
     assert [len(rung) for rung in climbed] == [16, 4, 1]
     assert {each["x"] for each, _ in climbed[1]} == {12, 13, 14, 15}
-    assert asked == [climbed[2][0][0]["x"]]
+    assert scored == [climbed[2][0][0]["x"]]
 
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[str, Task]:
     names = find("automl_from_scratch").params.fit["tasks"]
-    made = data.earlier(fetch("keel_small_tasks"), names=names, learn=150, held=60, seed=0)
+    made = data.earlier_tasks(fetch("keel_small_tasks"), names=names, learn=150, held=60, seed=0)
     return {each.name: each for each in made}
 
 
-def test_earlier_tasks_are_real_and_alike_ones_are_near(tasks: dict[str, Task]) -> None:
-    past = [history.Past(name, history.described(task), []) for name, task in tasks.items()]
+def test_a_task_is_nearest_to_itself_in_the_history(tasks: dict[str, Task]) -> None:
+    past = [history.Past(name, history.meta_features(task), []) for name, task in tasks.items()]
     classes = {name: len(np.unique(task.learn[1])) for name, task in tasks.items()}
     assert (classes["vowel"], classes["phoneme"], classes["penbased"]) == (11, 2, 10)
     for name, task in tasks.items():
-        (nearest, far), *rest = history.alike(task, past)
+        (nearest, far), *rest = history.by_similarity(task, past)
         assert (nearest.name, far) == (name, 0)
         assert min(other for _, other in rest) > 0
         known = {row.tobytes() for row in task.learn[0]}
         assert not known & {row.tobytes() for row in task.held[0]}
 
 
-def test_starts_are_the_best_of_the_nearest_and_none_twice(tasks: dict[str, Task]) -> None:
-    past = history.remembered([tasks["vowel"], tasks["pima"]], SPACE, trials=4, seed=1)
+def test_starts_are_the_best_of_the_nearest_without_repeats(tasks: dict[str, Task]) -> None:
+    past = history.build_history([tasks["vowel"], tasks["pima"]], SPACE, trials=4, seed=1)
     assert [each for each, _ in past[0].tried] == [each for each, _ in past[1].tried]
     found = history.starts(tasks["vowel"], past, tasks=2, each=2)
     best = max(past[0].tried, key=lambda tried: tried[1])[0]
@@ -214,54 +214,54 @@ def test_starts_are_the_best_of_the_nearest_and_none_twice(tasks: dict[str, Task
     assert len(found) == 4 == len({str(each) for each in found})
 
 
-def test_what_chooses_is_seen_by_no_search(
+def test_no_search_sees_the_rows_that_compare_winners(
     sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searches and history score on rows apart from those that the winners are judged on."""
-    examples = first(sides, 500)
-    parts = train.parted(examples, 1)
+    """Searches and history score on other rows than those that compare the winners."""
+    rows = first_rows(sides, 500)
+    parts = train.split(rows, 1)
     keys = [{row.tobytes() for row in part[0]} for part in parts]
     assert [len(each) for each in keys] == [300, 100, 100]
     assert not keys[0] & keys[1] | keys[1] & keys[2] | keys[0] & keys[2]
-    asked: dict[str, list[Task]] = {"train": [], "history": [], "starts": []}
+    tasks_seen: dict[str, list[Task]] = {"train": [], "history": [], "starts": []}
 
     def seen(by: str, real: Callable) -> Callable:
-        def told(*arguments: object, **named: object) -> object:
-            asked[by].append(next(each for each in arguments if isinstance(each, Task)))
+        def spy(*arguments: object, **named: object) -> object:
+            tasks_seen[by].append(next(each for each in arguments if isinstance(each, Task)))
             return real(*arguments, **named)
 
-        return told
+        return spy
 
     monkeypatch.setattr(train, "accuracy", seen("train", train.accuracy))
     monkeypatch.setattr(history, "accuracy", seen("history", history.accuracy))
     monkeypatch.setattr(train, "starts", seen("starts", train.starts))
-    fitted = hastily(examples, tmp_path, seeds=[1], rungs=[100, 200])
-    for task in asked["train"] + asked["starts"]:
+    fitted = fit_quickly(rows, tmp_path, seeds=[1], rungs=[100, 200])
+    for task in tasks_seen["train"] + tasks_seen["starts"]:
         held = {row.tobytes() for row in task.held[0]}
         assert held == keys[2] if task.name == "judge" else held == keys[1]
         assert {row.tobytes() for row in task.learn[0]} <= keys[0]
-    # Of the letters the history is shown what its new task is like, and nothing of it is tried.
-    assert [task.name for task in asked["starts"]] == ["letters_100"]
-    assert [task.name for task in asked["history"]] == ["vowel"] * 2
-    assert {task.learn[0].shape for task in asked["history"]} == {(40, 13)}
-    assert sum(task.name == "judge" for task in asked["train"]) == len(fitted.candidates) - 1
+    # The history sees the meta-features of the letters, and tries no settings on them.
+    assert [task.name for task in tasks_seen["starts"]] == ["letters_100"]
+    assert [task.name for task in tasks_seen["history"]] == ["vowel"] * 2
+    assert {task.learn[0].shape for task in tasks_seen["history"]} == {(40, 13)}
+    assert sum(task.name == "judge" for task in tasks_seen["train"]) == len(fitted.candidates) - 1
     served = AutomlFromScratch()
     served.load(tmp_path)
-    told = served.predict(examples.records[:50])
-    native = fitted.native(examples.records[:50])
-    assert [each.letter for each in told] == [each.letter for each in native]
+    predictions = served.predict(rows.records[:50])
+    framework_predict = fitted.framework_predict(rows.records[:50])
+    assert [each.letter for each in predictions] == [each.letter for each in framework_predict]
 
 
-def test_the_error_of_an_accuracy_is_that_of_a_share() -> None:
+def test_the_accuracy_has_a_binomial_standard_error() -> None:
     metrics = train.with_error(train.Candidate("any", {"accuracy": 0.8, "found": 0.7}), 400).metrics
     assert metrics["accuracy_se"] == pytest.approx(0.02)
     assert list(metrics)[-1] == "accuracy_se"
 
 
-def test_what_is_served_was_found_here(
+def test_only_a_search_written_here_is_served(
     sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However well Optuna's winner does, and whatever needs no search."""
+    """Neither Optuna's winner nor a candidate without a search is served, even if it is best."""
     best = train.candidate
 
     def flattered(name: str, settings: Settings, metrics: dict[str, float], *rest: list) -> object:
@@ -270,21 +270,23 @@ def test_what_is_served_was_found_here(
         return best(name, settings, metrics, *rest)
 
     monkeypatch.setattr(train, "candidate", flattered)
-    examples = first(sides, 300)
-    fitted = hastily(examples, tmp_path, seeds=[1, 2], rungs=[60, 100])
+    rows = first_rows(sides, 300)
+    fitted = fit_quickly(rows, tmp_path, seeds=[1, 2], rungs=[60, 100])
     assert fitted.chosen in train.OWN
     for each in fitted.candidates:
         if each.name in report.COLOURS:
-            # Two seeds of seven trials climb together, and more than one comes to the last rung.
+            # The trials of two seeds are halved together, and several reach the last rung.
             assert 7 < len(each.curves["rung_0"]) <= 14
             assert len(each.curves["rung_1"]) > 1
 
 
 @pytest.mark.parametrize("learner", ["logistic", "network"])
-def test_nothing_asked_is_nothing_told(learner: str, sides: Sides, tmp_path: Path) -> None:
-    """Whichever graph is served."""
+def test_an_empty_request_gets_an_empty_response(
+    learner: str, sides: Sides, tmp_path: Path
+) -> None:
+    """The ONNX graph of a network alone would reject an empty batch."""
     settings = {"learner": learner, "degree": 2, "C": 1.0, "depth": 1, "width_1": 8, "step": 0.01}
-    some = train.parted(Examples(*zip(*sides["train"][:300], strict=True)), 0)[0]
+    some = train.split(LabelledRows(*zip(*sides["train"][:300], strict=True)), 0)[0]
     made = train.fitted({**settings, "activation": "relu", "penalty": 0.1}, some, 0)
     train.export_onnx(made, {"numbers": len(train.NUMBERS)}, tmp_path)
     served = AutomlFromScratch()
@@ -293,7 +295,7 @@ def test_nothing_asked_is_nothing_told(learner: str, sides: Sides, tmp_path: Pat
     assert len(served.predict([sides["test"][0][0]])) == 1
 
 
-def test_a_winner_is_taught_for_as_long_as_does_it_good() -> None:
+def test_only_a_network_is_trained_for_more_epochs() -> None:
     network: Settings = {"learner": "network", "depth": 1}
     tried = train.longer(network, [60, 120])
     assert [each.get("epochs") for each in tried] == [None, 60, 120]

@@ -1,4 +1,4 @@
-"""Federated census: the average by hand, Flower against the loop, privacy against known values."""
+"""Federated census: averaging, Flower beside the loop, and privacy accounting."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from scipy import integrate
 from sklearn.metrics import roc_auc_score
 
 from pipelines.ml.census_federated import data, privacy, train
-from pipelines.ml.census_federated.client import Local, averaged, learnt, private_sum, sigmoid
+from pipelines.ml.census_federated.client import Local, average, private_sum, sigmoid, train_client
 from pipelines.ml.census_federated.model import COLUMNS, CensusFederated, Person, features
 from pipelines.ml.census_federated.train import Table
 from slipway.datasets import fetch
@@ -25,8 +25,8 @@ def sides() -> dict[str, list]:
 
 @pytest.fixture(scope="module")
 def table(sides: dict[str, list]) -> Table:
-    people, truths = zip(*sides["train"][:3000], strict=True)
-    return Table(list(people), list(truths))
+    people, labels = zip(*sides["train"][:3000], strict=True)
+    return Table(list(people), list(labels))
 
 
 def person(**changes: object) -> Person:
@@ -35,7 +35,7 @@ def person(**changes: object) -> Person:
 
 
 def test_flower_ends_with_the_weights_of_the_loop(table: Table) -> None:
-    parts = train.dirichlet(table.truths, 4, 0.3, 7)
+    parts = train.dirichlet(table.labels, 4, 0.3, 7)
     local = Local(epochs=2, pull=0.1)
     ours = train.federated(table, parts, local, 2, 7)[-1]
     theirs = train.by_flower(table, parts, local, 2, 7)
@@ -44,15 +44,15 @@ def test_flower_ends_with_the_weights_of_the_loop(table: Table) -> None:
 
 
 def test_one_client_with_all_rows_is_plain_gradient_descent(table: Table) -> None:
-    """One step an epoch over all rows: the gradient of the mean log-loss, by differences."""
+    """One step over all rows follows the gradient of the mean log-loss, computed by differences."""
     weights = np.random.default_rng(0).normal(0, 0.1, len(COLUMNS))
-    local = Local(batch=len(table.truths), rate=1.0)
+    local = Local(batch=len(table.labels), rate=1.0)
 
     def loss(now: np.ndarray) -> float:
-        told = sigmoid(table.columns @ now)
-        return float(-np.mean(np.log(np.where(table.truths > 0, told, 1 - told))))
+        y_prob = sigmoid(table.columns @ now)
+        return float(-np.mean(np.log(np.where(table.labels > 0, y_prob, 1 - y_prob))))
 
-    moved = weights - learnt(weights, table.columns, table.truths, local, (0, 0, 0))
+    moved = weights - train_client(weights, table.columns, table.labels, local, (0, 0, 0))
     for place in range(0, len(COLUMNS), 7):
         step = np.eye(len(COLUMNS))[place] * 1e-5
         slope = (loss(weights + step) - loss(weights - step)) / 2e-5
@@ -60,21 +60,23 @@ def test_one_client_with_all_rows_is_plain_gradient_descent(table: Table) -> Non
 
 
 def test_the_average_is_by_rows() -> None:
-    found = averaged([np.array([1.0, 0.0]), np.array([4.0, 6.0])], [2, 1])
+    found = average([np.array([1.0, 0.0]), np.array([4.0, 6.0])], [2, 1])
     assert found.tolist() == [2.0, 2.0]
 
 
 def test_the_pull_keeps_a_client_nearer_to_the_start(table: Table) -> None:
     start = np.zeros(len(COLUMNS))
     gone = [
-        float(np.linalg.norm(learnt(start, table.columns, table.truths, local, (0, 0, 0))))
+        float(np.linalg.norm(train_client(start, table.columns, table.labels, local, (0, 0, 0))))
         for local in (Local(epochs=3), Local(epochs=3, pull=0.1), Local(epochs=3, pull=1.0))
     ]
     assert gone[0] > 1.2 * gone[1] > 1.2 * gone[2]
 
 
-@pytest.mark.parametrize("kind", ["truths", "jobs"])
-def test_clients_share_out_every_row_once_and_differ_as_asked(table: Table, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["labels", "jobs"])
+def test_each_row_goes_to_one_client_and_a_small_alpha_makes_clients_differ(
+    table: Table, kind: str
+) -> None:
     groups = getattr(table, kind)
     spread = {}
     for alpha in (0.3, 100.0):
@@ -89,8 +91,8 @@ def test_clients_share_out_every_row_once_and_differ_as_asked(table: Table, kind
 @pytest.mark.parametrize(
     ("noise", "epochs", "published"), [(1.3, 15, 1.19), (1.1, 60, 3.01), (0.7, 45, 7.10)]
 )
-def test_epsilon_is_the_one_published(noise: float, epochs: int, published: float) -> None:
-    """TensorFlow Privacy's tutorial: MNIST, batches of 256 of 60,000, delta 1e-5."""
+def test_epsilon_equals_the_published_value(noise: float, epochs: int, published: float) -> None:
+    """The values are those of TensorFlow Privacy's tutorial: MNIST, batches of 256, delta 1e-5."""
     rounds = epochs * (60_000 // 256)
     found = privacy.epsilon(256 / 60_000, noise, rounds, 1e-5)
     assert found == pytest.approx(published, abs=0.02)
@@ -112,19 +114,19 @@ def test_divergences_are_those_of_the_integral(share: float, noise: float, order
 
 
 def test_all_clients_in_every_round_is_the_plain_gaussian_mechanism() -> None:
-    """Whose divergence is order / (2 noise^2)."""
+    """The divergence of the plain Gaussian mechanism is order / (2 noise^2)."""
     assert privacy.divergence(1 - 1e-12, 2.0, 6) == pytest.approx(6 / 8, rel=1e-6)
 
 
-def test_what_cannot_be_a_mechanism_is_refused() -> None:
+def test_an_invalid_mechanism_is_refused() -> None:
     assert privacy.epsilon(0.1, 0, 1, 1e-5) == math.inf
     with pytest.raises(ValueError, match="share 1.5"):
         privacy.epsilon(1.5, 1, 1, 1e-5)
 
 
-def test_converged_is_where_no_step_is_left(table: Table) -> None:
+def test_converged_weights_have_no_gradient(table: Table) -> None:
     found = train.converged(table)
-    slope = (sigmoid(table.columns @ found) - table.truths) @ table.columns / len(table.truths)
+    slope = (sigmoid(table.columns @ found) - table.labels) @ table.columns / len(table.labels)
     assert np.abs(slope).max() < 1e-5
 
 
@@ -143,19 +145,19 @@ def test_the_noise_is_as_large_as_the_accountant_counts() -> None:
     assert np.std(drawn) == pytest.approx(1.5, rel=0.03)
 
 
-def test_a_resampled_area_is_scikit_learns(table: Table) -> None:
+def test_a_resampled_area_equals_scikit_learns(table: Table) -> None:
     rng = np.random.default_rng(0)
     # Rounded, so that many rows have the same probability.
-    y_prob = np.round(0.3 * table.truths + rng.random(len(table.truths)), 1)
+    y_prob = np.round(0.3 * table.labels + rng.random(len(table.labels)), 1)
     rows = rng.integers(0, len(y_prob), len(y_prob))
-    found = train.resampled_area(table.truths, y_prob)(rows)
-    assert found == pytest.approx(roc_auc_score(table.truths[rows], y_prob[rows]))
+    found = train.resampled_area(table.labels, y_prob)(rows)
+    assert found == pytest.approx(roc_auc_score(table.labels[rows], y_prob[rows]))
     error = table.area_error(np.zeros(len(COLUMNS)))["roc_auc_se"]
     assert error == 0
 
 
-def test_nobody_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Persons may be alike in what the record holds; lines of the census are not."""
+def test_no_line_of_the_census_is_in_both_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are compared, since different people may have equal records."""
     monkeypatch.setattr(data, "people", lambda frame: frame)
     sides = data.splits(fetch("adult_census_train"), seed=1, test_share=0.25)
     lines = {name: set(frame.itertuples(index=False)) for name, frame in sides.items()}
@@ -163,7 +165,7 @@ def test_nobody_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(map(len, sides.values())) == sum(map(len, lines.values())) == 32_561 - 24
 
 
-def test_sex_race_and_what_says_them_are_no_features() -> None:
+def test_sex_race_and_columns_that_reveal_them_are_not_features() -> None:
     one = features([person()])["columns"]
     for changes in ({"sex": "male"}, {"race": "black"}):
         assert (features([person(**changes)])["columns"] == one).all()
@@ -171,17 +173,17 @@ def test_sex_race_and_what_says_them_are_no_features() -> None:
     assert set(CensusFederated.protected) == {"sex", "race"}
 
 
-def test_no_feature_tells_the_income_by_itself(table: Table) -> None:
-    told = [
-        abs(np.corrcoef(column, table.truths)[0, 1])
+def test_no_single_feature_reveals_the_income(table: Table) -> None:
+    correlations = [
+        abs(np.corrcoef(column, table.labels)[0, 1])
         for column in table.columns.T[:-1]
         if column.std() > 0
     ]
-    assert max(told) < 0.5
+    assert max(correlations) < 0.5
 
 
 def test_features_do_not_look_at_other_people(sides: dict[str, list]) -> None:
-    """A client's columns are the same whoever else is there: no measured mean or border."""
+    """A person's features do not depend on the other people in the batch."""
     people = [each for each, _ in sides["train"][:50]]
     together = features(people)["columns"]
     assert all(

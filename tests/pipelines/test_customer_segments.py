@@ -1,4 +1,4 @@
-"""Segments: RFM counted line by line, no look ahead, planted groups found, names by rule."""
+"""Customer segments: RFM features, no leakage from the future, clustering and names."""
 
 import csv
 import lzma
@@ -14,7 +14,7 @@ from pipelines.ml.customer_segments import data, train
 from pipelines.ml.customer_segments.model import Customer, features, name, segments
 from slipway.datasets import fetch
 from slipway.project import find
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
 PARAMS = find("customer_segments").params
 MOMENT, HORIZON = pd.Timestamp(PARAMS.prepare["test_at"]), pd.Timedelta(days=90)
@@ -31,8 +31,8 @@ def lines(file: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def planted() -> Examples[Customer, float]:
-    """Three kinds of customer, far apart on the scale of logarithms."""
+def planted() -> LabelledRows[Customer, float]:
+    """Return three kinds of customers, far apart on the scale of logarithms."""
     rng = np.random.default_rng(0)
     records, spent = [], []
     for recency, orders, pounds in ((4, 60, 20_000), (150, 15, 3_000), (320, 1, 40)):
@@ -41,12 +41,10 @@ def planted() -> Examples[Customer, float]:
             record = {"recency_days": recency * wobble[0], "spent": pounds * wobble[1]}
             records.append(Customer(orders=orders, **record))
             spent.append(float(pounds > 10_000))
-    return Examples(records, spent)
+    return LabelledRows(records, spent)
 
 
-def test_rfm_is_that_of_the_invoices_and_so_is_what_came_after(
-    file: Path, lines: pd.DataFrame
-) -> None:
+def test_rfm_and_later_spending_equal_a_count_line_by_line(file: Path, lines: pd.DataFrame) -> None:
     moment = MOMENT.to_pydatetime()
     seen, wanted = set(), {}
     with lzma.open(file, "rt", newline="") as stream:
@@ -78,14 +76,14 @@ def test_rfm_is_that_of_the_invoices_and_so_is_what_came_after(
         for _, each in sorted(wanted.items())
         if each["last"]
     ]
-    rows = data.known_at(lines[lines[data.WHO] % 97 == 0], MOMENT, HORIZON)
-    told = [(each.recency_days, each.orders, each.spent, spent) for each, spent in rows]
-    assert np.array(told) == pytest.approx(np.array(expected), abs=1e-6)
-    assert len(told) > 30
+    rows = data.known_at(lines[lines[data.CUSTOMER] % 97 == 0], MOMENT, HORIZON)
+    counted = [(each.recency_days, each.orders, each.spent, spent) for each, spent in rows]
+    assert np.array(counted) == pytest.approx(np.array(expected), abs=1e-6)
+    assert len(counted) > 30
 
 
 def test_nothing_from_the_moment_on_reaches_a_record(lines: pd.DataFrame) -> None:
-    few = lines[lines[data.WHO] % 20 == 0].copy()
+    few = lines[lines[data.CUSTOMER] % 20 == 0].copy()
     known = data.known_at(few, MOMENT, HORIZON)
     late = few[data.TIME] >= MOMENT
     few.loc[late, ["Quantity", "worth"]] *= 50
@@ -96,7 +94,7 @@ def test_nothing_from_the_moment_on_reaches_a_record(lines: pd.DataFrame) -> Non
 
 def test_periods_that_overlap_are_refused() -> None:
     close = {**PARAMS.prepare, "train_at": "2011-08-01"}
-    with pytest.raises(ValueError, match="beyond test_at"):
+    with pytest.raises(ValueError, match="is beyond test_at"):
         data.splits(fetch("online_retail_ii"), **close)
     early = {**PARAMS.prepare, "train_at": "2010-06-01"}
     with pytest.raises(ValueError, match="needed: 2009-06-01"):
@@ -104,46 +102,50 @@ def test_periods_that_overlap_are_refused() -> None:
 
 
 def test_later_spending_changes_no_segment(
-    planted: Examples[Customer, float], tmp_path: Path
+    planted: LabelledRows[Customer, float], tmp_path: Path
 ) -> None:
-    told = []
-    for truths in (planted.truths, planted.truths[::-1]):
+    by_labels = []
+    for labels in (planted.labels, planted.labels[::-1]):
         settings = {**PARAMS.fit, "least": 3, "most": 4, "repeats": 2}
-        fitted = train.fit(train=Examples(planted.records, truths), weights=tmp_path, **settings)
-        told.append([(each.segment, each.distance) for each in fitted.native(planted.records)])
-    assert told[0] == told[1]
+        fitted = train.fit(
+            train=LabelledRows(planted.records, labels), weights=tmp_path, **settings
+        )
+        by_labels.append(
+            [(each.segment, each.distance) for each in fitted.framework_predict(planted.records)]
+        )
+    assert by_labels[0] == by_labels[1]
 
 
 def test_planted_groups_are_found_and_named(
-    planted: Examples[Customer, float], tmp_path: Path
+    planted: LabelledRows[Customer, float], tmp_path: Path
 ) -> None:
     settings = {**PARAMS.fit, "least": 3, "most": 5, "repeats": 2}
     fitted = train.fit(train=planted, weights=tmp_path, **settings)
     assert fitted.chosen == "kmeans_3"
     tried = {each.name: each.metrics for each in fitted.candidates}
     assert all(list(each)[-1] == "silhouette_se" for each in tried.values())
-    # Over repeats of one half the error is their spread, with one row less below the line.
+    # The error is the standard deviation over two repeats, with 1 instead of 2 as denominator.
     assert tried["kmeans_3"]["silhouette_se"] == pytest.approx(
         tried["kmeans_3"]["silhouette_std"] * np.sqrt(2)
     )
-    told = [each.segment for each in fitted.native(planted.records)]
-    assert told[:80] == ["champions"] * 80
-    assert told[160:] == ["hibernating"] * 80
-    stray = fitted.native([Customer(recency_days=1, orders=9_000, spent=0)])[0]
+    found = [each.segment for each in fitted.framework_predict(planted.records)]
+    assert found[:80] == ["champions"] * 80
+    assert found[160:] == ["hibernating"] * 80
+    stray = fitted.framework_predict([Customer(recency_days=1, orders=9_000, spent=0)])[0]
     assert stray.unusual
-    assert sum(each.unusual for each in fitted.native(planted.records)) <= 3
+    assert sum(each.unusual for each in fitted.framework_predict(planted.records)) <= 3
 
 
-def test_the_silhouette_with_centres_for_points_is_the_common_one() -> None:
-    """With one point a segment beside the point asked, both measures are the same."""
+def test_the_simplified_silhouette_equals_the_common_one_for_single_points() -> None:
+    """Both are the same if each segment has one other point, its centre."""
     points = np.array([[0.0, 0, 0], [4.0, 0, 0]])
-    asked = np.array([[1.0, 0, 0], [3.5, 0, 0], [3.0, 0, 0]])
+    queries = np.array([[1.0, 0, 0], [3.5, 0, 0], [3.0, 0, 0]])
     labels = np.array([0, 1, 0])
     plain = [
         silhouette_samples(np.vstack([points, one]), [0, 1, label])[2]
-        for one, label in zip(asked, labels, strict=True)
+        for one, label in zip(queries, labels, strict=True)
     ]
-    assert train.silhouette(asked, labels, points) == pytest.approx(np.mean(plain))
+    assert train.silhouette(queries, labels, points) == pytest.approx(np.mean(plain))
 
 
 def test_the_quintile_rule_scores_as_direct_marketing_does() -> None:
@@ -154,31 +156,31 @@ def test_the_quintile_rule_scores_as_direct_marketing_does() -> None:
 
 
 def test_customers_tied_at_a_quintile_score_below_it() -> None:
-    """Four in ten ordered once, so that one order is the first edge: they score the least."""
+    """Four in ten customers have one order, which is the first edge, and get the lowest score."""
     orders = np.array([1.0] * 40 + list(range(2, 62)))
     numbers = np.stack([np.zeros(100), orders, np.zeros(100)], axis=1)
     labels = train.quintile_rule(numbers, 13)(numbers)
-    # Thirteen groups are the sums of the scores, 0 to 12; without a spread recency brings 4.
+    # Thirteen groups are the sums 0 to 12; recency is constant and adds 4.
     assert np.unique(labels, return_counts=True)[1].tolist() == [40, 20, 20, 20]
     assert labels[0] == 4
 
 
-def test_names_follow_the_rule_and_the_nearest_two_are_told() -> None:
+def test_names_follow_the_rule_and_the_two_nearest_are_returned() -> None:
     centres = [(-1, 2, 1), (-1, 1, 0.4), (-1, 0, 0), (1, 1, 0), (1, -1, 0)]
     names = [name(np.array(centre)) for centre in centres]
     assert names == ["champions", "loyal", "promising", "at_risk", "hibernating"]
     rows = [
         {"segment": each, "kind": each, "share_buying": 0.5, "spent_after": 1.0} for each in names
     ]
-    told = segments(
+    predictions = segments(
         np.array([[4.0, 1.0, 2.0, 9.0, 9.0]]), {"segments": rows, "usual_distance": 0.5}
     )
-    assert (told[0].segment, told[0].next_segment) == ("loyal", "promising")
-    assert told[0].sureness == pytest.approx(0.5)
-    assert told[0].unusual
+    assert (predictions[0].segment, predictions[0].next_segment) == ("loyal", "promising")
+    assert predictions[0].sureness == pytest.approx(0.5)
+    assert predictions[0].unusual
 
 
-def test_twins_of_one_name_are_numbered() -> None:
+def test_segments_with_the_same_name_are_numbered() -> None:
     rng = np.random.default_rng(1)
     kinds = [(300, 1, 10), (300, 1, 400), (2, 40, 9_000), (2, 80, 90_000)]
     records = [
@@ -187,7 +189,7 @@ def test_twins_of_one_name_are_numbered() -> None:
         for _ in range(30)
     ]
     numbers = features(records)["numbers"]
-    about = train.profiled(train.kmeans(4, 0).fit(numbers), numbers, np.zeros(120))
+    about = train.profile_segments(train.kmeans(4, 0).fit(numbers), numbers, np.zeros(120))
     named = [each["segment"] for each in about["segments"]]
     assert len(set(named)) == 4
     assert "hibernating 2" in named

@@ -1,4 +1,4 @@
-"""Documents: who is answered is cut out, terms as scikit-learn counts them, no posting twice."""
+"""Documents: removal of citations, terms, the exported graph, and no repeated postings."""
 
 import time
 from pathlib import Path
@@ -28,8 +28,8 @@ def splits() -> dict[str, list[tuple[Posting, str]]]:
     return {name: list(rows) for name, rows in data.splits(fetch("newsgroups20")).items()}
 
 
-def drawn(rows: int, seed: int) -> tuple[list[str], list[str]]:
-    """Texts of six words of a topic and two of any."""
+def draw(rows: int, seed: int) -> tuple[list[str], list[str]]:
+    """Return texts of six words from one topic and two from any."""
     rng = np.random.default_rng(seed)
     everything = " ".join(TOPICS.values()).split()
     groups = rng.choice(list(TOPICS), rows).tolist()
@@ -40,35 +40,37 @@ def drawn(rows: int, seed: int) -> tuple[list[str], list[str]]:
     return texts, groups
 
 
-def learnt(classifier: object, pairs: bool) -> Pipeline:
+def fitted(classifier: object, pairs: bool) -> Pipeline:
     model = train.pipeline(200).set_params(
         classifier=classifier, tfidf__ngram_range=(1, 2) if pairs else (1, 1)
     )
-    return model.fit(*drawn(300, 0))
+    return model.fit(*draw(300, 0))
 
 
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize(
     "classifier", [LinearSVC(), ComplementNB()], ids=lambda it: type(it).__name__
 )
-def test_the_graph_answers_as_the_pipeline(classifier: object, pairs: bool, tmp_path: Path) -> None:
-    model = learnt(classifier, pairs)
+def test_the_graph_predicts_like_the_pipeline(
+    classifier: object, pairs: bool, tmp_path: Path
+) -> None:
+    model = fitted(classifier, pairs)
     train.export(model, 2.0, tmp_path)
     served = Documents()
     served.load(tmp_path)
-    texts = [*drawn(100, 1)[0], "nothing known here"]
-    told = served.predict([Posting(text=text) for text in texts])
+    texts = [*draw(100, 1)[0], "nothing known here"]
+    predictions = served.predict([Posting(text=text) for text in texts])
     wanted = train.softmax(train.scores(model, texts), 2.0)
-    assert [each.probability for each in told] == pytest.approx(wanted.max(axis=1), abs=1e-6)
-    assert [each.newsgroup for each in told[:-1]] == model.predict(texts[:-1]).tolist()
-    assert told[-1].known_words == 0 < min(each.known_words for each in told[:-1])
-    assert all(each.guesses[0].newsgroup == each.newsgroup for each in told)
+    assert [each.probability for each in predictions] == pytest.approx(wanted.max(axis=1), abs=1e-6)
+    assert [each.newsgroup for each in predictions[:-1]] == model.predict(texts[:-1]).tolist()
+    assert predictions[-1].known_words == 0 < min(each.known_words for each in predictions[:-1])
+    assert all(each.guesses[0].newsgroup == each.newsgroup for each in predictions)
 
 
-def test_terms_are_scikit_learns() -> None:
-    model = learnt(LinearSVC(), pairs=True)
+def test_terms_equal_scikit_learns() -> None:
+    model = fitted(LinearSVC(), pairs=True)
     known = {term: place for place, term in enumerate(model["tfidf"].get_feature_names_out())}
-    texts = drawn(50, 2)[0]
+    texts = draw(50, 2)[0]
     weighted = (
         features([Posting(text=text) for text in texts], known)["terms"] * model["tfidf"].idf_
     )
@@ -77,7 +79,7 @@ def test_terms_are_scikit_learns() -> None:
     assert any(" " in term for term in known)
 
 
-def test_who_is_answered_is_cut_out_as_raw_text_and_as_words() -> None:
+def test_citations_are_removed_from_raw_text_and_from_words() -> None:
     raw = "In article <1993Apr5.1@mimsy.umd.edu>, mangoe@cs.umd.edu (Charley W.) writes:\n> Well!"
     assert words(raw) == ["well"]
     plain = "re gospel in article mimsy umd edu mangoe cs umd edu charley writes well"
@@ -90,8 +92,8 @@ def test_who_is_answered_is_cut_out_as_raw_text_and_as_words() -> None:
     assert words("In my article on cars, he drives") == "in my article on cars he drives".split()
 
 
-def test_citations_are_gone_from_what_is_learnt(splits: dict) -> None:
-    """Above nearly half of the postings someone's address and `writes` or `wrote` stands."""
+def test_citations_are_removed_from_the_training_postings(splits: dict) -> None:
+    """Nearly half of the raw postings have an address followed by `writes` or `wrote`."""
     texts = [posting.text for posting, _ in splits["train"]][::5]
 
     def share(keep_citations: bool) -> float:
@@ -103,8 +105,8 @@ def test_citations_are_gone_from_what_is_learnt(splits: dict) -> None:
 
 
 def cites(tokens: list[str]) -> bool:
-    said = [place for place, token in enumerate(tokens) if token in ("writes", "wrote")]
-    return any({"com", "edu", "org", "net"} & set(tokens[max(0, at - 10) : at]) for at in said)
+    verbs = [place for place, token in enumerate(tokens) if token in ("writes", "wrote")]
+    return any({"com", "edu", "org", "net"} & set(tokens[max(0, at - 10) : at]) for at in verbs)
 
 
 def test_the_longest_posting_is_cleaned_at_once() -> None:
@@ -114,7 +116,7 @@ def test_the_longest_posting_is_cleaned_at_once() -> None:
         assert time.process_time() - begin < 5
 
 
-def test_no_posting_stands_twice_or_on_both_sides(splits: dict) -> None:
+def test_no_posting_is_repeated_or_in_both_splits(splits: dict) -> None:
     keys = {
         name: [" ".join(words(posting.text)) for posting, _ in rows]
         for name, rows in splits.items()
@@ -129,7 +131,7 @@ def test_no_posting_stands_twice_or_on_both_sides(splits: dict) -> None:
     assert len(keys["test"]) > 7_480
 
 
-def test_the_chosen_may_not_see_who_is_answered() -> None:
+def test_a_candidate_that_sees_citations_is_never_chosen() -> None:
     names = {
         name: train.servable(train.Candidate(name, {}))
         for name in ("baseline", "svm_1_words", "svm_1_words_citations", "forest_words")
@@ -137,7 +139,7 @@ def test_the_chosen_may_not_see_who_is_answered() -> None:
     assert [name for name, may in names.items() if may] == ["svm_1_words"]
 
 
-def test_candidates_stand_from_the_simplest_to_the_most_complex() -> None:
+def test_candidates_are_ordered_from_the_simplest_to_the_most_complex() -> None:
     names = [train.named(each) for each in ParameterGrid(train.grid(0, 5))]
     assert [name for name in names if train.servable(train.Candidate(name, {}))] == [
         f"{classifier}_{terms}"
@@ -146,32 +148,32 @@ def test_candidates_stand_from_the_simplest_to_the_most_complex() -> None:
     ]
 
 
-def test_macro_f1_is_scikit_learns() -> None:
+def test_macro_f1_equals_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     y_true, y_pred, rows = rng.integers(0, 4, 60), rng.integers(1, 6, 60), rng.integers(0, 60, 20)
     wanted = f1_score(y_true[rows], y_pred[rows], average="macro", zero_division=0.0)
     assert train.macro_f1(y_true, y_pred, 7, rows) == pytest.approx(wanted)
-    texts, groups = drawn(100, 5)
-    scores = train.scored(learnt(LinearSVC(), False), texts, groups, seed=0)
+    texts, groups = draw(100, 5)
+    scores = train.scored(fitted(LinearSVC(), False), texts, groups, seed=0)
     assert tuple(scores) == train.SCORES
     assert 0 < scores["macro_f1_se"] < 0.1
 
 
-def test_a_sharper_temperature_is_chosen_where_scores_are_right() -> None:
-    texts, groups = drawn(400, 3)
-    right = train.temperature_of(learnt(LinearSVC(), False), texts, groups)
+def test_correct_scores_get_a_sharper_temperature() -> None:
+    texts, groups = draw(400, 3)
+    right = train.temperature_of(fitted(LinearSVC(), False), texts, groups)
     rng = np.random.default_rng(0)
     wrong = train.temperature_of(
-        learnt(LinearSVC(), False), texts, rng.permutation(groups).tolist()
+        fitted(LinearSVC(), False), texts, rng.permutation(groups).tolist()
     )
     assert right > wrong == train.TEMPERATURES[0]
 
 
-def test_writers_are_who_is_answered_and_not_what_is_written_about() -> None:
+def test_writers_are_names_from_citations_only() -> None:
     texts = ["re boats on lakes owner host example edu writes sails", "owner host likes boats"]
-    told = report.writers([*texts, "sails and boats on lakes"])
-    assert {"owner", "host", "writes"} <= told
-    assert not {"boats", "sails", "likes"} & told
+    names = report.writers([*texts, "sails and boats on lakes"])
+    assert {"owner", "host", "writes"} <= names
+    assert not {"boats", "sails", "likes"} & names
 
 
 def test_an_empty_posting_is_refused() -> None:

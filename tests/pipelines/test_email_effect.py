@@ -1,4 +1,4 @@
-"""Effects of an e-mail: estimators against statsmodels and planted effects; no peeking."""
+"""Effects of an e-mail: estimators beside statsmodels, planted effects, and no leakage."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,13 +21,13 @@ from slipway.datasets import fetch
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As `fit` has it: small trees are slower with more."""
+    """Use one thread as `fit` does, since small trees are slower with more."""
     with threadpool_limits(limits=1):
         yield
 
 
 def confounded(rows: int = 6_000, *, seed: int = 0, effect: float = 1.0) -> Sample:
-    """Those who would have had more anyway are treated rather."""
+    """Return a sample in which rows with higher outcomes are treated more often."""
     rng = np.random.default_rng(seed)
     before = rng.normal(size=(rows, 2))
     treated = rng.random(rows) < 1 / (1 + np.exp(0.5 - before[:, 0]))
@@ -41,7 +41,7 @@ def customer(**changes: object) -> Customer:
 
 
 def planted(rows: int = 6_000, *, seed: int = 0) -> Sample:
-    """An even draw; it brings 0.4 to those who bought women's wares, and to others nothing."""
+    """Return an even assignment with an effect of 0.4 on buyers of women's wares alone."""
     rng = np.random.default_rng(seed)
     kinds = [
         customer(mens=mens, womens=womens or not mens, newcomer=newcomer)
@@ -54,7 +54,7 @@ def planted(rows: int = 6_000, *, seed: int = 0) -> Sample:
 
 
 @pytest.mark.parametrize("on_treated", [False, True])
-def test_adjusted_effects_are_the_planted_one_and_the_naive_is_not(on_treated: bool) -> None:
+def test_adjusted_effects_equal_the_planted_one_and_the_naive_does_not(on_treated: bool) -> None:
     found = causes.estimates(confounded(), on_treated=on_treated)
     naive = found.pop("difference of means")
     assert naive.value > 2.2
@@ -63,7 +63,7 @@ def test_adjusted_effects_are_the_planted_one_and_the_naive_is_not(on_treated: b
         assert each.error < 0.2, name
 
 
-def test_averages_are_those_of_statsmodels() -> None:
+def test_average_effects_equal_those_of_statsmodels() -> None:
     sample = confounded(2_000)
     columns = causes.design(sample.before)
     logit = Logit(sample.treated, columns)
@@ -76,11 +76,11 @@ def test_averages_are_those_of_statsmodels() -> None:
         ("regression", theirs.ra(return_results=False)[0]),
         ("both (AIPW)", theirs.aipw(return_results=False)[0]),
     ):
-        # Theirs are without weights that sum to 1, which moves the second digit of an error.
+        # Their weights do not sum to 1, which changes the second digit of an error.
         assert found[name].value == pytest.approx(effect, abs=0.4 * found[name].error), name
 
 
-def test_errors_are_those_of_repeated_draws() -> None:
+def test_standard_errors_equal_the_spread_of_repeated_samples() -> None:
     found = [causes.adjusted(confounded(800, seed=seed), on_treated=False) for seed in range(60)]
     spread = np.std([each.value for each in found])
     assert np.mean([each.error for each in found]) == pytest.approx(spread, rel=0.35)
@@ -93,7 +93,7 @@ def test_matching_makes_the_arms_alike() -> None:
     assert causes.imbalance(sample, weights).max() < 0.1
 
 
-def test_refutations_tell_a_hidden_cause() -> None:
+def test_refutations_reveal_a_hidden_cause() -> None:
     sample = confounded()
     past = sample.before[:, 0] + np.random.default_rng(1).normal(size=6_000)
     fair = Sample(np.column_stack([sample.before, past]), sample.treated, sample.outcome)
@@ -101,16 +101,16 @@ def test_refutations_tell_a_hidden_cause() -> None:
     def estimator(each: Sample) -> Estimate:
         return causes.adjusted(each, on_treated=False)
 
-    told = causes.refutations(fair, estimator, 2, np.random.default_rng(0))
+    results = causes.refutations(fair, estimator, 2, np.random.default_rng(0))
     for name in ("placebo treatment", "outcome from before"):
-        assert abs(told[name].value) < 4 * told[name].error, name
+        assert abs(results[name].value) < 4 * results[name].error, name
     blind = Sample(fair.before[:, 1:], fair.treated, fair.outcome)
-    told = causes.refutations(blind, estimator, 1, np.random.default_rng(0))
-    assert abs(told["placebo treatment"].value) < 4 * told["placebo treatment"].error
-    assert told["outcome from before"].value > 10 * told["outcome from before"].error
+    results = causes.refutations(blind, estimator, 1, np.random.default_rng(0))
+    assert abs(results["placebo treatment"].value) < 4 * results["placebo treatment"].error
+    assert results["outcome from before"].value > 10 * results["outcome from before"].error
 
 
-def test_two_stages_find_what_least_squares_does_not() -> None:
+def test_two_stage_least_squares_is_right_where_least_squares_is_not() -> None:
     before = np.random.default_rng(3).normal(size=(8_000, 3))
     naive, found, power = causes.encouraged(before, 0.4, 0.5, np.random.default_rng(0))
     assert naive.ends[0] > 0.7
@@ -125,33 +125,33 @@ def test_two_stages_find_what_least_squares_does_not() -> None:
     assert ours.error == pytest.approx(theirs.bse[0], rel=0.2)
 
 
-def test_two_stage_intervals_hold_the_truth_19_times_of_20() -> None:
+def test_two_stage_intervals_contain_the_effect_19_times_of_20() -> None:
     before, rng = np.random.default_rng(3).normal(size=(1_500, 3)), np.random.default_rng(1)
     found = [causes.encouraged(before, 0.3, 0.5, rng)[1] for _ in range(100)]
     assert 88 <= sum(each.ends[0] < 0.5 < each.ends[1] for each in found) <= 99
 
 
-def test_a_customers_own_outcome_is_not_in_what_is_expected_of_them() -> None:
-    """Else the scores would hold less noise than there is, and intervals would be too narrow."""
+def test_the_expected_outcome_of_a_customer_does_not_use_the_own_outcome() -> None:
+    """Otherwise the scores would have too little noise, and intervals would be too narrow."""
     sample = planted(2_000)
     row = int(np.flatnonzero(~sample.treated)[0])
     changed = sample.outcome.copy()
     changed[row] += 1_000
     before = train.scores(sample, 5, 2)[row]
     after = train.scores(replace(sample, outcome=changed), 5, 2)[row]
-    # An even draw: of an outcome all but the expected counts, twice.
+    # With an even assignment the deviation from the expected outcome counts twice.
     assert after - before == pytest.approx(-2_000)
 
 
 @pytest.mark.parametrize("name", ["dr_cells", "dr_linear", "t_learner", "x_learner", "dr_learner"])
 def test_learners_find_a_planted_effect(name: str) -> None:
-    told = train.learned(name, planted(), 40, 2)(planted(seed=1).before)
+    y_pred = train.train_learner(name, planted(), 40, 2)(planted(seed=1).before)
     buys = planted(seed=1).before[:, NUMBERS.index("womens")] == 1
-    assert told[buys].mean() == pytest.approx(0.4, abs=0.08)
-    assert told[~buys].mean() == pytest.approx(0.0, abs=0.08)
+    assert y_pred[buys].mean() == pytest.approx(0.4, abs=0.08)
+    assert y_pred[~buys].mean() == pytest.approx(0.0, abs=0.08)
 
 
-def test_the_same_effect_for_all_is_no_order() -> None:
+def test_equal_predictions_have_a_qini_of_zero() -> None:
     assert qini(np.full(500, 0.1), np.random.default_rng(0).normal(size=500)).value == 0
     best = qini(np.arange(500.0), np.arange(500.0) > 249)
     worst = qini(-np.arange(500.0), np.arange(500.0) > 249)
@@ -166,47 +166,47 @@ def test_the_mean_of_all_is_simpler_than_the_means_of_cells() -> None:
     assert tuple(name for name in train.PROJECTED if name in train.SERVED) == train.SERVED
 
 
-def test_intervals_hold_the_truth_19_times_of_20() -> None:
+def test_intervals_contain_the_effect_19_times_of_20() -> None:
     held, total = 0, 40
     row = features([customer()])["numbers"][0]
     for seed in range(total):
         sample = planted(1_500, seed=seed)
-        told = train.means(sample.before, train.scores(sample, 5, 2), CELLS) @ row
-        held += abs(told[0]) < NORMAL * told[1]
+        result = train.means(sample.before, train.scores(sample, 5, 2), CELLS) @ row
+        held += abs(result[0]) < NORMAL * result[1]
     assert held >= 34
 
 
-def test_an_answer_is_of_the_customers_cell_and_no_other() -> None:
-    """The mean there and its error, exactly, whatever the effects of other cells look like."""
+def test_a_prediction_depends_on_the_customers_own_cell_only() -> None:
+    """It is exactly the mean of the cell and its error."""
     sample, rng = planted(600), np.random.default_rng(2)
     score = rng.normal(size=600) * (1 + rng.random(600))
     cell = np.array(["".join(map(str, row)) for row in sample.before[:, 3:6]])
     score += np.unique(cell, return_inverse=True)[1] ** 2
-    told = sample.before @ train.means(sample.before, score, CELLS).T
+    result = sample.before @ train.means(sample.before, score, CELLS).T
     assert len(set(cell)) == 6
     for each in set(cell):
         rows = cell == each
-        assert told[rows, 0] == pytest.approx(score[rows].mean())
-        assert told[rows, 1] == pytest.approx(score[rows].std() / np.sqrt(rows.sum()))
+        assert result[rows, 0] == pytest.approx(score[rows].mean())
+        assert result[rows, 1] == pytest.approx(score[rows].std() / np.sqrt(rows.sum()))
 
 
-def test_who_bought_neither_kind_of_wares_is_unknown() -> None:
+def test_a_customer_who_bought_neither_kind_of_wares_is_refused() -> None:
     with pytest.raises(ValidationError, match="one of mens and womens must be true"):
         customer(mens=False)
 
 
 def test_profit_is_margin_times_dollars_less_cost() -> None:
-    told = np.zeros((3, 5))
-    told[:, 3] = (1.0, 0.2, -1.0)  # dollars
-    told[:, 4] = 0.1  # the error of them
-    found = effects([customer(margin=0.5, cost=0.1)] * 3, told)
+    outputs = np.zeros((3, 5))
+    outputs[:, 3] = (1.0, 0.2, -1.0)  # dollars
+    outputs[:, 4] = 0.1  # their error
+    found = effects([customer(margin=0.5, cost=0.1)] * 3, outputs)
     assert [each.pays for each in found] == ["yes", "unsure", "no"]
     assert [each.profit for each in found] == pytest.approx([0.4, 0.0, -0.6])
     assert found[0].spend_low == pytest.approx(1 - NORMAL * 0.1)
 
 
-def test_no_column_knows_what_came_after() -> None:
-    """Neither the draw nor its outcomes are in what a client sends; workers' rows alike."""
+def test_no_feature_contains_the_treatment_or_an_outcome() -> None:
+    """This holds for the records of customers and of workers."""
     table = pd.read_csv(fetch("hillstrom_email").path("hillstrom_email.csv.gz"))
     some = table[table["segment"] != "Mens E-Mail"].head(50)
     other = some.assign(visit=1, spend=9.0, conversion=1, segment="Womens E-Mail")
@@ -215,12 +215,12 @@ def test_no_column_knows_what_came_after() -> None:
     assert not {"treat", "re78"} & set(data.BEFORE)
 
 
-def test_the_experiments_figure_is_the_published_one() -> None:
-    """1,794 dollars, with a standard error of 671: Dehejia and Wahba (1999)."""
+def test_the_experiments_effect_equals_the_published_one() -> None:
+    """It is 1,794 dollars with a standard error of 671: Dehejia and Wahba (1999)."""
     rows = list(data.workers(0))
-    group = np.array([truth["group"] for _, truth in rows])
+    group = np.array([label["group"] for _, label in rows])
     before = np.array([list(record.model_dump().values()) for record, _ in rows])
-    every = Sample(before, group == "course", np.array([truth["earnings"] for _, truth in rows]))
+    every = Sample(before, group == "course", np.array([label["earnings"] for _, label in rows]))
     assert [(group == name).sum() for name in ("course", "drawn", "survey")] == [185, 260, 15_992]
     known = causes.naive(every.at(group != "survey"))
     assert known.value == pytest.approx(1_794, abs=1)

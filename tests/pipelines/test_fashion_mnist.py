@@ -1,4 +1,4 @@
-"""Fashion-MNIST: metrics by hand, and augmentation that moves pictures and changes none of them."""
+"""Fashion-MNIST: metrics computed by hand, and augmentation that only moves pictures."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_the_calibration_error_is_the_mean_gap_over_bins() -> None:
     assert calibration_error(confidence, np.array([1, 1, 1, 0])) == pytest.approx(0.05 / 2)
 
 
-def test_a_shifted_picture_is_the_same_a_pixel_away() -> None:
+def test_a_shifted_picture_moves_by_at_most_one_pixel() -> None:
     torch.manual_seed(0)
     images = torch.zeros(50, 1, SIDE, SIDE)
     images[:, 0, 10, 20] = 1
@@ -27,7 +27,7 @@ def test_a_shifted_picture_is_the_same_a_pixel_away() -> None:
     assert augmentation.augmented(images, flip=False, shift=False) is images
 
 
-def test_recipes_add_one_step_each_and_the_error_is_that_of_a_share() -> None:
+def test_recipes_add_one_step_each_and_the_accuracy_has_a_binomial_standard_error() -> None:
     steps = [sum(vars(recipe).values()) for recipe in train.RECIPES.values()]
     assert steps == list(range(len(steps)))
     assert train.accuracy_error({"accuracy": 0.8}, 400) == {"accuracy_se": pytest.approx(0.02)}

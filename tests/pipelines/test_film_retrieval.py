@@ -1,4 +1,4 @@
-"""Film retrieval: nothing of the future is sent, each stage by hand, a catalogue far larger."""
+"""Film retrieval: no leakage from the future, each stage by hand, and the simulation."""
 
 import subprocess
 from typing import Any
@@ -21,13 +21,13 @@ from pipelines.ml.film_retrieval.model import (
     content,
     highest,
     kinds,
-    reranked,
+    rerank,
 )
 from slipway.datasets import Dataset, fetch
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
 SHARE = 0.2
-Splits = dict[str, list[tuple[Viewer, data.Truth]]]
+Splits = dict[str, list[tuple[Viewer, data.Label]]]
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def splits(movielens: Dataset) -> Splits:
 
 @pytest.fixture(scope="module")
 def model(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> FilmRetrieval:
-    """Learnt hastily from 120 viewers."""
+    """Return a model trained quickly on 120 viewers."""
     weights = tmp_path_factory.mktemp("film_retrieval")
     kept = splits["train"][:120]
     train.fit(
-        train=Examples([viewer for viewer, _ in kept], [truth for _, truth in kept]),
+        train=LabelledRows([viewer for viewer, _ in kept], [label for _, label in kept]),
         weights=weights,
         seed=1,
         validation_share=0.25,
@@ -67,8 +67,10 @@ def ask(model: FilmRetrieval, **fields: object) -> Suggestions:
     return model.predict([Viewer.model_validate(fields)])[0]
 
 
-def test_nothing_of_the_future_is_sent_or_learnt_from(movielens: Dataset, splits: Splits) -> None:
-    """Of each viewer all asked comes after all sent, and the test's after all that trains."""
+def test_records_and_training_contain_nothing_of_the_future(
+    movielens: Dataset, splits: Splits
+) -> None:
+    """A label is after its history, and the test is after the training."""
     frame = data.ratings_of(movielens)
     moment = frame["time"].iloc[int(len(frame) * (1 - SHARE))]
     histories = {
@@ -76,25 +78,25 @@ def test_nothing_of_the_future_is_sent_or_learnt_from(movielens: Dataset, splits
         for _, own in frame.groupby("viewer")
     }
     cold = 0
-    for viewer, truth in splits["test"]:
+    for viewer, label in splits["test"]:
         sent = {each.film for each in viewer.history}
-        own = histories[frozenset([*sent, *truth["films"]])]
-        times = [own[film] for film in truth["films"]]
+        own = histories[frozenset([*sent, *label["films"]])]
+        times = [own[film] for film in label["films"]]
         assert min(times) >= moment
         assert max((own[film] for film in sent), default=0) < min(times)
-        assert truth["cold"] == (not sent)
-        cold += truth["cold"]
+        assert label["cold"] == (not sent)
+        cold += label["cold"]
     assert cold > 100
     early = {frozenset(own["film"]) for _, own in frame[frame["time"] < moment].groupby("viewer")}
     learnt = {
-        frozenset([*(each.film for each in viewer.history), *truth["films"]])
-        for viewer, truth in splits["train"]
+        frozenset([*(each.film for each in viewer.history), *label["films"]])
+        for viewer, label in splits["train"]
     }
     assert learnt == early
 
 
 def test_the_correction_gives_the_loss_over_all_films() -> None:
-    """Of draws by popularity alone; without it popular films are pushed away for being popular."""
+    """It corrects draws by popularity, without which popular films would be penalized."""
     torch.manual_seed(0)
     tastes, films = torch.randn(1, 4), torch.randn(6, 4)
     shares = torch.tensor([0.5, 0.2, 0.1, 0.1, 0.05, 0.05])
@@ -109,14 +111,14 @@ def test_the_correction_gives_the_loss_over_all_films() -> None:
     assert abs(float(plain) - draws - wanted) > 0.2
 
 
-def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
-    """The number of a film that nobody rated changes nothing of its direction."""
-    halves = Halves.of(Examples(*map(list, zip(*splits["train"][:80], strict=True))))
+def test_films_held_out_have_directions_from_content_alone(splits: Splits) -> None:
+    """The number of an unrated film does not change its direction."""
+    halves = Halves.from_rows(LabelledRows(*map(list, zip(*splits["train"][:80], strict=True))))
     hidden = np.zeros(FILMS, dtype=bool)
     hidden[:200] = True
     described = content(
-        [each["genres"] for each in train.described()],
-        [each["year"] for each in train.described()],
+        [each["genres"] for each in train.describe_films()],
+        [each["year"] for each in train.describe_films()],
     )
     made = towers.Towers(described, halves.about.shape[1], towers.Recipe())
     before = towers.catalogue(made, halves.rated, hidden)
@@ -131,7 +133,7 @@ def test_films_held_out_are_known_by_content_alone(splits: Splits) -> None:
     assert (before.vectors[known] != after.vectors[known]).any(axis=1).all()
 
 
-def test_search_finds_the_nearest_and_leaves_out_what_was_seen() -> None:
+def test_search_finds_the_nearest_without_seen_films() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)
     taste = np.array([1, 0], dtype=np.float32)
     assert highest(vectors @ taste, np.array([], dtype=int), 3).tolist() == [0, 1, 2]
@@ -154,27 +156,27 @@ def test_ease_gives_the_regression_that_leaves_the_film_itself_out() -> None:
     assert not weights[12:].any()
 
 
-def test_kinds_of_films_are_as_alike_as_their_genres() -> None:
-    told = kinds(content([["Action", "War"], ["War"], ["Comedy"], []], [None] * 4))
-    np.testing.assert_allclose((told @ told.T)[0], [1, 0.5**0.5, 0, 0], atol=1e-6)
-    assert not told[3].any()
+def test_films_are_as_similar_as_their_genres() -> None:
+    directions = kinds(content([["Action", "War"], ["War"], ["Comedy"], []], [None] * 4))
+    np.testing.assert_allclose((directions @ directions.T)[0], [1, 0.5**0.5, 0, 0], atol=1e-6)
+    assert not directions[3].any()
 
 
-def test_re_ranking_passes_over_a_twin() -> None:
+def test_re_ranking_skips_a_duplicate() -> None:
     vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
     scores = np.array([3.0, 2.9, 2.0])
-    assert reranked(scores, vectors, 3, 1.0).tolist() == [0, 1, 2]
-    assert reranked(scores, vectors, 2, 0.5).tolist() == [0, 2]
-    assert reranked(scores[:1], vectors[:1], 5, 0.5).tolist() == [0]
+    assert rerank(scores, vectors, 3, 1.0).tolist() == [0, 1, 2]
+    assert rerank(scores, vectors, 2, 0.5).tolist() == [0, 2]
+    assert rerank(scores[:1], vectors[:1], 5, 0.5).tolist() == [0]
 
 
-def test_figures_by_hand() -> None:
+def test_metrics_by_hand() -> None:
     liked = np.zeros((1, FILMS), dtype=bool)
     liked[0, [3, 5]] = True
-    told = metrics.retrieval_metrics([(np.array([5, 1, 2]), liked[0])])
-    assert told["recall_at_100"] == pytest.approx(0.5)
-    assert told["precision_at_10"] == pytest.approx(0.1)
-    assert told["ndcg_at_10"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
+    values = metrics.retrieval_metrics([(np.array([5, 1, 2]), liked[0])])
+    assert values["recall_at_100"] == pytest.approx(0.5)
+    assert values["precision_at_10"] == pytest.approx(0.1)
+    assert values["ndcg_at_10"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
 
 
 def test_the_mean_over_viewers_is_the_metric() -> None:
@@ -194,21 +196,23 @@ def test_towers_are_tried_from_the_simplest() -> None:
 
 
 def test_a_new_film_is_suggested_by_its_content(model: FilmRetrieval) -> None:
-    """Fifty that are like what the viewer likes by content: some are retrieved, and named so."""
+    """Fifty new films similar to what the viewer likes are sent, and some are retrieved."""
     new = [NewFilm(title=f"new {n}", year=1998, genres=["Sci-Fi"]) for n in range(50)]
-    told = ask(model, history=[{"film": 50, "stars": 5}], new_films=new, count=50, retrieved=100)
-    assert {each.source for each in told.suggested} <= {"taste", "content"}
-    assert all((each.film is None) == (each.source == "content") for each in told.suggested)
-    places = [each.retrieved_at for each in told.suggested]
+    suggestions = ask(
+        model, history=[{"film": 50, "stars": 5}], new_films=new, count=50, retrieved=100
+    )
+    assert {each.source for each in suggestions.suggested} <= {"taste", "content"}
+    assert all((each.film is None) == (each.source == "content") for each in suggestions.suggested)
+    places = [each.retrieved_at for each in suggestions.suggested]
     assert len(set(places)) == 50
-    assert len(told.retrieved) == 100
-    catalogue = model.catalogue + model.stages.described(content([["Sci-Fi"]], [1998]))
+    assert len(suggestions.retrieved) == 100
+    catalogue = model.catalogue + model.stages.new_films(content([["Sci-Fi"]], [1998]))
     assert len(catalogue.vectors) == FILMS + 1
     assert catalogue.known[-1] == 0
     assert np.linalg.norm(catalogue.vectors[-1]) == pytest.approx(1, abs=1e-5)
 
 
-def test_what_was_rated_is_not_suggested_and_taste_tells(model: FilmRetrieval) -> None:
+def test_rated_films_are_not_suggested(model: FilmRetrieval) -> None:
     profile = ask(model, age=30, gender="F", count=10)
     assert {each.source for each in profile.suggested} == {"profile"}
     first = profile.suggested[0].film
@@ -223,23 +227,23 @@ def test_a_film_is_rated_once() -> None:
         Viewer(history=[Rating(film=7, stars=3)] * 2)
 
 
-def test_a_genre_that_is_none_is_named() -> None:
-    with pytest.raises(ValidationError, match="no genre 'Space'; known: Action"):
+def test_an_unknown_genre_is_named() -> None:
+    with pytest.raises(ValidationError, match="unknown genre 'Space'; known: Action"):
         NewFilm(title="x", genres=["Space"])
 
 
 @pytest.fixture(scope="module")
 def pasts(splits: Splits) -> list[Past]:
-    return [Past.of(viewer) for viewer, _ in splits["train"][:50] if viewer.history]
+    return [Past.from_viewer(viewer) for viewer, _ in splits["train"][:50] if viewer.history]
 
 
-def test_a_simulated_million_in_small(model: FilmRetrieval, pasts: list[Past]) -> None:
+def test_the_simulation_runs_on_few_items(model: FilmRetrieval, pasts: list[Past]) -> None:
     lines: list[str] = []
-    told = scale.measured(model, pasts, items=3_000, viewers=200, requests=20, log=lines.append)
-    assert told["indexes"]["flat"]["searches"][0]["recall"] == 1
-    assert told["indexes"]["hnsw"]["searches"][-1]["recall"] > 0.95
-    assert told["indexes"]["ivf_pq"]["mib"] < told["indexes"]["flat"]["mib"]
-    steps = set(told["request_ms"])
+    results = scale.measure(model, pasts, items=3_000, viewers=200, requests=20, log=lines.append)
+    assert results["indexes"]["flat"]["searches"][0]["recall"] == 1
+    assert results["indexes"]["hnsw"]["searches"][-1]["recall"] > 0.95
+    assert results["indexes"]["ivf_pq"]["mib"] < results["indexes"]["flat"]["mib"]
+    steps = set(results["request_ms"])
     assert {"read state", "viewer tower", "index", "rank", "re-rank", "write state"} < steps
     assert any("recall@100" in line for line in lines)
 
@@ -248,8 +252,8 @@ def test_the_next_request_knows_what_the_last_one_showed(
     model: FilmRetrieval, pasts: list[Past]
 ) -> None:
     rng = np.random.default_rng(0)
-    world = scale.World.drawn(model.catalogue, 3_000, rng)
-    (_, flat, _, _), *_ = scale.built(world.catalogue.vectors)
+    world = scale.World.draw(model.catalogue, 3_000, rng)
+    (_, flat, _, _), *_ = scale.build_indexes(world.catalogue.vectors)
     with scale.server() as client:
         viewers = scale.Viewers(client, np.stack([past.about for past in pasts]))
         viewers.fill(pasts, world, 60, rng)
@@ -266,21 +270,21 @@ def test_the_next_request_knows_what_the_last_one_showed(
         )
 
 
-def test_simulated_items_lie_as_the_films_do(model: FilmRetrieval) -> None:
-    world = scale.World.drawn(model.catalogue, 5_000, np.random.default_rng(0))
+def test_simulated_items_are_distributed_like_the_films(model: FilmRetrieval) -> None:
+    world = scale.World.draw(model.catalogue, 5_000, np.random.default_rng(0))
     lengths = np.linalg.norm(world.catalogue.vectors, axis=1)
     assert lengths == pytest.approx(np.ones(5_000), abs=1e-4)
     films = np.arange(FILMS)
     drawn = world.like(films, np.random.default_rng(1))
     assert (world.catalogue.popularity[drawn] == model.catalogue.popularity).all()
     with pytest.raises(ValueError, match=f"at least {FILMS}"):
-        scale.measured(model, [], items=10, viewers=1, requests=1)
+        scale.measure(model, [], items=10, viewers=1, requests=1)
 
 
 def test_no_server_is_left_behind() -> None:
     with scale.server() as client:
-        told: Any = client.info("server")
-        number = told["process_id"]
+        server: Any = client.info("server")
+        number = server["process_id"]
     assert subprocess.run(["kill", "-0", str(number)], capture_output=True).returncode != 0
 
 

@@ -1,4 +1,4 @@
-"""Flight delays: nothing of the day itself is known, Spark as pandas, the graph as MLlib."""
+"""Flight delays: no leakage from the day itself, Spark beside pandas, ONNX beside MLlib."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from sklearn.metrics import roc_auc_score
 
 from pipelines.ml.flight_delay import metrics, train
-from pipelines.ml.flight_delay.history import by_pandas, flights, prepared
+from pipelines.ml.flight_delay.history import add_history, by_pandas, flights
 from pipelines.ml.flight_delay.model import (
     COUNTS,
     FIELDS,
@@ -36,8 +36,8 @@ FLIGHT = Flight.model_validate(
 )
 
 
-def drawn(rows: int) -> pd.DataFrame:
-    """As the file holds them: 40 days, most from one airport, some days without any."""
+def sample_flights(rows: int) -> pd.DataFrame:
+    """Return flights as in the file: 40 days, most from one airport, some days without any."""
     rng = np.random.default_rng(0)
     day = rng.choice([*range(12), *range(15, 40)], rows)
     minute = rng.integers(0, 1440, rows)
@@ -55,8 +55,8 @@ def drawn(rows: int) -> pd.DataFrame:
 
 def single(frame: pd.DataFrame) -> pd.DataFrame:
     day = (frame["date"].dt.normalize() - pd.Timestamp("2001-01-01")).dt.days
-    told = frame.assign(day=day, weekday=day % 7, late=frame["delay"] > 15)
-    return by_pandas(told.drop(columns=["date", "delay"]))
+    table = frame.assign(day=day, weekday=day % 7, late=frame["delay"] > 15)
+    return by_pandas(table.drop(columns=["date", "delay"]))
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,16 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture(scope="module")
 def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     file = tmp_path_factory.mktemp("flights") / "flights.parquet"
-    drawn(600).to_parquet(file)
+    sample_flights(600).to_parquet(file)
     found = flights(spark, file)
-    table = prepared(found, found).select("*", numbers().alias("features"))
+    table = add_history(found, found).select("*", numbers().alias("features"))
     return table.toPandas().sort_values(["day", "origin", "destination"], ignore_index=True)
 
 
-def test_spark_prepares_what_pandas_does(made: pd.DataFrame) -> None:
-    wanted = single(drawn(600)).sort_values(["day", "origin", "destination"], ignore_index=True)
+def test_spark_and_pandas_compute_the_same_features(made: pd.DataFrame) -> None:
+    wanted = single(sample_flights(600)).sort_values(
+        ["day", "origin", "destination"], ignore_index=True
+    )
     assert len(made) == 600
     for name in FIELDS:
         assert made[name].to_numpy() == pytest.approx(wanted[name].to_numpy(), abs=1e-12), name
@@ -84,14 +86,14 @@ def test_spark_prepares_what_pandas_does(made: pd.DataFrame) -> None:
 def test_spark_and_the_service_have_the_same_features(made: pd.DataFrame) -> None:
     names = list(Flight.model_fields)
     rows = [Flight.model_validate(row) for row in made[names].head(50).to_dict("records")]
-    told = np.stack([each.toArray() for each in made["features"].head(50)])
-    assert told == pytest.approx(train.features(rows)["numbers"], abs=1e-6)
-    assert told.shape == (50, len(NUMBERS))
+    computed = np.stack([each.toArray() for each in made["features"].head(50)])
+    assert computed == pytest.approx(train.features(rows)["numbers"], abs=1e-6)
+    assert computed.shape == (50, len(NUMBERS))
 
 
-def test_no_flight_tells_of_its_own_day_or_later() -> None:
-    """Whoever is late from a day on changes nothing of what is known until that day."""
-    frame = drawn(600)
+def test_features_do_not_use_the_same_day_or_later() -> None:
+    """Delays from a day on do not change the features up to that day."""
+    frame = sample_flights(600)
     turned = frame.assign(delay=frame["delay"].where(frame["date"] < "2001-01-20", 999))
     one, other = single(frame), single(turned)
     until = (one["day"] <= 19).to_numpy()
@@ -100,21 +102,21 @@ def test_no_flight_tells_of_its_own_day_or_later() -> None:
     assert (one["network_yesterday"] != other["network_yesterday"])[~until].any()
 
 
-def test_the_hour_tells_the_delay_and_is_no_feature() -> None:
-    """`date` is when a flight left, not when it should have: those of the night are late ones."""
+def test_the_hour_reveals_the_delay_and_is_not_a_feature() -> None:
+    """`date` is the actual departure, not the planned one: flights at night are late ones."""
     file = fetch("us_flights_3m").path("flights-3m.parquet")
     real = pd.read_parquet(file, columns=["date", "delay"])
     late = real["delay"] > 15
     night = real["date"].dt.hour.isin([2, 3])
     assert late[night].mean() > 0.66
     assert late.mean() < 0.2
-    frame = drawn(600)
+    frame = sample_flights(600)
     moved = frame.assign(date=frame["date"].dt.normalize() + pd.Timedelta(minutes=61))
-    told = [
+    features = [
         columns({name: each[name].to_numpy() for name in FIELDS})
         for each in (single(frame), single(moved))
     ]
-    assert (told[0] == told[1]).all()
+    assert (features[0] == features[1]).all()
     assert not {"hour", "date", "delay", "day"} & set(Flight.model_fields)
 
 
@@ -138,15 +140,15 @@ def test_shares_by_hand() -> None:
     assert last["origin_flights"] == pytest.approx(2 / 28)
 
 
-def learnt(spark: SparkSession) -> LogisticRegressionModel:
+def fitted(spark: SparkSession) -> LogisticRegressionModel:
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(400, len(NUMBERS))).astype(np.float32)
-    truths = (rows[:, 0] + rng.normal(size=400) > 1).tolist()
-    return train.logistic(0.01).fit(table(spark, rows, truths, train.PARTITIONS))
+    labels = (rows[:, 0] + rng.normal(size=400) > 1).tolist()
+    return train.logistic(0.01).fit(table(spark, rows, labels, train.PARTITIONS))
 
 
-def test_the_graph_answers_as_mllib(spark: SparkSession, tmp_path: Path) -> None:
-    best = learnt(spark)
+def test_the_graph_predicts_like_mllib(spark: SparkSession, tmp_path: Path) -> None:
+    best = fitted(spark)
     train.export(best.coefficients.toArray(), best.intercept, tmp_path / "model.onnx")
     (tmp_path / THRESHOLD).write_text('{"late_from": 0.3}')
     served = FlightDelay()
@@ -154,25 +156,25 @@ def test_the_graph_answers_as_mllib(spark: SparkSession, tmp_path: Path) -> None
     rows = np.random.default_rng(2).normal(size=(50, len(NUMBERS))).astype(np.float32)
     wanted = train.probabilities(best, table(spark, rows, [False] * 50, 2))
     assert served.run({"numbers": rows})["probabilities"][:, 0] == pytest.approx(wanted, abs=1e-6)
-    asked = [FLIGHT, FLIGHT.model_copy(update={"network_yesterday": 0.9, "route_week": 0.9})]
-    told = served.predict(asked)
-    assert [each.late for each in told] == [each.probability >= 0.3 for each in told]
-    sent = {name: np.array([getattr(each, name) for each in asked]) for name in FIELDS}
-    assert served.predict_columns(sent)["late"].tolist() == [each.late for each in told]
-    # Both ways to answer know the threshold: with another one they say another thing.
-    served._late_from = told[0].probability
-    assert served.predict(asked)[0].late
+    records = [FLIGHT, FLIGHT.model_copy(update={"network_yesterday": 0.9, "route_week": 0.9})]
+    predictions = served.predict(records)
+    assert [each.late for each in predictions] == [each.probability >= 0.3 for each in predictions]
+    sent = {name: np.array([getattr(each, name) for each in records]) for name in FIELDS}
+    assert served.predict_columns(sent)["late"].tolist() == [each.late for each in predictions]
+    # Both methods use the threshold.
+    served._late_from = predictions[0].probability
+    assert served.predict(records)[0].late
     assert served.predict_columns(sent)["late"][0]
     assert served.predict([]) == []
 
 
-def test_as_many_are_told_late_as_were() -> None:
+def test_as_many_are_predicted_late_as_were_late() -> None:
     rng = np.random.default_rng(3)
-    told, late = rng.random(1000) * 0.4, rng.random(1000) < 0.2
-    assert (told >= train.late_from(told, late)).sum() == pytest.approx(late.sum(), abs=1)
+    y_prob, late = rng.random(1000) * 0.4, rng.random(1000) < 0.2
+    assert (y_prob >= train.late_from(y_prob, late)).sum() == pytest.approx(late.sum(), abs=1)
 
 
-def test_the_error_of_roc_auc_is_the_spread_over_other_flights() -> None:
+def test_the_standard_error_of_roc_auc_equals_the_spread_over_samples() -> None:
     rng = np.random.default_rng(0)
     areas, errors = [], []
     for _ in range(300):
@@ -191,7 +193,7 @@ def test_the_strongest_penalty_comes_first(spark: SparkSession) -> None:
     assert [next(tried).parameters["strength"] for _ in range(3)] == [1.0, 0.1, 0.0]
 
 
-def test_an_airport_that_cannot_be_is_refused_by_name() -> None:
+def test_an_impossible_value_is_refused_with_its_field() -> None:
     with pytest.raises(ValidationError, match="origin_flights"):
         Flight.model_validate(FLIGHT.model_dump() | {"origin_flights": 1e308})
 

@@ -1,6 +1,6 @@
-"""Flight delays at scale: a cluster as one machine, rows beyond memory, skew seen and spread.
+"""Flight delays at scale: a cluster, more rows than memory, and skewed joins.
 
-Apart from test_flight_delay.py, whose session must have ended: a process has one at a time.
+In a file of its own, since a process can have one Spark session, that of test_flight_delay.py.
 """
 
 import subprocess
@@ -14,29 +14,29 @@ import yaml
 
 from pipelines.ml.flight_delay import scale, shuffles
 from tests.conftest import ROOT
-from tests.pipelines.test_flight_delay import drawn
+from tests.pipelines.test_flight_delay import sample_flights
 
 CLUSTER = "local-cluster[2,1,1024]"
 
 
 def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
-    """Two worker processes with an executor each: other Javas, which import nothing of ours."""
+    """Two worker processes with an executor each, which import nothing from this project."""
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from pipelines.ml.flight_delay.history import flights, prepared\n"
+        "from pipelines.ml.flight_delay.history import add_history, flights\n"
         "from pipelines.ml.flight_delay.spark import numbers, session\n"
         "from pipelines.ml.flight_delay.train import logistic\n"
         "from pyspark.sql import functions as F\n"
         "with session(sys.argv[1]) as spark:\n"
         "    found = flights(spark, Path(sys.argv[2]))\n"
         "    label = F.col('late').cast('double').alias('label')\n"
-        "    made = prepared(found, found).select(numbers().alias('features'), label)\n"
+        "    made = add_history(found, found).select(numbers().alias('features'), label)\n"
         "    best = logistic(0.01).fit(made)\n"
         "    held = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()\n"
         "    print(json.dumps([held, best.intercept, *best.coefficients.toArray()]))\n"
     )
-    drawn(600).to_parquet(tmp_path / "flights.parquet")
+    sample_flights(600).to_parquet(tmp_path / "flights.parquet")
     found = []
     for master in ("local[2]", CLUSTER):
         command = [sys.executable, "-c", code, master, str(tmp_path / "flights.parquet")]
@@ -49,52 +49,54 @@ def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
     assert np.abs(here).max() > 0.01
 
 
-def test_what_memory_does_not_hold_fails_on_a_single_machine(tmp_path: Path) -> None:
-    """300,000 flights are 26 MB of features alone, and whole columns make several of them."""
+def test_a_single_machine_fails_without_enough_memory(tmp_path: Path) -> None:
+    """300,000 flights have 26 MB of features, and pandas needs several copies of them."""
     files = tmp_path / "real.parquet"
-    drawn(2000).to_parquet(files)
+    sample_flights(2000).to_parquet(files)
     grown = tmp_path / "grown"
     grown.mkdir()
     scale.grow(files, grown, 300_000, 1)
     found = pd.read_parquet(grown)
     assert len(found) == 300_000
     assert found["delay"].std() > pd.read_parquet(files)["delay"].std()
-    assert scale.apart("with_pandas", grown, 600)["roc_auc"] > 0.4
-    short = scale.apart("with_pandas", grown, 100)
+    assert scale.run_separately("with_pandas", grown, 600)["roc_auc"] > 0.4
+    short = scale.run_separately("with_pandas", grown, 100)
     assert short["out_of_memory_when"] in ("reading", "preparing", "learning")
 
 
-def test_the_single_machine_may_take_what_spark_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of its processes, not its heap; unless it is told how much."""
-    asked = {}
+def test_the_single_machine_gets_the_memory_that_spark_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By default it gets the memory of all of Spark's processes, not of the heap."""
+    calls = {}
 
-    def apart(name: str, *arguments: object) -> dict[str, float]:
-        asked[name] = arguments
+    def run_separately(name: str, *arguments: object) -> dict[str, float]:
+        calls[name] = arguments
         return {"peak_mb": 1408.0}
 
-    monkeypatch.setattr(scale, "apart", apart)
+    monkeypatch.setattr(scale, "run_separately", run_separately)
     words = ["scale", "--rows", "1000", "--memory", "512m", "--set", "spark.sql.ansi.enabled=false"]
     for more, limit in (([], 1408), (["--single", "700m"], 700)):
         monkeypatch.setattr(sys, "argv", words + more)
         scale.main()
-        assert asked["with_spark"][2:] == ("512m", "spark.sql.ansi.enabled=false")
-        assert asked["with_pandas"][1] == limit
+        assert calls["with_spark"][2:] == ("512m", "spark.sql.ansi.enabled=false")
+        assert calls["with_pandas"][1] == limit
 
 
-def test_memory_is_named_as_spark_does() -> None:
+def test_memory_is_parsed_like_sparks() -> None:
     assert scale.megabytes("2g") == 2048
-    with pytest.raises(ValueError, match="'2 GB' must be like"):
+    with pytest.raises(ValueError, match="'2 GB' must have a form like"):
         scale.megabytes("2 GB")
 
 
-def test_the_skew_is_seen_and_salt_spreads_it(tmp_path: Path) -> None:
+def test_salting_spreads_a_skewed_join(tmp_path: Path) -> None:
     file = tmp_path / "flights.parquet"
-    drawn(4000).to_parquet(file)
+    sample_flights(4000).to_parquet(file)
     read = {}
     for name in ("join_32", "join_salted"):
-        told = shuffles.tried(file, name, 40)
-        read[name] = shuffles.loads(told, name)
-        assert told["written"].sum() > 0
+        by_task = shuffles.run_join(file, name, 40)
+        read[name] = shuffles.loads(by_task, name)
+        assert by_task["written"].sum() > 0
     # Four of five flights leave from one airport.
     assert read["join_32"][0] > 0.75 * sum(read["join_32"])
     assert read["join_salted"][0] < 0.4 * sum(read["join_salted"])
@@ -102,14 +104,14 @@ def test_the_skew_is_seen_and_salt_spreads_it(tmp_path: Path) -> None:
 
 def test_adaptive_execution_splits_what_several_tasks_wrote(tmp_path: Path) -> None:
     distance = np.random.default_rng(5).integers(100, 4000, 20_000)
-    frame = drawn(20_000).assign(distance=distance)
+    frame = sample_flights(20_000).assign(distance=distance)
     largest = {}
     for parts in (1, 4):
         folder = tmp_path / str(parts)
         folder.mkdir()
         for part in range(parts):
             frame[part::parts].to_parquet(folder / f"{part}.parquet")
-        told = shuffles.tried(folder, "join_adaptive_split", 40)
-        largest[parts] = shuffles.loads(told, "join_adaptive_split")[0]
+        by_task = shuffles.run_join(folder, "join_adaptive_split", 40)
+        largest[parts] = shuffles.loads(by_task, "join_adaptive_split")[0]
     assert largest[1] > 0.75 * 20_000
     assert largest[4] < 0.25 * 20_000

@@ -1,4 +1,4 @@
-"""House prices: no sale on both sides, outliers leave training only, no column knows the price."""
+"""House prices: no sale in both splits, outliers leave training only, no column leaks the price."""
 
 from pathlib import Path
 
@@ -9,28 +9,28 @@ import pytest
 from pipelines.ml.house_prices import data, recipes, train
 from pipelines.ml.house_prices.model import NUMBERS, TYPICAL, House, features
 from slipway.datasets import fetch
-from slipway.training import Examples
-from slipway.training.frames import together
+from slipway.training import LabelledRows
+from slipway.training.frames import concatenate_blocks
 
 SEED, SHARE = 11, 0.2
 
 
 @pytest.fixture(scope="module")
-def splits() -> dict[str, Examples]:
-    made = data.splits(fetch("ames_houses"), seed=SEED, test_share=SHARE)
-    return {name: Examples(*map(list, zip(*rows, strict=True))) for name, rows in made.items()}
+def splits() -> dict[str, LabelledRows]:
+    pairs = data.splits(fetch("ames_houses"), seed=SEED, test_share=SHARE)
+    return {name: LabelledRows(*map(list, zip(*rows, strict=True))) for name, rows in pairs.items()}
 
 
 @pytest.fixture(scope="module")
-def house(splits: dict[str, Examples]) -> House:
+def house(splits: dict[str, LabelledRows]) -> House:
     return splits["train"].records[0]
 
 
-def told(house: House) -> dict[str, float]:
+def named_features(house: House) -> dict[str, float]:
     return dict(zip(NUMBERS, features([house])["numbers"][0].tolist(), strict=True))
 
 
-def test_no_sale_is_on_both_sides(splits: dict[str, Examples]) -> None:
+def test_no_sale_is_in_both_splits(splits: dict[str, LabelledRows]) -> None:
     sides = [
         {(house.model_dump_json(), price) for house, price in splits[name]}
         for name in ("train", "test")
@@ -44,7 +44,7 @@ def huge(rows: list[tuple[House, float]]) -> int:
 
 
 def test_outliers_leave_the_training_rows_only() -> None:
-    """With one seed or another the two houses fall to either side."""
+    """Depending on the seed, each of the two houses falls into either split."""
     found = set()
     for seed in range(12):
         rows = {
@@ -58,15 +58,15 @@ def test_outliers_leave_the_training_rows_only() -> None:
     assert {0, 1} <= found
 
 
-def test_no_column_is_the_price(splits: dict[str, Examples]) -> None:
-    """Total area and quality come nearest: 0.84 of the logarithm."""
+def test_no_column_is_the_price(splits: dict[str, LabelledRows]) -> None:
+    """Total area and quality come closest, with a correlation of 0.84 with the logarithm."""
     numbers = features(splits["train"].records)["numbers"]
-    logs = np.log(splits["train"].truths)
+    logs = np.log(splits["train"].labels)
     shares = pd.DataFrame(numbers).corrwith(pd.Series(logs)).abs()
     assert shares.max() < 0.9
 
 
-def test_a_column_knows_its_house_and_no_other(splits: dict[str, Examples]) -> None:
+def test_features_of_a_house_do_not_depend_on_other_rows(splits: dict[str, LabelledRows]) -> None:
     houses = splits["test"].records
     together = features(houses)
     for place in (0, 100, 291):
@@ -75,40 +75,45 @@ def test_a_column_knows_its_house_and_no_other(splits: dict[str, Examples]) -> N
         assert together["categories"][place].tolist() == alone["categories"][0].tolist()
 
 
-def test_prices_dealt_out_at_random_are_told_by_no_candidate(
-    splits: dict[str, Examples], tmp_path: Path
+def test_no_candidate_predicts_shuffled_prices(
+    splits: dict[str, LabelledRows], tmp_path: Path
 ) -> None:
-    """Whatever is learnt of prices outside the folds would tell some of those held out."""
-    few = splits["train"].head(300)
-    dealt = np.random.default_rng(0).permutation(few.truths).tolist()
+    """A leak of prices across folds would predict some of the held-out ones."""
+    some_rows = splits["train"].head(300)
+    shuffled = np.random.default_rng(0).permutation(some_rows.labels).tolist()
     fitted = train.fit(
-        train=Examples(few.records, dealt), weights=tmp_path, seed=1, folds=5, alphas=3, trees=20
+        train=LabelledRows(some_rows.records, shuffled),
+        weights=tmp_path,
+        seed=1,
+        folds=5,
+        alphas=3,
+        trees=20,
     )
     assert [each.name for each in fitted.candidates] == list(train.SIMPLEST_FIRST)
-    told = {each.name: each.metrics["r2_log"] for each in fitted.candidates}
-    assert max(told.values()) < 0.02, told
+    scores = {each.name: each.metrics["r2_log"] for each in fitted.candidates}
+    assert max(scores.values()) < 0.02, scores
 
 
-def test_gaps_are_filled_and_scaled_by_the_rows_that_are_fitted(
-    splits: dict[str, Examples],
+def test_imputer_and_scaler_are_fitted_on_the_training_rows_alone(
+    splits: dict[str, LabelledRows],
 ) -> None:
-    columns = together(features(splits["train"].records))[:200]
-    logs = np.log(np.array(splits["train"].truths[:200]) / TYPICAL)
+    columns = concatenate_blocks(features(splits["train"].records))[:200]
+    logs = np.log(np.array(splits["train"].labels[:200]) / TYPICAL)
     for trees in (False, True):
         recipe = recipes.recipes(recipes.Ridge(), 5, 0)[
             "gradient_boosting" if trees else "ridge_mean"
         ]
-        made = recipes.pipeline(recipe).fit(columns[:100], logs[:100])
-        numbers = made["prepared"].named_transformers_["numbers"]
+        pipeline = recipes.pipeline(recipe).fit(columns[:100], logs[:100])
+        numbers = pipeline["prepared"].named_transformers_["numbers"]
         frontage = NUMBERS.index("lot_frontage")
         known = columns[:100, frontage].astype(float)
         learnt = numbers.statistics_ if trees else numbers[0].mean_
-        wanted = np.nanmedian(known) if trees else np.nanmean(known)
-        assert learnt[frontage] == pytest.approx(wanted, rel=1e-6)
+        expected = np.nanmedian(known) if trees else np.nanmean(known)
+        assert learnt[frontage] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("built", "remodelled", "wanted"),
+    ("built", "remodelled", "expected"),
     [
         (1930, None, 1950),
         (1930, 1950, 1950),
@@ -117,36 +122,36 @@ def test_gaps_are_filled_and_scaled_by_the_rows_that_are_fitted(
         (1975, 1990, 1990),
     ],
 )
-def test_never_remodelled_is_the_year_built_or_1950_as_in_the_assessors_table(
-    house: House, built: int, remodelled: int | None, wanted: int
+def test_a_house_never_remodelled_gets_the_year_built_or_1950_as_in_the_assessors_table(
+    house: House, built: int, remodelled: int | None, expected: int
 ) -> None:
-    made = told(
+    named = named_features(
         house.model_copy(
             update={"year_built": built, "year_remodelled": remodelled, "year_sold": 2008}
         )
     )
-    assert made["year_remodelled"] == wanted
-    assert made["years_since_remodelled"] == 2008 - wanted
+    assert named["year_remodelled"] == expected
+    assert named["years_since_remodelled"] == 2008 - expected
 
 
-def test_the_assessors_table_says_so(splits: dict[str, Examples]) -> None:
+def test_the_assessors_table_follows_that_rule(splits: dict[str, LabelledRows]) -> None:
     houses = splits["train"].records
     assert min(each.year_remodelled for each in houses) == 1950
     assert all(each.year_remodelled >= each.year_built for each in houses)
-    assert all(told(each)["year_remodelled"] == each.year_remodelled for each in houses)
+    assert all(named_features(each)["year_remodelled"] == each.year_remodelled for each in houses)
 
 
 def test_unknown_is_not_zero(house: House) -> None:
     gaps = ("lot_frontage", "masonry_veneer_area", "garage_year")
-    made = told(house.model_copy(update=dict.fromkeys(gaps)))
-    assert {name for name, value in made.items() if np.isnan(value)} == {*gaps}
-    assert all(made[f"{name}_missing"] == 1 for name in gaps)
-    without = told(house.model_copy(update={"basement_quality": None}))
+    named = named_features(house.model_copy(update=dict.fromkeys(gaps)))
+    assert {name for name, value in named.items() if np.isnan(value)} == {*gaps}
+    assert all(named[f"{name}_missing"] == 1 for name in gaps)
+    without = named_features(house.model_copy(update={"basement_quality": None}))
     assert without["basement_quality"] == 0
 
 
-def test_baths_and_ages_are_worked_out(house: House) -> None:
-    made = told(
+def test_baths_and_ages_are_computed(house: House) -> None:
+    named = named_features(
         house.model_copy(
             update={
                 "full_baths": 2,
@@ -160,6 +165,6 @@ def test_baths_and_ages_are_worked_out(house: House) -> None:
             }
         )
     )
-    assert made["total_baths"] == 4
-    assert (made["age"], made["is_new"]) == (0, 1)  # sold before it stood
-    assert made["log_total_area"] == pytest.approx(np.log(1500))
+    assert named["total_baths"] == 4
+    assert (named["age"], named["is_new"]) == (0, 1)  # sold before it was built
+    assert named["log_total_area"] == pytest.approx(np.log(1500))

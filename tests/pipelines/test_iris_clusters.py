@@ -1,4 +1,4 @@
-"""Clusters of flowers: found without the species, served as scikit-learn would place them."""
+"""Iris clusters: found without the species, and served as scikit-learn assigns them."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ from sklearn.mixture import GaussianMixture
 from pipelines.ml.iris_clusters import clusterers, data, report, train
 from pipelines.ml.iris_clusters.model import Flower, IrisClusters, features
 from slipway.datasets import fetch
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
 FAST = {"seed": 4, "folds": 3, "repeats": 1, "most_clusters": 4}
 
 
 @pytest.fixture(scope="module")
-def splits() -> dict[str, Examples]:
-    made = data.splits(fetch("iris"), seed=4, test_share=0.33)
-    pairs = {name: list(rows) for name, rows in made.items()}
+def splits() -> dict[str, LabelledRows]:
+    pairs_by_split = data.splits(fetch("iris"), seed=4, test_share=0.33)
+    pairs = {name: list(rows) for name, rows in pairs_by_split.items()}
     return {
-        name: Examples([record for record, _ in rows], [truth for _, truth in rows])
+        name: LabelledRows([record for record, _ in rows], [label for _, label in rows])
         for name, rows in pairs.items()
     }
 
 
 @pytest.fixture(scope="module")
-def lengths(splits: dict[str, Examples]) -> np.ndarray:
+def lengths(splits: dict[str, LabelledRows]) -> np.ndarray:
     return features(splits["train"].records)["numbers"].astype(np.float64)
 
 
-def test_no_flower_is_on_both_sides(splits: dict[str, Examples]) -> None:
+def test_no_flower_is_in_both_splits(splits: dict[str, LabelledRows]) -> None:
     train_side, test_side = (
         {tuple(each.model_dump().values()) for each in splits[name].records}
         for name in ("train", "test")
@@ -40,15 +40,15 @@ def test_no_flower_is_on_both_sides(splits: dict[str, Examples]) -> None:
     assert len(train_side) + len(test_side) == 149
 
 
-def test_the_species_are_never_learnt_from(splits: dict[str, Examples], tmp_path: Path) -> None:
-    """Other species for the same flowers: the choice and every byte of the weights stay."""
-    told = splits["train"]
-    shuffled = np.random.default_rng(0).permutation(told.truths).tolist()
+def test_the_species_are_never_learnt_from(splits: dict[str, LabelledRows], tmp_path: Path) -> None:
+    """With other species for the same flowers, the choice and every byte of the weights stay."""
+    rows = splits["train"]
+    shuffled = np.random.default_rng(0).permutation(rows.labels).tolist()
     written = []
-    for name, truths in (("own", told.truths), ("other", shuffled)):
+    for name, labels in (("own", rows.labels), ("other", shuffled)):
         weights = tmp_path / "weights"
         weights.mkdir(exist_ok=True)
-        fitted = train.fit(train=Examples(told.records, truths), weights=weights, **FAST)
+        fitted = train.fit(train=LabelledRows(rows.records, labels), weights=weights, **FAST)
         files = {file.name: file.read_bytes() for file in weights.iterdir()}
         written.append((fitted.chosen, files))
         rand = {each.name: each.metrics["adjusted_rand"] for each in fitted.candidates}
@@ -57,37 +57,37 @@ def test_the_species_are_never_learnt_from(splits: dict[str, Examples], tmp_path
 
 
 @pytest.mark.parametrize("name", list(clusterers.clusterers(3, 0)))
-def test_any_clustering_is_served_as_it_was_read(
+def test_the_exported_graph_agrees_with_the_gaussians(
     name: str, lengths: np.ndarray, tmp_path: Path
 ) -> None:
-    found = train.implied(lengths, clusterers.clusterers(3, 0)[name](lengths))
+    found = train.fit_gaussians(lengths, clusterers.clusterers(3, 0)[name](lengths))
     train.export(found, tmp_path / "model.onnx")
     (tmp_path / "known.json").write_text("[-9, -1, 2]")
     model = IrisClusters()
     model.load(tmp_path)
-    told = model.run({"numbers": lengths.astype(np.float32)})
-    logs, distances = train.placed_by(found, lengths)
-    near = logs > -60  # float32 holds seven digits: 300 spreads away they are not worth comparing
-    assert told["logs"][near] == pytest.approx(logs[near], abs=1e-3)
-    assert told["distances"] == pytest.approx(distances, rel=1e-4, abs=1e-4)
-    assert (told["logs"].argmax(axis=1) == found.predict(lengths)).all()
+    outputs = model.run({"numbers": lengths.astype(np.float32)})
+    logs, distances = train.densities_and_distances(found, lengths)
+    near = logs > -60  # float32 has seven digits: 300 spreads away a comparison is meaningless
+    assert outputs["logs"][near] == pytest.approx(logs[near], abs=1e-3)
+    assert outputs["distances"] == pytest.approx(distances, rel=1e-4, abs=1e-4)
+    assert (outputs["logs"].argmax(axis=1) == found.predict(lengths)).all()
 
 
-def test_clusterings_that_fit_fewer_numbers_come_first() -> None:
+def test_clusterings_with_fewer_parameters_come_first() -> None:
     names = list(clusterers.clusterers(3, 0))
     assert names[:5] == ["baseline", "kmeans", "kmeans_scaled", "mixture_tied", "mixture"]
     assert set(names[5:]) == {*clusterers.LINKAGES, "dbscan"}
 
 
-def test_clusters_are_numbered_by_petal(lengths: np.ndarray) -> None:
+def test_clusters_are_numbered_by_petal_length(lengths: np.ndarray) -> None:
     labels = clusterers.clusterers(3, 0)["kmeans"](lengths)
-    petals = [train.implied(lengths, (labels + turn) % 3).means_[:, 2] for turn in range(3)]
+    petals = [train.fit_gaussians(lengths, (labels + turn) % 3).means_[:, 2] for turn in range(3)]
     assert all((np.diff(each) > 0).all() for each in petals)
     assert petals[0] == pytest.approx(petals[1])
 
 
 def test_a_flower_unlike_all_others_is_an_outlier(
-    splits: dict[str, Examples], tmp_path: Path
+    splits: dict[str, LabelledRows], tmp_path: Path
 ) -> None:
     train.fit(train=splits["train"], weights=tmp_path, **FAST)
     model = IrisClusters()
@@ -110,13 +110,13 @@ def test_noise_belongs_to_no_cluster() -> None:
     lengths = np.concatenate([rng.normal(1, 0.1, (30, 4)), rng.normal(5, 0.1, (30, 4)), [[99] * 4]])
     labels = clusterers.dbscan(lengths)
     assert labels[-1] == -1
-    assert train.implied(lengths, labels).means_.max() < 6
+    assert train.fit_gaussians(lengths, labels).means_.max() < 6
     assert train.silhouette(lengths, labels) == train.silhouette(lengths[:-1], labels[:-1]) > 0.9
     assert train.silhouette(lengths, np.minimum(labels, 0)) == 0
 
 
-def test_flowers_are_placed_by_a_clustering_that_never_saw_them() -> None:
-    """A clusterer that keeps what it is given is given two thirds, and the species of none."""
+def test_left_out_flowers_are_assigned_by_a_clustering_of_the_others() -> None:
+    """The clusterer is given two thirds of the flowers, and no species."""
     given = []
 
     def halves(lengths: np.ndarray) -> np.ndarray:
@@ -131,8 +131,8 @@ def test_flowers_are_placed_by_a_clustering_that_never_saw_them() -> None:
     assert abs(train.agreements(halves, lengths, species, resplits).mean()) < 0.3
 
 
-def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> None:
-    """Two long parallel clusters, which k-means cuts across."""
+def test_the_density_prefers_long_clusters_where_the_silhouette_does_not() -> None:
+    """Two long parallel clusters, which k-means cuts across, have the higher density."""
     rng = np.random.default_rng(1)
     spread = np.diag([9, 0.01, 0.01, 0.01])
     lengths = np.concatenate(
@@ -143,17 +143,19 @@ def test_the_yardstick_prefers_long_clusters_where_the_silhouette_does_not() -> 
         "along": lambda points: (points[:, 1] > 3.5).astype(int),
         "across": clusterers.kmeans(2, 0),
     }
-    density = {name: train.held_out(each, lengths, folds).mean() for name, each in found.items()}
+    density = {
+        name: train.held_out_density(each, lengths, folds).mean() for name, each in found.items()
+    }
     round_ones = {name: train.silhouette(lengths, each(lengths)) for name, each in found.items()}
     assert density["along"] > density["across"]
     assert round_ones["along"] < round_ones["across"]
 
 
-def test_density_follows_crescents_and_a_gaussian_does_not() -> None:
-    points, truth = make_moons(300, noise=0.06, random_state=4)
-    assert adjusted_rand_score(truth, clusterers.dbscan(points, share=1.0)) > 0.95
+def test_dbscan_separates_crescents_and_a_gaussian_mixture_does_not() -> None:
+    points, labels = make_moons(300, noise=0.06, random_state=4)
+    assert adjusted_rand_score(labels, clusterers.dbscan(points, share=1.0)) > 0.95
     gaussian = GaussianMixture(2, n_init=3, random_state=0).fit_predict(points)
-    assert adjusted_rand_score(truth, gaussian) < 0.7
+    assert adjusted_rand_score(labels, gaussian) < 0.7
 
 
 def test_the_elbow_is_where_the_curve_bends() -> None:

@@ -1,4 +1,4 @@
-"""Forecasts: no look ahead, spans that do not overlap, ARIMA as its library has it, coverage."""
+"""Power forecast: no look-ahead, disjoint spans, ARIMA as in its library, and coverage."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,10 +29,10 @@ PARAMS = find("power_forecast").params
 
 
 def windows(values: np.ndarray, *, start: str = "2007-01-01", every: int = 7) -> Windows:
-    """Of a series of kilowatts (hours,)."""
+    """Return the windows of a series of kilowatts (hours,)."""
     series = pd.Series(values, pd.date_range(start, periods=len(values), freq="h"))
-    records, truths = zip(*data.windows(series, every), strict=True)
-    return Windows.of(list(records), list(truths))
+    records, labels = zip(*data.windows(series, every), strict=True)
+    return Windows.from_labelled(list(records), list(labels))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def hours() -> pd.Series:
     return data.hourly(fetch("household_power_1min").path("minute_household_power.csv.xz"))
 
 
-def test_no_hour_forecast_in_training_is_of_the_test(hours: pd.Series) -> None:
+def test_no_forecast_hour_of_training_is_in_the_test_period(hours: pd.Series) -> None:
     found = data.splits(fetch("household_power_1min"), **PARAMS.shrunk().prepare)
     border = datetime.fromisoformat(PARAMS.prepare["test_from"])
     ends = [
@@ -50,9 +50,9 @@ def test_no_hour_forecast_in_training_is_of_the_test(hours: pd.Series) -> None:
     test = list(found["test"])
     begins = [datetime.strptime(record.first_hour, HOUR) for record, _ in test]
     assert max(ends) <= border == min(begins)
-    for (record, truth), first in list(zip(test, begins, strict=True))[:40]:
+    for (record, label), first in list(zip(test, begins, strict=True))[:40]:
         around = hours[first - timedelta(hours=BACK) : first + timedelta(hours=AHEAD - 1)]
-        assert record.kilowatts + truth == pytest.approx(around.to_list(), abs=6e-4)
+        assert record.kilowatts + label == pytest.approx(around.to_list(), abs=6e-4)
 
 
 def test_a_window_with_an_unknown_hour_is_left_out() -> None:
@@ -62,12 +62,12 @@ def test_a_window_with_an_unknown_hour_is_left_out() -> None:
     left = windows(values, every=1).at
     touched = {at for at in whole.tolist() if at - BACK <= whole.min() - BACK + 250 < at + AHEAD}
     assert set(whole.tolist()) - set(left.tolist()) == touched
-    # Those that begin after the first 168 hours and at most 23 before the unknown one.
+    # Windows that begin after the first 168 hours, and at most 23 hours before the unknown one.
     assert len(touched) == 150
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (",17:24:00,4.2", "contains null values"),
         ("16/12/2006,,4.2", "contains null values"),
@@ -75,37 +75,38 @@ def test_a_window_with_an_unknown_hour_is_left_out() -> None:
         ("16/12/2006,17:25:00,4.2", "duplicate values"),
     ],
 )
-def test_a_minute_is_of_one_day_and_time(tmp_path: Path, line: str, said: str) -> None:
+def test_each_minute_has_a_unique_date_and_time(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "minutes.csv"
     known = "Date,Time,Global_active_power\n16/12/2006,17:25:00,5.3\n"
     file.write_text(known)
     assert data.hourly(file).index.tolist() == [pd.Timestamp("2006-12-16 17:00")]
     file.write_text(f"{known}{line}\n")
-    with pytest.raises((SchemaError, ValueError), match=said):
+    with pytest.raises((SchemaError, ValueError), match=message):
         data.hourly(file)
 
 
-def test_what_follows_changes_no_forecast() -> None:
-    """Neither the features of a window, nor what a fold's model was fitted on."""
+def test_later_hours_change_no_forecast() -> None:
+    """They change neither the features of a window nor what a fold's model was fitted on."""
     values = 1 + np.random.default_rng(0).random(24 * 80)
     known = windows(values)
     spans = train.folds(known.at, 2, 14)
-    learnt, asked = spans[0]
-    begin = known.at[asked].min()
-    assert (known.at[learnt] + AHEAD).max() <= begin
+    learn, test = spans[0]
+    begin = known.at[test].min()
+    assert (known.at[learn] + AHEAD).max() <= begin
     assert not (spans[0][1] & spans[1][1]).any()
     late = values.copy()
     late[int(begin - known.at.min()) + BACK :] = 9.0
     changed = windows(late)
-    for teach in (forecasters.prophet_style, forecasters.lags("ridge_lags", 0, 5)):
-        first = known.at[asked].min() == known.at
+    for fit_forecaster in (forecasters.prophet_style, forecasters.lags("ridge_lags", 0, 5)):
+        first = known.at[test].min() == known.at
         one, other = (
-            teach(each.where(learnt)).answer(each.where(first)) for each in (known, changed)
+            fit_forecaster(each.where(learn)).forecast(each.where(first))
+            for each in (known, changed)
         )
         assert one == pytest.approx(other)
 
 
-def test_lags_are_the_hours_that_they_say() -> None:
+def test_lags_are_the_hours_in_their_names() -> None:
     values = np.exp(np.arange(BACK) / 100)
     numbers = features([History(first_hour="2010-05-01T18:00", kilowatts=values.tolist())])
     table = {name: numbers["numbers"][:, place] for place, name in enumerate(NUMBERS)}
@@ -124,39 +125,39 @@ def test_a_planted_season_is_found() -> None:
     hour = np.arange(24 * 7 * 12)
     clean = 1 + 0.5 * np.sin(2 * np.pi * hour / 24) + 0.3 * (hour // 24 % 7 >= 5)
     known = windows(clean * np.exp(np.random.default_rng(1).normal(0, 0.02, len(hour))))
-    learnt, asked = train.folds(known.at, 1, 14)[0]
-    for teach in (forecasters.prophet_style, forecasters.lags("boosted_lags", 0, 80)):
-        told = teach(known.where(learnt)).answer(known.where(asked))
-        assert np.abs(np.exp(told) - np.exp(known.future[asked])).mean() < 0.08
-    naive = forecasters.yesterday(known).answer(known.where(asked))
-    assert np.abs(np.exp(naive) - np.exp(known.future[asked])).mean() > 0.1
+    learn, test = train.folds(known.at, 1, 14)[0]
+    for fit_forecaster in (forecasters.prophet_style, forecasters.lags("boosted_lags", 0, 80)):
+        y_pred = fit_forecaster(known.where(learn)).forecast(known.where(test))
+        assert np.abs(np.exp(y_pred) - np.exp(known.future[test])).mean() < 0.08
+    naive = forecasters.yesterday(known).forecast(known.where(test))
+    assert np.abs(np.exp(naive) - np.exp(known.future[test])).mean() > 0.1
 
 
 def test_arima_forecasts_as_its_library_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The autoregression over 168 hours against the state space, the season taken to be nothing."""
+    """The autoregression over 168 hours agrees with the state space model, without a season."""
     rng = np.random.default_rng(2)
-    rest, shocks = np.zeros(24 * 60), rng.normal(0, 0.2, 24 * 60)
-    for place in range(2, len(rest)):
-        rest[place] = 0.7 * rest[place - 1] + shocks[place] + 0.4 * shocks[place - 1]
-    monkeypatch.setattr(forecasters, "season_model", lambda _: lambda asked: np.zeros(asked.shape))
-    known = windows(np.exp(rest), every=1)
-    taught = forecasters.arima(known)
-    p, d, q = taught.found["order"]
+    series, shocks = np.zeros(24 * 60), rng.normal(0, 0.2, 24 * 60)
+    for place in range(2, len(series)):
+        series[place] = 0.7 * series[place - 1] + shocks[place] + 0.4 * shocks[place - 1]
+    monkeypatch.setattr(forecasters, "season_model", lambda _: lambda at: np.zeros(at.shape))
+    known = windows(np.exp(series), every=1)
+    fitted = forecasters.arima(known)
+    p, d, q = fitted.parameters["order"]
     assert d == 0
     _, logs = known.series()
     library = ARIMA(logs, order=(p, d, q), trend="n").fit()
-    told = taught.answer(known.where(known.at == known.at[500]))[0]
-    wanted = library.apply(known.past[500]).forecast(AHEAD)
-    assert told == pytest.approx(wanted, abs=2e-3)
-    assert abs(told[0]) > 0.01
+    forecast = fitted.forecast(known.where(known.at == known.at[500]))[0]
+    expected = library.apply(known.past[500]).forecast(AHEAD)
+    assert forecast == pytest.approx(expected, abs=2e-3)
+    assert abs(forecast[0]) > 0.01
 
 
-def test_a_walk_is_differenced_once() -> None:
+def test_a_random_walk_is_differenced_once() -> None:
     steps = np.random.default_rng(3).normal(size=600)
     assert forecasters.arima_order(np.cumsum(steps))[1] == 1
 
 
-def test_intervals_hold_what_they_promise_hour_by_hour() -> None:
+def test_intervals_have_their_coverage_at_each_hour() -> None:
     rng = np.random.default_rng(4)
     spread = np.linspace(0.1, 1, 24)
     hour = np.tile(np.arange(24), (800, 1))
@@ -169,17 +170,17 @@ def test_intervals_hold_what_they_promise_hour_by_hour() -> None:
     assert (few["low"][0], few["high"][0]) == (0.0, 48.0)
 
 
-def test_an_interval_is_that_of_its_hour_of_the_day() -> None:
+def test_an_interval_has_the_width_of_its_hour_of_the_day() -> None:
     record = History(first_hour="2010-05-01T18:00", kilowatts=[1.0] * BACK)
     wide = {"low": [-0.1] * 24, "high": [0.1] * 23 + [2.0]}
-    told = forecasts([record], np.zeros((1, AHEAD)), wide)[0]
-    assert int(np.argmax(told.high)) == 5
-    assert told.high[5] == pytest.approx(np.exp(2))
+    forecast = forecasts([record], np.zeros((1, AHEAD)), wide)[0]
+    assert int(np.argmax(forecast.high)) == 5
+    assert forecast.high[5] == pytest.approx(np.exp(2))
     assert logged(np.array([0.0])) == pytest.approx(np.log(0.05))
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"first_hour": "2010-02-30T18:00"}, "first_hour"),
         ({"first_hour": "9999-12-31T01:00"}, "first_hour"),
@@ -188,8 +189,8 @@ def test_an_interval_is_that_of_its_hour_of_the_day() -> None:
         ({"kilowatts": [1.0] * 100 + [-0.1] + [1.0] * 67}, "hour 100 must be 0 to 20"),
     ],
 )
-def test_what_cannot_be_is_refused(changed: dict, said: str) -> None:
+def test_invalid_histories_are_refused(changed: dict, message: str) -> None:
     good = {"first_hour": "2010-05-01T18:00", "kilowatts": [1.0] * BACK}
     History(**good)
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=message):
         History(**{**good, **changed})

@@ -1,4 +1,4 @@
-"""The contract, for every project found; each project's tests run in one process."""
+"""The contract that every project must satisfy; each project's tests run in one process."""
 
 import json
 import subprocess
@@ -13,13 +13,13 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from slipway import home
-from slipway.check import shortfalls
 from slipway.project import Project
+from slipway.projects.check import shortfalls
+from slipway.projects.verify import verify
 from slipway.registry import reference, tracking
 from slipway.training.candidates import BASELINE
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
-from slipway.verify import verify
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.contract import hold_the_contract
 from tests.services.dashboard import open_every_page
@@ -38,12 +38,12 @@ def examples(work: Workspace) -> list[dict[str, Any]]:
     return json.loads(work.examples.read_text())
 
 
-# Examples are written with 4 significant digits: rounding moves a number by 1 in 2,000 at most.
+# Examples have 4 significant digits: rounding changes a number by 1 in 2,000 at most.
 ROUNDED = 5.1e-4
 
 
 def close(one: Any, other: Any, *, rel: float = 1e-5) -> bool:
-    """Whether two values as JSON has them are equal, numbers to a relative error."""
+    """Return whether two JSON values are equal, numbers up to a relative error."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(
             close(one[key], other[key], rel=rel) for key in one
@@ -57,7 +57,7 @@ def close(one: Any, other: Any, *, rel: float = 1e-5) -> bool:
     return one == other
 
 
-def test_nothing_falls_short(project: Project) -> None:
+def test_the_project_passes_all_checks(project: Project) -> None:
     assert shortfalls(project) == []
 
 
@@ -68,7 +68,7 @@ def test_trains_through_all_stages(project: Project, trained: Workspace) -> None
     assert all(file.stat().st_size < 200_000 for file in pictures)
 
 
-def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: Workspace) -> None:
+def test_run_is_logged_with_a_child_per_candidate(project: Project, trained: Workspace) -> None:
     registry = tracking.client()
     version = tracking.version_of(registry, project.name, tracking.CHAMPION)
     assert version is not None
@@ -78,9 +78,9 @@ def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: Works
     assert run.data.params == {name: str(value) for name, value in given.items()}
     pictures = {f"report/{file.name}" for file in work.report.iterdir()}
     about = {f"about/{name}" for name in ("card.md", "metrics.json", "examples.json")}
-    for folder, wanted in (("report", pictures), ("about", about)):
+    for folder, expected in (("report", pictures), ("about", about)):
         kept = {each.path for each in registry.list_artifacts(version.run_id, folder)}
-        assert wanted <= kept
+        assert expected <= kept
     children = registry.search_runs(
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
     )
@@ -90,7 +90,7 @@ def test_run_is_logged_with_a_child_a_candidate(project: Project, trained: Works
     assert version.tags["dataset"] == project.params.dataset
 
 
-def test_monitoring_has_what_the_version_answered(
+def test_the_monitoring_reference_has_the_versions_predictions(
     project: Project, trained: Workspace, tmp_path: Path
 ) -> None:
     version = tracking.version_of(tracking.client(), project.name, tracking.CHAMPION)
@@ -100,11 +100,11 @@ def test_monitoring_has_what_the_version_answered(
     assert rows == reference.read(version, tmp_path)
     model = project.model()
     model.load(trained.weights)
-    for row, truth in list(zip(rows, test.truths, strict=False))[:20]:
+    for row, label in list(zip(rows, test.labels, strict=False))[:20]:
         record = model.input_type().model_validate(row["record"])
-        told = model.predict([record])[0].model_dump(mode="json")
-        assert close(told, row["answer"])
-        assert row["truth"] == np.asarray(truth).tolist()
+        prediction = model.predict([record])[0].model_dump(mode="json")
+        assert close(prediction, row["answer"])
+        assert row["truth"] == np.asarray(label).tolist()
 
 
 def test_signature_comes_from_the_types(project: Project, trained: Workspace) -> None:
@@ -123,11 +123,11 @@ def test_mlflow_alone_can_serve_it(project: Project, trained: Workspace) -> None
 
     tracking.client()
     model = mlflow.pyfunc.load_model(f"models:/{project.name}@champion")
-    sent = model.unwrap_python_model().model.input_type()
+    record_type = model.unwrap_python_model().model.input_type()
     for each in examples(trained):
-        record = sent.model_validate_json(json.dumps(each["input"]))
-        (told,) = model.predict([record])
-        assert close(each["output"], told.model_dump(mode="json"), rel=ROUNDED)
+        record = record_type.model_validate_json(json.dumps(each["input"]))
+        (prediction,) = model.predict([record])
+        assert close(each["output"], prediction.model_dump(mode="json"), rel=ROUNDED)
 
 
 def test_parity_holds_the_gates_bounds(project: Project, trained: Workspace) -> None:
@@ -164,27 +164,27 @@ def test_examples_are_served_as_documented(
 ) -> None:
     shown = examples(trained)
     for each in shown:
-        answer = project_server.post(f"/v1/models/{project.name}/predict", json=each["input"])
-        assert answer.status_code == 200, answer.text
-        body = answer.json()
+        response = project_server.post(f"/v1/models/{project.name}/predict", json=each["input"])
+        assert response.status_code == 200, response.text
+        body = response.json()
         assert body["model"] == project.name
         assert body["version"] == "1"
         assert close(each["output"], body["predictions"][0], rel=ROUNDED)
     batch = [each["input"] for each in reversed(shown)]
-    told = project_server.post(f"/v1/models/{project.name}/predict", json=batch).json()[
+    predictions = project_server.post(f"/v1/models/{project.name}/predict", json=batch).json()[
         "predictions"
     ]
-    wanted = [each["output"] for each in reversed(shown)]
-    assert len(told) == len(wanted)
-    assert all(close(*pair, rel=ROUNDED) for pair in zip(wanted, told, strict=True))
+    expected = [each["output"] for each in reversed(shown)]
+    assert len(predictions) == len(expected)
+    assert all(close(*pair, rel=ROUNDED) for pair in zip(expected, predictions, strict=True))
 
 
-def test_its_metrics_come_back_over_http(
+def test_its_metrics_are_reproduced_over_http(
     project: Project, trained: Workspace, project_server: httpx.Client
 ) -> None:
-    found = verify(trained, project_server)
-    assert found.differing == []
-    assert found.rows == len(read_split(trained, "test"))
+    report = verify(trained, project_server)
+    assert report.differing == []
+    assert report.rows == len(read_split(trained, "test"))
 
 
 def test_openapi_documents_it(
@@ -195,18 +195,18 @@ def test_openapi_documents_it(
     content = operation["requestBody"]["content"]["application/json"]
     assert content["examples"]["example 1"]["value"] == examples(trained)[0]["input"]
     one = content["schema"]["oneOf"][0]
-    # Beside the record may stand whom it is about, where its features can be looked up.
+    # With feature lookup, the schema offers the entity's key as an alternative to the record.
     record = one.get("anyOf", [one])[0]["$ref"].rpartition("/")[2]
     fields = document["components"]["schemas"][record]["properties"]
     assert set(fields) == set(project.model().input_type().model_fields)
 
 
 def wrong_values(schema: dict[str, Any]) -> list[Any]:
-    """Values that the JSON schema of a field refuses."""
+    """Return values that the JSON schema of a field refuses."""
     kinds = schema.get("anyOf", [schema])
     wrong: list[Any] = [{"no": "such"}, ["neither"]]
     for kind in kinds:
-        # A step that is not rounded off: 1e100 + 1 is 1e100.
+        # Large enough not to be lost in rounding: 1e100 + 1 is 1e100.
         if "maximum" in kind:
             wrong.append(kind["maximum"] + max(1, abs(kind["maximum"])))
         if "minimum" in kind:
@@ -223,18 +223,18 @@ def test_bad_input_is_refused_by_the_fields_name(
 ) -> None:
     good = examples(trained)[0]["input"]
     place = f"/v1/models/{project.name}/predict"
-    sent = project.model().input_type()
+    record_type = project.model().input_type()
     bad: list[tuple[str, dict[str, Any]]] = [("surplus", {**good, "surplus": 1})]
-    for name, field in sent.model_fields.items():
+    for name, field in record_type.model_fields.items():
         if field.is_required():
             bad.append((name, {key: value for key, value in good.items() if key != name}))
-    for name, schema in sent.model_json_schema()["properties"].items():
+    for name, schema in record_type.model_json_schema()["properties"].items():
         bad += [(name, {**good, name: value}) for value in wrong_values(schema)]
     for name, body in bad:
-        answer = project_server.post(place, json=body)
-        assert answer.status_code == 422, (name, body, answer.text)
-        named = {error["field"].partition(".")[0] for error in answer.json()["errors"]}
-        assert name in named, (name, answer.json())
+        response = project_server.post(place, json=body)
+        assert response.status_code == 422, (name, body, response.text)
+        named = {error["field"].partition(".")[0] for error in response.json()["errors"]}
+        assert name in named, (name, response.json())
 
 
 @pytest.fixture(scope="module")
@@ -257,34 +257,34 @@ def test_open_inference_predicts_what_the_typed_endpoint_does(
     over_http: triton_http.InferenceServerClient,
     over_grpc: triton_grpc.InferenceServerClient,
 ) -> None:
-    """Through the real tritonclient: binary tensors and JSON over HTTP, and over gRPC."""
+    """The real tritonclient sends binary tensors and JSON over HTTP, and requests over gRPC."""
     records = [each["input"] for each in examples(trained)]
     typed = project_server.post(f"/v1/models/{project.name}/predict", json=records)
-    wanted = typed.json()["predictions"]
+    expected = typed.json()["predictions"]
     for binary in (True, False):
         result = infer_over_http(over_http, project, records, binary=binary)
-        assert answers(result, project, len(records)) == wanted
+        assert answers(result, project, len(records)) == expected
         head = result.get_response()
         assert (head["model_name"], head["id"]) == (project.name, "mine")
         assert head["parameters"]["variant"] == "champion"
     result = infer_over_grpc(over_grpc, project, records)
-    assert answers(result, project, len(records)) == wanted
+    assert answers(result, project, len(records)) == expected
 
 
 def test_every_page_of_the_dashboard_opens(
     project: Project, trained: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No page fails; a model that answers a list or a text says what cannot be shown."""
+    """No page fails; for predictions that are lists or texts it says what cannot be shown."""
     open_every_page(project.name, monkeypatch)
 
 
-def test_the_endpoint_holds_its_contract_for_any_caller(
+def test_the_endpoint_satisfies_its_contract_for_generated_requests(
     project: Project, project_server: httpx.Client
 ) -> None:
-    """Schemathesis makes requests of the OpenAPI document, good ones and bad ones.
+    """Schemathesis generates valid and invalid requests from the OpenAPI document.
 
-    Not of models whose features are looked up: there is no feature store here, which is a 503, and
-    what is answered then is tested in test_lookup.py.
+    Models with feature lookup are excluded: without a feature store they respond with 503, which
+    test_lookup.py tests.
     """
     if project.model().looked_up is not None:
         return

@@ -1,8 +1,8 @@
-"""Hold each project's README to commands that some run executes, without training anything.
+"""Check the commands of each project's README, without training anything.
 
-tests/test_newcomer.py executes the READMEs of the projects that a change concerns. The others are
-held here: their generated commands are the template's, which the starters execute in every run,
-with a record that their own model accepts.
+tests/test_newcomer.py executes the READMEs of the projects that a change affects. For the others,
+this checks that the generated commands are the template's, which the starters execute in every
+run, with a record that the project's model accepts.
 """
 
 import json
@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway import home, readme
+from slipway import home
 from slipway.project import Project
+from slipway.projects import readme
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.selection import ALL, RESULTS, commands, own_commands, pages, select
 
@@ -39,7 +40,7 @@ def test_the_generated_commands_are_the_templates(project: Project) -> None:
     assert found == [*train, readme.curl(project)]
 
 
-def test_the_request_is_one_that_the_model_accepts(project: Project) -> None:
+def test_the_model_accepts_the_request(project: Project) -> None:
     for words in requests(project):
         body = json.loads(words[words.index("-d") + 1])
         project.model().input_type().model_validate_json(json.dumps(body))
@@ -54,7 +55,7 @@ def requests(project: Project) -> Iterator[list[str]]:
 def test_every_other_command_is_executed_when_the_page_changes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command of the project's own is run by the walk of a changed README, and every night."""
+    """The project's own commands are executed when its README changes, and every night."""
     monkeypatch.delenv(ALL, raising=False)
     text = (project.folder / "README.md").read_text()
     own = own_commands(project, ROOT)
@@ -66,8 +67,8 @@ def test_every_other_command_is_executed_when_the_page_changes(
     assert set(commands(text)) <= {*template(project), *in_every_run, *own}
 
 
-def test_own_commands_name_what_exists(project: Project) -> None:
-    """A module that was renamed, or a port that no service has, shows without running anything."""
+def test_own_commands_use_existing_modules_and_ports(project: Project) -> None:
+    """This finds a renamed module, or a port without a service, without running anything."""
     ports = {str(port) for port in home.PORTS.values()}
     for command in own_commands(project, ROOT):
         for module in re.findall(r"python -m ([\w.]+)", command):

@@ -1,4 +1,4 @@
-"""Directions: nothing of tomorrow in today, spans apart, indicators by hand, honest intervals."""
+"""Stock direction: no look-ahead, separated spans, reference indicators, and valid intervals."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from pipelines.ml.stock_direction.model import (
 from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import fetch
 from slipway.project import find
-from slipway.training import Examples
+from slipway.training import LabelledRows
 
 PARAMS = find("stock_direction").params
 RATES = {"hit_rate": 0.51, "hit_rate_low": 0.5, "hit_rate_high": 0.53}
@@ -30,21 +30,21 @@ def table() -> pd.DataFrame:
     return pd.read_csv(file, parse_dates=["Date"])
 
 
-def walks(rows: int, *, pull: float) -> Examples[History, bool]:
-    """Random walks, whose next day goes against the last with the strength `pull`."""
+def walks(rows: int, *, pull: float) -> LabelledRows[History, bool]:
+    """Return random walks whose next day reverts the last one with the strength `pull`."""
     rng = np.random.default_rng(0)
-    records, truths = [], []
+    records, labels = [], []
     for _ in range(rows):
         steps = rng.normal(0, 0.02, DAYS)
         tomorrow = rng.normal(0, 0.02) - pull * steps[-1]
         closes = (50 * np.exp(np.cumsum(steps))).tolist()
         records.append(History(closes=closes, volumes=[1e6] * DAYS))
-        truths.append(bool(tomorrow > 0))
-    return Examples(records, truths)
+        labels.append(bool(tomorrow > 0))
+    return LabelledRows(records, labels)
 
 
-def test_features_of_a_day_never_use_the_next(table: pd.DataFrame, tmp_path) -> None:
-    """Whatever happens from some day on, histories that end before it stay as they were."""
+def test_histories_never_use_later_days(table: pd.DataFrame, tmp_path) -> None:
+    """Changes from some day on do not change histories that end before it."""
     border = pd.Timestamp("2008-06-02")
     changed = table.copy()
     late = changed["Date"] >= border
@@ -54,58 +54,58 @@ def test_features_of_a_day_never_use_the_next(table: pd.DataFrame, tmp_path) -> 
     for name, each in (("as_is", table), ("changed", changed)):
         file = tmp_path / f"{name}.csv.gz"
         each.to_csv(file, index=False)
-        found.append(data.dated(file))
+        found.append(data.labelled_histories(file))
     early = [row for row in found[0] if row[0] < border]
     assert [row[2] for row in found[1][: len(early)]] == [row[2] for row in early]
-    truths = [[row[3] for row in each[: len(early)]] for each in found]
-    # The truth of the last day before the border is of the border's day: it alone may change.
-    assert sum(one != other for one, other in zip(*truths, strict=True)) <= 4
+    labels = [[row[3] for row in each[: len(early)]] for each in found]
+    # Only labels of the last day before the border may change: they are about the border's day.
+    assert sum(one != other for one, other in zip(*labels, strict=True)) <= 4
     assert early[-1][1] >= border > early[-1][0]
 
 
-def test_truths_are_of_the_day_after(table: pd.DataFrame) -> None:
+def test_labels_are_about_the_next_day(table: pd.DataFrame) -> None:
     found = data.splits(fetch("stocks_ohlcv_5"), **PARAMS.prepare)
     share = table[table["Ticker"] == "IBM"].sort_values("Date").reset_index(drop=True)
     closes = share["Adj Close"].to_numpy()
     border = int((share["Date"] >= PARAMS.prepare["test_from"]).argmax())
-    wanted = {
+    expected = {
         tuple(closes[end - 3 : end].round(3)): closes[end] > closes[end - 1]
         for end in range(border + 1, border + 60)
     }
-    told = {tuple(np.round(record.closes[-3:], 3)): up for record, up in found["test"]}
-    assert all(told[key] == up for key, up in wanted.items())
-    # What training says of a next day is over when the test begins.
+    labels = {tuple(np.round(record.closes[-3:], 3)): up for record, up in found["test"]}
+    assert all(labels[key] == up for key, up in expected.items())
+    # Labels of training rows are known when the test period begins.
     last = [row for row in found["train"] if abs(row[0].closes[-1] - closes[border - 2]) < 1e-3]
     assert last
     assert not [row for row in found["train"] if abs(row[0].closes[-1] - closes[border - 1]) < 1e-3]
 
 
-def test_spans_are_answered_from_what_is_over_days_before() -> None:
+def test_spans_are_predicted_from_rows_at_least_two_days_before() -> None:
     parts = train.spans(3000, 6)
-    for learnt, asked in parts:
-        assert learnt.max() + train.EMBARGO < asked.min()
-        assert learnt.min() == 0
-    together = np.concatenate([asked for _, asked in parts])
-    assert together.tolist() == list(range(1000, 3000))
+    for train_rows, test_rows in parts:
+        assert train_rows.max() + train.EMBARGO < test_rows.min()
+        assert train_rows.min() == 0
+    all_test_rows = np.concatenate([test_rows for _, test_rows in parts])
+    assert all_test_rows.tolist() == list(range(1000, 3000))
     # Two days at least, with all five shares on each.
     assert train.EMBARGO // 5 >= 2
 
 
-def test_a_planted_pull_is_found_and_noise_is_not(tmp_path) -> None:
+def test_a_planted_reversion_is_found_and_noise_is_not(tmp_path) -> None:
     settings = {"weights": tmp_path, "seed": 1, "count": 2}
     found = train.fit(train=walks(1500, pull=1.5), **settings)
     tried = {each.name: each.metrics for each in found.candidates}
     assert tried[found.chosen]["roc_auc"] > 0.75
     assert tried["return_of_today"]["hit_rate_low"] > 0.6
     assert tried["baseline"]["roc_auc"] == 0.5
-    assert found.native(walks(5, pull=0).records)[0].better_than_a_coin
+    assert found.framework_predict(walks(5, pull=0).records)[0].better_than_a_coin
     noise = train.fit(train=walks(1500, pull=0), **settings)
-    told = noise.native(walks(5, pull=0).records)[0]
-    assert not told.better_than_a_coin
-    assert told.hit_rate_low < 0.5 < told.hit_rate_high
+    prediction = noise.framework_predict(walks(5, pull=0).records)[0]
+    assert not prediction.better_than_a_coin
+    assert prediction.hit_rate_low < 0.5 < prediction.hit_rate_high
 
 
-def test_indicators_are_those_of_the_books() -> None:
+def test_indicators_match_reference_formulas() -> None:
     closes = 50 * np.exp(np.random.default_rng(3).normal(0, 0.02, (4, DAYS)).cumsum(axis=1))
     line = pd.Series(closes[0])
     assert ema(closes, 12)[0] == pytest.approx(line.ewm(span=12, adjust=False).mean())
@@ -128,49 +128,49 @@ def test_indicators_are_those_of_the_books() -> None:
     assert features([scaled])["numbers"] == pytest.approx(features([record])["numbers"], abs=1e-5)
 
 
-def test_intervals_know_that_neighbours_are_alike() -> None:
+def test_intervals_are_wider_for_correlated_neighbours() -> None:
     rng = np.random.default_rng(5)
-    apart = (rng.random(3000) < 0.5).astype(float)
-    alike = np.repeat(rng.random(100) < 0.5, 30).astype(float)
-    narrow, wide = metrics.interval(apart), metrics.interval(alike)
+    independent = (rng.random(3000) < 0.5).astype(float)
+    correlated = np.repeat(rng.random(100) < 0.5, 30).astype(float)
+    narrow, wide = metrics.interval(independent), metrics.interval(correlated)
     assert narrow[1] - narrow[0] == pytest.approx(4 * 0.5 / np.sqrt(3000), rel=0.3)
     assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
-    best_of_many = metrics.interval(apart, looks=20)
+    best_of_many = metrics.interval(independent, looks=20)
     assert best_of_many[0] < narrow[0] < narrow[1] < best_of_many[1]
 
 
 def test_the_first_and_last_rows_are_drawn_as_often_as_any() -> None:
-    """A fifth are hits, all at the ends: blocks that may not wrap draw 0.065 of them on average."""
+    """A fifth are hits, all at the ends; blocks that do not wrap would draw 0.065 on average."""
     hits = np.zeros(400)
     hits[:40] = hits[-40:] = 1
     low, high = metrics.interval(hits, block=80)
     assert low < 0.2 < high - 0.1
 
 
-def test_saying_up_always_is_right_as_often_as_shares_rise() -> None:
-    told = directions(np.linspace(0.4, 0.6, 8), RATES)
-    figures = report.score(answers=told, truths=[True] * 6 + [False] * 2)
+def test_always_up_is_right_as_often_as_shares_rise() -> None:
+    predictions = directions(np.linspace(0.4, 0.6, 8), RATES)
+    figures = report.score(predictions=predictions, labels=[True] * 6 + [False] * 2)
     assert figures["always_up"] == 0.75
     assert "share_up" not in figures
 
 
 @pytest.mark.parametrize("name", sorted(train.estimators(0).keys() - {"baseline"}))
-def test_any_candidate_is_served_as_it_was_trained(name: str, tmp_path) -> None:
+def test_the_exported_graph_predicts_as_the_fitted_candidate(name: str, tmp_path) -> None:
     known = walks(900, pull=1.5)
     numbers = features(known.records)["numbers"]
-    made = train.estimators(0)[name].fit(numbers, np.array(known.truths))
+    fitted = train.estimators(0)[name].fit(numbers, np.array(known.labels))
     train.export_boosting()
-    train.export_onnx(made, {"numbers": len(NUMBERS)}, tmp_path)
-    told = OnnxRuntimeGraph(tmp_path / "model.onnx").run({"numbers": numbers})["probabilities"]
-    assert told == pytest.approx(made.predict_proba(numbers), abs=1e-5)
+    train.export_onnx(fitted, {"numbers": len(NUMBERS)}, tmp_path)
+    served = OnnxRuntimeGraph(tmp_path / "model.onnx").run({"numbers": numbers})["probabilities"]
+    assert served == pytest.approx(fitted.predict_proba(numbers), abs=1e-5)
 
 
-def test_an_interval_that_holds_one_half_is_no_better_than_a_coin() -> None:
+def test_an_interval_that_contains_one_half_is_no_better_than_a_coin() -> None:
     assert not directions(np.array([0.9]), RATES)[0].better_than_a_coin
     assert directions(np.array([0.9]), {**RATES, "hit_rate_low": 0.501})[0].better_than_a_coin
 
 
-def test_a_price_that_cannot_be_is_named_by_its_day() -> None:
+def test_an_invalid_price_is_refused_with_its_day() -> None:
     good = {"closes": [1.0] * DAYS, "volumes": [1.0] * DAYS}
     with pytest.raises(ValidationError, match="day 59 must be above 0"):
         History(**{**good, "closes": [1.0] * 59 + [0.0]})

@@ -1,4 +1,4 @@
-"""Store sales: nothing after the origin is known, whoever comes is not, and intervals hold."""
+"""Store sales: records contain nothing after the origin, and intervals have their coverage."""
 
 from collections.abc import Callable
 from datetime import date
@@ -38,17 +38,17 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture
 def split(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Split:
-    """`data.splits` of a table instead of the file's."""
+    """Return a function that applies `data.splits` to a table instead of the file."""
 
-    def made(frame: pd.DataFrame) -> dict[str, list[tuple[Plan, list[int]]]]:
+    def split_table(frame: pd.DataFrame) -> dict[str, list[tuple[Plan, list[int]]]]:
         monkeypatch.setattr(pd, "read_parquet", lambda _, columns: frame[columns])
         found = data.splits(fetch("rossmann_store_sales"), test_from=BORDER, origins=3)
         return {name: list(rows) for name, rows in found.items()}
 
-    return made
+    return split_table
 
 
-def test_what_is_sold_from_the_origin_on_changes_no_plan(table: pd.DataFrame, split: Split) -> None:
+def test_sales_from_the_origin_on_change_no_plan(table: pd.DataFrame, split: Split) -> None:
     other = table.copy()
     late = other["Date"] >= BORDER
     other.loc[late, "Sales"] = 7
@@ -58,13 +58,13 @@ def test_what_is_sold_from_the_origin_on_changes_no_plan(table: pd.DataFrame, sp
     assert before["train"] == after["train"]
 
 
-def test_who_came_is_not_known(table: pd.DataFrame, split: Split) -> None:
+def test_the_number_of_customers_is_not_used(table: pd.DataFrame, split: Split) -> None:
     assert "Customers" in table
     assert "Customers" not in data.SCHEMA.columns
     assert split(table) == split(table.assign(Customers=1))
 
 
-def test_no_day_stands_in_two_plans_nor_a_test_day_in_training(
+def test_no_day_is_in_two_plans_and_no_test_day_in_training(
     split: Split, table: pd.DataFrame
 ) -> None:
     found = split(table)
@@ -80,19 +80,19 @@ def test_no_day_stands_in_two_plans_nor_a_test_day_in_training(
     assert max(trained) == border
 
 
-def test_a_plan_holds_what_was_sold_in_the_half_year_before(
+def test_a_plan_contains_the_sales_of_the_half_year_before(
     split: Split, table: pd.DataFrame
 ) -> None:
     rows = table.set_index(["Store", "Date"])["Sales"]
     for plan, sold in split(table)["test"]:
         first = pd.Timestamp(plan.first_day)
-        mine = rows[plan.store].reindex(
+        own_sales = rows[plan.store].reindex(
             pd.date_range(first - pd.Timedelta(days=BACK), periods=BACK + AHEAD), fill_value=0
         )
-        assert plan.sales_before + sold == mine.to_list()
+        assert plan.sales_before + sold == own_sales.to_list()
 
 
-def test_a_competitor_to_come_is_not_known() -> None:
+def test_a_future_competitor_is_not_known() -> None:
     about = pd.Series({"CompetitionDistance": 500.0, "CompetitionOpenSinceYear": 2015.0,
                        "CompetitionOpenSinceMonth": 6.0})  # fmt: skip
     assert data.competitor(about, date(2015, 5, 31))["competitor_km"] is None
@@ -104,7 +104,7 @@ def test_a_competitor_to_come_is_not_known() -> None:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """A store that sells 1000 a day, twice as much with a promotion, and on Sundays nothing."""
+    """Return a store that sells 1000 a day, twice as much with a promotion, none on Sundays."""
     first = date(2015, 6, 15).toordinal()
     promo = [(first - BACK + day) // 7 % 2 for day in range(BACK + AHEAD)]
     sales = [0 if (first - BACK + day) % 7 == 0 else 1000 * (1 + promo[day]) for day in range(BACK)]
@@ -122,12 +122,12 @@ def plan() -> Plan:
     )
 
 
-def test_days_alike_are_found(plan: Plan) -> None:
+def test_the_baseline_is_the_mean_of_similar_days(plan: Plan) -> None:
     numbers = features([plan])["numbers"]
-    told = np.exp(numbers[:, LEVEL] + numbers[:, ALIKE])
+    baseline = np.exp(numbers[:, LEVEL] + numbers[:, ALIKE])
     promo = numbers[:, NUMBERS.index("promo")] == 1
-    assert told[promo] == pytest.approx(2000, rel=0.06)
-    assert told[~promo] == pytest.approx(1000, rel=0.06)
+    assert baseline[promo] == pytest.approx(2000, rel=0.06)
+    assert baseline[~promo] == pytest.approx(1000, rel=0.06)
     assert numbers[0, NUMBERS.index("promo_effect")] == pytest.approx(np.log(2), abs=0.05)
     assert set(numbers[:, NUMBERS.index("weekday")]) == set(range(6))
     # Mondays come after a closed day and Saturdays before one.
@@ -137,8 +137,8 @@ def test_days_alike_are_found(plan: Plan) -> None:
         assert (numbers[inside, NUMBERS.index(name)] == 1).all()
 
 
-def test_a_forecast_knows_no_more_of_a_day_than_its_plan(plan: Plan) -> None:
-    """A plan that is cut short says the same of its days; Friday follows the last, open as well."""
+def test_features_of_a_day_do_not_depend_on_the_end_of_the_plan(plan: Plan) -> None:
+    """A shortened plan has the same features; the day after its last one, a Friday, is open."""
     whole = features([plan])["numbers"]
     short = plan.model_copy(update={name: getattr(plan, name)[:18] for name in KNOWN_AHEAD})
     cut = features([short])["numbers"]
@@ -147,20 +147,20 @@ def test_a_forecast_knows_no_more_of_a_day_than_its_plan(plan: Plan) -> None:
     assert (both == np.vstack([cut, whole])).all()
 
 
-def test_closed_days_sell_nothing_and_open_ones_keep_their_place(plan: Plan) -> None:
+def test_closed_days_sell_nothing_and_open_days_keep_their_position(plan: Plan) -> None:
     numbers = features([plan])["numbers"]
     limits = {"low": [-1.0] * WEEKS, "high": [1.0] * WEEKS}
-    told = np.linspace(0, 1, len(numbers))
-    (found,) = forecasts([plan], numbers, told, limits)
+    relative = np.linspace(0, 1, len(numbers))
+    (forecast,) = forecasts([plan], numbers, relative, limits)
     opened = np.array([each == "1" for each in plan.is_open])
-    assert (np.array(found.sales)[~opened] == 0).all()
-    assert np.log(np.array(found.sales)[opened]) - numbers[:, LEVEL] == pytest.approx(told)
-    width = np.log(np.array(found.high)[opened] / np.array(found.low)[opened])
+    assert (np.array(forecast.sales)[~opened] == 0).all()
+    assert np.log(np.array(forecast.sales)[opened]) - numbers[:, LEVEL] == pytest.approx(relative)
+    width = np.log(np.array(forecast.high)[opened] / np.array(forecast.low)[opened])
     assert width == pytest.approx(2 * numbers[:, SPREAD])
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("promo", "01", "promo must have a letter for each of the 48 days"),
         ("sales_before", [0] * BACK, "must hold 12 open days or more, got 0"),
@@ -168,14 +168,14 @@ def test_closed_days_sell_nothing_and_open_ones_keep_their_place(plan: Plan) -> 
         ("first_day", "2015-02-30", "day is out of range"),
     ],
 )
-def test_what_is_no_plan_is_refused(plan: Plan, field: str, value: object, said: str) -> None:
-    with pytest.raises(ValidationError, match=said) as told:
+def test_an_invalid_plan_is_refused(plan: Plan, field: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as error:
         Plan.model_validate({**plan.model_dump(), field: value})
-    assert told.value.errors()[0]["loc"] == (field,)
+    assert error.value.errors()[0]["loc"] == (field,)
 
 
 def days(count: int, *, seed: int = 0) -> Days:
-    """Random ones, of stores more and less restless."""
+    """Return random days of stores with more and less volatility."""
     rng = np.random.default_rng(seed)
     numbers = np.zeros((count, len(NUMBERS)))
     numbers[:, 0] = rng.integers(0, AHEAD, count)
@@ -184,52 +184,52 @@ def days(count: int, *, seed: int = 0) -> Days:
     return Days(numbers, logs, np.ones(count, dtype=int), np.zeros(count, dtype=int))
 
 
-def test_intervals_hold_what_they_promise() -> None:
-    learnt, fresh = days(20_000), days(20_000, seed=1)
-    limits = train.bounds(learnt, np.zeros(20_000))
-    assert train.covered(fresh, np.zeros(20_000), limits) == pytest.approx(0.8, abs=0.01)
+def test_intervals_have_their_coverage() -> None:
+    learn, fresh = days(20_000), days(20_000, seed=1)
+    limits = train.bounds(learn, np.zeros(20_000))
+    assert train.coverage(fresh, np.zeros(20_000), limits) == pytest.approx(0.8, abs=0.01)
     assert limits["high"] == pytest.approx([1.28] * WEEKS, abs=0.1)
 
 
-def test_a_fold_is_forecast_from_what_was_sold_before_it(split: Split, table: pd.DataFrame) -> None:
-    """ARIMA and the seasons learn days before the origin, and follow the store they see."""
-    plans, truths = zip(*split(table)["train"], strict=True)
-    known = Days.of(list(plans), list(truths))
+def test_a_fold_is_forecast_from_earlier_sales(split: Split, table: pd.DataFrame) -> None:
+    """ARIMA learns from days before the origin, and its forecasts scale with the store's sales."""
+    plans, labels = zip(*split(table)["train"], strict=True)
+    known = Days.from_plans(list(plans), list(labels))
     origin = known.origin.max()
     known = known.where(known.store == 1)
-    learnt, asked = known.where(known.date < origin), known.where(known.origin == origin)
-    assert learnt.date.max() < origin <= asked.date.min()
-    told, orders = forecasters.arima(learnt, asked)
-    assert metrics.forecast_errors(asked.logs, told)["rmspe"] < 0.3
+    learn, test = known.where(known.date < origin), known.where(known.origin == origin)
+    assert learn.date.max() < origin <= test.date.min()
+    y_pred, orders = forecasters.arima(learn, test)
+    assert metrics.forecast_errors(test.logs, y_pred)["rmspe"] < 0.3
     assert orders["store_1"] in {
         f"{p},{d},{q}" for p, q in ((1, 0), (2, 0), (1, 1)) for d in (0, 1)
     }
-    doubled = Days(learnt.numbers, learnt.logs + np.log(2), learnt.store, learnt.origin)
-    assert np.median(forecasters.arima(doubled, asked)[0] - told) == pytest.approx(
+    doubled = Days(learn.numbers, learn.logs + np.log(2), learn.store, learn.origin)
+    assert np.median(forecasters.arima(doubled, test)[0] - y_pred) == pytest.approx(
         np.log(2), abs=0.1
     )
 
 
-def test_the_calendar_is_that_of_prophet() -> None:
+def test_the_calendar_has_prophets_regressors() -> None:
     table = forecasters.calendar(date(2013, 7, 2).toordinal(), date(2015, 6, 13).toordinal())
     assert table["trend"].iloc[-1] == pytest.approx(712 / 365.25)
     assert (table.filter(like="weekday").sum(axis=1) == 1).all()
     bend = table["bend_0.5"]
     assert (bend[table["trend"] < 0.5] == 0).all()
     assert bend.iloc[-1] == pytest.approx(712 / 365.25 - 0.5)
-    # The year comes again: the waves of a day and of the same day a year later.
+    # The Fourier terms have a period of one year.
     waves = table.filter(regex="sin|cos")
     assert waves.shape[1] == 10
     assert waves.loc["2013-08-01"].to_numpy() == pytest.approx(waves.loc["2014-08-01"].to_numpy())
 
 
-def test_figures_are_those_of_the_competition() -> None:
+def test_errors_are_those_of_the_competition() -> None:
     found = metrics.forecast_errors(np.log([100.0, 200.0]), np.log([110.0, 160.0]))
     assert found["rmspe"] == pytest.approx(np.sqrt((0.1**2 + 0.2**2) / 2))
     assert found["mae"] == pytest.approx(25)
 
 
-def test_thresholds_in_float32_part_the_same_numbers() -> None:
+def test_thresholds_in_float32_split_the_same_numbers() -> None:
     rng = np.random.default_rng(2)
     numbers = rng.normal(size=(3000, len(NUMBERS))).round(1).astype(np.float32)
     best = forecasters.regressors(0, 20, 15)["lightgbm"]().fit(

@@ -1,4 +1,4 @@
-"""Titanic: nobody on both sides, who travelled together is known, titles and cabins are read."""
+"""Titanic: no passenger is in both splits, and titles and cabins are parsed."""
 
 import numpy as np
 import pytest
@@ -26,27 +26,27 @@ PASSENGER = Passenger(
 )
 
 
-def told(passenger: Passenger) -> dict[str, object]:
-    made = features([passenger])
-    return dict(zip(NUMBERS, made["numbers"][0], strict=True)) | dict(
-        zip(CATEGORIES, made["categories"][0], strict=True)
+def named_features(passenger: Passenger) -> dict[str, object]:
+    blocks = features([passenger])
+    return dict(zip(NUMBERS, blocks["numbers"][0], strict=True)) | dict(
+        zip(CATEGORIES, blocks["categories"][0], strict=True)
     )
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[tuple[Passenger, bool]]]:
-    made = data.splits(fetch("titanic"), seed=11, test_share=0.2)
-    return {name: list(rows) for name, rows in made.items()}
+    pairs = data.splits(fetch("titanic"), seed=11, test_share=0.2)
+    return {name: list(rows) for name, rows in pairs.items()}
 
 
-def test_nobody_is_on_both_sides_and_as_many_survive_on_each(splits: dict) -> None:
+def test_no_passenger_is_in_both_splits_and_the_share_of_survivors_is_equal(splits: dict) -> None:
     sides = [[passenger.name for passenger, _ in splits[name]] for name in ("train", "test")]
     assert len({*sides[0], *sides[1]}) == sum(map(len, sides)) == 891
     shares = [np.mean([survived for _, survived in rows]) for rows in splits.values()]
     assert shares[0] == pytest.approx(shares[1], abs=0.005)
 
 
-def test_as_many_test_passengers_travel_with_trained_ones_as_the_model_card_says(
+def test_the_model_card_counts_test_passengers_who_travelled_with_training_passengers(
     splits: dict,
 ) -> None:
     parties = [
@@ -57,7 +57,7 @@ def test_as_many_test_passengers_travel_with_trained_ones_as_the_model_card_says
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "expected"),
     [
         ("Cumings, Mrs. John Bradley (Florence Briggs Thayer)", "Mrs"),
         ("Rothes, the Countess. of (Lucy Noel Martha Dyer-Edwards)", "Rare"),
@@ -68,8 +68,8 @@ def test_as_many_test_passengers_travel_with_trained_ones_as_the_model_card_says
         (",", "Rare"),
     ],
 )
-def test_the_title_stands_after_the_comma_or_first(name: str, wanted: str) -> None:
-    assert title(name) == wanted
+def test_the_title_comes_after_the_comma_or_first(name: str, expected: str) -> None:
+    assert title(name) == expected
 
 
 def test_ten_titles_of_23_passengers_are_rare(splits: dict) -> None:
@@ -80,24 +80,24 @@ def test_ten_titles_of_23_passengers_are_rare(splits: dict) -> None:
 
 
 @pytest.mark.parametrize("cabin", [None, "", "  "])
-def test_no_cabin_is_no_cabin_however_it_is_sent(cabin: str | None) -> None:
-    made = told(PASSENGER.model_copy(update={"cabin": cabin}))
-    assert (made["has_cabin"], made["deck"]) == (0, UNKNOWN)
+def test_a_blank_cabin_counts_as_no_cabin(cabin: str | None) -> None:
+    named = named_features(PASSENGER.model_copy(update={"cabin": cabin}))
+    assert (named["has_cabin"], named["deck"]) == (0, UNKNOWN)
 
 
 @pytest.mark.parametrize("cabin", ["C85", " c85", "C23 C25 C27"])
-def test_the_deck_is_the_cabins_letter(cabin: str) -> None:
-    made = told(PASSENGER.model_copy(update={"cabin": cabin}))
-    assert (made["has_cabin"], made["deck"]) == (1, "C")
+def test_the_deck_is_the_first_letter_of_the_cabin(cabin: str) -> None:
+    named = named_features(PASSENGER.model_copy(update={"cabin": cabin}))
+    assert (named["has_cabin"], named["deck"]) == (1, "C")
 
 
 def test_a_cabin_and_its_deck_are_known_together(splits: dict) -> None:
-    """A row that no training row is like would be answered by chance."""
+    """A combination that no training row has would get an arbitrary prediction."""
     for passenger, _ in splits["train"]:
         assert (deck(passenger.cabin) == UNKNOWN) == (passenger.cabin is None)
 
 
-def test_a_feature_knows_its_passenger_and_nobody_else(splits: dict) -> None:
+def test_features_of_a_passenger_do_not_depend_on_other_rows(splits: dict) -> None:
     passengers = [passenger for passenger, _ in splits["test"]]
     together = features(passengers)
     for place in (0, 57, 178):
@@ -107,21 +107,23 @@ def test_a_feature_knows_its_passenger_and_nobody_else(splits: dict) -> None:
     assert features([])["numbers"].shape == (0, len(NUMBERS))
 
 
-def test_what_is_unknown_is_filled_in_by_training_rows_alone() -> None:
-    """Ages of a fold held out must not move the median that fills its gaps."""
-    made = train.pipeline(train.estimators(0)["logistic"])
+def test_gaps_are_filled_from_training_rows_alone() -> None:
+    """Ages of a held-out fold must not move the median that fills gaps."""
+    pipeline = train.pipeline(train.estimators(0)["logistic"])
     ages = [20.0, 20.0, 20.0, 70.0, 70.0, 70.0]
-    columns = train.together(features([PASSENGER.model_copy(update={"age": age}) for age in ages]))
-    made.fit(columns[:3], [True, False, True])
-    imputer = made["prepared"].named_transformers_["numbers"][0]
+    columns = train.concatenate_blocks(
+        features([PASSENGER.model_copy(update={"age": age}) for age in ages])
+    )
+    pipeline.fit(columns[:3], [True, False, True])
+    imputer = pipeline["prepared"].named_transformers_["numbers"][0]
     assert imputer.statistics_[NUMBERS.index("age")] == 20
 
 
-def test_a_name_longer_than_any_is_refused() -> None:
+def test_a_name_over_200_characters_is_refused() -> None:
     with pytest.raises(ValidationError, match="at most 200"):
         Passenger(**{**PASSENGER.model_dump(), "name": "x" * 201})
 
 
-def test_large_families_are_one_bar_that_says_so() -> None:
+def test_families_of_seven_or_more_share_one_bar() -> None:
     sizes = [PASSENGER.model_copy(update={"siblings_spouses": more}) for more in (0, 5, 6, 8)]
     assert [report.family_size(each) for each in sizes] == ["1", "6", "7+", "7+"]

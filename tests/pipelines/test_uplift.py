@@ -1,4 +1,4 @@
-"""Uplift: the Qini curve against a second, plain way of counting; learners on planted effects."""
+"""Uplift: the Qini curve against brute force, and learners on planted effects."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +12,18 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from pipelines.ml.uplift import data, learners, report
-from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, Drawn
+from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, RandomizedCustomers
 from pipelines.ml.uplift.model import NUMBERS, Campaign, Shopper, Uplift, campaigns, features
-from pipelines.ml.uplift.ranked import Ranked, figures, ranked, uplifts
+from pipelines.ml.uplift.ranked import Ranked, ranked, ranking_metrics, uplifts
 from slipway.datasets import fetch
 
 LEARNERS = learners.learners(seed=0, trees=60)
 
 
-def drawn_with_effect(rows: int, *, seed: int = 0) -> Drawn:
-    """Men's e-mail brings those who bought men's, women's those who bought women's; 20 points.
+def customers_with_effect(rows: int, *, seed: int = 0) -> RandomizedCustomers:
+    """Return customers on whom each e-mail has an effect of 20 points if they bought its wares.
 
-    A tenth bought both, the others one kind, as in the data.
+    A tenth bought both kinds, the others one, as in the data.
     """
     rng = np.random.default_rng(seed)
     shoppers = [
@@ -43,19 +43,19 @@ def drawn_with_effect(rows: int, *, seed: int = 0) -> Drawn:
     mens, womens = (numbers[:, NUMBERS.index(name)] for name in ("mens", "womens"))
     base = 0.3 - 0.02 * numbers[:, 0]
     effect = 0.2 * ((email == MENS) * mens + (email == WOMENS) * womens)
-    return Drawn(numbers, email, rng.random(rows) < base + effect)
+    return RandomizedCustomers(numbers, email, rng.random(rows) < base + effect)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As `fit` has it: small trees are slower with more."""
+    """Use one thread as `fit` does: small trees are slower with more."""
     with threadpool_limits(limits=1):
         yield
 
 
 @pytest.fixture(scope="module")
-def planted() -> Drawn:
-    return drawn_with_effect(9_000)
+def planted() -> RandomizedCustomers:
+    return customers_with_effect(9_000)
 
 
 @pytest.fixture(scope="module")
@@ -63,83 +63,89 @@ def table() -> pd.DataFrame:
     return pd.read_csv(fetch("hillstrom_email").path("hillstrom_email.csv.gz"))
 
 
-def plain_curve(
-    uplift: np.ndarray, drawn: Drawn, email: int, counts: np.ndarray
+def brute_force_curve(
+    uplift: np.ndarray, customers: RandomizedCustomers, email: int, counts: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Counted anew for every threshold."""
-    mine = (drawn.email == email) | (drawn.email == NONE)
-    mailed, points = drawn.email == email, [(0.0, 0.0)]
-    for threshold in sorted(set(uplift[mine]), reverse=True):
-        top = mine & (uplift >= threshold)
+    """Return the curve by counting again for every threshold."""
+    in_arms = (customers.email == email) | (customers.email == NONE)
+    mailed, points = customers.email == email, [(0.0, 0.0)]
+    for threshold in sorted(set(uplift[in_arms]), reverse=True):
+        top = in_arms & (uplift >= threshold)
         n_mailed, n_others = counts[top & mailed].sum(), counts[top & ~mailed].sum()
-        came = counts[top & mailed & drawn.visited].sum()
-        anyway = counts[top & ~mailed & drawn.visited].sum()
-        scaled = anyway * n_mailed / n_others if n_others else 0.0
-        gained = (came - scaled) / max(counts[mine & mailed].sum(), 1)
-        points.append((counts[top].sum() / counts[mine].sum(), gained))
+        visits = counts[top & mailed & customers.visited].sum()
+        visits_without = counts[top & ~mailed & customers.visited].sum()
+        scaled = visits_without * n_mailed / n_others if n_others else 0.0
+        gained = (visits - scaled) / max(counts[in_arms & mailed].sum(), 1)
+        points.append((counts[top].sum() / counts[in_arms].sum(), gained))
     return points
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), rows=st.integers(6, 60), levels=st.integers(1, 60))
-def test_the_qini_curve_is_the_one_counted_plainly(seed: int, rows: int, levels: int) -> None:
+def test_the_qini_curve_matches_brute_force(seed: int, rows: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     email = np.concatenate([[0, 1, 2], rng.integers(0, 3, rows - 3)])
-    drawn = Drawn(np.empty((rows, 0)), email, rng.random(rows) < 0.5)
+    customers = RandomizedCustomers(np.empty((rows, 0)), email, rng.random(rows) < 0.5)
     uplift, counts = rng.integers(0, levels, rows) / 10, rng.integers(1, 4, rows).astype(float)
     for arm in (MENS, WOMENS):
-        shares, gained = Ranked.of(uplift, drawn, arm).curve(counts)
-        wanted = plain_curve(uplift, drawn, arm, counts)
-        assert shares.tolist() == pytest.approx([share for share, _ in wanted])
-        assert gained.tolist() == pytest.approx([gain for _, gain in wanted])
+        shares, gained = Ranked.from_uplift(uplift, customers, arm).curve(counts)
+        expected = brute_force_curve(uplift, customers, arm, counts)
+        assert shares.tolist() == pytest.approx([share for share, _ in expected])
+        assert gained.tolist() == pytest.approx([gain for _, gain in expected])
 
 
-def test_the_same_uplift_for_all_is_mailing_at_random(planted: Drawn) -> None:
-    assert Ranked.of(np.full(9_000, 0.07), planted, MENS).qini() == pytest.approx(0, abs=1e-12)
+def test_equal_uplifts_have_a_qini_of_zero(planted: RandomizedCustomers) -> None:
+    assert Ranked.from_uplift(np.full(9_000, 0.07), planted, MENS).qini() == pytest.approx(
+        0, abs=1e-12
+    )
 
 
-def test_the_true_order_beats_chance_and_its_reverse_loses_as_much(planted: Drawn) -> None:
+def test_the_true_order_beats_chance_and_the_reverse_loses_as_much(
+    planted: RandomizedCustomers,
+) -> None:
     mens = planted.numbers[:, NUMBERS.index("mens")].astype(float)
-    best, worst = (Ranked.of(sign * mens, planted, MENS).qini() for sign in (1, -1))
-    # About half are worth 0.2 each and the others nothing: a triangle of 0.2 / 2 / 4.
+    best, worst = (Ranked.from_uplift(sign * mens, planted, MENS).qini() for sign in (1, -1))
+    # About half have an effect of 0.2 and the others none: a triangle of 0.2 / 2 / 4.
     assert best == pytest.approx(0.025, abs=0.006)
     assert worst == pytest.approx(-best, abs=0.004)
     chance = np.random.default_rng(5).random(9_000)
-    assert abs(Ranked.of(chance, planted, MENS).qini()) < 0.008
+    assert abs(Ranked.from_uplift(chance, planted, MENS).qini()) < 0.008
 
 
 @pytest.mark.parametrize(
     "name", [name for name in LEARNERS if name not in ("baseline", "response")]
 )
-def test_learners_find_a_planted_effect(name: str, planted: Drawn) -> None:
-    teach, made = LEARNERS[name]
-    held = drawn_with_effect(12_000, seed=1)
-    effects = uplifts(teach(planted, made).visits(held.numbers))
-    told = figures(*ranked(effects, held))
-    # Of 0.025 for whoever knows who was planted.
-    assert told["qini_mens"] > 0.015
-    assert told["qini_womens"] > 0.015
+def test_learners_find_a_planted_effect(name: str, planted: RandomizedCustomers) -> None:
+    fit_learner, estimators = LEARNERS[name]
+    held = customers_with_effect(12_000, seed=1)
+    effects = uplifts(fit_learner(planted, estimators).visits(held.numbers))
+    metrics = ranking_metrics(*ranked(effects, held))
+    # The true order has 0.025.
+    assert metrics["qini_mens"] > 0.015
+    assert metrics["qini_womens"] > 0.015
     bought = held.numbers[:, NUMBERS.index("womens")] == 1
-    # 0.2 and 0; a learner with few trees, and one that shares them among the arms, tells less.
+    # The true difference is 0.2; learners with few trees, or trees shared by the arms, find less.
     assert 0.1 < effects[bought, 1].mean() - effects[~bought, 1].mean() < 0.25
     assert effects[:, 1].mean() == pytest.approx(0.1, abs=0.05)
 
 
-def test_who_comes_anyway_is_not_whom_to_mail(planted: Drawn) -> None:
-    """The response model looks for the likely visitor, and the effect lies elsewhere."""
-    held = drawn_with_effect(6_000, seed=1)
+def test_likely_visitors_are_not_the_customers_to_mail(planted: RandomizedCustomers) -> None:
+    """The response model finds likely visitors, not those whom the e-mail affects."""
+    held = customers_with_effect(6_000, seed=1)
     scores = {}
     for name in ("response", "t_learner"):
-        teach, made = LEARNERS[name]
-        effects = uplifts(teach(planted, made).visits(held.numbers))
-        scores[name] = figures(*ranked(effects, held))["qini"]
+        fit_learner, estimators = LEARNERS[name]
+        effects = uplifts(fit_learner(planted, estimators).visits(held.numbers))
+        scores[name] = ranking_metrics(*ranked(effects, held))["qini"]
     assert scores["response"] < 0.7 * scores["t_learner"]
 
 
 @pytest.mark.parametrize("name", list(LEARNERS))
-def test_any_learner_is_served_as_it_was_trained(name: str, planted: Drawn, tmp_path: Path) -> None:
-    teach, made = LEARNERS[name]
-    learner = teach(planted, made)
+def test_the_exported_graph_predicts_as_the_fitted_learner(
+    name: str, planted: RandomizedCustomers, tmp_path: Path
+) -> None:
+    fit_learner, estimators = LEARNERS[name]
+    learner = fit_learner(planted, estimators)
     learners.export(learner, tmp_path / "model.onnx")
     (tmp_path / "least.json").write_text('{"least_uplift": 0.02}')
     model = Uplift()
@@ -149,14 +155,14 @@ def test_any_learner_is_served_as_it_was_trained(name: str, planted: Drawn, tmp_
     assert visits.shape == (500, 3)
 
 
-def test_the_better_email_is_recommended_where_it_brings_enough() -> None:
+def test_the_better_email_is_recommended_if_its_effect_is_large_enough() -> None:
     visits = np.array([[0.1, 0.15, 0.12], [0.1, 0.11, 0.18], [0.1, 0.115, 0.05], [0.4, 0.3, 0.2]])
-    told = campaigns(visits, 0.02)
-    assert [each.recommendation for each in told] == ["mens", "womens", "none", "none"]
-    assert [each.uplift for each in told] == pytest.approx([0.05, 0.08, 0.015, -0.1])
+    predictions = campaigns(visits, 0.02)
+    assert [each.recommendation for each in predictions] == ["mens", "womens", "none", "none"]
+    assert [each.uplift for each in predictions] == pytest.approx([0.05, 0.08, 0.015, -0.1])
 
 
-def test_the_value_of_a_policy_is_that_of_its_followers() -> None:
+def test_the_value_of_a_policy_is_the_visits_of_those_who_follow_it() -> None:
     email = np.array([MENS, MENS, NONE, WOMENS, NONE, MENS])
     visited = np.array([True, False, True, True, False, True])
     policy = np.array([MENS, NONE, NONE, WOMENS, MENS, MENS])
@@ -166,11 +172,11 @@ def test_the_value_of_a_policy_is_that_of_its_followers() -> None:
     assert report.mean_visits(email == MENS, visited, np.array([1, 2, 0, 0, 0, 1])) == 0.5
 
 
-def test_the_policy_learnt_brings_what_was_planted(planted: Drawn) -> None:
-    teach, made = LEARNERS["t_learner"]
-    held = drawn_with_effect(9_000, seed=2)
-    told = campaigns(teach(planted, made).visits(held.numbers), 0.02)
-    policy = np.array([EMAILS.index(each.recommendation) for each in told])
+def test_the_learnt_policy_gains_the_planted_effect(planted: RandomizedCustomers) -> None:
+    fit_learner, estimators = LEARNERS["t_learner"]
+    held = customers_with_effect(9_000, seed=2)
+    predictions = campaigns(fit_learner(planted, estimators).visits(held.numbers), 0.02)
+    policy = np.array([EMAILS.index(each.recommendation) for each in predictions])
     ones = np.ones(len(policy))
     by_policy = report.mean_visits(held.email == policy, held.visited, ones)
     unmailed = report.mean_visits(held.email == NONE, held.visited, ones)
@@ -185,25 +191,25 @@ def test_the_bootstrap_covers_a_mean() -> None:
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.4 * error)
 
 
-def answers(recommended: str, rows: int) -> list[Campaign]:
-    told = {"visit_without": 0.1, "uplift_mens": 0.1, "uplift_womens": 0.1, "uplift": 0.1}
-    return [Campaign(**told, recommendation=recommended)] * rows
+def equal_predictions(recommended: str, rows: int) -> list[Campaign]:
+    fields = {"visit_without": 0.1, "uplift_mens": 0.1, "uplift_womens": 0.1, "uplift": 0.1}
+    return [Campaign(**fields, recommendation=recommended)] * rows
 
 
-def test_what_a_policy_gains_is_over_mens_to_all() -> None:
-    """Paired: where it is men's to all there is nothing to gain, and no doubt about that."""
+def test_policy_gain_is_relative_to_mens_email_for_all() -> None:
+    """The comparison is paired: for men's e-mail to all, gain and interval are exactly 0."""
     rng = np.random.default_rng(4)
-    emails, came = rng.choice(EMAILS, 900), rng.random(900) < 0.2
-    came |= emails == "womens"
-    truths = [{"email": str(e), "visited": bool(c)} for e, c in zip(emails, came, strict=True)]
-    same = report.score(answers=answers("mens", 900), truths=truths)
+    emails, visited = rng.choice(EMAILS, 900), rng.random(900) < 0.2
+    visited |= emails == "womens"
+    labels = [{"email": str(e), "visited": bool(c)} for e, c in zip(emails, visited, strict=True)]
+    same = report.score(predictions=equal_predictions("mens", 900), labels=labels)
     assert same["policy_gain"] == same["policy_gain_low"] == same["policy_gain_high"] == 0
-    better = report.score(answers=answers("womens", 900), truths=truths)
-    assert better["policy_gain"] == pytest.approx(1 - came[emails == "mens"].mean())
+    better = report.score(predictions=equal_predictions("womens", 900), labels=labels)
+    assert better["policy_gain"] == pytest.approx(1 - visited[emails == "mens"].mean())
     assert 0.7 < better["policy_gain_low"] < better["policy_gain"] < better["policy_gain_high"]
 
 
-def test_who_bought_neither_kind_of_wares_is_unknown() -> None:
+def test_a_customer_who_bought_neither_kind_is_refused() -> None:
     with pytest.raises(ValidationError, match="one of mens and womens must be true"):
         Shopper(
             recency=1, history=50, mens=False, womens=False, area="rural", newcomer=True,
@@ -211,27 +217,27 @@ def test_who_bought_neither_kind_of_wares_is_unknown() -> None:
         )  # fmt: skip
 
 
-def test_no_column_knows_what_came_after(table: pd.DataFrame) -> None:
-    """Neither the draw nor its outcomes are in what a client sends."""
+def test_features_do_not_depend_on_the_randomization_or_outcomes(table: pd.DataFrame) -> None:
+    """Records contain neither the e-mail nor the outcomes."""
     some = table.head(50)
     other = some.assign(visit=1, spend=9.0, conversion=1, segment="Womens E-Mail")
     before, after = ([record for record, _ in data.shoppers(each)] for each in (some, other))
     assert before == after
 
 
-def test_no_customer_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_customer_is_in_both_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "shoppers", lambda frame: frame.index)
     sides = data.splits(fetch("hillstrom_email"), seed=1, test_share=0.3)
     assert not set(sides["train"]) & set(sides["test"])
     assert len({*sides["train"], *sides["test"]}) == 64_000
 
 
-def test_the_real_draw_is_balanced(table: pd.DataFrame) -> None:
+def test_the_real_randomization_is_balanced(table: pd.DataFrame) -> None:
     data.check_balance(data.SCHEMA.validate(table))
     assert max(abs(apart) for *_, apart in data.differences(table)) < data.MOST_APART
 
 
-def test_a_draw_that_favours_somebody_is_refused(table: pd.DataFrame) -> None:
+def test_a_biased_randomization_is_refused(table: pd.DataFrame) -> None:
     tilted = table[
         (table["segment"] != "Mens E-Mail") | (table["newbie"] == 1) | (table.index % 9 > 0)
     ]
@@ -246,14 +252,14 @@ def test_a_draw_that_favours_somebody_is_refused(table: pd.DataFrame) -> None:
 
 def test_arms_of_unlikely_sizes_are_refused(table: pd.DataFrame) -> None:
     fewer = table.drop(table.index[table["segment"] == "No E-Mail"][:900])
-    with pytest.raises(ValueError, match="no even draw"):
+    with pytest.raises(ValueError, match="not evenly randomized"):
         data.check_balance(fewer)
 
 
 def test_candidates_go_from_the_simplest() -> None:
     """Linear parts before trees, and fewer parts before more."""
-    parts, few = [], drawn_with_effect(600)
-    for name, (teach, made) in LEARNERS.items():
+    parts, few = [], customers_with_effect(600)
+    for name, (fit_learner, estimators) in LEARNERS.items():
         if name != "baseline":
-            parts.append((not name.endswith("_linear"), len(teach(few, made).parts)))
+            parts.append((not name.endswith("_linear"), len(fit_learner(few, estimators).parts)))
     assert parts == sorted(parts)

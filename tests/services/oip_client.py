@@ -1,4 +1,4 @@
-"""Records as the tensors that a client of the Open Inference Protocol sends, and back."""
+"""Converts records to the tensors of the Open Inference Protocol, and responses back."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ NAMES = {"BOOL": np.bool_, "INT64": np.int64, "FP64": np.float64, "BYTES": np.ob
 def tensors(project: Project, records: list[dict]) -> dict[str, np.ndarray]:
     """Return what a client sends for these records; a field that is null in all is left out."""
     columns = columns_of(project.model().input_type().model_json_schema())
-    found = {}
+    arrays = {}
     for column in columns:
         values = [record.get(column.name) for record in records]
         if all(value is None for value in values):
@@ -34,8 +34,8 @@ def tensors(project: Project, records: list[dict]) -> dict[str, np.ndarray]:
         dtype = NAMES[column.datatype]
         if column.kind in ("bool", "int") and None in values:
             values, dtype = [np.nan if value is None else value for value in values], np.float64
-        found[column.name] = np.array(values, dtype=dtype)
-    return found
+        arrays[column.name] = np.array(values, dtype=dtype)
+    return arrays
 
 
 def answers(result: Any, project: Project, rows: int) -> list[dict]:
@@ -51,7 +51,7 @@ def answers(result: Any, project: Project, rows: int) -> list[dict]:
 
 
 def _plain(value: Any, column: Column) -> Any:
-    """Return the value as JSON has it: not-a-number stands for null in a tensor of numbers."""
+    """Return the value as JSON has it: NaN stands for null in a tensor of numbers."""
     if column.kind == "json":
         return json.loads(value)
     return None if column.nullable and value != value else value

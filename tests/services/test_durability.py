@@ -1,4 +1,4 @@
-"""What stays up, and what stays on record, while parts of the platform go away."""
+"""The server keeps serving and logging while parts of the platform fail."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from slipway import home
 from slipway.home import free_port
 from slipway.predictions import reader
 from tests.conftest import running
-from tests.services.zoo import Server, Zoo, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.waiting import until
 
 BODY = b'{"number": 1}'
@@ -29,7 +29,7 @@ REQUEST = (
 
 
 class Load:
-    """Callers on kept connections, as many requests as the server takes, until the block ends."""
+    """Load on persistent connections, as fast as the server responds, for some seconds."""
 
     def __init__(self, server: Server, *, seconds: float, connections: int = 8) -> None:
         port = int(server.address.rpartition(":")[2])
@@ -51,75 +51,75 @@ class Load:
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> Zoo:
-    zoo = Zoo(tmp_path)
-    zoo.add("model", echo("one"))
-    zoo.add("model", echo("two"), alias=None)
-    return zoo
+def registry(tmp_path: Path) -> ModelRegistryFixture:
+    registry = ModelRegistryFixture(tmp_path)
+    registry.add("model", echo("one"))
+    registry.add("model", echo("two"), alias=None)
+    return registry
 
 
-def kill_family(pid: int) -> None:
+def kill_tree(pid: int) -> None:
     process = psutil.Process(pid)
     for each in [*process.children(recursive=True), process]:
         each.kill()
 
 
-def logged(zoo: Zoo) -> set[str]:
-    reader.recover(zoo.home / "predictions")
-    return {each["id"] for each in reader.records(zoo.home / "predictions")}
+def logged_ids(registry: ModelRegistryFixture) -> set[str]:
+    reader.recover(registry.home / "predictions")
+    return {each["id"] for each in reader.records(registry.home / "predictions")}
 
 
-# One every second: SLIPWAY_TEST_PROMOTIONS=60 is a minute of them.
+# One promotion per second: SLIPWAY_TEST_PROMOTIONS=60 runs for a minute.
 PROMOTIONS = int(os.environ.get("SLIPWAY_TEST_PROMOTIONS", "7"))
 
 
-def test_promotions_under_load_lose_no_request(zoo: Zoo) -> None:
-    with zoo.serving(workers=2) as server:
+def test_promotions_under_load_lose_no_request(registry: ModelRegistryFixture) -> None:
+    with registry.serving(workers=2) as server:
         with Load(server, seconds=PROMOTIONS + 1) as load:
             for turn in range(PROMOTIONS):
                 version = "2" if turn % 2 == 0 else "1"
-                zoo.client.set_registered_model_alias("model", "champion", version)
+                registry.client.set_registered_model_alias("model", "champion", version)
                 time.sleep(1)
         assert load.outcome.errors == {}
         assert load.outcome.answered > 1000
         for version in ("1", "2"):
             assert server.metric(f'slipway_requests_total version="{version}" status="200"') > 500
-        answered = 'slipway_requests_total project="model" status="200"'
-        until(lambda: server.metric(answered) == len(load.outcome.latencies))
+        successes = 'slipway_requests_total project="model" status="200"'
+        until(lambda: server.metric(successes) == len(load.outcome.latencies))
 
 
-def test_a_rolling_restart_under_load_loses_no_request(zoo: Zoo) -> None:
-    with zoo.serving(workers=2) as server:
+def test_a_rolling_restart_under_load_loses_no_request(registry: ModelRegistryFixture) -> None:
+    with registry.serving(workers=2) as server:
         before = {worker.pid for worker in server.workers()}
         with Load(server, seconds=10) as load:
             server.signal(signal.SIGHUP)
             until(lambda: not before & {worker.pid for worker in server.workers()})
         assert load.outcome.errors == {}
         assert len(server.workers()) == 2
-        # Counters of the workers that left still count.
-        answered = 'slipway_requests_total project="model" status="200"'
-        until(lambda: server.metric(answered) == len(load.outcome.latencies))
+        # The counters of the replaced workers are still in the sum.
+        successes = 'slipway_requests_total project="model" status="200"'
+        until(lambda: server.metric(successes) == len(load.outcome.latencies))
         until(lambda: server.metric("slipway_model_loaded model") == 2)
 
 
-def test_sigterm_answers_what_was_asked(zoo: Zoo) -> None:
-    """Every connection is served to its last request, and told that it was the last."""
-    with zoo.serving(drain_seconds=5) as server:
+def test_sigterm_completes_open_requests(registry: ModelRegistryFixture) -> None:
+    """The last response on each connection says that the connection closes."""
+    with registry.serving(drain_seconds=5) as server:
         clients = [httpx.Client(base_url=server.address) for _ in range(8)]
         stop, faults, closing = threading.Event(), [], []
 
         def call(client: httpx.Client) -> None:
             while not stop.is_set():
                 try:
-                    answer = client.post("/v1/models/model/predict", json={"number": 1})
+                    response = client.post("/v1/models/model/predict", json={"number": 1})
                 except httpx.ConnectError:
-                    return  # the door is shut: nothing was sent
+                    return  # the server no longer accepts: nothing was sent
                 except httpx.HTTPError as error:
                     faults.append(repr(error))
                     return
-                if answer.status_code != 200:
-                    faults.append(answer.text)
-                if answer.headers.get("connection") == "close":
+                if response.status_code != 200:
+                    faults.append(response.text)
+                if response.headers.get("connection") == "close":
                     closing.append(client)
                     return
 
@@ -136,19 +136,19 @@ def test_sigterm_answers_what_was_asked(zoo: Zoo) -> None:
         assert len(closing) == len(clients)
 
 
-def test_a_killed_worker_is_replaced_and_loses_no_record(zoo: Zoo) -> None:
+def test_a_killed_worker_is_replaced_and_loses_no_record(registry: ModelRegistryFixture) -> None:
     ids = []
-    with zoo.serving(workers=2) as server:
+    with registry.serving(workers=2) as server:
         stop = threading.Event()
 
         def call() -> None:
             with httpx.Client(base_url=server.address, timeout=30) as client:
                 while not stop.is_set():
                     try:
-                        answer = client.post("/v1/models/model/predict", json={"number": 1})
-                        ids.append(answer.json()["id"])
+                        response = client.post("/v1/models/model/predict", json={"number": 1})
+                        ids.append(response.json()["id"])
                     except httpx.TransportError:
-                        continue  # of the killed worker
+                        continue  # the connection was to the killed worker
 
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
@@ -166,32 +166,32 @@ def test_a_killed_worker_is_replaced_and_loses_no_record(zoo: Zoo) -> None:
             thread.join()
         assert server.metric("slipway_worker_restarts_total SIGKILL") == 2
         assert server.answer("model")["version"] == "1"
-    assert set(ids) <= logged(zoo)
+    assert set(ids) <= logged_ids(registry)
 
 
-def test_a_killed_keeper_is_replaced(zoo: Zoo) -> None:
-    with zoo.serving() as server:
+def test_a_killed_registry_sync_is_replaced(registry: ModelRegistryFixture) -> None:
+    with registry.serving() as server:
 
-        def keeper() -> int:
+        def sync_pid() -> int:
             (pid,) = [
                 child.pid
                 for child in server.process.children()
-                if "services.predict.keeper" in child.cmdline()
+                if "services.predict.registry_sync" in child.cmdline()
             ]
             return pid
 
-        before = keeper()
+        before = sync_pid()
         os.kill(before, signal.SIGKILL)
         assert server.answer("model")["version"] == "1"
-        zoo.client.set_registered_model_alias("model", "champion", "2")
+        registry.client.set_registered_model_alias("model", "champion", "2")
         until(lambda: server.answer("model")["version"] == "2")
-        assert keeper() != before
+        assert sync_pid() != before
 
 
-def test_a_dead_disk_of_the_log_stops_nobody(zoo: Zoo) -> None:
-    """The log's folder gives way to a file, as when its volume goes; then it comes back."""
-    folder = zoo.home / "predictions"
-    with zoo.serving() as server:
+def test_a_failed_log_disk_does_not_stop_predictions(registry: ModelRegistryFixture) -> None:
+    """A file replaces the log's folder, as if its volume were gone; then the folder returns."""
+    folder = registry.home / "predictions"
+    with registry.serving() as server:
         server.answer("model")
         shutil.rmtree(folder)
         folder.write_text("no folder")
@@ -201,58 +201,58 @@ def test_a_dead_disk_of_the_log_stops_nobody(zoo: Zoo) -> None:
         until(lambda: "fault" in server.client.get("/v1/ready").json()["prediction_log"])
         until(lambda: server.metric('slipway_prediction_records_total outcome="dropped"') > 0)
         lost = server.answer("model")
-        told = server.client.post("/v1/feedback", json={"id": lost["id"], "reward": 1})
-        assert told.status_code in (404, 503), told.text
+        feedback = server.client.post("/v1/feedback", json={"id": lost["id"], "reward": 1})
+        assert feedback.status_code in (404, 503), feedback.text
         folder.unlink()
         until(lambda: "fault" not in server.client.get("/v1/ready").json()["prediction_log"])
         kept = server.answer("model")
-        told = server.client.post("/v1/feedback", json={"id": kept["id"], "reward": 1})
-        assert told.status_code == 201, told.text
+        feedback = server.client.post("/v1/feedback", json={"id": kept["id"], "reward": 1})
+        assert feedback.status_code == 201, feedback.text
         state = server.client.get("/v1/ready").json()["prediction_log"]
-        answered = len(load.outcome.latencies) + 3
-        assert state["written"] + state["dropped"] >= answered
+        predictions = len(load.outcome.latencies) + 3
+        assert state["written"] + state["dropped"] >= predictions
 
 
-def test_a_small_volume_gets_small_segments(zoo: Zoo) -> None:
-    with zoo.serving(log_segment_bytes=2**18) as server:
+def test_a_small_volume_gets_small_segments(registry: ModelRegistryFixture) -> None:
+    with registry.serving(log_segment_bytes=2**18) as server:
         server.answer("model")
-        folder = zoo.home / "predictions"
+        folder = registry.home / "predictions"
         until(lambda: {each.stat().st_size for each in folder.glob("*.jsonl.open")} == {2**18})
 
 
-def test_mlflow_gone_and_a_start_without_it(zoo: Zoo) -> None:
+def test_the_server_runs_and_starts_without_mlflow(registry: ModelRegistryFixture) -> None:
     port = free_port()
     address = f"http://{home.LOOPBACK}:{port}"
-    uri, zoo.uri = zoo.uri, address
-    server_of_mlflow = running(
+    uri, registry.uri = registry.uri, address
+    mlflow_server = running(
         *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri),
         *("--workers", "1", "--port", port),
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        log=zoo.folder / "mlflow.log",
+        log=registry.folder / "mlflow.log",
         ready=f"{address}/health",
     )
     impatient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in impatient.items():
             patch.setenv(name, value)
-        with server_of_mlflow as mlflow, zoo.serving() as server:
+        with mlflow_server as mlflow, registry.serving() as server:
             assert server.client.get("/v1/ready").json()["registry"] == "reached"
-            kill_family(mlflow.pid)
+            kill_tree(mlflow.pid)
             with Load(server, seconds=3) as load:
                 pass
             assert load.outcome.errors == {}
             until(lambda: "away" in server.client.get("/v1/ready").json()["registry"])
             assert server.metric("slipway_registry_reachable") == 0
-        with zoo.serving() as server:
+        with registry.serving() as server:
             assert server.answer("model")["version"] == "1"
             assert "away" in server.client.get("/v1/ready").json()["registry"]
 
 
-def test_nothing_registered_is_no_fault(tmp_path: Path) -> None:
-    zoo = Zoo(tmp_path)
-    with zoo.serving(ready=False) as server:
+def test_an_empty_registry_is_not_an_error(tmp_path: Path) -> None:
+    registry = ModelRegistryFixture(tmp_path)
+    with registry.serving(ready=False) as server:
         until(lambda: "make repro" in server.client.get("/v1/ready").text)
         assert server.client.get("/v1/ready").status_code == 503
         assert server.ask("model").status_code in (404, 503)
-        zoo.add("model", echo("one"))
+        registry.add("model", echo("one"))
         until(lambda: server.ask("model").status_code == 200)

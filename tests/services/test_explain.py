@@ -1,4 +1,4 @@
-"""The dashboard: its figures against models whose explanation is known, its page over them all."""
+"""The dashboard: explanations of models with known effects, and every page of every model."""
 
 import os
 import subprocess
@@ -59,18 +59,18 @@ def applicants(count: int, *, seed: int) -> list[Record]:
 
 
 def test_shap_values_are_the_librarys_and_add_up() -> None:
-    """Against shap's exact explainer, asked about the same games over the same reference."""
-    import shap  # seconds, for this test alone
+    """Compare with shap's exact explainer over the same reference."""
+    import shap  # takes seconds, and only this test needs it
 
     background, records = applicants(20, seed=1), applicants(5, seed=2)
     found = importance.attributions(Linear(), "chance", background, records)
-    assert found.base + found.values.sum(axis=1) == pytest.approx(found.answers)
+    assert found.base + found.values.sum(axis=1) == pytest.approx(found.predictions)
     towns = ["north", "south", "west"]
 
     def table(rows: list[Record]) -> np.ndarray:
         return np.array([[r.income, r.debt, towns.index(r.town), r.age or 0] for r in rows])
 
-    def answers(columns: np.ndarray) -> np.ndarray:
+    def predict(columns: np.ndarray) -> np.ndarray:
         rows = [
             Applicant(income=income, debt=debt, town=towns[int(town)], age=int(age))
             for income, debt, town, age in columns
@@ -78,11 +78,11 @@ def test_shap_values_are_the_librarys_and_add_up() -> None:
         return np.array([each.chance for each in Linear().predict(rows)])
 
     masker = shap.maskers.Independent(table(background), max_samples=len(background))
-    theirs = shap.explainers.Exact(answers, masker)(table(records))
+    theirs = shap.explainers.Exact(predict, masker)(table(records))
     assert found.values == pytest.approx(theirs.values, abs=1e-9)
 
 
-def test_what_is_ignored_has_no_importance() -> None:
+def test_an_ignored_field_has_no_importance() -> None:
     found = importance.attributions(
         Linear(), "chance", applicants(30, seed=3), applicants(30, seed=4)
     )
@@ -92,7 +92,7 @@ def test_what_is_ignored_has_no_importance() -> None:
 
 
 def test_lime_has_the_signs_of_a_linear_model() -> None:
-    """High income in the north, and high debt: where a field is as sent against where it is not."""
+    """The record has a high income, a high debt, and lies in the north."""
     own = Applicant(income=0.95, debt=0.95, town="north", age=40)
     found = local.lime(Linear(), "chance", applicants(100, seed=5), own)
     assert found.weights["income"] == pytest.approx(0.3 * 0.5, abs=0.05)
@@ -102,7 +102,7 @@ def test_lime_has_the_signs_of_a_linear_model() -> None:
     assert found == local.lime(Linear(), "chance", applicants(100, seed=5), own)
 
 
-def test_lime_explains_a_value_that_no_reference_row_has() -> None:
+def test_lime_explains_a_value_that_is_not_in_the_reference() -> None:
     own = Applicant(income=0.5, debt=0.5, town="abroad")
     rows = [changed(each, {"town": "north"}) for each in applicants(50, seed=6)]
     assert local.lime(Linear(), "chance", rows, own).weights["town"] == pytest.approx(
@@ -110,16 +110,16 @@ def test_lime_explains_a_value_that_no_reference_row_has() -> None:
     )
 
 
-def test_dependence_is_the_models_own_slope() -> None:
+def test_partial_dependence_is_the_slope_of_the_model() -> None:
     rows = applicants(60, seed=7)
-    told = importance.dependence(Linear(), "chance", rows, "income")
-    slope = np.diff(told.mean) / np.diff(told.values)
+    dependence = importance.dependence(Linear(), "chance", rows, "income")
+    slope = np.diff(dependence.mean) / np.diff(dependence.values)
     assert slope == pytest.approx(0.3)
     towns = importance.dependence(Linear(), "chance", rows, "town")
     by_town = dict(zip(towns.values, towns.mean, strict=True))
     assert by_town["north"] - by_town["west"] == pytest.approx(0.1)
-    assert (told.low < told.mean).all()
-    assert (told.mean < told.high).all()
+    assert (dependence.low < dependence.mean).all()
+    assert (dependence.mean < dependence.high).all()
 
 
 def test_sentences_say_what_the_model_does() -> None:
@@ -127,8 +127,8 @@ def test_sentences_say_what_the_model_does() -> None:
     found = importance.contrast(Linear(), "chance", rows, "income")
     assert found is not None
     gap = found.other - found.usual
-    said = words.general(found, "chance", share=True)
-    assert said == (
+    sentence = words.general(found, "chance", share=True)
+    assert sentence == (
         f"An income {gap:.3g} above the usual {found.usual:.3g} raises the chance by "
         f"{30 * gap:.1f} points on average."
     )
@@ -162,15 +162,15 @@ def test_an_effect_that_rounds_to_nothing_has_no_direction() -> None:
 
 
 def judged(chances: dict[str, float], *, rows: int, seed: int) -> list[dict[str, Any]]:
-    """Test rows: half are truly good; how likely an answer is right depends on the group."""
+    """Return test rows with half positive labels; the true positive rate depends on the group."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(rows):
         group = str(rng.choice(sorted(chances)))
         truth = bool(rng.random() < 0.5)
-        told = bool(rng.random() < (chances[group] if truth else 0.1))
-        answer = {"granted": told, "probability": 0.9 * told + 0.05}
-        found.append({"record": {"group": group}, "answer": answer, "truth": truth})
+        granted = bool(rng.random() < (chances[group] if truth else 0.1))
+        prediction = {"granted": granted, "probability": 0.9 * granted + 0.05}
+        found.append({"record": {"group": group}, "answer": prediction, "truth": truth})
     return found
 
 
@@ -179,45 +179,45 @@ def test_a_planted_bias_is_found_and_a_fair_model_is_left_alone() -> None:
     assert planted is not None
     assert planted.found
     [b] = planted.comparisons
-    assert (planted.against, b.group) == ("a", "b")
+    assert (planted.baseline, b.group) == ("a", "b")
     assert b.verdict == "below four fifths, beyond chance"
     assert b.opportunity is not None
     assert b.opportunity.value == pytest.approx(-0.4, abs=0.1)
     fair = {"a": 0.8, "b": 0.8, "c": 0.8, "d": 0.8}
     alarms = [
-        told.found
+        result.found
         for seed in range(60)
-        if (told := bias.bias(judged(fair, rows=800, seed=seed), "group"))
+        if (result := bias.bias(judged(fair, rows=800, seed=seed), "group"))
     ]
-    # Two judgements a field, each wrong 1 time in 20 at most.
+    # Two judgements per field, each wrong at most 1 time in 20.
     assert sum(alarms) <= 8
     assert len(alarms) == 60
 
 
 def test_calibration_is_of_each_group() -> None:
-    """The same probabilities come true in one group and half as often in the other."""
+    """The probabilities are calibrated in one group and twice too high in the other."""
     rng = np.random.default_rng(2)
     rows = []
     for place in range(3000):
-        group, held = "ab"[place % 2], float(rng.random())
-        truth = bool(rng.random() < (held if group == "a" else held / 2))
-        answer = {"granted": held > 0.5, "probability": held}
-        rows.append({"record": {"group": group}, "answer": answer, "truth": truth})
+        group, probability = "ab"[place % 2], float(rng.random())
+        truth = bool(rng.random() < (probability if group == "a" else probability / 2))
+        prediction = {"granted": probability > 0.5, "probability": probability}
+        rows.append({"record": {"group": group}, "answer": prediction, "truth": truth})
     found = bias.bias(rows, "group")
     assert found is not None
     assert {each.group for each in found.calibration} == {"a", "b"}
     for each in found.calibration:
-        true = each.held if each.group == "a" else each.held / 2
-        assert each.happened.low - 0.03 < true < each.happened.high + 0.03
+        rate = each.mean_probability if each.group == "a" else each.mean_probability / 2
+        assert each.positive_share.low - 0.03 < rate < each.positive_share.high + 0.03
 
 
-def test_a_ratio_of_rates_covers_as_it_promises() -> None:
-    """Also with few rows: in 95 of 100 windows the interval holds the ratio that is true."""
+def test_the_ratio_of_rates_has_its_coverage() -> None:
+    """Also with few rows, 95 of 100 intervals cover the true ratio."""
     rng = np.random.default_rng(3)
     inside = 0
     for one, other in zip(rng.binomial(60, 0.2, 2000), rng.binomial(80, 0.4, 2000), strict=True):
-        told = bias.ratio((one, 60), (other, 80), coverage=0.95)
-        inside += told.low <= 0.5 <= told.high
+        ratio = bias.ratio((one, 60), (other, 80), coverage=0.95)
+        inside += ratio.low <= 0.5 <= ratio.high
     assert 0.94 <= inside / 2000 <= 0.99
     assert bias.ratio((0, 50), (0, 50), coverage=0.95).value == 1
 
@@ -226,27 +226,27 @@ def test_drivers_add_up_to_the_gap_and_name_its_field() -> None:
     found = importance.attributions(
         Linear(), "chance", applicants(60, seed=9), applicants(60, seed=10)
     )
-    told = bias.drivers(found, "town")
-    assert told["north"][0][0] == "town"
-    for group, fields in told.items():
+    drivers = bias.drivers(found, "town")
+    assert drivers["north"][0][0] == "town"
+    for group, fields in drivers.items():
         own = [each.town == group for each in found.records]
-        gap = found.answers[own].mean() - found.answers.mean()
+        gap = found.predictions[own].mean() - found.predictions.mean()
         assert sum(value for _, value in fields) == pytest.approx(gap)
 
 
 def test_the_form_follows_the_schema() -> None:
-    asked = {
+    fields = {
         widget.name: widget
         for widget in forms.widgets(
             load_model("titanic").input_type(),
         )
     }
-    assert asked["sex"].choices == ("female", "male")
-    assert asked["embarked"].choices == ("C", "Q", "S")
-    assert (asked["embarked"].optional, asked["sex"].optional) == (True, False)
-    assert (asked["passenger_class"].kind, asked["passenger_class"].high) == ("integer", 3)
-    assert (asked["age"].kind, asked["age"].optional, asked["age"].high) == ("number", True, 110)
-    assert asked["name"].kind == "text"
+    assert fields["sex"].choices == ("female", "male")
+    assert fields["embarked"].choices == ("C", "Q", "S")
+    assert (fields["embarked"].optional, fields["sex"].optional) == (True, False)
+    assert (fields["passenger_class"].kind, fields["passenger_class"].high) == ("integer", 3)
+    assert (fields["age"].kind, fields["age"].optional, fields["age"].high) == ("number", True, 110)
+    assert fields["name"].kind == "text"
     [ratings] = [
         widget
         for widget in forms.widgets(load_model("movies").input_type())
@@ -277,9 +277,9 @@ def load_model(name: str) -> Model:
 def test_every_page_of_every_model(
     small_registry: SmallModels, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No page fails; a model without a number in its answer says what cannot be shown.
+    """No page fails; the pages of a model without a number say what cannot be shown.
 
-    The projects' models have theirs in tests/pipelines/test_projects.py.
+    tests/pipelines/test_projects.py does the same with the projects' models.
     """
     assert open_every_page(name, monkeypatch) == (name != "shapes")
 
@@ -289,22 +289,22 @@ def test_a_record_edited_in_the_form_is_what_is_explained(small_registry: SmallM
     page.sidebar.selectbox(key="project").select("loans").run()
     page.sidebar.radio(key="page").set_value("One prediction").run()
     version = catalogue()["loans"][0]
-    held = load("loans", version)
+    subject = load("loans", version)
     [region] = [each for each in page.selectbox if each.label == "region"]
     region.select("south" if region.value == "north" else "north")
-    [submit] = [each for each in page.button if each.label == "Ask"]
+    [submit] = [each for each in page.button if each.label == "Explain"]
     submit.click().run()
-    # 60 rows: what the page shows before the slider is moved.
-    record = changed(held.records(60)[0], {"region": region.value})
-    [answer] = held.model.predict([record])
-    said = words.number(answer.probability, share=True)
+    # The page uses 60 rows until the slider is moved.
+    record = changed(subject.records(60)[0], {"region": region.value})
+    [prediction] = subject.model.predict([record])
+    probability = words.number(prediction.probability, share=True)
     assert any(
-        each.value.startswith(f"The probability for this record is {said};")
+        each.value.startswith(f"The probability for this record is {probability};")
         for each in page.subheader
     )
 
 
-def test_a_number_that_is_not_declared_can_be_explained_too(small_registry: SmallModels) -> None:
+def test_an_undeclared_number_can_be_explained(small_registry: SmallModels) -> None:
     loans = load("loans", catalogue()["loans"][0])
     houses = load("houses", catalogue()["houses"][0])
     assert type(loans.model).explained == loans.numbers[0] == "probability"
@@ -313,10 +313,10 @@ def test_a_number_that_is_not_declared_can_be_explained_too(small_registry: Smal
     found = importance.attributions(
         houses.model, "price", houses.background[:20], houses.records(3)
     )
-    assert found.base + found.values.sum(axis=1) == pytest.approx(found.answers)
+    assert found.base + found.values.sum(axis=1) == pytest.approx(found.predictions)
 
 
-def test_the_command_serves_on_loopback_alone_and_calls_nobody(tmp_path: Path) -> None:
+def test_the_command_listens_on_loopback_only(tmp_path: Path) -> None:
     port = home.free_port()
     address = f"http://127.0.0.1:{port}"
     log = tmp_path / "log"
@@ -338,13 +338,13 @@ def test_the_command_serves_on_loopback_alone_and_calls_nobody(tmp_path: Path) -
             if each.status == psutil.CONN_LISTEN
         }
         assert listening == {"127.0.0.1"}
-    told = log.read_text()
-    assert f"{address}" in told
-    assert "External URL" not in told
-    assert "Network URL" not in told
+    output = log.read_text()
+    assert f"{address}" in output
+    assert "External URL" not in output
+    assert "Network URL" not in output
 
 
-def test_a_port_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_invalid_port_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "dashboard"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Jobs, traces, logs, explanations, the command line of batch scoring, and Triton behind it all."""
+"""Batch jobs and their command line, traces, logs, and Triton as the backend."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from slipway.access import keys
 from slipway.home import free_port
 from slipway.predictions import reader
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo, shipped_of
+from tests.services.fake_models import ModelRegistryFixture, Server, code, echo, shipped_of
 from tests.small_models import SmallModels
 from tests.waiting import until
 
@@ -25,15 +25,15 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    zoo = Zoo(tmp_path_factory.mktemp("extras"))
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("extras"))
     zoo.add("model", echo("model"))
     return zoo
 
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[tuple[str, list]]:
-    """What OTLP over HTTP sends to, keeping the spans."""
+    """Return the address of an OTLP/HTTP collector, and the list of spans that it receives."""
     spans: list = []
 
     class Keep(BaseHTTPRequestHandler):
@@ -59,7 +59,7 @@ def collector() -> Iterator[tuple[str, list]]:
 
 
 @pytest.fixture(scope="module")
-def server(zoo: Zoo, collector: tuple[str, list]) -> Iterator[Server]:
+def server(zoo: ModelRegistryFixture, collector: tuple[str, list]) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
         with zoo.serving(traces=collector[0]) as running:
@@ -67,9 +67,9 @@ def server(zoo: Zoo, collector: tuple[str, list]) -> Iterator[Server]:
 
 
 def test_a_file_is_scored_as_a_job(server: Server) -> None:
-    rows = [f"{number},{number / 10},person {number}" for number in range(5000)]
-    rows[17] = "17,9999,too large"
-    body = "\n".join(["id,number,who", *rows]).encode()
+    sent = [f"{number},{number / 10},person {number}" for number in range(5000)]
+    sent[17] = "17,9999,too large"
+    body = "\n".join(["id,number,who", *sent]).encode()
     place = "/v1/models/model/jobs"
     created = server.client.post(place, params={"keep": "id", "target": "jsonl"}, content=body)
     assert created.status_code == 202, created.text
@@ -84,16 +84,16 @@ def test_a_file_is_scored_as_a_job(server: Server) -> None:
     assert state()["progress"]["rows"] == 5000
     assert state()["progress"]["bad"] == 1
     lines = server.client.get(f"{job['self']}/result").text.splitlines()
-    found = [json.loads(line) for line in lines]
-    assert len(found) == 5000
-    assert found[100] == {"id": "100", "number": 10.0, "model": "model", "error": None}
-    assert "number" in found[17]["error"]
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 5000
+    assert rows[100] == {"id": "100", "number": 10.0, "model": "model", "error": None}
+    assert "number" in rows[17]["error"]
     assert job["id"] in {each["id"] for each in server.client.get("/v1/jobs").json()}
     assert server.client.delete(job["self"]).status_code == 204
     assert server.client.get(job["self"]).status_code == 404
 
 
-def test_jobs_that_make_no_sense(server: Server) -> None:
+def test_invalid_jobs_are_refused(server: Server) -> None:
     place = "/v1/models/model/jobs"
     assert server.client.post("/v1/models/none/jobs", content=b"x").status_code == 404
     assert server.client.post(place, params={"source": "xls"}, content=b"x").status_code == 422
@@ -105,7 +105,7 @@ def test_jobs_that_make_no_sense(server: Server) -> None:
     assert server.client.get(f"{job['self']}/result").status_code == 409
 
 
-def test_a_job_outlives_the_server(zoo: Zoo) -> None:
+def test_a_job_outlives_the_server(zoo: ModelRegistryFixture) -> None:
     slow = """
         import time
         time.sleep(0.001 * len(model_input))
@@ -128,8 +128,10 @@ def test_a_job_outlives_the_server(zoo: Zoo) -> None:
         assert len(result) == 12_001
 
 
-def test_traces_join_the_callers(server: Server, collector: tuple[str, list], zoo: Zoo) -> None:
-    answer = server.answer("model", headers={"traceparent": PARENT})
+def test_traces_continue_the_callers_trace(
+    server: Server, collector: tuple[str, list], zoo: ModelRegistryFixture
+) -> None:
+    response = server.answer("model", headers={"traceparent": PARENT})
     trace = PARENT.split("-")[1]
 
     def mine() -> list:
@@ -143,14 +145,14 @@ def test_traces_join_the_callers(server: Server, collector: tuple[str, list], zo
     for name in ("validate", "infer"):
         assert by_name[name].parent_span_id == outer.span_id
         assert outer.start_time_unix_nano <= by_name[name].start_time_unix_nano
-    found = reader.find(zoo.home / "predictions", answer["id"])
+    found = reader.find(zoo.home / "predictions", response["id"])
     assert found is not None
     assert found["trace"] == trace
-    # One that brings none gets a trace of its own.
+    # A request without a trace gets a new one.
     assert reader.find(zoo.home / "predictions", server.answer("model")["id"])["trace"]
 
 
-def test_logs_are_json_and_bear_the_trace(server: Server, zoo: Zoo) -> None:
+def test_logs_are_json_with_the_trace_id(server: Server, zoo: ModelRegistryFixture) -> None:
     zoo.add(
         "raising",
         code(
@@ -161,29 +163,29 @@ def test_logs_are_json_and_bear_the_trace(server: Server, zoo: Zoo) -> None:
     until(lambda: server.ask("raising").status_code == 200)
     assert server.ask("raising", 5, headers={"traceparent": PARENT}).status_code == 500
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
-    (told,) = [line for line in lines if "raising v1 raised KeyError" in line["message"]]
-    assert told["trace"] == PARENT.split("-")[1]
-    assert told["level"] == "error"
-    assert "Traceback" in told["exception"]
+    (entry,) = [line for line in lines if "raising v1 raised KeyError" in line["message"]]
+    assert entry["trace"] == PARENT.split("-")[1]
+    assert entry["level"] == "error"
+    assert "Traceback" in entry["exception"]
 
 
-def test_the_metrics_library_and_the_short_cut_agree() -> None:
+def test_observing_many_values_equals_observing_each() -> None:
     from prometheus_client import CollectorRegistry, Histogram
 
     from services.predict.metrics import SECONDS, observe_many
 
     values = [0.0, 0.00005, 0.000051, 0.01, 3.3, 9.99, 10, 11, 1e9, *SECONDS]
-    told = []
+    samples = []
     for together in (True, False):
         registry, name = CollectorRegistry(), "together" if together else "singly"
-        # Names apart: where values are shared between processes, they are by name.
+        # Two names: processes share values by name.
         histogram = Histogram(name, "h", ["of"], buckets=SECONDS, registry=registry)
         if together:
             observe_many(histogram.labels("x"), values)
         else:
             for value in values:
                 histogram.labels("x").observe(value)
-        told.append(
+        samples.append(
             {
                 (sample.name.removeprefix(name), sample.labels.get("le")): sample.value
                 for metric in registry.collect()
@@ -191,10 +193,10 @@ def test_the_metrics_library_and_the_short_cut_agree() -> None:
                 if not sample.name.endswith("_created")
             }
         )
-    assert told[0] == pytest.approx(told[1])
+    assert samples[0] == pytest.approx(samples[1])
 
 
-def test_the_command_line_scores_a_file(zoo: Zoo, tmp_path: Path) -> None:
+def test_the_command_line_scores_a_file(zoo: ModelRegistryFixture, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("number\n1\n2\n")
     done = subprocess.run(
@@ -208,7 +210,9 @@ def test_the_command_line_scores_a_file(zoo: Zoo, tmp_path: Path) -> None:
     assert target.read_text().splitlines()[1].startswith("1.0,model")
 
 
-def test_uploads_need_their_scope(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_need_their_scope(
+    zoo: ModelRegistryFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
     _, predict = keys.create("caller", ["predict"])
     _, score = keys.create("batch", ["score"])
@@ -226,14 +230,14 @@ def test_uploads_need_their_scope(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> 
         assert left == []
 
 
-def test_triton_answers_for_the_server(small_models: SmallModels, tmp_path: Path) -> None:
-    """The same model.py, its graph in the real tritonserver: equal answers."""
+def test_triton_runs_the_graph(small_models: SmallModels, tmp_path: Path) -> None:
+    """The same model.py predicts the same when the real tritonserver runs its graph."""
+    from services.predict.triton import server as triton
+    from services.predict.triton.repository import Registered, build
     from slipway.contract.shipped import Shipped
-    from slipway.triton import server as triton
-    from slipway.triton.repository import Registered, build
 
     triton.environment()
-    zoo = Zoo(tmp_path)
+    zoo = ModelRegistryFixture(tmp_path)
     work = small_models.works["loans"]
     version = zoo.register("loans", shipped_of(work, tmp_path / "loans"))
     models = tmp_path / "models"

@@ -1,4 +1,4 @@
-"""Models that misbehave, each in its own way, beside one that does not: only they suffer."""
+"""A model that misbehaves does not affect the other models of the server."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services.zoo import Server, Zoo, code, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
 from tests.waiting import until
 
 ECHO = "return [Answer(number=each.number, model='good') for each in model_input]"
-# Each misbehaves when it is asked for 666, so that it passes its try-out.
+# Each misbehaves for the number 666 only, so that it passes its try-out.
 BAD = {
     "raises": "raise RuntimeError('secret insides')",
     "hangs": "while True: pass",
@@ -30,27 +30,27 @@ except Exception:
 }
 
 
-def behaving(name: str) -> str:
-    deed = "\n    ".join(BAD[name].strip().splitlines())
-    return code(f"if model_input[0].number == 666:\n    {deed}\n{ECHO}")
+def misbehaving(name: str) -> str:
+    action = "\n    ".join(BAD[name].strip().splitlines())
+    return code(f"if model_input[0].number == 666:\n    {action}\n{ECHO}")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    zoo = Zoo(tmp_path_factory.mktemp("isolation"))
-    zoo.add("good", echo("good"))
+    registry = ModelRegistryFixture(tmp_path_factory.mktemp("isolation"))
+    registry.add("good", echo("good"))
     for name in BAD:
-        zoo.add(name, behaving(name))
+        registry.add(name, misbehaving(name))
     for name in BAD:
-        zoo.client.set_registered_model_tag(name, "slipway.policy", '{"timeout_seconds": 1.5}')
+        registry.client.set_registered_model_tag(name, "slipway.policy", '{"timeout_seconds": 1.5}')
     limits = {"model_bytes": 400 * 2**20, "stuck_seconds": 3}
-    with zoo.serving(**limits) as running:
+    with registry.serving(**limits) as running:
         until(lambda: len(running.client.get("/v1/models").json()["models"]) == len(BAD) + 1)
         yield running
 
 
 class Bystander:
-    """Asks the good model all the while, and notes what went wrong and how long it took."""
+    """Sends requests to the good model in a thread, and records errors and the slowest one."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.faults, self.slowest, self.count = server, [], 0.0, 0
@@ -64,9 +64,9 @@ class Bystander:
             while not self._stop.is_set():
                 start = time.monotonic()
                 try:
-                    answer = client.post("/v1/models/good/predict", json={"number": 2})
-                    if answer.status_code != 200:
-                        self.faults.append(answer.text)
+                    response = client.post("/v1/models/good/predict", json={"number": 2})
+                    if response.status_code != 200:
+                        self.faults.append(response.text)
                 except httpx.HTTPError as error:
                     self.faults.append(repr(error))
                 self.slowest = max(self.slowest, time.monotonic() - start)
@@ -91,26 +91,26 @@ class Bystander:
         ("hangs", {504}),
         ("sleeps", {504}),
         ("swallows", {504}),
-        ("eats", {500, 504}),  # a slow machine ends its time before its memory
+        ("eats", {500, 504}),  # a slow machine reaches the timeout before the memory limit
     ],
 )
 def test_a_model_that_misbehaves_fails_alone(server: Server, name: str, statuses: set[int]) -> None:
     assert server.answer(name, 5)["predictions"][0]["number"] == 5
     with Bystander(server) as bystander:
-        answer = server.ask(name, 666)
-        assert answer.status_code in statuses, answer.text
-        assert "secret" not in answer.text
-        assert "Traceback" not in answer.text
-        # It goes on answering what it can answer.
+        response = server.ask(name, 666)
+        assert response.status_code in statuses, response.text
+        assert "secret" not in response.text
+        assert "Traceback" not in response.text
+        # It still predicts other inputs.
         until(lambda: server.ask(name, 7).status_code == 200)
     assert bystander.faults == []
-    # Held up for about the inline limit of 0.1 s, and not for as long as the model would like; the
-    # rest is for a machine that is busy with starting the process of its own.
+    # Blocked for about the inline limit of 0.1 s, not for as long as the model runs. The margin is
+    # for a machine that is busy starting the model's own process.
     assert bystander.slowest < 3
     assert len(server.workers()) == 1
 
 
-def test_the_time_limit_isolates_what_hung(server: Server) -> None:
+def test_a_model_that_hung_is_isolated(server: Server) -> None:
     listed = {each["name"]: each for each in server.client.get("/v1/models").json()["models"]}
     assert listed["hangs"]["isolated"]
     assert not listed["good"]["isolated"]
@@ -118,13 +118,13 @@ def test_the_time_limit_isolates_what_hung(server: Server) -> None:
 
 
 def replaced(server: Server, before: int) -> bool:
-    found = [each.pid for each in server.workers()]
-    return bool(found) and before not in found
+    pids = [each.pid for each in server.workers()]
+    return bool(pids) and before not in pids
 
 
 @pytest.mark.parametrize("name", ["aborts", "leaves"])
 def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, name: str) -> None:
-    """The first time it takes the worker along, which is replaced; from then on itself alone."""
+    """The first crash ends the worker, which is replaced; later ones end the model's process."""
     before = server.workers()[0].pid
 
     def ask() -> int:
@@ -146,7 +146,7 @@ def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, na
         assert bystander.faults == []
 
 
-def test_a_worker_that_stands_still_is_replaced(server: Server) -> None:
+def test_a_stuck_worker_is_replaced(server: Server) -> None:
     worker = server.workers()[0]
     os.kill(worker.pid, signal.SIGSTOP)
     until(lambda: replaced(server, worker.pid))
@@ -155,25 +155,25 @@ def test_a_worker_that_stands_still_is_replaced(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "told", "seconds"),
+    ("action", "fault", "seconds"),
     [
         ("raise ImportError('no such thing')", "ModelRaised", 60),
-        ("import os; os._exit(1)", "HostFailed", 60),
-        ("while True: pass", "no answer in 5 s", 5),
-        # It runs out of memory in less than a second, or in some on a busy machine.
+        ("import os; os._exit(1)", "ModelProcessFailed", 60),
+        ("while True: pass", "no response in 5 s", 5),
+        # It runs out of memory within a second, or a few on a busy machine.
         ("hoard = [bytearray(2**24) for _ in range(10**6)]", "ModelRaised", 60),
     ],
 )
 def test_a_version_that_fails_its_try_out_is_never_served(
-    tmp_path, deed: str, told: str, seconds: int
+    tmp_path, action: str, fault: str, seconds: int
 ) -> None:
-    zoo = Zoo(tmp_path)
-    zoo.add("model", echo("first"))
+    registry = ModelRegistryFixture(tmp_path)
+    registry.add("model", echo("first"))
     limits = {"load_seconds": seconds, "model_bytes": 300 * 2**20}
-    with zoo.serving(**limits) as server:
-        zoo.add("model", f"{deed}\n{echo('second')}")
+    with registry.serving(**limits) as server:
+        registry.add("model", f"{action}\n{echo('second')}")
         until(lambda: server.client.get("/v1/models").json()["faults"])
-        assert told in server.client.get("/v1/models").json()["faults"]["model"]
+        assert fault in server.client.get("/v1/models").json()["faults"]["model"]
         assert server.answer("model")["version"] == "1"
         assert server.client.get("/v1/ready").status_code == 200
         assert server.metric("slipway_model_faults model") == 1

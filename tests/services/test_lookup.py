@@ -1,4 +1,4 @@
-"""Callers who send whom it is about, and leave the features to the store."""
+"""Requests that name an entity and leave its features to the feature store."""
 
 import asyncio
 import json
@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
+from services.predict.loaded_model import LoadedModel
 from services.predict.lookup import WAITS, Lookups
 from services.predict.settings import Settings
 from services.predict.snapshot import Profile, Version
-from services.predict.unit import Unit
 from services.web.problem import Problem
 from slipway import home
 from slipway.contract import Lookup
 from slipway.features import offline, places
 from slipway.features.materialize import materialize
 from slipway.predictions import reader
-from tests.services.zoo import Server, Zoo, echo
-from tests.slipway.shop import Shop, made_up, served
+from tests.services.fake_models import ModelRegistryFixture, Server, echo
+from tests.slipway.retail_data import Shop, made_up, served
 from tests.slipway.test_features import MOMENT, customers
 from tests.slipway.test_features_redis import Server as Redis
 from tests.waiting import PATIENCE, until
@@ -51,7 +51,7 @@ class Customer(Record):
     day_of_year: int
 
 
-class Told(Record):
+class FeedbackRecord(Record):
     orders: int
     spent: float
 
@@ -59,8 +59,8 @@ class Told(Record):
 class Loyal(Model):
     looked_up = Lookup(entity="customer_id", service="repurchase")
 
-    def predict(self, model_input: list[Customer]) -> list[Told]:
-        return [Told(orders=each.orders, spent=each.spent) for each in model_input]
+    def predict(self, model_input: list[Customer]) -> list[FeedbackRecord]:
+        return [FeedbackRecord(orders=each.orders, spent=each.spent) for each in model_input]
 
 
 publish(Loyal())
@@ -68,18 +68,18 @@ publish(Loyal())
 
 
 class Store:
-    """A filled Redis, a shop that it is filled from, and a server that asks it."""
+    """A filled Redis, the shop that it is filled from, and a model server that looks up in it."""
 
-    def __init__(self, server: Server, zoo: Zoo, redis: Redis, shop: Shop) -> None:
+    def __init__(self, server: Server, zoo: ModelRegistryFixture, redis: Redis, shop: Shop) -> None:
         self.server, self.zoo, self.redis, self.shop = server, zoo, redis, shop
 
-    def ask(self, body: object):
+    def predict(self, body: object):
         return self.server.client.post("/v1/models/loyal/predict", json=body)
 
     def features(self, customer: int) -> dict[str, object]:
-        found = served(self.shop.lines, customer, MOMENT)
-        assert found is not None
-        return found
+        features = served(self.shop.lines, customer, MOMENT)
+        assert features is not None
+        return features
 
     @property
     def known(self) -> list[int]:
@@ -92,7 +92,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     patch = pytest.MonkeyPatch()
     redis = Redis(tmp_path_factory.mktemp("redis"))
     redis.start()
-    zoo = Zoo(tmp_path_factory.mktemp("zoo"))
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("zoo"))
     shop = Shop(tmp_path_factory.mktemp("shop"))
     shop.write(made_up())
     try:
@@ -112,93 +112,94 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         redis.stop()
 
 
-def test_whom_it_is_about_is_enough(store: Store) -> None:
-    answer = store.ask({"customer_id": store.known[0]})
-    assert answer.status_code == 200, answer.text
-    wanted = store.features(store.known[0])
-    (told,) = answer.json()["predictions"]
-    assert told == {"orders": wanted["orders"], "spent": pytest.approx(wanted["spent"])}
+def test_the_entity_alone_is_enough(store: Store) -> None:
+    response = store.predict({"customer_id": store.known[0]})
+    assert response.status_code == 200, response.text
+    features = store.features(store.known[0])
+    (prediction,) = response.json()["predictions"]
+    expected = {"orders": features["orders"], "spent": pytest.approx(features["spent"])}
+    assert prediction == expected
 
 
-def test_the_record_says_what_was_looked_up(store: Store) -> None:
-    identifier = store.ask({"customer_id": str(store.known[1])}).json()["id"]
+def test_the_record_holds_the_looked_up_features(store: Store) -> None:
+    identifier = store.predict({"customer_id": str(store.known[1])}).json()["id"]
     folder = store.zoo.home / "predictions"
     until(lambda: reader.find(folder, identifier) is not None)
     record = reader.find(folder, identifier)
     assert record["inputs"][0] == pytest.approx(store.features(store.known[1]), abs=1e-3)
 
 
-def test_a_batch_may_mix_and_what_is_sent_goes_first(store: Store) -> None:
+def test_a_batch_may_mix_and_sent_fields_take_precedence(store: Store) -> None:
     one, two = store.known[:2]
     sent = {**store.features(two), "orders": 77}
     body = [{"customer_id": one}, sent, {"customer_id": one, "orders": 78}, {"customer_id": two}]
-    answer = store.ask(body)
-    assert answer.status_code == 200, answer.text
-    told = [each["orders"] for each in answer.json()["predictions"]]
-    assert told == [store.features(one)["orders"], 77, 78, store.features(two)["orders"]]
+    response = store.predict(body)
+    assert response.status_code == 200, response.text
+    orders = [each["orders"] for each in response.json()["predictions"]]
+    assert orders == [store.features(one)["orders"], 77, 78, store.features(two)["orders"]]
 
 
 @pytest.mark.parametrize("key", [99_999, "nobody", -1])
 def test_an_unknown_customer_is_refused_by_name(store: Store, key: object) -> None:
-    answer = store.ask([{"customer_id": store.known[0]}, {"customer_id": key}])
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "customer_id"
-    assert "send the record's fields themselves" in answer.json()["detail"]
+    response = store.predict([{"customer_id": store.known[0]}, {"customer_id": key}])
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "customer_id"
+    assert "send the record's fields themselves" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("key", [None, True, [1], {"a": 1}, 1.5])
-def test_what_can_be_no_key_is_refused(store: Store, key: object) -> None:
-    answer = store.ask({"customer_id": key})
-    assert answer.status_code == 422
-    assert "must be a text or a whole number" in answer.json()["detail"]
+def test_a_value_that_cannot_be_a_key_is_refused(store: Store, key: object) -> None:
+    response = store.predict({"customer_id": key})
+    assert response.status_code == 422
+    assert "must be a text or a whole number" in response.json()["detail"]
 
 
-def test_a_body_that_is_no_record_is_refused_as_ever(store: Store) -> None:
-    answer = store.server.client.post(
+def test_a_body_that_is_no_record_is_refused_as_usual(store: Store) -> None:
+    response = store.server.client.post(
         "/v1/models/loyal/predict",
         content=b'{"customer_id": 1,',
         headers={"content-type": "application/json"},
     )
-    assert answer.status_code == 400
-    assert store.ask([[{"customer_id": 1}]]).status_code == 422
-    # The model without features to look up knows no customer.
+    assert response.status_code == 400
+    assert store.predict([[{"customer_id": 1}]]).status_code == 422
+    # The model without feature lookups has no such field.
     refused = store.server.client.post("/v1/models/plain/predict", json={"customer_id": 1})
     assert refused.status_code == 422
 
 
-def test_the_documentation_offers_both(store: Store) -> None:
+def test_the_documentation_has_both_kinds_of_records(store: Store) -> None:
     paths = store.server.client.get("/openapi.json").json()["paths"]
     body = paths["/v1/models/loyal/predict"]["post"]["requestBody"]["content"]["application/json"]
-    about = body["schema"]["oneOf"][0]["anyOf"][1]
-    assert about["required"] == ["customer_id"]
+    entity_record = body["schema"]["oneOf"][0]["anyOf"][1]
+    assert entity_record["required"] == ["customer_id"]
 
 
-def test_a_store_that_is_away_costs_the_lookups_alone(store: Store) -> None:
+def test_an_unavailable_store_fails_only_the_lookups(store: Store) -> None:
     known = {"customer_id": store.known[0]}
     store.redis.stop()
     try:
-        answer = store.ask(known)
-        assert answer.status_code == 503
-        assert "send the fields themselves" in answer.json()["detail"]
-        assert int(answer.headers["retry-after"]) >= 1
-        assert store.ask(store.features(store.known[0])).status_code == 200
+        response = store.predict(known)
+        assert response.status_code == 503
+        assert "send the fields themselves" in response.json()["detail"]
+        assert int(response.headers["retry-after"]) >= 1
+        assert store.predict(store.features(store.known[0])).status_code == 200
         assert store.server.ask("plain", 3).status_code == 200
     finally:
         store.redis.start()
-    # It came back empty: nobody is known, until it is filled again.
-    until(lambda: store.ask(known).status_code == 422)
+    # It came back empty: no customer is known until it is filled again.
+    until(lambda: store.predict(known).status_code == 422)
     with pytest.MonkeyPatch.context() as patch:
         store.shop.enter(patch)
         patch.setenv(places.REDIS, store.redis.url)
         materialize(until=MOMENT, anew=True)
-    until(lambda: store.ask(known).status_code == 200)
+    until(lambda: store.predict(known).status_code == 200)
     for outcome in ("found", "unknown", "unavailable"):
-        wanted = f'slipway_feature_lookups_total project="loyal" outcome="{outcome}"'
-        until(lambda wanted=wanted: store.server.metric(wanted) > 0)
+        series = f'slipway_feature_lookups_total project="loyal" outcome="{outcome}"'
+        until(lambda series=series: store.server.metric(series) > 0)
 
 
-def loyal(settings: Settings) -> Unit:
-    """As a worker has it; its model is not loaded."""
+def loyal(settings: Settings) -> LoadedModel:
+    """Return the model as a worker has it, not loaded."""
     profile = Profile(
         **dict.fromkeys(
             ("load_seconds", "validate_seconds", "one_seconds", "batch_seconds"), 0.001
@@ -206,56 +207,56 @@ def loyal(settings: Settings) -> Unit:
         bytes=0,
         question="",
         input_name="Customer",
-        output_name="Told",
+        output_name="FeedbackRecord",
         input_schema={},
         output_schema={},
         explains=False,
         looked_up=Lookup(entity="customer_id", service="repurchase"),
     )
     version = Version(version="1", digest="0", folder=Path(), profile=profile)
-    return Unit("loyal", "champion", version, settings, isolated=False)
+    return LoadedModel("loyal", "champion", version, settings, isolated=False)
 
 
-def test_a_name_that_is_resolved_for_long_keeps_no_caller_waiting(
+def test_slow_name_resolution_keeps_no_caller_waiting(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As that of a container that is gone: Docker's resolver takes 10 s to say so."""
+    """Docker's resolver takes 10 s to report that a container is gone."""
     away, back, name = threading.Event(), threading.Event(), "redis.somewhere"
     resolve = socket.getaddrinfo
 
     def resolved(host: str, *rest: Any, **more: Any) -> Any:
         if host == name and away.is_set():
             back.wait(PATIENCE)
-            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+            raise socket.gaierror(socket.EAI_AGAIN, "no response")
         return resolve(home.LOOPBACK if host == name else host, *rest, **more)
 
     store.shop.enter(monkeypatch)
     monkeypatch.setenv(places.REDIS, store.redis.url.replace(home.LOOPBACK, name))
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
     settings = Settings(feature_seconds=0.2)
-    lookups, unit = Lookups(settings), loyal(settings)
+    lookups, model = Lookups(settings), loyal(settings)
     body = json.dumps({"customer_id": store.known[0]}).encode()
 
-    async def asked() -> list[tuple[int, float]]:
-        """Of callers one after the other: status, and seconds."""
-        await lookups.warm(unit)
-        assert b"orders" in await lookups.filled(unit, body)
+    async def look_up() -> list[tuple[int, float]]:
+        """Return the status and the seconds of three callers, one after the other."""
+        await lookups.warm(model)
+        assert b"orders" in await lookups.fill(model, body)
         away.set()
         store.redis.client.client_kill_filter(skipme=True)
-        found = []
+        outcomes = []
         for _ in range(3):
             began = time.monotonic()
             with pytest.raises(Problem) as refused:
-                await lookups.filled(unit, body)
-            found.append((refused.value.status, time.monotonic() - began))
-        return found
+                await lookups.fill(model, body)
+            outcomes.append((refused.value.status, time.monotonic() - began))
+        return outcomes
 
     try:
-        found = asyncio.run(asked())
+        outcomes = asyncio.run(look_up())
     finally:
         away.clear()
         back.set()
         lookups.close()
-    assert [status for status, _ in found] == [503] * 3
-    # Who waited for the resolver would wait until it is back.
-    assert max(seconds for _, seconds in found) < WAITS * settings.feature_seconds + 4
+    assert [status for status, _ in outcomes] == [503] * 3
+    # A caller that waited for the resolver would wait until it is back.
+    assert max(seconds for _, seconds in outcomes) < WAITS * settings.feature_seconds + 4

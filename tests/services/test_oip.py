@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by the real tritonclient and by whoever sends rubbish."""
+"""The Open Inference Protocol, with the real tritonclient and with malformed requests."""
 
 import json
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from slipway import home
 from slipway.contract import Record
 from slipway.project import Project
 from tests.conftest import by_name
+from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.services.oip_client import answers, infer_over_grpc, infer_over_http
-from tests.services.zoo import Server, Zoo
 from tests.small_models import PROJECTS, SmallModels, project
 from tests.waiting import until
 
@@ -48,8 +48,8 @@ def typed(server: httpx.Client, small_models: SmallModels):
     def predict(project: Project) -> tuple[list[dict], list[dict]]:
         examples = json.loads(small_models.works[project.name].examples.read_text())
         records = [each["input"] for each in examples]
-        answer = server.post(f"/v1/models/{project.name}/predict", json=records)
-        return records, answer.json()["predictions"]
+        response = server.post(f"/v1/models/{project.name}/predict", json=records)
+        return records, response.json()["predictions"]
 
     return predict
 
@@ -57,9 +57,9 @@ def typed(server: httpx.Client, small_models: SmallModels):
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
 def test_tritonclient_over_http(over_http, typed, project: Project, binary: bool) -> None:
-    records, wanted = typed(project)
+    records, expected = typed(project)
     result = infer_over_http(over_http, project, records, binary=binary)
-    assert answers(result, project, len(records)) == wanted
+    assert answers(result, project, len(records)) == expected
     head = result.get_response()
     assert (head["model_name"], head["id"]) == (project.name, "mine")
     assert head["parameters"]["variant"] == "champion"
@@ -67,27 +67,27 @@ def test_tritonclient_over_http(over_http, typed, project: Project, binary: bool
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
 def test_tritonclient_over_grpc(over_grpc, typed, project: Project) -> None:
-    records, wanted = typed(project)
+    records, expected = typed(project)
     result = infer_over_grpc(over_grpc, project, records)
-    assert answers(result, project, len(records)) == wanted
+    assert answers(result, project, len(records)) == expected
 
 
 @pytest.mark.parametrize("client", ["over_http", "over_grpc"])
-def test_what_a_client_asks_before_it_infers(client: str, request) -> None:
-    asking = request.getfixturevalue(client)
-    assert asking.is_server_live()
-    assert asking.is_server_ready()
-    assert asking.is_model_ready("loans")
-    assert not asking.is_model_ready("nobody")
-    found = asking.get_model_metadata("loans")
-    inputs = found["inputs"] if isinstance(found, dict) else found.inputs
+def test_health_and_metadata(client: str, request) -> None:
+    triton_client = request.getfixturevalue(client)
+    assert triton_client.is_server_live()
+    assert triton_client.is_server_ready()
+    assert triton_client.is_model_ready("loans")
+    assert not triton_client.is_model_ready("nobody")
+    metadata = triton_client.get_model_metadata("loans")
+    inputs = metadata["inputs"] if isinstance(metadata, dict) else metadata.inputs
     names = [each["name"] if isinstance(each, dict) else each.name for each in inputs]
     assert names == ["purpose", "region", "income", "debt", "age"]
-    server = asking.get_server_metadata()
+    server = triton_client.get_server_metadata()
     assert (server["name"] if isinstance(server, dict) else server.name) == "slipway"
 
 
-def test_refusals_are_what_clients_read(over_http, over_grpc) -> None:
+def test_clients_can_read_refusals(over_http, over_grpc) -> None:
     array = np.array([40], dtype=np.int64)
     for module, client in ((triton_http, over_http), (triton_grpc, over_grpc)):
         tensor = module.InferInput("age", [1], "INT64")
@@ -102,11 +102,11 @@ def test_refusals_are_what_clients_read(over_http, over_grpc) -> None:
 
 def test_whole_records_in_one_tensor(over_http, typed) -> None:
     loans = project("loans")
-    records, wanted = typed(loans)
+    records, expected = typed(loans)
     rows = np.array([json.dumps(record) for record in records], dtype=np.object_)
     tensor = triton_http.InferInput("records", list(rows.shape), "BYTES")
     tensor.set_data_from_numpy(rows)
-    assert answers(over_http.infer("loans", [tensor]), loans, len(records)) == wanted
+    assert answers(over_http.infer("loans", [tensor]), loans, len(records)) == expected
 
 
 class Sample(Record):
@@ -141,19 +141,19 @@ Request = st.fixed_dictionaries(
 @settings(max_examples=600, deadline=None)
 @example({"inputs": [{"name": "number", "datatype": ["FP32"], "shape": [1]}]}, b"", 0)
 @given(Request, st.binary(max_size=60), st.integers(-5, 5))
-def test_nothing_but_a_refusal_comes_of_rubbish(head: dict, tail: bytes, off: int) -> None:
+def test_malformed_requests_are_refused(head: dict, tail: bytes, off: int) -> None:
     text = json.dumps(head).encode()
     for length in (None, len(text), len(text) + off):
-        # Anything but a Problem comes through.
+        # Any exception but a Problem fails the test.
         with suppress(Problem):
-            found = codec.decode(text + tail, json_length=length, columns=SAMPLE, most_rows=100)
-            assert 1 <= found.rows <= 100
-            codec.as_json(found)
+            inference = codec.decode(text + tail, json_length=length, columns=SAMPLE, most_rows=100)
+            assert 1 <= inference.rows <= 100
+            codec.as_json(inference)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.one_of(st.none(), st.integers(-5, 300)))
-def test_nothing_but_a_refusal_comes_of_bytes(body: bytes, length: int | None) -> None:
+def test_arbitrary_bytes_are_refused(body: bytes, length: int | None) -> None:
     with pytest.raises(Problem):
         codec.decode(body, json_length=length, columns=SAMPLE, most_rows=100)
 
@@ -172,25 +172,25 @@ class Unsure(Record):
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_unknown_whole_numbers_are_told_as_not_a_number(binary: bool) -> None:
+def test_unknown_integers_are_sent_as_not_a_number(binary: bool) -> None:
     columns = columns_of(Unsure.model_json_schema())
-    answers = b'[{"count":3,"flag":null},{"count":null,"flag":true}]'
-    outputs = codec.columns_of_answers(answers, columns)
-    inference = codec.Inference(id=None, rows=2, binary=binary)
-    body, length = codec.encode(outputs, columns, inference, about={"model_name": "unsure"})
+    predictions = b'[{"count":3,"flag":null},{"count":null,"flag":true}]'
+    outputs = codec.columns_of_predictions(predictions, columns)
+    inference = codec.InferenceRequest(id=None, rows=2, binary=binary)
+    body, length = codec.encode(outputs, columns, inference, head={"model_name": "unsure"})
     client = triton_http.InferenceServerClient
     result = client.parse_response_body(body, header_length=length or len(body))
     if binary:
         np.testing.assert_array_equal(result.as_numpy("count"), [3, np.nan])
         np.testing.assert_array_equal(result.as_numpy("flag"), [np.nan, 1])
     else:
-        told = {each["name"]: each for each in result.get_response()["outputs"]}
-        assert told["count"]["data"] == [3, None]
-        assert told["count"]["datatype"] == "FP64"
+        tensors = {each["name"]: each for each in result.get_response()["outputs"]}
+        assert tensors["count"]["data"] == [3, None]
+        assert tensors["count"]["datatype"] == "FP64"
 
 
-def test_a_shape_does_not_make_room() -> None:
-    """Room is made for what was sent, not for what it claims to be."""
+def test_a_false_shape_allocates_no_memory() -> None:
+    """Memory is allocated for the values that were sent, not for the shape that was claimed."""
     claim = {"name": "real", "datatype": "FP64", "shape": [10**15], "data": [1.0]}
     with pytest.raises(Problem, match="1 to 100 rows"):
         codec.decode(
@@ -216,7 +216,7 @@ Near = st.one_of(st.floats(-3, 3), st.sampled_from([-2.0, 2.0, 0.0, -0.0, np.nan
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(Near, Near, st.integers(-2, 7), Near, Near), min_size=1, max_size=6))
-def test_whole_columns_are_held_to_what_each_record_is(rows: list[tuple]) -> None:
+def test_column_checks_agree_with_record_validation(rows: list[tuple]) -> None:
     assert BOUNDS.checkable
     names = list(Bounded.model_fields)
     arrays = {name: np.array([row[n] for row in rows], dtype=float) for n, name in enumerate(names)}
@@ -270,8 +270,8 @@ publish(Summed())
 '''
 
 
-def test_models_may_answer_whole_columns(tmp_path) -> None:
-    zoo = Zoo(tmp_path)
+def test_models_may_predict_whole_columns(tmp_path) -> None:
+    zoo = ModelRegistryFixture(tmp_path)
     zoo.add("summed", COLUMNS_MODEL)
     with zoo.serving() as server:
         until(lambda: server.ask("summed").status_code == 200)
@@ -285,24 +285,24 @@ def test_models_may_answer_whole_columns(tmp_path) -> None:
             }
             return server.client.post("/v2/models/summed/infer", json={"inputs": [tensor]})
 
-        found = infer([1.0, 2.5])
-        assert found.status_code == 200, found.text
-        outputs = {each["name"]: each["data"] for each in found.json()["outputs"]}
+        response = infer([1.0, 2.5])
+        assert response.status_code == 200, response.text
+        outputs = {each["name"]: each["data"] for each in response.json()["outputs"]}
         assert outputs == {"total": [1.0, 2.5], "by": ["columns", "columns"]}
         refused = infer([1.0, 101.0])
         assert refused.status_code == 422
         assert "1.number" in refused.json()["error"]
-        # On record like any other: each of them, in both dialects.
-        identifier = found.json()["parameters"]["prediction_id"]
-        told_back = {"id": identifier, "row": 1, "truth": {"total": 2.0}}
-        answer = server.client.post("/v1/feedback", json=told_back)
-        assert answer.status_code == 201, answer.text
-        assert answer.json()["score"] == -0.5
-        assert by_two(server) == {"columns"}
+        # It is on record like any other prediction, and takes feedback for each row.
+        identifier = response.json()["parameters"]["prediction_id"]
+        label = {"id": identifier, "row": 1, "truth": {"total": 2.0}}
+        attached = server.client.post("/v1/feedback", json=label)
+        assert attached.status_code == 201, attached.text
+        assert attached.json()["score"] == -0.5
+        assert values_of_by(server) == {"columns"}
 
 
-def by_two(server: Server) -> set[str]:
+def values_of_by(server: Server) -> set[str]:
     place = "/v2/models/summed/versions/1/infer"
     tensor = {"name": "number", "datatype": "INT32", "shape": [2, 1], "data": [[1], [2]]}
-    found = server.client.post(place, json={"inputs": [tensor]}).json()
-    return {value for each in found["outputs"] if each["name"] == "by" for value in each["data"]}
+    response = server.client.post(place, json={"inputs": [tensor]}).json()
+    return {value for each in response["outputs"] if each["name"] == "by" for value in each["data"]}

@@ -1,4 +1,4 @@
-"""The model server, over HTTP: what any caller may meet."""
+"""The model server over HTTP, as any caller uses it."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def test_lists_every_champion(server: httpx.Client) -> None:
     assert body["faults"] == {}
 
 
-def test_tells_of_a_model_and_its_card(server: httpx.Client) -> None:
+def test_shows_a_model_and_its_card(server: httpx.Client) -> None:
     body = server.get("/v1/models/loans").json()
     assert body["metrics"]["accuracy"] > 0.5
     card = server.get(body["card"])
@@ -56,7 +56,7 @@ def test_documentation_needs_nothing_from_outside(server: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status", "told"),
+    ("body", "kind", "status", "message"),
     [
         (b"{not json", "application/json", 400, "Malformed JSON"),
         (b"", "application/json", 400, "Malformed JSON"),
@@ -68,21 +68,21 @@ def test_documentation_needs_nothing_from_outside(server: httpx.Client) -> None:
     ],
 )
 def test_unusable_bodies(
-    server: httpx.Client, body: bytes, kind: str, status: int, told: str
+    server: httpx.Client, body: bytes, kind: str, status: int, message: str
 ) -> None:
-    answer = server.post(LOANS, content=body, headers={"Content-Type": kind})
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
+    response = server.post(LOANS, content=body, headers={"Content-Type": kind})
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
     assert problem["status"] == status
-    assert told in problem["title"] + problem["detail"]
-    assert "Traceback" not in answer.text
+    assert message in problem["title"] + problem["detail"]
+    assert "Traceback" not in response.text
 
 
 def test_unknown_model_names_the_known(server: httpx.Client) -> None:
-    answer = server.post("/v1/models/nobody/predict", json={})
-    assert answer.status_code == 404
-    assert "loans" in answer.json()["detail"]
+    response = server.post("/v1/models/nobody/predict", json={})
+    assert response.status_code == 404
+    assert "loans" in response.json()["detail"]
 
 
 def test_form_fields_make_a_record(server: httpx.Client, applicant: dict) -> None:
@@ -112,40 +112,44 @@ def test_an_image_goes_in_as_a_file_or_as_base64(server: httpx.Client) -> None:
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n truncated"])
 def test_a_broken_image_is_refused(server: httpx.Client, content: bytes) -> None:
     files = {"image": ("broken.png", content, "image/png")}
-    answer = server.post("/v1/models/shapes/predict", files=files)
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["errors"][0]["field"] == "image"
+    response = server.post("/v1/models/shapes/predict", files=files)
+    assert response.status_code == 422, response.text
+    assert response.json()["errors"][0]["field"] == "image"
 
 
 def test_explanations_add_up(server: httpx.Client, applicant: dict) -> None:
-    found = server.post("/v1/models/loans/explain", json=applicant)
-    assert found.status_code == 200, found.text
-    (told,) = found.json()["explanations"]
-    answer = server.post(LOANS, json=applicant).json()["predictions"][0]
-    assert told["value"] == pytest.approx(answer["probability"], abs=1e-6)
-    assert told["base"] + sum(told["contributions"].values()) == pytest.approx(told["value"])
-    assert set(told["contributions"]) == set(project("loans").model().input_type().model_fields)
+    explained = server.post("/v1/models/loans/explain", json=applicant)
+    assert explained.status_code == 200, explained.text
+    (explanation,) = explained.json()["explanations"]
+    response = server.post(LOANS, json=applicant).json()["predictions"][0]
+    assert explanation["value"] == pytest.approx(response["probability"], abs=1e-6)
+    assert explanation["base"] + sum(explanation["contributions"].values()) == pytest.approx(
+        explanation["value"]
+    )
+    assert set(explanation["contributions"]) == set(
+        project("loans").model().input_type().model_fields
+    )
     house = {"area": 90, "rooms": 3, "detached": True}
     refused = server.post("/v1/models/houses/explain", json=house)
     assert refused.status_code == 422
     assert server.post("/v1/models/loans/explain", json={}).status_code == 422
 
 
-def test_metrics_count_what_was_answered(server: httpx.Client, applicant: dict) -> None:
+def test_metrics_count_requests_and_rows(server: httpx.Client, applicant: dict) -> None:
     def count(line: str) -> float:
-        found = [row for row in server.get("/metrics").text.splitlines() if row.startswith(line)]
-        return float(found[0].rpartition(" ")[2]) if found else 0.0
+        lines = [row for row in server.get("/metrics").text.splitlines() if row.startswith(line)]
+        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
     champion = 'variant="champion",version="1"}'
-    answered = f'slipway_requests_total{{project="loans",status="200",{champion}'
+    succeeded = f'slipway_requests_total{{project="loans",status="200",{champion}'
     refused = f'slipway_requests_total{{project="loans",status="422",{champion}'
     rows = f'slipway_rows_total{{project="loans",{champion}'
     time.sleep(1)  # the other worker counts every quarter of a second
-    before = count(answered), count(refused), count(rows)
+    before = count(succeeded), count(refused), count(rows)
     server.post(LOANS, json=[applicant, applicant])
     server.post(LOANS, json={})
-    wanted = (before[0] + 1, before[1] + 1, before[2] + 2)
-    until(lambda: (count(answered), count(refused), count(rows)) == wanted)
+    expected = (before[0] + 1, before[1] + 1, before[2] + 2)
+    until(lambda: (count(succeeded), count(refused), count(rows)) == expected)
     server.post("/v1/models/made-up-name/predict", json={})
     assert "made-up-name" not in server.get("/metrics").text
 
@@ -153,7 +157,7 @@ def test_metrics_count_what_was_answered(server: httpx.Client, applicant: dict) 
 def test_a_moved_alias_is_followed(
     server: httpx.Client, small_registry: SmallModels, applicant: dict, tmp_path: Path
 ) -> None:
-    """A new champion answers without a restart, and the old one again when it comes back."""
+    """A new champion serves without a restart, and so does the old one when it is reinstated."""
     from slipway.registry.register import register
 
     registry = tracking.client()
@@ -175,7 +179,7 @@ def test_a_moved_alias_is_followed(
 
 
 def test_bento_is_built(tmp_path: Path) -> None:
-    """The service builds as a Bento that holds its own code and no training code."""
+    """The Bento holds the service's own code and no training code."""
     env = {**os.environ, "BENTOML_HOME": str(tmp_path)}
     built = subprocess.run(
         [
@@ -197,7 +201,7 @@ def test_bento_is_built(tmp_path: Path) -> None:
 def test_bento_answers(
     mlflow_address: str, serving_python: Path, applicant: dict, tmp_path: Path
 ) -> None:
-    """Served by BentoML the same application answers; only health is BentoML's own."""
+    """BentoML serves the same application; only the health checks are its own."""
     port = free_port()
     address = f"http://{home.LOOPBACK}:{port}"
     with running(
@@ -212,16 +216,16 @@ def test_bento_answers(
         log=tmp_path / "bento.log",
         ready=f"{address}/readyz",
     ):
-        answer = httpx.post(address + LOANS, json=applicant)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["model"] == "loans"
+        response = httpx.post(address + LOANS, json=applicant)
+        assert response.status_code == 200, response.text
+        assert response.json()["model"] == "loans"
         assert "slipway_requests_total" in httpx.get(f"{address}/metrics").text
         assert httpx.get(f"{address}/livez").status_code == 200
 
 
 def test_the_contract_holds_for_any_caller(server: httpx.Client) -> None:
-    """Schemathesis makes requests of the OpenAPI document, good ones and bad ones.
+    """Schemathesis makes valid and invalid requests from the OpenAPI document.
 
-    The projects' models have theirs in tests/pipelines/test_projects.py.
+    tests/pipelines/test_projects.py does so for the models of the projects.
     """
     hold_the_contract(server, NAMES)

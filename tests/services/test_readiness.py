@@ -1,4 +1,4 @@
-"""Which worker takes requests, and when the supervisor calls one stuck."""
+"""Which workers accept requests, and when the supervisor treats a worker as stuck."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ import pytest
 from services.predict import watch
 from services.predict.readiness import ACCEPTING, LOADED, STARTING, Readiness, Slots
 from services.predict.supervisor import CONFIRM_SECONDS, Worker
-from tests.services.zoo import Server, Zoo, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.waiting import until
 
 # Two times with no byte in common: a mixture of them is neither, and zero is neither.
@@ -62,7 +62,7 @@ def test_no_heartbeat_is_read_half_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    """A worker as the supervisor knows it, started at the time 100."""
+    """A worker as the supervisor sees it, started at time 100."""
     readable, writable = os.pipe()
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         yield Worker(process, watch.page(None), readable, 0, started=100.0)
@@ -77,24 +77,24 @@ def set_beat(worker: Worker, value: float) -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, 99.0, 1e300, float("inf"), float("nan")])
 def test_an_impossible_heartbeat_is_ignored(worker: Worker, value: float) -> None:
     set_beat(worker, 200.0)
-    assert worker.still_for(201.0) == 1.0
+    assert worker.stalled_for(201.0) == 1.0
     set_beat(worker, value)
-    assert worker.still_for(202.0) == 2.0
+    assert worker.stalled_for(202.0) == 2.0
     assert not worker.is_stuck(202.0, LIMIT)
 
 
-def test_a_worker_is_stuck_only_at_the_second_look(worker: Worker) -> None:
+def test_a_worker_is_stuck_only_at_the_second_check(worker: Worker) -> None:
     assert not worker.is_stuck(100.0 + LIMIT, LIMIT)
     assert not worker.is_stuck(106.0, LIMIT)
     assert not worker.is_stuck(106.0 + CONFIRM_SECONDS / 2, LIMIT)
-    # It goes on after all, as when the whole machine was suspended.
+    # It resumes, as after the whole machine was suspended.
     set_beat(worker, 106.3)
     assert not worker.is_stuck(106.4, LIMIT)
     assert not worker.is_stuck(120.0, LIMIT)
     assert worker.is_stuck(120.0 + CONFIRM_SECONDS, LIMIT)
 
 
-def test_workers_see_how_far_the_others_are() -> None:
+def test_workers_see_the_states_of_the_others() -> None:
     slots = Slots()
     numbers = [slots.take() for _ in range(3)]
     first, second, third = (Readiness(os.dup(slots.descriptor), number) for number in numbers)
@@ -110,7 +110,7 @@ def test_workers_see_how_far_the_others_are() -> None:
 
 
 class Gate:
-    """Workers that load the model wait here, but for as many as may pass."""
+    """A model whose workers wait while loading it, until the test lets them pass."""
 
     def __init__(self, folder: Path) -> None:
         self.passes, self.waiting = folder / "passes", folder / "waiting"
@@ -126,7 +126,7 @@ class Gate:
     def load(self, weights):
         import os, sys, time
         from pathlib import Path
-        # Not where the keeper tries it out, in a process of another name.
+        # Not during the try-out, which runs in a process of another name.
         if "services.predict.worker" not in sys.orig_argv:
             return
         Path({str(self.waiting)!r}, str(os.getpid())).touch()
@@ -140,29 +140,29 @@ class Gate:
             time.sleep(0.01)
 
 """
-        return echo(name).replace("class Zoo(Model):\n", f"class Zoo(Model):\n{load}\n")
+        return echo(name).replace("class FakeModel(Model):\n", f"class FakeModel(Model):\n{load}\n")
 
 
 class Callers:
-    """Requests without a pause, each on a connection of its own, until the block ends."""
+    """Callers that send requests without pause, each on a new connection, until the block ends."""
 
     def __init__(self, server: Server, *names: str) -> None:
         self._server, self._names = server, names
         self._stop = threading.Event()
-        self.seen: Counter[str] = Counter()
-        self.answered = 0
+        self.errors: Counter[str] = Counter()
+        self.responses = 0
 
     def _call(self, name: str) -> None:
-        place = f"{self._server.address}/v1/models/{name}/predict"
+        url = f"{self._server.address}/v1/models/{name}/predict"
         with httpx.Client(timeout=120, headers={"Connection": "close"}) as client:
             while not self._stop.is_set():
                 try:
-                    answer = client.post(place, json={"number": 1})
+                    response = client.post(url, json={"number": 1})
                 except httpx.TransportError:
-                    continue  # it was in the worker that was killed
-                self.answered += 1
-                if answer.status_code not in (200, 404):
-                    self.seen[f"{answer.status_code} {answer.text}"] += 1
+                    continue  # the request was in the killed worker
+                self.responses += 1
+                if response.status_code not in (200, 404):
+                    self.errors[f"{response.status_code} {response.text}"] += 1
 
     @contextmanager
     def calling(self) -> Iterator[None]:
@@ -177,11 +177,11 @@ class Callers:
 
 
 def test_a_killed_workers_successor_takes_no_request_before_it_has_loaded(tmp_path: Path) -> None:
-    zoo, gate = Zoo(tmp_path), Gate(tmp_path)
-    zoo.add("gated", gate.model("gated"))
-    zoo.add("good", echo("good"))
+    registry, gate = ModelRegistryFixture(tmp_path), Gate(tmp_path)
+    registry.add("gated", gate.model("gated"))
+    registry.add("good", echo("good"))
     gate.let_pass(2)
-    with zoo.serving(workers=2) as server:
+    with registry.serving(workers=2) as server:
         until(lambda: server.metric("slipway_model_loaded gated") == 2)
         before = {each.pid for each in server.workers()}
         # `unknown` is refused with 404 by a worker that has loaded, and with 503 by another.
@@ -189,53 +189,54 @@ def test_a_killed_workers_successor_takes_no_request_before_it_has_loaded(tmp_pa
         with callers.calling():
             os.kill(min(before), signal.SIGKILL)
             until(lambda: {int(each.name) for each in gate.waiting.iterdir()} - before)
-            # The other one answers all, for as long as the new one loads.
-            answered = callers.answered
-            until(lambda: callers.answered > answered + 200)
+            # The other worker responds to all requests while the new one loads.
+            before_count = callers.responses
+            until(lambda: callers.responses > before_count + 200)
             gate.let_pass(1)
             until(lambda: server.metric("slipway_model_loaded gated") == 2)
-            answered = callers.answered
-            until(lambda: callers.answered > answered + 200)
-        assert callers.seen == {}
+            before_count = callers.responses
+            until(lambda: callers.responses > before_count + 200)
+        assert callers.errors == {}
 
 
 def test_a_worker_that_loads_later_than_another_refuses_nothing(tmp_path: Path) -> None:
-    """The first is ready as soon as it has loaded; the second still lacks a model then."""
-    zoo, gate = Zoo(tmp_path), Gate(tmp_path)
-    zoo.add("early", gate.model("early"))
-    # A load may take as long as the test: the second worker waits at the gate almost to its end.
-    with zoo.serving(workers=2, preload=1, ready=False, load_seconds=600) as server:
+    """The first worker is ready once it has loaded; the second still lacks a model then."""
+    registry, gate = ModelRegistryFixture(tmp_path), Gate(tmp_path)
+    registry.add("early", gate.model("early"))
+    # The second worker waits at the gate almost to the end of the test.
+    with registry.serving(workers=2, preload=1, ready=False, load_seconds=600) as server:
         until(lambda: len(list(gate.waiting.iterdir())) == 2)
-        # While none has loaded, health checks are answered.
+        # Health checks get a response while no worker has loaded.
         assert server.client.get("/v1/live").status_code == 200
         assert server.client.get("/v1/ready").status_code == 503
         gate.let_pass(1)
-        until(lambda: fresh(server, "/v1/ready") == 200)
-        # A probe is answered by each of the workers, the one that still loads among them.
-        assert {fresh(server, path) for path in 10 * ["/v1/ready", "/v2/health/ready"]} == {200}
-        zoo.add("late", echo("late"))
-        until(lambda: ask(server, "late") == 200)
+        until(lambda: status_of(server, "/v1/ready") == 200)
+        # Every worker answers a probe, the one that still loads among them.
+        probes = 10 * ["/v1/ready", "/v2/health/ready"]
+        assert {status_of(server, path) for path in probes} == {200}
+        registry.add("late", echo("late"))
+        until(lambda: predict_status(server, "late") == 200)
         callers = Callers(server, "late", "late", "late", "late", "early", "unknown")
         with callers.calling():
             # Some of these connections may wait for the second worker.
             time.sleep(1)
-            assert fresh(server, "/v1/live") == 200
+            assert status_of(server, "/v1/live") == 200
             gate.let_pass(1)
             until(lambda: server.metric("slipway_model_loaded early") == 2)
-            answered = callers.answered
-            until(lambda: callers.answered > answered + 200)
-        assert callers.seen == {}
+            before_count = callers.responses
+            until(lambda: callers.responses > before_count + 200)
+        assert callers.errors == {}
 
 
-def fresh(server: Server, path: str) -> int:
-    """On a connection of its own, which may come to any worker."""
+def status_of(server: Server, path: str) -> int:
+    """Send a request on a new connection, which any worker may accept."""
     return httpx.get(f"{server.address}{path}", timeout=120).status_code
 
 
-def ask(server: Server, name: str) -> int:
-    """Ask on a connection of its own; 0 if that came to a worker that does not answer yet."""
-    place = f"{server.address}/v1/models/{name}/predict"
+def predict_status(server: Server, name: str) -> int:
+    """Send a request on a new connection; return 0 if a worker accepts it that still loads."""
+    url = f"{server.address}/v1/models/{name}/predict"
     try:
-        return httpx.post(place, json={"number": 1}, timeout=5).status_code
+        return httpx.post(url, json={"number": 1}, timeout=5).status_code
     except httpx.ReadTimeout:
         return 0

@@ -1,4 +1,4 @@
-"""How traffic is divided among versions, changed while the server runs."""
+"""Traffic split among versions, changed while the server runs."""
 
 import json
 import os
@@ -14,26 +14,26 @@ from slipway import home
 from slipway.access import audit, keys
 from slipway.predictions import reader
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, code, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    zoo = Zoo(tmp_path_factory.mktemp("routing"))
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
+    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("routing"))
     for alias in ("champion", "challenger", "shadow"):
         zoo.add("model", echo(alias), alias=alias)
     return zoo
 
 
 @pytest.fixture(scope="module")
-def server(zoo: Zoo) -> Iterator[Server]:
+def server(zoo: ModelRegistryFixture) -> Iterator[Server]:
     with zoo.serving(workers=2) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def admin(zoo: Zoo) -> dict[str, str]:
+def admin(zoo: ModelRegistryFixture) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_HOME", str(zoo.home))
         _, text = keys.create("admin", ["admin"])
@@ -43,8 +43,8 @@ def admin(zoo: Zoo) -> dict[str, str]:
 @pytest.fixture
 def policy(server: Server, admin: dict[str, str]) -> Iterator:
     def change(**fields: object) -> None:
-        answer = server.client.patch("/v1/admin/models/model/policy", json=fields, headers=admin)
-        assert answer.status_code == 200, answer.text
+        response = server.client.patch("/v1/admin/models/model/policy", json=fields, headers=admin)
+        assert response.status_code == 200, response.text
         time.sleep(1)  # the other worker looks every tenth of a second
 
     yield change
@@ -56,57 +56,59 @@ def variants(server: Server, count: int, **more) -> Counter:
 
 
 def test_everything_goes_to_the_champion_at_first(server: Server) -> None:
-    answer = server.answer("model")
-    assert (answer["version"], answer["variant"]) == ("1", "champion")
-    assert answer["predictions"][0]["model"] == "champion"
+    response = server.answer("model")
+    assert (response["version"], response["variant"]) == ("1", "champion")
+    assert response["predictions"][0]["model"] == "champion"
     assert variants(server, 50) == {"champion": 50}
 
 
 def test_a_canary_gets_its_share(server: Server, policy) -> None:
     policy(challenger=25)
     seen = variants(server, 800)
-    # Six standard deviations: wrongly red once in five hundred million runs.
+    # Six standard deviations: fails by chance once in five hundred million runs.
     assert 200 - 74 < seen["challenger"] < 200 + 74
     answers = {server.answer("model")["version"] for _ in range(60)}
     assert answers == {"1", "2"}
 
 
-def test_a_key_always_meets_the_same_version(server: Server, policy) -> None:
+def test_a_key_always_gets_the_same_version(server: Server, policy) -> None:
     policy(challenger=50)
 
-    def of(key: str) -> str:
+    def variant_of(key: str) -> str:
         return server.answer("model", headers={"Slipway-Key": key})["variant"]
 
-    first = {f"customer {n}": of(f"customer {n}") for n in range(60)}
+    first = {f"customer {n}": variant_of(f"customer {n}") for n in range(60)}
     assert set(first.values()) == {"champion", "challenger"}
-    assert all(of(key) == variant for key, variant in first.items() for _ in range(3))
+    assert all(variant_of(key) == variant for key, variant in first.items() for _ in range(3))
     policy(challenger=80)
-    # Whoever was with the challenger stays there when its share grows.
-    assert all(of(key) == "challenger" for key, was in first.items() if was == "challenger")
+    # Keys of the challenger stay with it when its share grows.
+    assert all(variant_of(key) == "challenger" for key, was in first.items() if was == "challenger")
     policy(challenger=50, salt="second test")
-    assert {key: of(key) for key in first} != first
+    assert {key: variant_of(key) for key in first} != first
 
 
 def test_a_field_of_the_record_can_be_the_key(server: Server, policy) -> None:
     policy(challenger=50, key="who")
 
-    def of(who: str | None) -> str:
+    def variant_of(who: str | None) -> str:
         body = {"number": 1, "who": who}
         return server.client.post("/v1/models/model/predict", json=body).json()["variant"]
 
-    seen = {who: of(who) for who in map(str, range(40))}
+    seen = {who: variant_of(who) for who in map(str, range(40))}
     assert set(seen.values()) == {"champion", "challenger"}
-    assert all(of(who) == variant for who, variant in seen.items())
-    assert {of(None) for _ in range(40)} == {"champion", "challenger"}
+    assert all(variant_of(who) == variant for who, variant in seen.items())
+    assert {variant_of(None) for _ in range(40)} == {"champion", "challenger"}
 
 
-def test_a_shadow_is_logged_and_never_returned(server: Server, zoo: Zoo, policy) -> None:
+def test_a_shadow_is_logged_and_never_returned(
+    server: Server, zoo: ModelRegistryFixture, policy
+) -> None:
     policy(shadow=100)
     ids = set()
     for _ in range(30):
-        answer = server.answer("model")
-        assert answer["variant"] == "champion"
-        ids.add(answer["id"])
+        response = server.answer("model")
+        assert response["variant"] == "champion"
+        ids.add(response["id"])
 
     def shadowed() -> set[str]:
         logged = reader.records(zoo.home / "predictions")
@@ -118,7 +120,7 @@ def test_a_shadow_is_logged_and_never_returned(server: Server, zoo: Zoo, policy)
     assert {each["version"] for each in logged} == {"3"}
 
 
-def test_a_slow_shadow_slows_nobody(server: Server, zoo: Zoo, policy) -> None:
+def test_a_slow_shadow_slows_nobody(server: Server, zoo: ModelRegistryFixture, policy) -> None:
     slow = """
         import time
         time.sleep(3)
@@ -135,19 +137,20 @@ def test_a_slow_shadow_slows_nobody(server: Server, zoo: Zoo, policy) -> None:
     start = time.monotonic()
     for _ in range(40):
         assert server.answer("slow_shadow")["predictions"][0]["model"] == "fast"
-    # Who waited for its shadow would wait three seconds each.
+    # A request that waited for its shadow would take three seconds.
     assert time.monotonic() - start < 40 * 3 / 2
-    # What did not fit into its queue is dropped, and counted.
+    # Requests that did not fit into its queue are dropped and counted.
     until(lambda: server.metric("slipway_shadow_dropped_total slow_shadow") > 0)
 
 
 def listed(server: Server, name: str) -> dict:
+    """Return the project as the server lists it."""
     every = server.client.get("/v1/models").json()["models"]
     return next((each for each in every if each["name"] == name), {"variants": {}})
 
 
-def test_a_challenger_that_fails_costs_the_caller_nothing(
-    server: Server, zoo: Zoo, admin: dict[str, str]
+def test_the_champion_responds_when_the_challenger_fails(
+    server: Server, zoo: ModelRegistryFixture, admin: dict[str, str]
 ) -> None:
     zoo.add("fragile", echo("steady"))
     broken = code(
@@ -159,14 +162,16 @@ def test_a_challenger_that_fails_costs_the_caller_nothing(
     until(lambda: listed(server, "fragile")["variants"].get("challenger") == "2")
     until(lambda: server.answer("fragile", 1)["variant"] == "challenger")
     for _ in range(20):
-        answer = server.answer("fragile", 5)
-        assert answer["variant"] == "champion"
-        assert answer["predictions"][0]["model"] == "steady"
+        response = server.answer("fragile", 5)
+        assert response["variant"] == "champion"
+        assert response["predictions"][0]["model"] == "steady"
     failed = 'slipway_requests_total project="fragile" status="500" variant="challenger"'
     assert server.metric(failed) >= 20
 
 
-def test_administration_needs_a_key_with_its_scope(server: Server, zoo: Zoo) -> None:
+def test_administration_needs_a_key_with_its_scope(
+    server: Server, zoo: ModelRegistryFixture
+) -> None:
     place = "/v1/admin/models/model/policy"
     assert server.client.patch(place, json={"challenger": 1}).status_code == 401
     wrong = {"Authorization": "Bearer slw_00000000_" + "A" * 43}
@@ -180,7 +185,7 @@ def test_administration_needs_a_key_with_its_scope(server: Server, zoo: Zoo) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"challenger": 101}, "challenger"),
         ({"challenger": "half"}, "challenger"),
@@ -189,28 +194,31 @@ def test_administration_needs_a_key_with_its_scope(server: Server, zoo: Zoo) -> 
         ({"key": "No Field"}, "key"),
     ],
 )
-def test_a_change_that_makes_no_sense_is_refused(
-    server: Server, admin: dict[str, str], change: dict, told: str
+def test_an_invalid_change_is_refused(
+    server: Server, admin: dict[str, str], change: dict, message: str
 ) -> None:
-    answer = server.client.patch("/v1/admin/models/model/policy", json=change, headers=admin)
-    assert answer.status_code == 422, answer.text
-    assert told in answer.json()["detail"]
+    response = server.client.patch("/v1/admin/models/model/policy", json=change, headers=admin)
+    assert response.status_code == 422, response.text
+    assert message in response.json()["detail"]
 
 
 def test_variants_are_assigned_and_on_record(
-    server: Server, zoo: Zoo, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    zoo: ModelRegistryFixture,
+    admin: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     zoo.add("changing", echo("one"))
     zoo.add("changing", echo("two"), alias=None)
     until(lambda: server.ask("changing").status_code == 200)
     place = "/v1/admin/models/changing/variants"
-    answer = server.client.put(f"{place}/champion", json={"version": "2"}, headers=admin)
-    assert answer.status_code == 200, answer.text
+    response = server.client.put(f"{place}/champion", json={"version": "2"}, headers=admin)
+    assert response.status_code == 200, response.text
     until(lambda: all(server.answer("changing")["version"] == "2" for _ in range(10)))
     for version, status in (("9", 422), ("0", 422), ("two", 422)):
-        wanted = {"version": version}
-        answer = server.client.put(f"{place}/champion", json=wanted, headers=admin)
-        assert answer.status_code == status, answer.text
+        assignment = {"version": version}
+        response = server.client.put(f"{place}/champion", json=assignment, headers=admin)
+        assert response.status_code == status, response.text
     assert server.client.delete(f"{place}/champion", headers=admin).status_code == 422
     monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
     (entry,) = [each for each in audit.entries() if each["target"] == "changing champion"]
@@ -222,7 +230,7 @@ def test_variants_are_assigned_and_on_record(
     assert promotion["version"] == "2"
 
 
-def test_the_command_line_does_the_same(server: Server, zoo: Zoo) -> None:
+def test_the_command_line_does_the_same(server: Server, zoo: ModelRegistryFixture) -> None:
     zoo.add("commanded", echo("one"))
     zoo.add("commanded", echo("two"), alias=None)
     until(lambda: server.ask("commanded").status_code == 200)
@@ -248,7 +256,9 @@ def test_the_command_line_does_the_same(server: Server, zoo: Zoo) -> None:
     assert '"challenger": 100' in shown
 
 
-def test_a_damaged_policy_leaves_the_one_before(server: Server, zoo: Zoo) -> None:
+def test_an_invalid_policy_leaves_the_previous_one(
+    server: Server, zoo: ModelRegistryFixture
+) -> None:
     zoo.client.set_registered_model_tag("model", "slipway.policy", '{"challenger": 500}')
     until(lambda: "model" in server.client.get("/v1/models").json()["faults"])
     assert "challenger" in server.client.get("/v1/models").json()["faults"]["model"]
@@ -257,20 +267,20 @@ def test_a_damaged_policy_leaves_the_one_before(server: Server, zoo: Zoo) -> Non
     until(lambda: server.client.get("/v1/models").json()["faults"] == {})
 
 
-def test_truths_make_a_comparison(server: Server, policy) -> None:
+def test_feedback_compares_the_variants(server: Server, policy) -> None:
     policy(challenger=50)
     for number in range(60):
-        answer = server.answer("model", headers={"Slipway-Key": str(number)})
+        response = server.answer("model", headers={"Slipway-Key": str(number)})
         # The challenger is right, the champion half of the time.
-        right = answer["variant"] == "challenger" or number % 2
-        told = {"id": answer["id"], "truth": {"number": 1.0}, "reward": float(bool(right))}
-        assert server.client.post("/v1/feedback", json=told).status_code == 201
-        assert server.client.post("/v1/feedback", json=told).status_code == 200
-    found = server.client.get("/v1/models/model/comparison").json()
-    assert found["champion"]["n"] + found["challenger"]["n"] == 60
-    assert found["challenger"]["mean"] == 1.0
-    compared = found["comparison"]
-    assert compared["difference"] == pytest.approx(1 - found["champion"]["mean"])
+        right = response["variant"] == "challenger" or number % 2
+        label = {"id": response["id"], "truth": {"number": 1.0}, "reward": float(bool(right))}
+        assert server.client.post("/v1/feedback", json=label).status_code == 201
+        assert server.client.post("/v1/feedback", json=label).status_code == 200
+    comparison = server.client.get("/v1/models/model/comparison").json()
+    assert comparison["champion"]["n"] + comparison["challenger"]["n"] == 60
+    assert comparison["challenger"]["mean"] == 1.0
+    compared = comparison["comparison"]
+    assert compared["difference"] == pytest.approx(1 - comparison["champion"]["mean"])
     low, high = compared["credible_interval"]
     assert 0 < low < compared["difference"] < high
     assert compared["probability_b_better"] > 0.99
@@ -281,7 +291,7 @@ def test_truths_make_a_comparison(server: Server, policy) -> None:
     assert missing.json()["title"] == "Unknown prediction"
     nothing = server.client.post("/v1/feedback", json={"id": unknown})
     assert nothing.status_code == 422
-    wrong = {"id": answer["id"], "truth": {"colour": "red"}}
+    wrong = {"id": response["id"], "truth": {"colour": "red"}}
     refused = server.client.post("/v1/feedback", json=wrong)
     assert refused.status_code == 422
     assert "number" in refused.json()["detail"]

@@ -1,4 +1,4 @@
-"""Who is let in, what is refused, and what callers never get to see."""
+"""API keys, limits, malformed requests, and tampered artifacts."""
 
 import asyncio
 import base64
@@ -27,44 +27,48 @@ from slipway.access import keys
 from slipway.contract.shipped import Shipped
 from slipway.home import free_port
 from tests.conftest import ROOT
-from tests.services.zoo import Server, Zoo, echo
+from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    zoo = Zoo(tmp_path_factory.mktemp("security"))
-    zoo.add("model", echo("model"))
-    return zoo
+def registry(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
+    registry = ModelRegistryFixture(tmp_path_factory.mktemp("security"))
+    registry.add("model", echo("model"))
+    return registry
 
 
 @pytest.fixture(scope="module")
-def server(zoo: Zoo) -> Iterator[Server]:
-    with zoo.serving(body_bytes=200_000, batch_rows=100, slow_seconds=2) as running:
+def server(registry: ModelRegistryFixture) -> Iterator[Server]:
+    with registry.serving(body_bytes=200_000, batch_rows=100, slow_seconds=2) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def guarded(zoo: Zoo) -> Iterator[Server]:
-    with zoo.serving(require_keys="true") as running:
+def guarded(registry: ModelRegistryFixture) -> Iterator[Server]:
+    with registry.serving(require_keys="true") as running:
         yield running
 
 
 @pytest.fixture
-def key(zoo: Zoo, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
+def key(registry: ModelRegistryFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLIPWAY_HOME", str(registry.home))
 
     def make(*scopes: str, **limits) -> dict[str, str]:
         _, text = keys.create("somebody", scopes, **limits)
-        time.sleep(0.6)  # servers look every half a second
+        time.sleep(0.6)  # servers reload keys every half a second
         return {"Authorization": f"Bearer {text}"}
 
     return make
 
 
 def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:
-    zoo = Zoo(tmp_path)
-    env = {**os.environ, **zoo.variables(host="0.0.0.0"), "SLIPWAY_PREDICT_PORT": str(free_port())}
+    registry = ModelRegistryFixture(tmp_path)
+    env = {
+        **os.environ,
+        **registry.variables(host="0.0.0.0"),
+        "SLIPWAY_PREDICT_PORT": str(free_port()),
+    }
     command = [sys.executable, "-m", "services.predict"]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 1
@@ -72,12 +76,12 @@ def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:
     assert "slipway keys create" in ended.stderr
 
 
-def test_a_taken_port_is_an_error_that_says_so(zoo: Zoo) -> None:
+def test_a_taken_port_is_an_error_that_says_so(registry: ModelRegistryFixture) -> None:
     with socket.socket() as holder:
         holder.bind((home.LOOPBACK, 0))
         holder.listen()
         port = str(holder.getsockname()[1])
-        env = {**os.environ, **zoo.variables(), "SLIPWAY_PREDICT_PORT": port}
+        env = {**os.environ, **registry.variables(), "SLIPWAY_PREDICT_PORT": port}
         command = [sys.executable, "-m", "services.predict"]
         ended = subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
@@ -86,7 +90,7 @@ def test_a_taken_port_is_an_error_that_says_so(zoo: Zoo) -> None:
     assert "in use" in ended.stderr
 
 
-def test_keys_scopes_and_rotation(guarded: Server, key, zoo: Zoo) -> None:
+def test_keys_scopes_and_rotation(guarded: Server, key, registry: ModelRegistryFixture) -> None:
     assert guarded.ask("model").status_code == 401
     assert guarded.ask("model").headers["www-authenticate"] == "Bearer"
     caller = key("predict")
@@ -97,63 +101,63 @@ def test_keys_scopes_and_rotation(guarded: Server, key, zoo: Zoo) -> None:
     assert guarded.client.get("/metrics", headers=key("metrics")).status_code == 200
     assert guarded.client.get("/v1/models").status_code == 401
     assert guarded.client.get("/v1/live").status_code == 200
-    made = bare["X-API-Key"].split("_")[1]
-    _, successor = keys.rotate(made, grace_seconds=6)
+    key_id = bare["X-API-Key"].split("_")[1]
+    _, successor = keys.rotate(key_id, grace_seconds=6)
     time.sleep(0.6)
     both = (caller, {"Authorization": f"Bearer {successor}"})
     assert [guarded.ask("model", headers=each).status_code for each in both] == [200, 200]
     until(lambda: guarded.ask("model", headers=caller).status_code == 401)
     assert guarded.ask("model", headers=both[1]).status_code == 200
-    assert bare["X-API-Key"].split("_", 2)[2] not in (zoo.home / "keys.json").read_text()
+    assert bare["X-API-Key"].split("_", 2)[2] not in (registry.home / "keys.json").read_text()
 
 
-def test_a_rate_limit_says_when_to_come_back(guarded: Server, key) -> None:
+def test_a_rate_limit_says_when_to_retry(guarded: Server, key) -> None:
     slow = key("predict", rate=2.0, burst=3.0)
-    told = [guarded.ask("model", headers=slow) for _ in range(8)]
-    counts = Counter(each.status_code for each in told)
+    responses = [guarded.ask("model", headers=slow) for _ in range(8)]
+    counts = Counter(each.status_code for each in responses)
     assert 3 <= counts[200] <= 5
-    refused = next(each for each in told if each.status_code == 429)
+    refused = next(each for each in responses if each.status_code == 429)
     assert 1 <= int(refused.headers["retry-after"]) <= 2
     assert "2 requests a second" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "Bearer", "slw_", "\xff", "Bearer " + "a" * 5000])
-def test_any_other_text_is_no_key(guarded: Server, text: str) -> None:
-    answer = guarded.client.post(
+def test_any_other_text_is_not_a_key(guarded: Server, text: str) -> None:
+    response = guarded.client.post(
         "/v1/models/model/predict",
         json={"number": 1},
         headers={"Authorization": text.encode("latin-1")},
     )
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 def test_security_headers(server: Server) -> None:
-    for answer in (server.ask("model"), server.client.get("/v1/models"), server.ask("none")):
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["cache-control"] == "no-store"
-        assert "server" not in answer.headers
+    for response in (server.ask("model"), server.client.get("/v1/models"), server.ask("none")):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert "server" not in response.headers
     docs = server.client.get("/docs")
     assert "frame-ancestors 'none'" in docs.headers["content-security-policy"]
 
 
 def peak(worker: psutil.Process) -> int:
-    """The most memory it ever had, in bytes."""
+    """Return the worker's peak memory in bytes."""
     status = Path(f"/proc/{worker.pid}/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-def test_packed_bodies_and_bombs(server: Server) -> None:
+def test_compressed_bodies_and_zip_bombs(server: Server) -> None:
     place = "/v1/models/model/predict"
     head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     body = gzip.compress(b'{"number": 3}')
-    answer = server.client.post(place, content=body, headers=head)
-    assert answer.json()["predictions"][0]["number"] == 3
+    response = server.client.post(place, content=body, headers=head)
+    assert response.json()["predictions"][0]["number"] == 3
     bomb = gzip.compress(b" " * 150_000_000)
     assert len(bomb) < 200_000
     before = [peak(worker) for worker in server.workers()]
     refused = server.client.post(place, content=bomb, headers=head)
     assert refused.status_code == 413
-    # None of them unpacked it.
+    # No worker decompressed it.
     after = [peak(worker) for worker in server.workers()]
     grown = [now - then for then, now in zip(before, after, strict=True)]
     assert max(grown) < 30_000_000
@@ -178,7 +182,7 @@ def test_sizes_are_limited(server: Server) -> None:
     assert server.client.post(place, content=chunks(), headers=head).status_code == 413
 
 
-def test_a_body_without_a_length_that_came_at_once_is_limited_too() -> None:
+def test_a_body_in_one_message_without_a_length_is_limited() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b" " * 1001, "more_body": False}
 
@@ -188,7 +192,7 @@ def test_a_body_without_a_length_that_came_at_once_is_limited_too() -> None:
 
 
 def test_a_slow_sender_is_cut_off(server: Server) -> None:
-    """Its connection only: others are served meanwhile."""
+    """Only its connection is closed; other requests are served meanwhile."""
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"POST /v1/models/model/predict HTTP/1.1\r\nHost: x\r\nContent-Le")
@@ -196,15 +200,15 @@ def test_a_slow_sender_is_cut_off(server: Server) -> None:
         slow.settimeout(20)
         start = time.monotonic()
         try:
-            told = slow.recv(100)
+            received = slow.recv(100)
         except ConnectionResetError:
-            told = b""
-        assert told == b""
+            received = b""
+        assert received == b""
         assert time.monotonic() - start > 1.5
 
 
 def malformed(random: random.Random) -> bytes:
-    """A body that is damaged in one of many ways."""
+    """Return a body that is damaged in one of many ways."""
     good = b'{"number": 1.5, "who": "some \\u00e9 body"}'
     kind = random.randrange(8)
     if kind == 0:
@@ -230,18 +234,18 @@ def malformed(random: random.Random) -> bytes:
 
 
 def test_ten_thousand_malformed_bodies(server: Server) -> None:
-    """None of them gets another answer than a refusal that explains itself, or a right answer."""
+    """Each gets an error response with a reason, or a correct prediction."""
     draw = random.Random(20260101)
     seen: Counter[int] = Counter()
     head = {"Content-Type": "application/json"}
     for _ in range(10_000):
         body = malformed(draw)
-        answer = server.client.post("/v1/models/model/predict", content=body, headers=head)
-        seen[answer.status_code] += 1
-        assert answer.status_code in (200, 400, 422), (body, answer.text)
-        told = answer.json()
-        assert ("predictions" in told) == (answer.status_code == 200)
-        assert "Traceback" not in answer.text
+        response = server.client.post("/v1/models/model/predict", content=body, headers=head)
+        seen[response.status_code] += 1
+        assert response.status_code in (200, 400, 422), (body, response.text)
+        content = response.json()
+        assert ("predictions" in content) == (response.status_code == 200)
+        assert "Traceback" not in response.text
     assert seen[400] > 1000
     assert seen[422] > 1000
     assert server.answer("model")["version"] == "1"
@@ -261,37 +265,37 @@ def test_garbage_on_the_wire(server: Server, garbage: bytes) -> None:
 
 
 def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
-    """Changed in the registry's store, or on this server's own disk."""
-    zoo = Zoo(tmp_path)
-    zoo.add("model", echo("one"))
+    """Neither when changed in the registry's store nor on the server's own disk."""
+    registry = ModelRegistryFixture(tmp_path)
+    registry.add("model", echo("one"))
     proof = tmp_path / "was run"
     evil = f"\nfrom pathlib import Path\nPath({str(proof)!r}).touch()\n"
-    with zoo.serving() as server:
-        version = zoo.add("model", echo("two"), alias=None)
-        code = Shipped(zoo.artifact("model", version)).code
+    with registry.serving() as server:
+        version = registry.add("model", echo("two"), alias=None)
+        code = Shipped(registry.artifact("model", version)).code
         code.write_text(code.read_text() + evil)
-        zoo.client.set_registered_model_alias("model", "champion", version)
+        registry.client.set_registered_model_alias("model", "champion", version)
         until(lambda: server.client.get("/v1/models").json()["faults"])
         assert "DigestMismatch" in server.client.get("/v1/models").json()["faults"]["model"]
         assert server.answer("model")["version"] == "1"
-    (kept,) = (zoo.home / "predict" / "models").glob("[0-9a-f]*/model.py")
+    (kept,) = (registry.home / "predict" / "models").glob("[0-9a-f]*/model.py")
     kept.write_text(kept.read_text() + evil)
-    zoo.client.set_registered_model_alias("model", "champion", "1")
-    with zoo.serving(ready=False) as server:
-        # The keeper fetches it anew; the damaged copy is refused meanwhile.
+    registry.client.set_registered_model_alias("model", "champion", "1")
+    with registry.serving(ready=False) as server:
+        # The registry sync fetches it again; the damaged copy is refused meanwhile.
         until(lambda: server.ask("model").status_code == 200)
     assert not proof.exists()
 
 
-def test_pickles_are_refused(server: Server, zoo: Zoo) -> None:
-    zoo.add("pickled", echo("pickled"), weights={"model.pkl": pickle.dumps({"a": 1})})
+def test_pickles_are_refused(server: Server, registry: ModelRegistryFixture) -> None:
+    registry.add("pickled", echo("pickled"), weights={"model.pkl": pickle.dumps({"a": 1})})
     until(lambda: "pickled" in server.client.get("/v1/models").json()["faults"])
     assert "a pickle runs code" in server.client.get("/v1/models").json()["faults"]["pickled"]
     assert server.answer("model")["version"] == "1"
 
 
-def test_a_bomb_of_an_image_is_refused() -> None:
-    """20,000 by 20,000 pixels in 400 kB: by the header, before anything is unpacked."""
+def test_a_decompression_bomb_image_is_refused() -> None:
+    """20,000 by 20,000 pixels in 400 kB: refused by its header, before decompression."""
     from PIL import Image
 
     from slipway.project import find
@@ -305,14 +309,16 @@ def test_a_bomb_of_an_image_is_refused() -> None:
         record.model_validate_json(body)
 
 
-def test_a_link_in_an_artifact_is_refused(server: Server, zoo: Zoo, tmp_path: Path) -> None:
-    version = zoo.add("linked", echo("linked"), alias=None, weights={"data.json": b"{}"})
-    place = Shipped(zoo.artifact("linked", version)).weights / "data.json"
+def test_a_link_in_an_artifact_is_refused(
+    server: Server, registry: ModelRegistryFixture, tmp_path: Path
+) -> None:
+    version = registry.add("linked", echo("linked"), alias=None, weights={"data.json": b"{}"})
+    place = Shipped(registry.artifact("linked", version)).weights / "data.json"
     place.unlink()
     secret = tmp_path / "secret.json"
     secret.write_text("{}")
     place.symlink_to(secret)
-    zoo.client.set_registered_model_alias("linked", "champion", version)
+    registry.client.set_registered_model_alias("linked", "champion", version)
     until(lambda: "linked" in server.client.get("/v1/models").json()["faults"])
     assert server.ask("linked").status_code == 503
     assert server.answer("model")["version"] == "1"
@@ -326,10 +332,10 @@ def test_callers_names_do_not_grow_the_metrics(server: Server) -> None:
 
 def test_a_form_whose_head_is_damaged_is_refused(server: Server) -> None:
     body = b'--x\r\n[{"a": 1\r\n\r\nv\r\n--x--\r\n'
-    answer = server.client.post(
+    response = server.client.post(
         "/v1/models/model/predict",
         content=body,
         headers={"content-type": "multipart/form-data; boundary=x"},
     )
-    assert answer.status_code == 400
-    assert answer.json()["title"] == "Malformed form"
+    assert response.status_code == 400
+    assert response.json()["title"] == "Malformed form"

@@ -1,4 +1,4 @@
-"""A git repository of its own that holds this checkout's files, to change and compare."""
+"""A separate git repository with this checkout's files, to change and compare."""
 
 import shutil
 import subprocess
@@ -16,8 +16,8 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-# As different as projects are: tables and torch, two on one data set. DVC reads every project at
-# each question, so a copy of all of them would cost more with each new one.
+# Projects of different kinds: tables and torch, and two with one data set. DVC reads every project
+# in each command, so a copy of all of them would slow down with each new project.
 KEPT = ("film_retrieval", "fashion_mnist", "movies", "spam", "titanic")
 
 
@@ -34,6 +34,6 @@ def commit_checkout(root: Path) -> Path:
 
 
 def restore(root: Path) -> None:
-    """As `commit_checkout` left it."""
+    """Undo all changes since `commit_checkout`."""
     git(root, "checkout", "--quiet", "--force", "main")
     git(root, "clean", "--quiet", "-d", "--force")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import archives
-from slipway.archives import UnsafeMember, extract_tar
+from slipway.programs import archives
+from slipway.programs.archives import UnsafeMember, extract_tar
 
 WAYS = [
     pytest.param(False, id="without-filter"),

@@ -1,4 +1,4 @@
-"""The arithmetic of the stages: what is pinned, when, and what is said where it cannot be."""
+"""The pinned arithmetic of the stages."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import numpy
 from numpy._core._multiarray_umath import __cpu_features__ as features
 from threadpoolctl import threadpool_info
 print(json.dumps({
-    # What NumPy chooses among; single AVX-512 flags stay set and are not looked at.
+    # The groups that NumPy chooses among; single AVX-512 flags stay set.
     "wide": [name for name in ("X86_V4", "AVX512_ICL", "AVX512_SPR") if features[name]],
     "pools": [{key: each.get(key) for key in ("num_threads", "architecture")}
               for each in threadpool_info()],
@@ -60,18 +60,18 @@ def test_options_of_java_are_kept_and_the_pin_is_set_once() -> None:
     assert done.stdout.split() == ["-Xmx1g", arithmetic.JAVA_PIN]
 
 
-def test_a_pin_that_comes_too_late_is_refused() -> None:
+def test_pinning_after_an_import_is_an_error() -> None:
     done = python("import numpy; from slipway import arithmetic; arithmetic.pin()")
     assert "numpy imported before the arithmetic was pinned" in done.stderr
 
 
-def test_variables_that_are_already_set_may_come_with_numpy() -> None:
+def test_numpy_may_be_imported_if_the_variables_were_set() -> None:
     code = "import numpy; from slipway import arithmetic; arithmetic.pin()"
     done = python(code, **arithmetic.PINS)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_processor_may_choose_if_asked() -> None:
+def test_the_processor_may_choose_its_instructions() -> None:
     code = "from slipway import arithmetic as a; import os; a.pin();" + (
         "print(sorted(set(a.INSTRUCTIONS) & set(os.environ)))"
     )
@@ -81,8 +81,8 @@ def test_the_processor_may_choose_if_asked() -> None:
 
 
 @pytest.mark.parametrize("stage", ["prepare", "fit", "evaluate", "register"])
-def test_every_stage_is_pinned_before_anything_computes(stage: str) -> None:
-    """The command line runs a stage in this test's place, which reads the variables back."""
+def test_every_stage_pins_before_importing_libraries(stage: str) -> None:
+    """The command line runs a replaced stage, which prints the variables."""
     code = f"""
 import importlib, os, sys
 from slipway import arithmetic
@@ -93,12 +93,12 @@ def pin():
     pinned()
 arithmetic.pin = pin
 found = importlib.import_module
-def stage_in_its_place(name, package=None):
+def import_replaced(name, package=None):
     module = found(name, package)
     if name in ("slipway.stages.{stage}", "slipway.registry.{stage}"):
         module.{stage} = lambda work: print(work.project.name, os.environ["OMP_NUM_THREADS"])
     return module
-importlib.import_module = stage_in_its_place
+importlib.import_module = import_replaced
 sys.argv = ["slipway", {stage!r}, {str(ROOT / "pipelines" / "ml" / "titanic")!r}]
 from slipway.cli import main
 main()
@@ -120,7 +120,7 @@ def test_a_processor_without_avx2_is_reported(
     assert "this processor has no AVX2" in capfd.readouterr().err
 
 
-def test_arm_is_told_that_locks_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_arm_a_message_says_that_locks_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arithmetic.platform, "machine", lambda: "aarch64")
     assert "aarch64" in arithmetic.unlike_committed()
     assert "locks are not compared" in arithmetic.unlike_committed()

@@ -1,4 +1,4 @@
-"""Arrays in one file: read back as written, the same bytes under every Python 3.11."""
+"""Arrays in one file: they are read back as written, with equal bytes under every Python 3.11."""
 
 import hashlib
 import subprocess
@@ -32,12 +32,12 @@ def test_arrays_are_read_back(tmp_path: Path) -> None:
         assert float(found["one"]) == 0.5
 
 
-def test_the_bytes_are_these(tmp_path: Path) -> None:
+def test_the_bytes_are_the_same_under_every_python(tmp_path: Path) -> None:
     file = tmp_path / "some.npz"
     subprocess.run([sys.executable, "-c", CODE, file], cwd=ROOT, check=True)
     assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256
 
 
-def test_objects_are_refused(tmp_path: Path) -> None:
+def test_object_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Object arrays"):
         write_arrays(tmp_path / "some.npz", some=np.array([{}]))

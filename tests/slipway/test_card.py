@@ -7,7 +7,7 @@ from slipway.training.workspace import Workspace
 from tests.small_models import project
 
 
-def test_what_only_others_than_the_baseline_were_asked_has_a_table_of_its_own(
+def test_metrics_that_the_baseline_lacks_have_a_second_table(
     tmp_path: Path,
 ) -> None:
     tried = {
@@ -18,8 +18,8 @@ def test_what_only_others_than_the_baseline_were_asked_has_a_table_of_its_own(
         "private": {"accuracy": 0.6, "epsilon": 2.71828},
     }
     work = Workspace.tiny(project("loans"), tmp_path)
-    told = candidates_table(work, {"candidates": tried, "chosen": "forest"})
-    assert told.splitlines() == [
+    table = candidates_table(work, {"candidates": tried, "chosen": "forest"})
+    assert table.splitlines() == [
         "| candidate | accuracy | dollars |",
         "| --- | ---: | ---: |",
         "| baseline | 0.5 | 43,391 |",

@@ -1,9 +1,7 @@
-"""The chained log: what was tampered with is found, what was torn is set aside, nothing is lost."""
+"""The chained log: tampering is detected, torn lines are set aside, and no entry is lost."""
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,10 +12,9 @@ from hypothesis import strategies as st
 
 from slipway.registry import promotions
 from slipway.registry.chain import BLOCK, ChainBroken, ChainLog
+from tests.slipway.python_script import start_python
 
-ROOT = Path(__file__).resolve().parents[2]
-
-# Appends numbered entries and says of each when its `append` has returned.
+# Appends numbered entries and prints the number of each when its `append` has returned.
 APPENDER = """
 import sys
 from pathlib import Path
@@ -30,7 +27,7 @@ for number in range(count):
     print(number, flush=True)
 """
 
-# The file may grow by 100 bytes: the kernel cuts the line short, as a full disk does.
+# The file may grow by 100 bytes: the kernel truncates the line, as with a full disk.
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
@@ -44,16 +41,6 @@ ChainLog(file, lock=lambda: FileLock(f"{file}.lock")).append({"number": 3, "text
 
 def log_at(file: Path) -> ChainLog:
     return ChainLog(file, lock=lambda: FileLock(f"{file}.lock"))
-
-
-def python(script: str, *words: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.fixture
@@ -80,26 +67,26 @@ def test_a_missing_file_has_no_entries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("own", ["time", "previous"])
-def test_what_the_log_sets_cannot_be_brought(log: ChainLog, own: str) -> None:
+def test_fields_that_the_log_sets_are_refused(log: ChainLog, own: str) -> None:
     with pytest.raises(ValueError, match=f"{own}: set by the log"):
         log.append({own: "mine"})
     assert numbers(log) == [0, 1, 2]
 
 
-def test_it_goes_on_where_the_promotion_log_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_promotion_log_is_a_chain_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
-    made = [promotions.Decision("iris", each, True, "because", {"score": 0.5}) for each in "123"]
-    promotions.append(made[0])
-    log_at(promotions.log_file()).append(vars(made[1]))
-    promotions.append(made[2])
+    decisions = [
+        promotions.Decision("iris", each, True, "because", {"score": 0.5}) for each in "123"
+    ]
+    promotions.append(decisions[0])
+    log_at(promotions.log_file()).append(vars(decisions[1]))
+    promotions.append(decisions[2])
     assert promotions.history() == log_at(promotions.log_file()).entries()
     assert [entry["version"] for entry in promotions.history()] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("line", [0, 1])
-def test_a_changed_line_is_found(log: ChainLog, line: int) -> None:
+def test_a_changed_line_is_detected(log: ChainLog, line: int) -> None:
     lines = log.file.read_text().splitlines(keepends=True)
     lines[line] = lines[line].replace('"number": ', '"number": 1')
     log.file.write_text("".join(lines))
@@ -108,7 +95,7 @@ def test_a_changed_line_is_found(log: ChainLog, line: int) -> None:
 
 
 @pytest.mark.parametrize("line", [0, 1])
-def test_a_removed_line_is_found(log: ChainLog, line: int) -> None:
+def test_a_removed_line_is_detected(log: ChainLog, line: int) -> None:
     lines = log.file.read_text().splitlines(keepends=True)
     del lines[line]
     log.file.write_text("".join(lines))
@@ -118,15 +105,15 @@ def test_a_removed_line_is_found(log: ChainLog, line: int) -> None:
 
 @pytest.mark.parametrize("line", [b"{\n", b"12\n", b"\n", b"\xff\n", b"[" * 5000 + b"\n"])
 @pytest.mark.parametrize("place", [0, 1, 3])
-def test_a_line_that_is_no_entry_is_found(log: ChainLog, line: bytes, place: int) -> None:
+def test_a_line_that_is_not_an_entry_is_detected(log: ChainLog, line: bytes, place: int) -> None:
     lines = log.file.read_bytes().splitlines(keepends=True)
     log.file.write_bytes(b"".join([*lines[:place], line, *lines[place:]]))
     with pytest.raises(ChainBroken, match=f"log.jsonl line {place + 1} is not JSON"):
         log.entries()
 
 
-def test_a_line_cut_short_is_set_aside_and_the_chain_goes_on(log: ChainLog) -> None:
-    """At every place where a killed process can have stopped."""
+def test_a_truncated_line_is_set_aside_and_the_chain_continues(log: ChainLog) -> None:
+    """At every byte at which a killed process can have stopped."""
     whole = log.file.read_bytes()
     last = whole.splitlines(keepends=True)[-1]
     torn = log.file.with_name("log.jsonl.torn")
@@ -147,7 +134,7 @@ def test_zeros_after_a_power_cut_are_set_aside(log: ChainLog) -> None:
     assert log.file.with_name("log.jsonl.torn").read_bytes() == bytes(300) + b"\n"
 
 
-def test_a_last_line_that_lacks_only_its_newline_stays(log: ChainLog) -> None:
+def test_a_last_line_without_a_newline_is_kept(log: ChainLog) -> None:
     log.file.write_bytes(log.file.read_bytes().rstrip(b"\n"))
     assert numbers(log) == [0, 1, 2]
     log.append({"number": 3})
@@ -155,7 +142,7 @@ def test_a_last_line_that_lacks_only_its_newline_stays(log: ChainLog) -> None:
     assert not log.file.with_name("log.jsonl.torn").exists()
 
 
-def test_a_whole_line_put_behind_the_end_is_no_torn_one(log: ChainLog) -> None:
+def test_a_complete_line_added_at_the_end_is_detected(log: ChainLog) -> None:
     with log.file.open("a") as stream:
         stream.write(json.dumps({"number": 7, "previous": "0" * 64}))
     with pytest.raises(ChainBroken, match="line 4 does not follow"):
@@ -164,9 +151,9 @@ def test_a_whole_line_put_behind_the_end_is_no_torn_one(log: ChainLog) -> None:
         log.append({"number": 3})
 
 
-def test_a_disk_that_fills_up_in_the_middle_of_a_line(log: ChainLog) -> None:
+def test_a_disk_that_fills_up_within_a_line(log: ChainLog) -> None:
     before = log.file.stat().st_size
-    process = python(FULL_DISK, log.file)
+    process = start_python(FULL_DISK, log.file)
     assert "File too large" in process.communicate(timeout=600)[1]
     assert process.returncode == 1
     assert log.file.stat().st_size == before + 100
@@ -187,7 +174,7 @@ def test_lines_of_any_length_are_chained(
 
 
 def test_append_does_not_read_the_whole_file(log: ChainLog) -> None:
-    """200 MB in front of the last line: reading and hashing them takes 0.2 s and more."""
+    """Reading and hashing the 200 MB before the last line would take 0.2 s or more."""
     end = log.file.read_bytes().splitlines(keepends=True)[-1]
     with log.file.open("wb") as stream:
         stream.truncate(200 * 2**20)
@@ -204,22 +191,22 @@ def test_kill_9_in_the_middle_of_appends_loses_nothing_that_was_acknowledged(
     log = log_at(tmp_path / "log.jsonl")
     acknowledged: list[tuple[str, int]] = []
     for name in ("first", "second", "third"):
-        process = python(APPENDER, log.file, name, 1_000_000)
+        process = start_python(APPENDER, log.file, name, 1_000_000)
         assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(20)]
+        printed = [process.stdout.readline() for _ in range(20)]
         process.kill()
-        told += process.communicate(timeout=600)[0].splitlines(keepends=True)
-        acknowledged += [(name, int(line)) for line in told if line.endswith("\n")]
+        printed += process.communicate(timeout=600)[0].splitlines(keepends=True)
+        acknowledged += [(name, int(line)) for line in printed if line.endswith("\n")]
     found = [(entry["name"], entry["number"]) for entry in log.entries()]
     assert len(acknowledged) >= 60
     assert set(acknowledged) <= set(found)
-    # A process can have been killed between the last append's return and the word of it.
+    # A process can have been killed after its last append returned and before it was printed.
     assert len(found) - len(acknowledged) <= 3
 
 
 def test_concurrent_appenders_make_one_chain(tmp_path: Path) -> None:
     log = log_at(tmp_path / "log.jsonl")
-    processes = [python(APPENDER, log.file, name, 60) for name in "abc"]
+    processes = [start_python(APPENDER, log.file, name, 60) for name in "abc"]
     while any(process.poll() is None for process in processes):
         log.entries()  # a reader takes no lock and never sees a broken chain
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The checker finds what it says it finds, and the skeleton passes it."""
+"""`slipway check` finds each kind of failure, and the project skeleton passes it."""
 
 import shutil
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from slipway.check import repository_shortfalls, shortfalls
 from slipway.dependencies.generate import generate
 from slipway.project import Project
-from slipway.scaffold import create
+from slipway.projects.check import repository_shortfalls, shortfalls
+from slipway.projects.scaffold import create
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    """A repository without projects; the library and the locks are this checkout's."""
+    """A repository without projects, with the library and locks of this checkout."""
     for name in ("slipway", "infra"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
@@ -23,7 +23,7 @@ def top(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(top: Path) -> Project:
-    """A copy of Titanic in a repository of its own."""
+    """A copy of Titanic in a separate repository."""
     place = top / "pipelines" / "ml" / "titanic"
     ignored = shutil.ignore_patterns("work", "__pycache__")
     shutil.copytree(ROOT / "pipelines" / "ml" / "titanic", place, ignore=ignored)
@@ -39,31 +39,37 @@ def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
     return damage
 
 
-def test_the_copy_is_whole(project: Project) -> None:
+def test_the_unchanged_copy_passes(project: Project) -> None:
     assert shortfalls(project) == []
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "train.py").unlink(), "files: no train.py"),
         (replace("model.py", "Limits: ", "Bounds: "), "card: model.py's docstring has no line \"L"),
         (replace("model.py", "the Titanic?", "the Titanic."), "card: the first line"),
-        (replace("model.py", "import numpy as np", "import pandas"), "imports pandas; it ships"),
-        (replace("model.py", "import numpy as np", "from . import data"), "imports .; it ships"),
+        (
+            replace("model.py", "import numpy as np", "import pandas"),
+            "imports pandas; serving lacks it",
+        ),
+        (
+            replace("model.py", "import numpy as np", "from . import data"),
+            "imports .; serving lacks it",
+        ),
         (replace("train.py", "import numpy as np", "import services"), "imports services"),
         (
             replace("data.py", "import pandas", "import pipelines.ml.spam.data\nimport pandas"),
-            "projects are islands",
+            "projects must be independent",
         ),
-        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml is not what the code"),
+        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml is not up to date"),
         (
             replace("train.py", "import numpy as np", "import numpy as np\n\nfrom . import data"),
-            "dvc: dvc.yaml is not what the code imports: run `slipway check --write`",
+            "dvc: dvc.yaml is not up to date with the imports: run `slipway check --write`",
         ),
         (
             replace("data.py", "SCHEMA = ", "def other(name):\n    fetch(name)\n\n\nSCHEMA = "),
-            "write the name as a text where it is used",
+            "write the name as a string literal in the call",
         ),
         (
             replace("train.py", "import numpy as np", "import slipway.reporting.plots"),
@@ -74,53 +80,55 @@ def test_the_copy_is_whole(project: Project) -> None:
             "fit: fit imports report.py",
         ),
         (replace("params.yaml", "dataset: titanic", "dataset: olympic"), "no data set 'olympic'"),
-        (replace("params.yaml", "parity_error", "parity_err"), "says nothing of parity_error"),
+        (replace("params.yaml", "parity_error", "parity_err"), "no condition on parity_error"),
         (replace("params.yaml", "primary:", "primry:"), "primry"),
         (replace("params.yaml", '>= 0.78"', '>= 0.99"'), "gate not met: accuracy >= 0.99, got"),
         (replace("README.md", "| accuracy | ", "| accuracy | 9"), "run `slipway readme`"),
-        (replace("README.md", "<!-- results -->", ""), "no place for results"),
+        (replace("README.md", "<!-- results -->", ""), "lacks the marks for results"),
         (lambda folder: (folder / "big.bin").write_bytes(b"x" * 200_001), "over 200 kB"),
         (lambda folder: (folder / "metrics.json").unlink(), "metrics: no metrics.json"),
         (
             lambda folder: (folder / "long.py").write_text(
                 '"""Says."""\n\n# So.\n' + "a = 1\n" * 301
             ),
-            "lines: long.py has 301 lines of code, over 300: divide it",
+            "lines: long.py has 301 lines of code, over 300: split it",
         ),
     ],
 )
-def test_each_shortfall_is_found(
-    project: Project, damage: Callable[[Path], None], told: str
+def test_each_failure_is_found(
+    project: Project, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(project.folder)
-    assert any(told in line for line in shortfalls(project)), shortfalls(project)
+    assert any(message in line for line in shortfalls(project)), shortfalls(project)
 
 
 def test_a_new_file_is_a_dependency_once_it_is_generated(project: Project) -> None:
     train, dvc = project.folder / "train.py", project.folder / "dvc.yaml"
     (project.folder / "families.py").write_text("SIZE = 7\n")
     train.write_text(f"from . import families\n{train.read_text()}")
-    stale = ["ml/titanic: dvc: dvc.yaml is not what the code imports: run `slipway check --write`"]
+    stale = [
+        "ml/titanic: dvc: dvc.yaml is not up to date with the imports: run `slipway check --write`"
+    ]
     assert shortfalls(project) == stale
     top = project.folder.parents[2]
-    # pins.json is this checkout's, and up to date.
+    # pins.json is that of this checkout, and up to date.
     assert list(generate(top, [project])) == [dvc]
     assert shortfalls(project) == []
     assert "      - families.py\n" in dvc.read_text()
     assert list(generate(top, [project])) == []
 
 
-def test_pins_that_are_not_the_locks_are_found(tmp_path: Path) -> None:
+def test_pins_that_differ_from_the_locks_are_found(tmp_path: Path) -> None:
     locks = tmp_path / "infra" / "environment" / "locks"
     shutil.copytree(ROOT / "infra" / "environment" / "locks", locks)
     assert repository_shortfalls(tmp_path) == []
     lock = locks / "development.txt"
     lock.write_text(lock.read_text().replace("scikit-learn==", "scikit-learn==9"))
     (found,) = repository_shortfalls(tmp_path)
-    assert "pins.json is not what the locks pin" in found
+    assert "pins.json is not up to date with the locks" in found
 
 
-def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project: Project) -> None:
+def test_an_exemption_needs_a_check_that_exists_and_fails(project: Project) -> None:
     file = project.folder / "params.yaml"
     original = file.read_text()
     (project.folder / "dvc.yaml").write_text("stages: {}\n")
@@ -132,14 +140,14 @@ def test_an_exemption_silences_one_check_that_must_exist_and_fall_short(project:
     ]
     file.write_text(original + "exempt: {dvc: another way, card: none}\n")
     assert shortfalls(Project(project.folder)) == [
-        "ml/titanic: exempt: card passes: take its exemption away"
+        "ml/titanic: exempt: card passes: remove its exemption"
     ]
 
 
-def test_the_skeleton_falls_short_only_of_being_run(top: Path) -> None:
+def test_the_skeleton_only_lacks_its_metrics(top: Path) -> None:
     for place in ("ml/one", "dl/two", "cv/three"):
-        said = shortfalls(Project(create(place, top)))
-        assert said == [f"{place}: metrics: no metrics.json: run dvc repro and commit it"]
+        failures = shortfalls(Project(create(place, top)))
+        assert failures == [f"{place}: metrics: no metrics.json: run dvc repro and commit it"]
 
 
 @pytest.mark.parametrize("place", ["one", "ml/", "ml/One", "xx/one", "ml/1", "ml/a b", "ml/../x"])
@@ -148,7 +156,7 @@ def test_bad_names_are_refused(tmp_path: Path, place: str) -> None:
         create(place, tmp_path)
 
 
-def test_a_name_is_taken_over_all_tracks(top: Path) -> None:
+def test_a_name_must_be_unique_across_tracks(top: Path) -> None:
     create("ml/one", top)
     with pytest.raises(FileExistsError, match="pipelines/ml/one exists"):
         create("dl/one", top)

@@ -1,4 +1,4 @@
-"""`slipway repro` skips a project exactly when plain `dvc repro` would run none of its stages."""
+"""`slipway repro` skips a project if and only if `dvc repro` would run none of its stages."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from slipway.dependencies import pins
 from slipway.dependencies.lock import is_current
 from slipway.repro import dvc_environment
-from tests.services.yard import Yard
+from tests.services.server_fixture import Yard
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def another_pin(name: str) -> Callable[[Path], None]:
     return change
 
 
-def more(file: str) -> Callable[[Path], None]:
+def appended(file: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         place = (folder / file).resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -84,38 +84,42 @@ def more(file: str) -> Callable[[Path], None]:
 
 
 STALE: dict[str, Callable[[Path], None]] = {
-    "code": more("train.py"),
-    "shared code": more("../../../slipway/training/parity.py"),
-    "data set": more("../../datasets/iris.yaml"),
+    "code": appended("train.py"),
+    "shared code": appended("../../../slipway/training/parity.py"),
+    "data set": appended("../../datasets/iris.yaml"),
     "parameter": replaced("params.yaml", "power: 1", "power: 2"),
-    "parameter gone": replaced("params.yaml", "prepare: {every: 5}\n", ""),
+    "removed parameter": replaced("params.yaml", "prepare: {every: 5}\n", ""),
     "pin": another_pin("numpy"),
     "command": replaced("dvc.yaml", "slipway fit", "slipway fit ."),
-    "dependency more": replaced(
+    "added dependency": replaced(
         "dvc.yaml", "      - train.py\n", "      - train.py\n      - data.py\n"
     ),
-    "output more": replaced(
+    "added output": replaced(
         "dvc.yaml", "outs: [work/receipt.json]", "outs: [work/r, work/receipt.json]"
     ),
-    "output changed": more("work/weights/centres.json"),
-    "output gone": removed("work/receipt.json"),
-    "folder gone": removed("work/data"),
-    "file more in an output": more("work/data/more.txt"),
+    "output changed": appended("work/weights/centres.json"),
+    "removed output": removed("work/receipt.json"),
+    "removed folder": removed("work/data"),
+    "added file in an output": appended("work/data/more.txt"),
     "metric changed": replaced("metrics.json", '"accuracy"', '"accuracies"'),
-    "lock gone": removed("dvc.lock"),
+    "removed lock": removed("dvc.lock"),
 }
 SAME: dict[str, Callable[[Path], None]] = {
-    "dependency less": replaced("dvc.yaml", "      - ../../../pipelines/datasets/iris.yaml\n", ""),
+    "removed dependency": replaced(
+        "dvc.yaml", "      - ../../../pipelines/datasets/iris.yaml\n", ""
+    ),
     "nothing": lambda folder: None,
-    "readme": more("README.md"),
-    "what no stage names": replaced("params.yaml", "environment: training", "environment: torch"),
+    "readme": appended("README.md"),
+    "parameter that no stage uses": replaced(
+        "params.yaml", "environment: training", "environment: torch"
+    ),
     "a library that it does not import": another_pin("river"),
-    "an untracked file": more("notes.txt"),
+    "an untracked file": appended("notes.txt"),
 }
 
 
 @pytest.mark.parametrize("change", [*STALE, *SAME])
-def test_both_say_the_same(yard: Yard, change: str, tmp_path: Path) -> None:
+def test_slipway_and_dvc_agree(yard: Yard, change: str, tmp_path: Path) -> None:
     folder = yard.folder / "pipelines" / "ml" / "flowers"
     kept = {folder: tmp_path / "project", yard.folder / "slipway": tmp_path / "slipway"}
     others = [yard.folder / pins.FILE, yard.folder / "pipelines" / "datasets" / "iris.yaml"]
@@ -133,7 +137,7 @@ def test_both_say_the_same(yard: Yard, change: str, tmp_path: Path) -> None:
             file.write_text(text)
 
 
-def test_a_project_that_does_more_is_left_to_dvc(yard: Yard, tmp_path: Path) -> None:
+def test_a_project_with_other_dvc_features_is_left_to_dvc(yard: Yard, tmp_path: Path) -> None:
     folder = tmp_path / "flowers"
     shutil.copytree(yard.folder / "pipelines" / "ml" / "flowers", folder)
     replaced("dvc.yaml", "train.py", "${file}")(folder)

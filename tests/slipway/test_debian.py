@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway.debian import ProgramUnavailable, binary, installed
+from infra.slo import configuration
 from slipway.home import free_port
-from slipway.slo import configuration
+from slipway.programs.debian import ProgramUnavailable, binary, installed
 from tests.conftest import running
 
 OURS = ("prometheus", "alertmanager", "amtool", "promtool", "redis")
@@ -82,8 +82,8 @@ def test_alertmanager_is_unpacked_and_starts_where_it_is_not_installed(
     file = binary("alertmanager")
     assert file == cache / "bin" / "alertmanager"
     assert not list((cache / "packages").glob(".unpack-*"))
-    told = subprocess.run([file, "--version"], capture_output=True, text=True, check=True)
-    assert "alertmanager, version" in told.stdout + told.stderr
+    version = subprocess.run([file, "--version"], capture_output=True, text=True, check=True)
+    assert "alertmanager, version" in version.stdout + version.stderr
     assert binary("amtool") == cache / "bin" / "amtool"
 
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""What a stage depends on: found by walking imports, held against DVC on the real stages."""
+"""The dependencies of stages, found by walking imports and compared with DVC."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def test_imports_are_followed_through_files_and_into_functions(top: Path) -> Non
     assert found.distributions == {"scikit-learn"}
 
 
-def test_members_that_are_modules_and_packages_above_are_imported(top: Path) -> None:
+def test_imported_members_and_parent_packages_are_included(top: Path) -> None:
     found = imported_by([top / "slipway/sums.py"], top)
     assert names(found.files, top) == {
         "slipway/__init__.py",
@@ -68,30 +68,30 @@ def test_members_that_are_modules_and_packages_above_are_imported(top: Path) -> 
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
-def test_each_dvc_yaml_is_what_the_code_imports(project: Project) -> None:
+def test_each_dvc_yaml_is_up_to_date(project: Project) -> None:
     assert (project.folder / "dvc.yaml").read_text() == dvc_yaml(project)
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
-def test_no_fit_reports(project: Project) -> None:
+def test_fit_imports_no_reporting(project: Project) -> None:
     found = stage_inputs(project, "fit")
     assert not [name for name in found.shared if name.startswith("slipway/reporting/")]
     assert "report.py" not in found.own
     assert "matplotlib" not in found.distributions
 
 
-def test_a_name_that_is_computed_is_refused(tmp_path: Path) -> None:
+def test_a_computed_name_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "pipelines" / "ml" / "one"
     shutil.copytree(ROOT / "pipelines" / "ml" / "titanic", folder)
     shutil.copytree(ROOT / "infra/environment/locks", tmp_path / "infra/environment/locks")
     shutil.copytree(ROOT / "slipway", tmp_path / "slipway")
     file = folder / "data.py"
     file.write_text(f"{file.read_text()}\n\ndef other(name):\n    return fetch(name)\n")
-    with pytest.raises(UnseenInput, match=r"data.py line \d+: write the name as a text"):
+    with pytest.raises(UnseenInput, match=r"data.py line \d+: write the name as a string"):
         stage_inputs(Project(folder), "prepare")
 
 
-def test_pins_name_every_locked_distribution_and_what_it_rests_on() -> None:
+def test_pins_has_every_locked_distribution() -> None:
     versions = pins.pinned_versions(ROOT / pins.LOCK)
     found = json.loads((ROOT / pins.FILE).read_text())
     assert found.keys() == versions.keys()
@@ -100,8 +100,8 @@ def test_pins_name_every_locked_distribution_and_what_it_rests_on() -> None:
     assert not [name for name in found if "." in name]
 
 
-# The rest runs on a copy of this checkout, whose locks are the committed ones: DVC compares inputs
-# with them, so nothing needs to be trained.
+# The tests below use a copy of this checkout with the committed locks: DVC compares inputs with
+# them, so nothing needs to be trained.
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stale_for_dvc(clone: Path) -> Stages:
-    """Stages whose inputs differ from the lock, other than outputs that were not trained here."""
+    """Return the stages whose inputs differ from the lock, except for untrained outputs."""
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "status", "--json"],
         cwd=clone,
@@ -142,6 +142,7 @@ def stale_for_dvc(clone: Path) -> Stages:
 
 
 def stale_for_us(clone: Path) -> Stages:
+    """Return the stages that `input_differences` finds stale."""
     return {
         (project.name, each.stage)
         for project in discover(clone)
@@ -155,7 +156,7 @@ def append(clone: Path, name: str) -> None:
 
 
 def pin(clone: Path, name: str, version: str) -> None:
-    """Pin another version in the lock, and write pins.json from it."""
+    """Pin another version in the lock, and regenerate pins.json."""
     lock = clone / pins.LOCK
     lines = [
         f"{name}=={version} \\" if line.startswith(f"{name}==") else line
@@ -168,7 +169,7 @@ def pin(clone: Path, name: str, version: str) -> None:
 
 
 def with_input(clone: Path, name: str) -> Stages:
-    """The stages whose generated dvc.yaml names the file."""
+    """Return the stages whose generated dvc.yaml names the file."""
     return {
         (project.name, stage)
         for project in discover(clone)
@@ -178,7 +179,7 @@ def with_input(clone: Path, name: str) -> Stages:
 
 
 def with_distribution(clone: Path, name: str) -> Stages:
-    """The stages that import a distribution whose pin changes with `name`."""
+    """Return the stages that import a distribution whose pin changes with `name`."""
     changed = {
         each
         for each in json.loads((clone / pins.FILE).read_text())
@@ -220,7 +221,7 @@ def scikit_learn(clone: Path) -> Stages:
     assert ("titanic", "evaluate") in found
     assert not {("ab_test", "prepare"), ("census_federated", "register")} & found
     assert "register" not in stages_named(found)
-    # Their reports draw and count without it.
+    # Many reports do not use scikit-learn.
     assert len(found) < 0.75 * 3 * len(PROJECTS)
     return found
 
@@ -268,10 +269,10 @@ def dataset(clone: Path) -> Stages:
     [colour, library, scikit_learn, deep, metric, readme, training, dataset],
     ids=lambda change: change.__name__,
 )
-def test_a_change_makes_stale_what_depends_on_it(
+def test_a_change_makes_exactly_its_dependents_stale(
     clone: Path, change: Callable[[Path], Stages]
 ) -> None:
-    """DVC finds the stages stale that the change should touch, and so do we; no others."""
+    """DVC and `input_differences` both find exactly the expected stages stale."""
     watched = [
         *clone.glob("slipway/reporting/*.py"),
         *clone.glob("slipway/deep/*.py"),

@@ -1,4 +1,4 @@
-"""Features are true at their moment, the same for training and online, and say how old they are."""
+"""Features: point-in-time correctness, equality of training and serving, freshness and lineage."""
 
 import json
 import random
@@ -19,16 +19,16 @@ from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
 from slipway.features.tables import TIME, customer_days
 from tests.conftest import PROJECTS, ROOT, by_name
-from tests.services.zoo import Zoo, echo
-from tests.slipway.shop import (
+from tests.services.fake_models import ModelRegistryFixture, echo
+from tests.slipway.retail_data import (
     KEY,
     MOMENT,
     SERVICE,
     START,
     TELCO,
     Shop,
-    asked,
     customers,
+    entity_rows,
     made_up,
     rows,
     served,
@@ -44,7 +44,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return made
 
 
-def test_looking_up_loads_no_torch_and_leaves_it_to_others() -> None:
+def test_looking_up_does_not_import_torch() -> None:
     code = (
         "import sys\n"
         "import slipway.features.online_stores\n"
@@ -58,7 +58,7 @@ def test_looking_up_loads_no_torch_and_leaves_it_to_others() -> None:
     assert done.stdout == "2.0\n", done.stderr
 
 
-def test_a_row_holds_what_happened_before_its_stamp(shop: Shop) -> None:
+def test_a_row_holds_events_before_its_timestamp(shop: Shop) -> None:
     table = pq.read_table(offline.build("customer_days")).to_pylist()
     assert len({(row[KEY], row[TIME]) for row in table}) == len(table) > 100
     for row in table:
@@ -82,7 +82,7 @@ def test_the_size_of_chunks_and_files_changes_nothing(shop: Shop, tmp_path: Path
     pd.testing.assert_frame_equal(*found)
 
 
-def test_training_features_are_those_of_their_moment(shop: Shop) -> None:
+def test_training_features_are_as_of_their_time(shop: Shop) -> None:
     offline.build("customer_days")
     draw = random.Random(1)
     keys, moments = [], []
@@ -93,7 +93,7 @@ def test_training_features_are_those_of_their_moment(shop: Shop) -> None:
             if (key, moment) not in zip(keys, moments, strict=True):
                 keys.append(key)
                 moments.append(moment)
-    found = training_set(SERVICE, asked(keys, moments))
+    found = training_set(SERVICE, entity_rows(keys, moments))
     assert found[KEY].tolist() == keys
     wanted = [served(shop.lines, key, moment) for key, moment in zip(keys, moments, strict=True)]
     names = list(definitions.load().plan(SERVICE).names)
@@ -107,25 +107,25 @@ def test_no_row_of_the_future_leaks_into_the_past(shop: Shop) -> None:
     """An order planted after the moment, however large, changes nothing before its day is over."""
     keys = customers(shop.lines)
     offline.build("customer_days")
-    before = training_set(SERVICE, asked(keys, [MOMENT] * len(keys)))
-    # In the same minute as the question, and a year later.
+    before = training_set(SERVICE, entity_rows(keys, [MOMENT] * len(keys)))
+    # At the time of the entity rows, and a year later.
     for late in (MOMENT, MOMENT + timedelta(days=365)):
         planted = [
             ("999999", "77777", "planted", 1000, late, 1000.0, key, "Atlantis") for key in keys
         ]
         shop.write([*shop.lines, *planted])
     offline.build("customer_days")
-    after = training_set(SERVICE, asked(keys, [MOMENT] * len(keys)))
+    after = training_set(SERVICE, entity_rows(keys, [MOMENT] * len(keys)))
     pd.testing.assert_frame_equal(before, after)
     next_day = MOMENT.replace(hour=0, minute=0) + timedelta(days=1)
-    seen = training_set(SERVICE, asked(keys, [next_day] * len(keys)))
+    seen = training_set(SERVICE, entity_rows(keys, [next_day] * len(keys)))
     assert seen["abroad"].all()
     assert (seen["spent"] >= 1e6).all()
 
 
-def test_what_cannot_be_asked_is_said(shop: Shop) -> None:
+def test_invalid_entities_are_refused(shop: Shop) -> None:
     offline.build("customer_days")
-    good = asked([1, 2], [MOMENT, MOMENT])
+    good = entity_rows([1, 2], [MOMENT, MOMENT])
     with pytest.raises(KeyError, match="no feature service 'repurchases'; known: churn, repurch"):
         training_set("repurchases", good)
     with pytest.raises(ValueError, match="entities need the column customer_id"):
@@ -134,17 +134,17 @@ def test_what_cannot_be_asked_is_said(shop: Shop) -> None:
         training_set(SERVICE, good.assign(**{TIME: good[TIME].dt.tz_localize(None)}))
     with pytest.raises(ValueError, match="orders is a feature's name"):
         training_set(SERVICE, good.assign(orders=1))
-    with pytest.raises(ValueError, match="customer_id 1 at 2010-07-23 .* is there twice"):
-        training_set(SERVICE, asked([1, 2, 1], [MOMENT] * 3))
+    with pytest.raises(ValueError, match="customer_id 1 at 2010-07-23 .* occurs twice"):
+        training_set(SERVICE, entity_rows([1, 2, 1], [MOMENT] * 3))
 
 
-def test_a_table_is_built_anew_only_when_data_or_code_changed(
+def test_a_table_is_rebuilt_only_if_data_or_code_changed(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = offline.build("customer_days")
     first = file.stat()
     assert offline.build("customer_days").stat() == first
-    # Kept by what it is made of: another home needs no second build.
+    # The cache is keyed by data and code: another home needs no second build.
     monkeypatch.setenv("SLIPWAY_HOME", str(shop.root / "other"))
     with monkeypatch.context() as patch:
         patch.setattr(customer_days, "rows", None)
@@ -156,12 +156,12 @@ def test_a_table_is_built_anew_only_when_data_or_code_changed(
 
 def test_a_table_out_of_order_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     good = next(iter(tables.find("customer_days").rows(offline.fetch("online_retail_ii"))))
-    for batches, told in (
-        ([good, good], "comes in two batches"),
+    for batches, message in (
+        ([good, good], "occurs in two batches"),
         ([good.slice(0, 2).take([1, 0])], "must be sorted by customer_id and event_timestamp"),
     ):
         monkeypatch.setattr(customer_days, "rows", lambda _, batches=batches: iter(batches))
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             offline.build("customer_days")
         assert not places.table("customer_days").exists()
 
@@ -176,7 +176,7 @@ def test_online_features_are_the_training_features(shop: Shop) -> None:
     for day in (60, 120, 400):
         moment = START + timedelta(days=day)
         materialize(until=moment)
-        trained = training_set(SERVICE, asked(keys, [moment] * len(keys)))
+        trained = training_set(SERVICE, entity_rows(keys, [moment] * len(keys)))
         names = list(definitions.load().plan(SERVICE).names)
         for online, row in zip(look_up(list(keys)), rows(trained, names), strict=True):
             if row["orders"] is None:
@@ -185,7 +185,7 @@ def test_online_features_are_the_training_features(shop: Shop) -> None:
                 assert online == pytest.approx(row, abs=1e-3)  # the clock runs on: 86 s
 
 
-def test_materializing_step_by_step_comes_to_the_same(shop: Shop) -> None:
+def test_materializing_in_steps_gives_the_same(shop: Shop) -> None:
     keys = list(customers(shop.lines))
     at_once = materialize(anew=True)
     wanted = look_up(keys)
@@ -204,11 +204,11 @@ def test_materializing_step_by_step_comes_to_the_same(shop: Shop) -> None:
     assert [each.rows for each in again] == [each.rows for each in last]
 
 
-def test_the_store_goes_back_only_when_told(shop: Shop) -> None:
+def test_the_store_goes_back_only_if_emptied(shop: Shop) -> None:
     keys = list(customers(shop.lines))
     materialize(until=MOMENT)
     early = START + timedelta(days=40)
-    with pytest.raises(ValueError, match="does not go back to 2010-02-13.*--anew"):
+    with pytest.raises(ValueError, match="cannot go back to 2010-02-13.*--anew"):
         materialize(until=early)
     materialize(until=early, anew=True)
     known = [served(shop.lines, key, early) for key in keys]
@@ -222,7 +222,7 @@ def test_the_store_goes_back_only_when_told(shop: Shop) -> None:
 def test_a_changed_definition_empties_its_view(shop: Shop) -> None:
     view, early = "customer_returns", START + timedelta(days=40)
     (first,) = materialize(until=MOMENT, views=[view])
-    with pytest.raises(ValueError, match="does not go back"):
+    with pytest.raises(ValueError, match="cannot go back"):
         materialize(until=early, views=[view])
     file = shop.root / "feature_repo" / "online_retail.py"
     text = file.read_text()
@@ -234,7 +234,7 @@ def test_a_changed_definition_empties_its_view(shop: Shop) -> None:
     assert 0 < second.rows < first.rows
 
 
-# In a process of its own: the highest mark of Arrow's memory is that of the whole process.
+# In a separate process, because Arrow's maximum memory is that of the whole process.
 READ = """
 import sys
 import time
@@ -252,7 +252,7 @@ read = _batches(view, ds.dataset(file), None, datetime.fromisoformat(moment), in
 rows = 0
 for batch in read:
     rows += batch.num_rows
-    # A store takes its time, and nothing may pile up meanwhile.
+    # A slow consumer: batches must not accumulate.
     time.sleep(0.003)
 print(rows, pa.default_memory_pool().max_memory())
 """
@@ -275,13 +275,13 @@ def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
     file = shop.root / "large.parquet"
     pq.write_table(table, file, row_group_size=20_000)
     words = [sys.executable, "-c", READ, str(file), MOMENT.isoformat(), "1000"]
-    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    rows, highest = map(int, told.split())
+    output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    rows, highest = map(int, output.split())
     assert rows == count
     assert 0 < highest < table.nbytes / 10
 
 
-def test_keys_of_any_kind_are_answered(shop: Shop) -> None:
+def test_invalid_keys_are_unknown(shop: Shop) -> None:
     materialize(until=MOMENT)
     (one,) = look_up([1])
     assert one is not None
@@ -305,7 +305,7 @@ def test_without_a_store_features_are_unavailable_until_there_is_one(shop: Shop)
         online.warm(SERVICE)
     materialize(until=MOMENT)
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
-    # Another file in its place is noticed.
+    # A replaced file is noticed.
     places.online_file().unlink()
     with pytest.raises(FeaturesUnavailable):
         online.look_up(SERVICE, KEY, [1])
@@ -313,7 +313,7 @@ def test_without_a_store_features_are_unavailable_until_there_is_one(shop: Shop)
     assert online.look_up(SERVICE, KEY, [40]) == [None]
 
 
-def test_the_clock_of_the_store_runs_on_from_where_its_data_end() -> None:
+def test_the_clock_of_the_store_starts_at_the_end_of_its_data() -> None:
     filled = datetime(2026, 1, 1, tzinfo=UTC)
     mark = marks.Mark("view", "abc", MOMENT, filled, 3, None)
     assert marks.Mark.parsed(mark.dumped()) == mark
@@ -322,7 +322,7 @@ def test_the_clock_of_the_store_runs_on_from_where_its_data_end() -> None:
     assert marks.clock([], later) == later
 
 
-def test_telephone_customers_are_looked_up_by_their_code(shop: Shop) -> None:
+def test_telephone_customers_are_looked_up_by_id(shop: Shop) -> None:
     materialize(views=["telco_household", "telco_services", "telco_billing"])
     online = Online(timeout=2.0)
     billed, new, nobody = online.look_up(
@@ -341,15 +341,17 @@ def test_telephone_customers_are_looked_up_by_their_code(shop: Shop) -> None:
     assert new["contract"] == "two_year"
 
 
-def test_a_missing_data_set_holds_up_its_own_views_only(shop: Shop) -> None:
+def test_a_missing_data_set_affects_only_its_own_views(shop: Shop) -> None:
     shop.give("telco_customer_churn", TELCO, b"not the table")
     (shop.root / "given" / "telco_customer_churn" / TELCO).unlink()
-    with pytest.raises(DatasetUnavailable, match="(?s)telco_customer_churn.*Filled: customer_pur"):
+    with pytest.raises(
+        DatasetUnavailable, match="(?s)telco_customer_churn.*Materialized: customer_pur"
+    ):
         materialize(until=MOMENT)
     assert look_up([1])[0] is not None
 
 
-def test_freshness_is_told_of_every_view(shop: Shop) -> None:
+def test_every_view_has_freshness_metrics(shop: Shop) -> None:
     from prometheus_client import CollectorRegistry
 
     from slipway.features.freshness import FreshnessCollector, freshness
@@ -378,24 +380,27 @@ def test_freshness_is_told_of_every_view(shop: Shop) -> None:
     assert {each.view for each in freshness() if each.mark} == {view}
 
 
-def test_lineage_leads_from_a_version_to_its_features_and_back(
+def test_lineage_links_versions_and_features(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
     lineage.write(SERVICE, weights)
-    told = json.loads((weights / lineage.FILE).read_text())
-    view = told["views"]["customer_purchases"]
+    written = json.loads((weights / lineage.FILE).read_text())
+    view = written["views"]["customer_purchases"]
     assert view["definition"] == definitions.fingerprint(
         definitions.load().view("customer_purchases")
     )
     (sha,) = view["source"]["files"].values()
     assert sha in (shop.root / "pipelines/datasets/online_retail_ii.yaml").read_text()
-    zoo = Zoo(tmp_path / "zoo")
+    zoo = ModelRegistryFixture(tmp_path / "zoo")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", zoo.uri)
-    old = {**told, "views": {**told["views"], "customer_returns": {**view, "definition": "old"}}}
+    old = {
+        **written,
+        "views": {**written["views"], "customer_returns": {**view, "definition": "old"}},
+    }
     old["views"]["customer_returns"]["features"] = ["returns"]
-    for record in (old, told):
+    for record in (old, written):
         content = json.dumps(record).encode()
         zoo.add("asker", echo("asker"), weights={lineage.FILE: content})
     zoo.add("other", echo("other"))
@@ -412,7 +417,7 @@ def test_lineage_leads_from_a_version_to_its_features_and_back(
         lineage.of_feature("customer_returns", "orders")
 
 
-def test_a_fingerprint_changes_with_what_decides_the_values(shop: Shop) -> None:
+def test_a_fingerprint_changes_with_the_definition(shop: Shop) -> None:
     file = shop.root / "feature_repo" / "online_retail.py"
     text = file.read_text()
 
@@ -435,7 +440,7 @@ def test_a_fingerprint_changes_with_what_decides_the_values(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=by_name)
-def test_looked_up_features_bear_the_names_of_the_records_fields(project) -> None:
+def test_looked_up_features_have_the_names_of_record_fields(project) -> None:
     lookup = project.model().looked_up
     if lookup is None:
         return

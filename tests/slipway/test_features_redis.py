@@ -1,4 +1,4 @@
-"""The online store in a real Redis: right, quick to say that it is away, and back by itself."""
+"""The online store in a real Redis: correctness, timeouts and reconnection."""
 
 import os
 import signal
@@ -15,20 +15,21 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from slipway import debian, home
+from slipway import home
 from slipway.features import definitions, offline, places
 from slipway.features.history import training_set
 from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
 from slipway.home import free_port
-from tests.slipway.shop import (
+from slipway.programs import debian
+from tests.slipway.retail_data import (
     KEY,
     MOMENT,
     SERVICE,
     START,
     Shop,
-    asked,
     customers,
+    entity_rows,
     made_up,
     rows,
     served,
@@ -39,7 +40,7 @@ WAIT = 2.0
 
 
 class Server:
-    """A redis-server that keeps nothing, on a port of its own."""
+    """A redis-server without persistence, on a free port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -70,7 +71,7 @@ class Server:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The process stands still: connections are taken, nothing is answered."""
+        """Stop the process: connections are accepted, but get no response."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         try:
@@ -89,7 +90,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def shop(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop whose online store is the server, empty."""
+    """Made-up retail data whose online store is the server, which is empty."""
     if server.process is None:
         server.start()
     server.client.flushall()
@@ -105,7 +106,7 @@ def test_redis_holds_the_training_features(shop: Shop) -> None:
     offline.build("customer_days")
     materialize(until=MOMENT)
     assert not places.online_file().exists()
-    trained = training_set(SERVICE, asked(keys, [MOMENT] * len(keys)))
+    trained = training_set(SERVICE, entity_rows(keys, [MOMENT] * len(keys)))
     names = list(definitions.load().plan(SERVICE).names)
     found = Online(timeout=2.0).look_up(SERVICE, KEY, [*keys, 99_999, "nobody"])
     assert found[len(keys) :] == [None, None]
@@ -113,7 +114,7 @@ def test_redis_holds_the_training_features(shop: Shop) -> None:
         assert online == (pytest.approx(row, abs=1e-3) if row["orders"] else None)
 
 
-def test_step_by_step_and_back_in_redis(shop: Shop) -> None:
+def test_materializing_in_steps_and_back_in_redis(shop: Shop) -> None:
     keys = list(customers(shop.lines))
     early = START + timedelta(days=40)
     for day in (40, 90, 200):
@@ -129,14 +130,14 @@ def test_step_by_step_and_back_in_redis(shop: Shop) -> None:
 
 
 def test_feasts_own_reader_finds_the_same(shop: Shop) -> None:
-    """What we write is a Feast store: its SDK answers from it what we do."""
+    """Feast's SDK reads the same features from the store."""
     from feast import FeatureStore
 
     from slipway.features.apply import apply
 
     materialize(until=MOMENT)
-    told = apply()
-    assert told[-1] == "feature services: churn, repurchase"
+    lines = apply()
+    assert lines[-1] == "feature services: churn, repurchase"
     host = {"type": "redis", "connection_string": places.redis_url().split("/")[2]}
     store = FeatureStore(config=definitions.config(places.registry(), host))
     keys = [1, 2, 3]
@@ -155,13 +156,15 @@ def test_redis_flushed_while_serving_makes_keys_unknown(shop: Shop, server: Serv
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
     server.client.flushall()
     assert online.look_up(SERVICE, KEY, [1, 2]) == [None, None]
-    # Emptied by another hand, the store says so, and is filled again from nothing.
+    # The marks were flushed, too, so the store is filled again completely.
     (mark, *_) = materialize(until=MOMENT)
     assert mark.rows > 0
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
 
 
-def test_redis_away_is_told_in_time_and_back_is_noticed(shop: Shop, server: Server) -> None:
+def test_an_unreachable_redis_is_reported_in_time_and_reconnected(
+    shop: Shop, server: Server
+) -> None:
     materialize(until=MOMENT)
     online = Online(timeout=WAIT)
     online.warm(SERVICE)
@@ -169,7 +172,7 @@ def test_redis_away_is_told_in_time_and_back_is_noticed(shop: Shop, server: Serv
         start = time.monotonic()
         with pytest.raises(FeaturesUnavailable, match="feature service repurchase: .*[Tt]ime"):
             online.look_up(SERVICE, KEY, [1])
-        # One wait and 4 s for a busy machine; four waits would be the client's own retries.
+        # One timeout and 4 s for a busy machine; the client's retries would take four timeouts.
         assert WAIT * 0.9 < time.monotonic() - start < WAIT * 3
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
     server.stop()
@@ -181,7 +184,7 @@ def test_redis_away_is_told_in_time_and_back_is_noticed(shop: Shop, server: Serv
         Online(timeout=WAIT).warm(SERVICE)
     server.start()
     assert online.look_up(SERVICE, KEY, [1]) == [None]
-    # Its connections die with it unnoticed: the first call already makes new ones.
+    # The connections broke unnoticed; the first call opens new ones.
     server.stop()
     server.start()
     assert online.look_up(SERVICE, KEY, [1]) == [None]
@@ -190,17 +193,17 @@ def test_redis_away_is_told_in_time_and_back_is_noticed(shop: Shop, server: Serv
 
 
 def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Server) -> None:
-    """Every answer is whole and of the key that was asked for, or none."""
+    """Every response is complete and for the requested key, or None."""
     materialize(until=MOMENT)
     online = Online(timeout=5.0)
     keys = list(customers(shop.lines))
     wanted = dict(zip(keys, online.look_up(SERVICE, KEY, keys), strict=True))
     known = [key for key in keys if wanted[key]]
     faults: list[object] = []
-    answered = [0, 0]
+    counts = [0, 0]
     over = threading.Event()
 
-    def ask(shift: int) -> None:
+    def look_up(shift: int) -> None:
         place = shift
         while not over.is_set():
             place += 1
@@ -210,16 +213,16 @@ def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Ser
             except Exception as error:
                 faults.append(error)
                 return
-            answered[found is not None] += 1
+            counts[found is not None] += 1
             if found is not None and found != pytest.approx(wanted[key], abs=0.01):
                 faults.append((key, found))
 
-    threads = [threading.Thread(target=ask, args=(shift,)) for shift in range(4)]
+    threads = [threading.Thread(target=look_up, args=(shift,)) for shift in range(4)]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + PATIENCE
     try:
-        while min(answered) < 100 and time.monotonic() < deadline and not faults:
+        while min(counts) < 100 and time.monotonic() < deadline and not faults:
             server.client.flushall()
             time.sleep(0.05)
             materialize(until=MOMENT, views=["customer_purchases", "customer_returns"])
@@ -233,14 +236,14 @@ def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Ser
     # While it is being filled a key may be known to one view and not yet to another.
     assert [each for each in partial if None not in each[1].values()] == []
     assert [each for each in faults if not isinstance(each, tuple)] == []
-    assert min(answered) >= 100
+    assert min(counts) >= 100
 
 
-def test_an_address_that_is_none_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(places.REDIS, "http://:secret@somewhere")
-    with pytest.raises(ValueError, match="SLIPWAY_REDIS_URL must read redis://") as told:
+    with pytest.raises(ValueError, match="SLIPWAY_REDIS_URL must be redis://") as refused:
         Online().look_up(SERVICE, KEY, [1])
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_the_serving_packages_are_enough(shop: Shop, serving_python: Path, server: Server) -> None:

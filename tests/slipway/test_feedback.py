@@ -1,4 +1,4 @@
-"""Feedback: the truth attached to a prediction, days later, twice, or to no prediction at all."""
+"""Feedback: ground truth attached to a prediction, also late, twice, or with an unknown id."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from slipway.predictions import ids
 from slipway.predictions.compact import compact
-from slipway.predictions.feedback import (
+from slipway.predictions.feedback_store import (
     Attached,
-    BadTruth,
+    BadLabel,
     FeedbackStore,
     MalformedId,
     NotLogged,
@@ -39,10 +39,10 @@ def logged(
     times: int = 1,
 ) -> list[str]:
     log = PredictionLog(folder, segment_bytes=2**20)
-    given = []
+    logged_ids = []
     for _ in range(times):
         id = log.next_id()
-        told = line(
+        text = line(
             id=id,
             project="titanic",
             version=version,
@@ -52,10 +52,10 @@ def logged(
             outputs=json.dumps(outputs).encode(),
             seconds=0.0002,
         )
-        assert log.append(told)
-        given.append(id)
+        assert log.append(text)
+        logged_ids.append(id)
     log.close()
-    return given
+    return logged_ids
 
 
 def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
@@ -72,21 +72,21 @@ def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
     assert store.attach(id=id.upper(), truth=right) == Attached(
         "replaced", **about, score=1.0, revision=2, previous=wrong
     )
-    # In another process's place: all of it is on disk.
+    # A new store, as in another process, reads all of it from disk.
     again = FeedbackStore(tmp_path)
-    said = again.history(id=id)
-    assert [(each.revision, each.truth, each.score) for each in said] == [
+    revisions = again.history(id=id)
+    assert [(each.revision, each.truth, each.score) for each in revisions] == [
         (1, wrong, 0.0),
         (2, right, 1.0),
     ]
-    assert time.time() - 60 < said[0].received <= said[1].received <= time.time()
+    assert time.time() - 60 < revisions[0].received <= revisions[1].received <= time.time()
     [only] = again.summary("titanic")
     assert (only.version, only.variant, only.n, only.mean) == ("3", "champion", 1, 1.0)
     assert only.variance is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "truth", "score"),
+    ("prediction", "truth", "score"),
     [
         ({"probability": 0.75}, {"probability": 1}, -0.25),
         ({"survived": True, "probability": 0.75}, {"survived": True, "probability": 0.25}, 0.25),
@@ -104,9 +104,9 @@ def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
     ],
 )
 def test_each_kind_of_field_has_its_score(
-    tmp_path: Path, answer: dict[str, Any], truth: dict[str, Any], score: float | None
+    tmp_path: Path, prediction: dict[str, Any], truth: dict[str, Any], score: float | None
 ) -> None:
-    [id] = logged(tmp_path, [answer])
+    [id] = logged(tmp_path, [prediction])
     assert FeedbackStore(tmp_path).attach(id=id, truth=truth).score == score
 
 
@@ -130,35 +130,35 @@ def test_a_reward_is_the_score_also_without_a_truth(tmp_path: Path) -> None:
         ({"probability": None}, 0, None, "truth.probability: .* leave it out"),
         ({"probability": math.nan}, 0, None, "truth.probability: must be a finite number"),
         ({"probability": 10**400}, 0, None, "truth.probability: must be a finite number"),
-        ({}, 0, None, "must hold at least one field of the answer .* or a reward"),
+        ({}, 0, None, "must hold at least one field of the prediction .* or send a reward"),
         (None, 0, math.inf, "reward: must be a finite number"),
         ({"survived": True}, 1, None, "row: the prediction has one row: 0; got 1"),
         ({"survived": True}, -1, None, "row: .* got -1"),
     ],
 )
-def test_a_truth_that_does_not_fit_is_refused_and_nothing_is_kept(
+def test_a_label_that_does_not_fit_is_rejected_and_not_stored(
     tmp_path: Path, truth: dict[str, Any] | None, row: int, reward: float | None, message: str
 ) -> None:
     [id] = logged(tmp_path, SURVIVAL)
     store = FeedbackStore(tmp_path)
-    with pytest.raises(BadTruth, match=message):
+    with pytest.raises(BadLabel, match=message):
         store.attach(id=id, truth=truth, row=row, reward=reward)
     assert store.history(id=id, row=row) == []
-    # And the store goes on.
+    # The store still works.
     assert store.attach(id=id, truth={"survived": True}).status == "recorded"
 
 
-def test_each_row_of_a_batch_has_its_own_truth(tmp_path: Path) -> None:
+def test_each_row_of_a_batch_has_its_own_label(tmp_path: Path) -> None:
     [id] = logged(tmp_path, SURVIVAL * 3)
     store = FeedbackStore(tmp_path)
-    told = [store.attach(id=id, truth={"survived": row == 1}, row=row) for row in range(3)]
-    assert [each.score for each in told] == [0.0, 1.0, 0.0]
-    assert [each.status for each in told] == ["recorded"] * 3
-    with pytest.raises(BadTruth, match="rows 0 to 2; got 3"):
+    results = [store.attach(id=id, truth={"survived": row == 1}, row=row) for row in range(3)]
+    assert [each.score for each in results] == [0.0, 1.0, 0.0]
+    assert [each.status for each in results] == ["recorded"] * 3
+    with pytest.raises(BadLabel, match="rows 0 to 2; got 3"):
         store.attach(id=id, truth={"survived": True}, row=3)
 
 
-def test_an_id_that_has_no_record_is_told_why(tmp_path: Path) -> None:
+def test_an_id_without_a_record_raises_the_reason(tmp_path: Path) -> None:
     store = FeedbackStore(tmp_path)
     truth = {"survived": True}
     with pytest.raises(MalformedId, match="must be a UUID .* got 'titanic'"):
@@ -173,13 +173,13 @@ def test_an_id_that_has_no_record_is_told_why(tmp_path: Path) -> None:
         store.attach(id=down, truth=truth)
 
 
-def test_feedback_finds_predictions_that_were_compacted_since(tmp_path: Path) -> None:
-    given = logged(tmp_path, SURVIVAL, times=50)
+def test_feedback_finds_compacted_predictions(tmp_path: Path) -> None:
+    logged_ids = logged(tmp_path, SURVIVAL, times=50)
     store = FeedbackStore(tmp_path)
-    assert store.attach(id=given[0], truth={"survived": True}).status == "recorded"
+    assert store.attach(id=logged_ids[0], truth={"survived": True}).status == "recorded"
     assert compact(tmp_path, seconds=0).records == 50
-    assert store.attach(id=given[0], truth={"survived": True}).status == "unchanged"
-    for id in given[1:]:
+    assert store.attach(id=logged_ids[0], truth={"survived": True}).status == "unchanged"
+    for id in logged_ids[1:]:
         assert store.attach(id=id, truth={"survived": False}).status == "recorded"
     assert store.summary("titanic")[0].n == 50
 
@@ -199,15 +199,15 @@ def test_feedback_for_a_prediction_that_is_still_in_an_open_segment(tmp_path: Pa
             seconds=0.1,
         )
     )
-    told = FeedbackStore(tmp_path).attach(id=id, truth={"survived": True})
-    assert (told.variant, told.version, told.score) == ("challenger", "1", 1.0)
+    result = FeedbackStore(tmp_path).attach(id=id, truth={"survived": True})
+    assert (result.variant, result.version, result.score) == ("challenger", "1", 1.0)
     log.close()
 
 
 BOTH = """
 import sys
 from pathlib import Path
-from slipway.predictions.feedback import FeedbackStore
+from slipway.predictions.feedback_store import FeedbackStore
 sys.stdin.readline()
 store = FeedbackStore(Path(sys.argv[1]))
 for number, id in enumerate(sys.argv[3:]):
@@ -232,10 +232,10 @@ def test_two_processes_attach_at_once_and_no_revision_is_lost(tmp_path: Path) ->
         child.stdin.flush()
     assert [child.wait(40) for child in children] == [0, 0]
     store = FeedbackStore(tmp_path)
-    said = store.history(id=shared[0])
-    assert [each.revision for each in said] == list(range(1, 41))
-    wanted = {(number + shift) / 100 for number in range(20) for shift in (0.0, 0.5)}
-    assert {each.truth["probability"] for each in said} == wanted
+    revisions = store.history(id=shared[0])
+    assert [each.revision for each in revisions] == list(range(1, 41))
+    expected = {(number + shift) / 100 for number in range(20) for shift in (0.0, 0.5)}
+    assert {each.truth["probability"] for each in revisions} == expected
     assert all(len(store.history(id=id)) == 2 for id in own)
 
 
@@ -269,8 +269,8 @@ def test_the_summary_is_the_mean_and_variance_of_each_variant(
         assert each.n == len(values)
         assert each.mean == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-6)
         if len(values) > 1:
-            wanted = statistics.variance(values)
-            assert each.variance == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+            expected = statistics.variance(values)
+            assert each.variance == pytest.approx(expected, rel=1e-6, abs=1e-6)
         else:
             assert each.variance is None
     store.close()

@@ -1,4 +1,4 @@
-"""The downloader, against sources that lie, break off or are not there."""
+"""Fetching from sources that are wrong, interrupted or missing."""
 
 import hashlib
 import http.server
@@ -18,14 +18,14 @@ CONTENT = bytes(range(256)) * 4000
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; `/short` breaks off, `/wrong` lies; both know ranges."""
+    """Serves CONTENT; `/short` is interrupted, `/wrong` has other bytes; both support ranges."""
 
-    asked: list[str] = []  # noqa: RUF012 - one server a test, cleared by the fixture
+    requests: list[str] = []  # noqa: RUF012 - one server a test, cleared by the fixture
     broken = False
 
     def do_GET(self) -> None:
         start = self.headers.get("Range", "")
-        self.asked.append(f"{self.path} {start}".strip())
+        self.requests.append(f"{self.path} {start}".strip())
         if self.path == "/gone":
             self.send_error(404, "Not here")
             return
@@ -46,7 +46,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    Site.asked.clear()
+    Site.requests.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -90,15 +90,15 @@ def test_from_an_address_then_from_the_cache(folders: Path, site: str) -> None:
     assert first.path("numbers.bin").read_bytes() == CONTENT
     assert first.origins == {"numbers.bin": f"url {site}/whole"}
     assert fetch("numbers").origins == {"numbers.bin": "cache"}
-    assert Site.asked == ["/whole"]
+    assert Site.requests == ["/whole"]
 
 
-def test_a_broken_download_goes_on_where_it_stopped(folders: Path, site: str) -> None:
+def test_an_interrupted_download_is_resumed(folders: Path, site: str) -> None:
     describe(folders, {"kind": "url", "locator": f"{site}/short"})
-    with pytest.raises(DatasetUnavailable, match="numbers.bin could not be had"):
+    with pytest.raises(DatasetUnavailable, match="no source provides numbers.bin"):
         fetch("numbers")
     assert fetch("numbers").path("numbers.bin").read_bytes() == CONTENT
-    assert Site.asked == ["/short", "/short bytes=300000-"]
+    assert Site.requests == ["/short", "/short bytes=300000-"]
 
 
 def test_wrong_bytes_are_never_kept(folders: Path, site: str) -> None:
@@ -120,7 +120,7 @@ def test_the_next_source_is_tried(folders: Path, site: str) -> None:
     assert fetch("numbers").origins == {"numbers.bin": "mirror kept.bin"}
 
 
-def test_all_sources_failing_says_what_each_said_and_what_to_do(folders: Path, site: str) -> None:
+def test_the_message_lists_each_error_and_says_what_to_do(folders: Path, site: str) -> None:
     describe(
         folders,
         {"kind": "url", "locator": f"{site}/gone"},
@@ -129,9 +129,9 @@ def test_all_sources_failing_says_what_each_said_and_what_to_do(folders: Path, s
     )
     with pytest.raises(DatasetUnavailable) as caught:
         fetch("numbers")
-    told = str(caught.value)
+    message = str(caught.value)
     for part in ("404", "refused", "$SLIPWAY_MIRROR", "https://example.org", "$SLIPWAY_DATASETS"):
-        assert part in told
+        assert part in message
 
 
 @pytest.mark.parametrize("damage", [CONTENT[:-1], b"\x01" + CONTENT[1:], b""])
@@ -146,7 +146,7 @@ def test_a_damaged_cache_is_fetched_again(
     assert "is damaged" in capsys.readouterr().out
 
 
-def test_ones_own_folder_comes_first_and_is_verified(
+def test_the_users_folder_comes_first_and_is_verified(
     folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describe(folders, {"kind": "mirror", "locator": "absent.bin"})
@@ -167,7 +167,7 @@ def test_two_processes_fetch_once(folders: Path, site: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert Site.asked == ["/whole"]
+    assert Site.requests == ["/whole"]
 
 
 def test_a_member_of_an_archive(folders: Path) -> None:
@@ -210,6 +210,6 @@ def test_a_malformed_entry_names_file_and_field(
 
 @pytest.mark.parametrize("name", sorted(catalogue.entries()))
 def test_every_data_set_of_the_catalogue_comes_from_its_first_source(name: str) -> None:
-    """Real registries, through the shared cache: what a first run meets."""
+    """Fetched from the real registries, through the shared cache."""
     dataset = fetch(name)
     assert set(dataset.paths) == set(dataset.entry.files)

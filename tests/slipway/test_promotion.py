@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from slipway.contract import Model, Record
+from slipway.contract.gate import Condition, Gate, GateNotMet
 from slipway.project import find
 from slipway.registry import promotions
-from slipway.registry.gate import Condition, Gate, GateNotMet
 from slipway.registry.promotion import judge
 from slipway.registry.register import lineage, promotes_by_rule
-from slipway.training.examples import Examples
+from slipway.training.labelled_rows import LabelledRows
 from slipway.training.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ class Sent(Record):
     value: int
 
 
-class Told(Record):
+class FeedbackRecord(Record):
     value: int
 
 
@@ -28,21 +28,23 @@ class Adds(Model):
     def __init__(self, more: int) -> None:
         self.more = more
 
-    def predict(self, model_input: list[Sent]) -> list[Told]:
-        return [Told(value=each.value + self.more) for each in model_input]
+    def predict(self, model_input: list[Sent]) -> list[FeedbackRecord]:
+        return [FeedbackRecord(value=each.value + self.more) for each in model_input]
 
 
 class Breaks(Adds):
-    def predict(self, model_input: list[Sent]) -> list[Told]:
+    def predict(self, model_input: list[Sent]) -> list[FeedbackRecord]:
         raise RuntimeError("no")
 
 
-TEST = Examples([Sent(value=1), Sent(value=2)], [2, 3])
+TEST = LabelledRows([Sent(value=1), Sent(value=2)], [2, 3])
 UP, DOWN = Condition("accuracy", ">=", 0.5), Condition("error", "<=", 2)
 
 
-def score(*, answers: list[Told], truths: list[int]) -> dict[str, float]:
-    gaps = [abs(told.value - truth) for told, truth in zip(answers, truths, strict=True)]
+def score(*, predictions: list[FeedbackRecord], labels: list[int]) -> dict[str, float]:
+    gaps = [
+        abs(predicted.value - label) for predicted, label in zip(predictions, labels, strict=True)
+    ]
     return {"accuracy": sum(gap == 0 for gap in gaps) / 2, "error": sum(gaps) / 2}
 
 
@@ -81,13 +83,13 @@ def test_not_worse_on_the_same_rows(
     assert "v3 on the same 2 rows" in decided.reason
 
 
-def test_a_champion_that_cannot_answer_gives_way() -> None:
+def test_a_champion_that_cannot_predict_is_replaced() -> None:
     decided = verdict(UP, 0.6, Breaks(0))
     assert decided.promote
     assert "cannot answer" in decided.reason
 
 
-def test_gate_says_what_fell_short() -> None:
+def test_the_gate_lists_every_failed_condition() -> None:
     gate = Gate.parse({"accuracy": ">= 0.78", "error": "<=0.1", "f1": ">= 0.5"})
     gate.check({"accuracy": 0.78, "error": 0.1, "f1": 0.9})
     with pytest.raises(GateNotMet) as caught:
@@ -104,7 +106,7 @@ def test_malformed_gates_are_refused(text: str) -> None:
         Gate.parse({"accuracy": text})
 
 
-def test_an_opened_gate_lets_all_through() -> None:
+def test_every_model_passes_an_opened_gate() -> None:
     Gate.parse({"accuracy": ">= 0.78", "error": "<= 1"}).opened().check(
         {"accuracy": -9.0, "error": 9e9}
     )
@@ -159,14 +161,14 @@ def test_a_rollout_may_promote_instead_of_the_rule(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("damaged", ["x", "[]", '{"rows": 7}', '{"Rows": "7"}'])
-def test_what_is_added_to_the_lineage_is_texts_by_name(
+def test_additions_to_the_lineage_must_be_strings(
     damaged: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = Workspace.of(find("titanic"))
+    work = Workspace.for_project(find("titanic"))
     monkeypatch.setenv("SLIPWAY_LINEAGE", '{"feedback_rows": "7", "dataset": "another"}')
-    told = lineage(work)
-    assert told["feedback_rows"] == "7"
-    assert told["dataset"] == "titanic"
+    tags = lineage(work)
+    assert tags["feedback_rows"] == "7"
+    assert tags["dataset"] == "titanic"
     monkeypatch.setenv("SLIPWAY_LINEAGE", damaged)
-    with pytest.raises(ValueError, match="SLIPWAY_LINEAGE must be a JSON object of texts"):
+    with pytest.raises(ValueError, match="SLIPWAY_LINEAGE must be a JSON object of strings"):
         lineage(work)

@@ -1,4 +1,4 @@
-"""DVC, run for several projects at once."""
+"""Running DVC for several projects in parallel."""
 
 import os
 import shutil
@@ -17,28 +17,28 @@ from slipway.project import discover, find
 from slipway.repro import dvc, repro, training_log
 from slipway.stage_events import Observer, StageReader, Training
 from tests.conftest import ROOT, copy_checkout
-from tests.services.yard import Yard
+from tests.services.server_fixture import Yard
 from tests.waiting import PATIENCE, until
 
 
 def test_a_run_waits_while_another_holds_the_lock(tmp_path: Path) -> None:
-    told: list[str] = []
-    assert dvc("init", "--no-scm", "--quiet", tell=told.append, folder=tmp_path) == 0, told
+    lines: list[str] = []
+    assert dvc("init", "--no-scm", "--quiet", tell=lines.append, folder=tmp_path) == 0, lines
     stage = {"cmd": "echo done > made.txt", "outs": ["made.txt"]}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
     (tmp_path / ".dvc" / "tmp").mkdir(exist_ok=True)
     held = zc.lockfile.LockFile(str(tmp_path / ".dvc" / "tmp" / "lock"))
-    # Twice as long as DVC waits by itself.
+    # Twice as long as DVC waits by default.
     seconds, start = 6.0, time.monotonic()
     Timer(seconds, held.close).start()
-    assert dvc("repro", tell=told.append, folder=tmp_path) == 0, told
+    assert dvc("repro", tell=lines.append, folder=tmp_path) == 0, lines
     assert time.monotonic() - start >= seconds
     assert (tmp_path / "made.txt").read_text() == "done\n"
 
 
 @pytest.fixture
 def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one project, as committed."""
+    """A repository with one project that was never trained."""
     for name in ("pyproject.toml", "params.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     place = tmp_path / "pipelines" / "ml" / "titanic"
@@ -49,7 +49,7 @@ def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_where_a_project_was_never_trained_the_leaderboard_is_written_without_a_lock(
+def test_with_an_untrained_project_the_leaderboard_is_written_without_a_lock(
     untrained: Path,
 ) -> None:
     page = untrained / "docs" / "leaderboard.md"
@@ -65,7 +65,7 @@ def test_an_image_has_no_leaderboard(untrained: Path) -> None:
     assert not (untrained / "docs").exists()
 
 
-def test_a_leaderboard_that_cannot_be_made_is_told_and_stays(
+def test_a_failing_leaderboard_is_reported_and_the_old_one_stays(
     untrained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = untrained / "docs" / "leaderboard.md"
@@ -78,7 +78,7 @@ def test_a_leaderboard_that_cannot_be_made_is_told_and_stays(
 
 
 class Recorder(Observer):
-    """Keeps what is reported."""
+    """Records what is reported."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, ...]] = []
@@ -105,7 +105,7 @@ def read(lines: list[str], status: int) -> tuple[Recorder, Training]:
     return recorder, reader.end(status)
 
 
-def test_the_stages_that_run_are_read_from_the_lines_of_dvc() -> None:
+def test_the_stages_that_run_are_parsed_from_dvcs_output() -> None:
     recorder, training = read(
         [
             "Stage 'pipelines/ml/titanic/dvc.yaml:prepare' didn't change, skipping",
@@ -145,7 +145,7 @@ def test_a_failure_has_a_reason_and_the_last_lines(lines: list[str], reason: str
     assert ("titanic", "fit", "ended") not in recorder.events
 
 
-def test_what_is_stopped_ends_with_its_children(tmp_path: Path) -> None:
+def test_stop_ends_a_process_with_its_children(tmp_path: Path) -> None:
     children, lines = Children(), []
     command = ["bash", "-c", "sleep 1000 & echo $!; wait"]
     stopped: list[bool] = []
@@ -167,14 +167,14 @@ def test_what_is_stopped_ends_with_its_children(tmp_path: Path) -> None:
         children.run(command, tell=lines.append, folder=tmp_path, environment=os.environ)
 
 
-def test_one_that_fails_does_not_stop_the_others_and_its_output_is_logged(
+def test_a_failing_project_does_not_stop_the_others_and_its_output_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    yard = Yard(tmp_path)
-    copy_checkout(yard.folder, "params.yaml")
-    own_home = yard.home("home")
-    monkeypatch.chdir(yard.folder)
-    for name, value in yard.variables(own_home, 1).items():
+    repository = Yard(tmp_path)
+    copy_checkout(repository.folder, "params.yaml")
+    own_home = repository.home("home")
+    monkeypatch.chdir(repository.folder)
+    for name, value in repository.variables(own_home, 1).items():
         monkeypatch.setenv(name, value)
     flowers, petals = discover()
     (flowers.folder / "train.py").write_text("raise ValueError('no flowers today')\n")
@@ -190,7 +190,7 @@ def test_one_that_fails_does_not_stop_the_others_and_its_output_is_logged(
     assert "Running stage 'pipelines/ml/petals/dvc.yaml:fit':" in training_log("petals").read_text()
     assert "ValueError: no flowers today" in training_log("flowers").read_text()
 
-    # Without an observer every line is printed; what has not changed needs no DVC.
+    # Without an observer every line is printed; a project that is up to date needs no DVC.
     assert repro([petals], jobs=1) == []
     printed = capsys.readouterr().out
     assert "didn't change" not in printed

@@ -1,4 +1,4 @@
-"""The one-standard-error rule, and the standard errors that it takes."""
+"""The one-standard-error rule, and its standard errors."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ def test_only_the_error_of_the_best_counts() -> None:
     assert simplest_within_error(found, "score", best="highest").name == "large"
 
 
-def test_of_a_loss_the_lowest_is_the_best() -> None:
+def test_the_lowest_loss_is_the_best() -> None:
     found = tried(plain=(1.04, 0.0), medium=(1.2, 0.0), large=(1.0, 0.05))
     assert simplest_within_error(found, "score", best="lowest").name == "plain"
 
 
 def test_a_change_in_the_last_digit_does_not_change_the_choice() -> None:
-    """Where the best two are as good, whichever of them leads, the simplest stays chosen."""
+    """If the best two are equally good, the simplest is chosen whichever of them leads."""
     for noise in (-1e-7, 0.0, 1e-7):
         found = tried(plain=(0.79, 0.01), one=(0.80, 0.02), other=(0.80 + noise, 0.02))
         assert simplest_within_error(found, "score", best="highest").name == "plain"
@@ -50,7 +50,7 @@ def test_the_error_of_folds_is_that_of_their_mean() -> None:
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(folds.mean(axis=1).std(), rel=0.05)
 
 
-def test_repeats_of_the_same_rows_make_the_error_no_smaller() -> None:
+def test_repeats_do_not_reduce_the_error() -> None:
     scores = [0.7, 0.8, 0.9, 0.8, 0.8]
     assert fold_error(scores * 4, folds=5) == pytest.approx(np.std(scores * 4, ddof=1) / np.sqrt(5))
 

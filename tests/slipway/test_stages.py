@@ -1,4 +1,4 @@
-"""What a stage really loads is among the dependencies that were found by walking its imports."""
+"""Every file that a stage loads is among its declared dependencies."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ files = {getattr(module, "__file__", None) for module in list(sys.modules.values
 Path(out).write_text(json.dumps(sorted(filter(None, files))))
 """
 NAMES = ("titanic", "fashion_mnist")
-# Loaded by MLflow when it reads model.py; it passes on to `predict`, and changes no prediction.
+# MLflow loads it with model.py; it only forwards to `predict`, and changes no prediction.
 WRAPPING = {"slipway/contract/pyfunc.py"}
 
 
@@ -42,9 +42,9 @@ def loaded(
     own_home: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[tuple[str, str], list[Path]]:
-    """The files that each stage loaded over a tiny workspace, in a process of its own.
+    """The files that each stage loads for a tiny workspace, in a separate process.
 
-    Two processes at a time: most of their time is torch's, on one core.
+    Two processes run at a time: most of the time is spent importing torch, on one core.
     """
 
     def load(name: str, stage: str) -> list[Path]:

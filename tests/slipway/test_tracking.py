@@ -1,4 +1,4 @@
-"""The registry's client."""
+"""The client of the registry."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from slipway.home import free_port
 from slipway.registry import tracking
 from tests.conftest import ROOT
 
-ASKS = """
+CODE = """
 import sys
 from mlflow.exceptions import MlflowException
 from slipway.registry import tracking
@@ -26,9 +26,9 @@ except MlflowException:
 
 
 def test_a_request_over_http_imports_no_feature_store() -> None:
-    """Feast announces itself to MLflow, which would import it, and torch, with the first one."""
-    asked = subprocess.run(
-        [sys.executable, "-c", ASKS],
+    """Otherwise MLflow would import Feast, and torch, as a plugin with the first request."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
         env={
             **os.environ,
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
@@ -38,13 +38,13 @@ def test_a_request_over_http_imports_no_feature_store() -> None:
         capture_output=True,
         text=True,
     )
-    assert asked.stdout.strip() == "[]", asked.stderr
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_every_page_of_a_search_is_read(count: int, tmp_path: Path) -> None:
     own = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    # Both are given: of tests before, the registry of all projects may be what is asked.
+    # Both are given, because earlier tests may have set another registry globally.
     registry = MlflowClient(own, registry_uri=own)
     names = [f"model_{place}" for place in range(count)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Graphs that are put together by hand, asked through ONNX Runtime."""
+"""Graphs built by hand, run by ONNX Runtime."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def written(file: Path) -> Path:
     return file
 
 
-def test_it_answers_any_number_of_rows(tmp_path: Path) -> None:
+def test_it_takes_any_number_of_rows(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(written(tmp_path / "model.onnx"))
     for rows in (1, 3):
         numbers = np.ones((rows, 2), dtype=np.float32)
@@ -37,7 +37,7 @@ def test_equal_graphs_have_equal_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_nodes_that_make_no_graph_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_invalid_nodes_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     nodes = [helper.make_node("Add", ["numbers", "nothing"], ["score"])]
     with pytest.raises(onnx.checker.ValidationError, match="nothing"):

@@ -12,10 +12,10 @@ import yaml
 from slipway import arithmetic
 from slipway.dependencies.lock import is_current, md5, output_differences, stages_of
 from slipway.project import Project, find
-from slipway.verify_lock import NotComparable, check_comparable, verify_lock
+from slipway.projects.verify_lock import NotComparable, check_comparable, verify_lock
 from tests.conftest import ROOT
 
-# Trained in seconds, and their results depend on the instructions where nothing is pinned.
+# They train in seconds, and without pinning their results depend on the instruction set.
 QUICK = ("spam", "uplift")
 wider = pytest.mark.skipif(
     "avx512f" not in arithmetic.flags(),
@@ -54,7 +54,7 @@ def test_pinned_it_equals_the_committed_lock(name: str, tmp_path: Path) -> None:
 @x86_64
 @wider
 @pytest.mark.parametrize("name", QUICK)
-def test_unpinned_it_differs_on_a_processor_that_can_do_more(name: str, tmp_path: Path) -> None:
+def test_unpinned_it_differs_on_a_processor_with_avx512(name: str, tmp_path: Path) -> None:
     unpinned = environment(**{arithmetic.CHOICE: arithmetic.UNPINNED})
     verdict = verify_lock(find(name), tmp_path, environment=unpinned)
     assert not verdict.equal
@@ -63,7 +63,7 @@ def test_unpinned_it_differs_on_a_processor_that_can_do_more(name: str, tmp_path
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Project:
-    """Titanic's committed files in a repository of their own; the library is this checkout's."""
+    """Titanic's committed files in a separate repository with this checkout's library."""
     place = tmp_path / "pipelines" / "ml" / "titanic"
     shutil.copytree(find("titanic").folder, place, ignore=shutil.ignore_patterns("work"))
     for name in ("slipway", "infra", "pipelines/datasets"):
@@ -71,7 +71,7 @@ def copied(tmp_path: Path) -> Project:
     return Project(place)
 
 
-def test_what_changed_since_the_lock_is_named_and_nothing_is_trained(copied: Project) -> None:
+def test_inputs_that_changed_since_the_lock_are_named(copied: Project) -> None:
     if arithmetic.is_x86_64():
         check_comparable(copied)
     file = copied.folder / "train.py"
@@ -106,7 +106,7 @@ def test_an_output_that_differs_is_named(copied: Project) -> None:
 
 
 def test_a_folder_has_the_md5_that_dvc_gives_it(tmp_path: Path) -> None:
-    """Held against DVC itself: it adds the folder, and writes down what it took."""
+    """Compared with DVC itself, which adds the folder."""
     folder = tmp_path / "data"
     (folder / "below").mkdir(parents=True)
     (folder / "a.bin").write_bytes(bytes(range(256)))
@@ -123,7 +123,7 @@ def test_a_folder_has_the_md5_that_dvc_gives_it(tmp_path: Path) -> None:
     assert md5(tmp_path / "none") == "missing"
 
 
-def test_what_was_never_trained_here_is_not_current(copied: Project) -> None:
+def test_an_untrained_project_is_not_current(copied: Project) -> None:
     assert not is_current(copied.folder)
 
 

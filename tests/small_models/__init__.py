@@ -1,9 +1,9 @@
-"""Three small projects of the tests' own, trained through all stages and registered for real.
+"""Three small projects for the tests, trained through all stages and registered in MLflow.
 
 `loans` takes numbers and text, one of them optional, and is explained; `shapes` takes a picture;
 `houses` takes numbers only and predicts whole columns. Their data sets lie in `data/`. All three
-are trained and registered in about two seconds, where the projects in `pipelines/` take eight
-seconds of processor time each: a test that needs any served model, not a certain one, takes these.
+are trained and registered in about two seconds, while a project in `pipelines/` takes eight
+seconds of processor time: a test that needs just any served model uses these.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import pytest
 from slipway.project import Project
 from slipway.training.workspace import Workspace
 from tests.conftest import ROOT
-from tests.services.zoo import Zoo
+from tests.services.fake_models import ModelRegistryFixture
 
 FOLDER = Path(__file__).parent
 NAMES = ("houses", "loans", "shapes")
@@ -60,7 +60,7 @@ def train(name: str, folder: Path) -> Workspace:
     return work
 
 
-class SmallModels(Zoo):
+class SmallModels(ModelRegistryFixture):
     """A registry that holds small projects, each with a champion as version 1.
 
     `works` holds the workspace that each was trained in, by name.
@@ -79,7 +79,7 @@ class SmallModels(Zoo):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make this registry and its repository those of the process, until the block ends."""
+        """Use this registry and its repository in this process until the block ends."""
         with pytest.MonkeyPatch.context() as patch, inside(self.repository):
             patch.setenv("SLIPWAY_HOME", str(self.home))
             patch.setenv("MLFLOW_TRACKING_URI", self.uri)

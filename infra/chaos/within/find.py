@@ -1,4 +1,4 @@
-"""Which predictions of the ids on the standard input are on record in a folder, as JSON."""
+"""Count which prediction ids on standard input are on record in a folder; prints JSON."""
 
 import json
 import sys

@@ -1,1 +1,4 @@
-"""The Open Inference Protocol, version 2: the dialect of KServe, Triton and MLServer."""
+"""The Open Inference Protocol, version 2, as KServe, Triton and MLServer speak it.
+
+Messages and tensors only: the routes stand in `oip_http.py` and `oip_grpc.py` beside this folder.
+"""

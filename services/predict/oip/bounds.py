@@ -1,4 +1,4 @@
-"""Whole columns of numbers held against the record's constraints, all fields at once."""
+"""Checks of whole columns of numbers against a record's constraints, all fields at once."""
 
 from functools import cached_property
 
@@ -17,18 +17,19 @@ LOWER = ("minimum", "exclusiveMinimum")
 
 
 class Bounds:
-    """For records whose fields are all required numbers or flags, bounded and no more."""
+    """The bounds of a record whose fields are all required numbers or flags."""
 
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self.columns = columns
 
     @cached_property
     def checkable(self) -> bool:
+        """Whether the fields have no constraints other than bounds."""
         return all(each.checkable for each in self.columns)
 
     @cached_property
     def _limits(self) -> dict[str, np.ndarray]:
-        """By kind of bound, (fields, 1); fields without it have one that holds for any number."""
+        """Limits by kind of bound, (fields, 1); infinite for fields without that bound."""
         return {
             bound: np.array(
                 [
@@ -40,27 +41,34 @@ class Bounds:
         }
 
     def check(self, arrays: dict[str, np.ndarray]) -> None:
-        """Raises Problem: a value is out of bounds or not finite; the first one is named."""
+        """Check columns by field name, (rows,) each.
+
+        Raises:
+            Problem: a value is out of bounds or not finite; the first one is named.
+        """
         table = np.empty((len(self.columns), len(next(iter(arrays.values())))))
         for place, column in enumerate(self.columns):
             table[place] = arrays[column.name]
-        # The least and the most of a field say all, and not-a-number comes through both.
-        least, most = table.min(axis=1, keepdims=True), table.max(axis=1, keepdims=True)
-        fine = np.isfinite(least) & np.isfinite(most)
+        # A field's least and greatest values decide, and NaN comes through both.
+        lowest, highest = table.min(axis=1, keepdims=True), table.max(axis=1, keepdims=True)
+        valid = np.isfinite(lowest) & np.isfinite(highest)
         for bound, limit in self._limits.items():
-            fine &= HOLDS[bound](least if bound in LOWER else most, limit)
-        if not fine.all():
-            self._refuse(table, int(np.flatnonzero(~fine[:, 0])[0]))
+            valid &= HOLDS[bound](lowest if bound in LOWER else highest, limit)
+        if not valid.all():
+            self._refuse(table, int(np.flatnonzero(~valid[:, 0])[0]))
 
     def _refuse(self, table: np.ndarray, place: int) -> None:
         column, values = self.columns[place], table[place]
-        good = np.isfinite(values)
+        valid = np.isfinite(values)
         for bound, limit in column.bounds.items():
-            good &= HOLDS[bound](values, limit)
-        row = int(np.flatnonzero(~good)[0])
-        wanted = ", ".join(f"{name} {value:g}" for name, value in column.bounds.items())
-        told = f"must be {wanted or 'finite'}, got {values[row]:g}"
+            valid &= HOLDS[bound](values, limit)
+        row = int(np.flatnonzero(~valid)[0])
+        limits = ", ".join(f"{name} {value:g}" for name, value in column.bounds.items())
+        message = f"must be {limits or 'finite'}, got {values[row]:g}"
         field = f"{row}.{column.name}"
         raise Problem(
-            422, "Invalid input", f"{field}: {told}", errors=[{"field": field, "message": told}]
+            422,
+            "Invalid input",
+            f"{field}: {message}",
+            errors=[{"field": field, "message": message}],
         )

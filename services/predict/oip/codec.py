@@ -1,4 +1,4 @@
-"""Requests and responses of the protocol, in JSON and in its binary tensor extension."""
+"""The protocol's requests and responses, in JSON and in its binary tensor extension."""
 
 import base64
 import struct
@@ -21,53 +21,55 @@ DTYPES = {
 
 
 @dataclass
-class Wanted:
-    """An output that the caller asked for."""
+class RequestedOutput:
+    """An output that the caller requested."""
 
     name: str
     binary: bool
 
 
 @dataclass
-class Inference:
-    """A request, decoded: a column for each tensor."""
+class InferenceRequest:
+    """A decoded request: one column for each tensor."""
 
     id: str | None
     rows: int
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     """Numbers and flags, (rows,), in the field's own datatype."""
     lists: dict[str, list[Any]] = field(default_factory=dict)
-    """Texts, bytes and nested values, and numbers of which some are unknown."""
+    """Texts, bytes and nested values, and numbers some of which are unknown."""
     records: list[Any] | None = None
-    """A record a row, when the caller sent them so."""
-    wanted: list[Wanted] | None = None
+    """One JSON record for each row, when the caller sent them so."""
+    outputs: list[RequestedOutput] | None = None
+    """None: all."""
     binary: bool = False
-    """Answer every output in binary, unless it says otherwise."""
+    """Send every output in binary, unless the output says otherwise."""
 
 
-def refuse(tensor: str, told: str) -> Problem:
-    return Problem(422, "Invalid tensor", f"{tensor}: {told}")
+def refuse(tensor: str, message: str) -> Problem:
+    """Return the problem to raise for a tensor that does not fit."""
+    return Problem(422, "Invalid tensor", f"{tensor}: {message}")
 
 
 def decode(
     body: bytes, *, json_length: int | None, columns: tuple[Column, ...], most_rows: int
-) -> Inference:
-    """The request in `body`, of which the first `json_length` bytes are JSON, or all.
+) -> InferenceRequest:
+    """Return the request in `body`; its first `json_length` bytes are JSON, or all of it.
 
     Raises:
-        Problem: 400 for what is no message of this protocol, 422 for tensors that do not fit.
+        Problem: 400 if it is no message of this protocol, 422 if a tensor does not fit.
     """
     length = len(body) if json_length is None else json_length
     if not 0 <= length <= len(body):
-        told = f"Inference-Header-Content-Length must be 0 to {len(body)}, got {length}"
-        raise Problem(400, "Malformed request", told)
+        message = f"Inference-Header-Content-Length must be 0 to {len(body)}, got {length}"
+        raise Problem(400, "Malformed request", message)
     try:
         head = from_json(body[:length])
     except ValueError as error:
         raise Problem(400, "Malformed JSON", str(error)) from None
     if not isinstance(head, dict) or not isinstance(head.get("inputs"), list):
         raise Problem(400, "Malformed request", "it must be an object with a list `inputs`")
-    inference = Inference(id=_text(head, "id"), rows=-1)
+    inference = InferenceRequest(id=_text(head, "id"), rows=-1)
     _read_outputs(inference, head)
     rest = memoryview(body)[length:]
     for tensor in head["inputs"]:
@@ -79,9 +81,13 @@ def decode(
 
 
 def add(
-    inference: Inference, name: str, rows: int, content: "Content", columns: tuple[Column, ...]
+    inference: InferenceRequest,
+    name: str,
+    rows: int,
+    content: "TensorContent",
+    columns: tuple[Column, ...],
 ) -> None:
-    """Take up one more tensor.
+    """Add one more tensor to the request.
 
     Raises:
         Problem: it does not fit the model or the tensors before it.
@@ -95,8 +101,12 @@ def add(
     put(inference, name, column, content, columns)
 
 
-def complete(inference: Inference, columns: tuple[Column, ...]) -> Inference:
-    """Raises Problem: a tensor is missing, or there is no row."""
+def complete(inference: InferenceRequest, columns: tuple[Column, ...]) -> InferenceRequest:
+    """Return the request, after checking that nothing is missing.
+
+    Raises:
+        Problem: a tensor is missing, or there is no row.
+    """
     if inference.rows < 1:
         raise Problem(422, "Invalid tensor", "inputs: at least one tensor with a row is needed")
     if inference.records is None:
@@ -110,7 +120,7 @@ def complete(inference: Inference, columns: tuple[Column, ...]) -> Inference:
 
 
 @dataclass
-class Content:
+class TensorContent:
     """One tensor's values: an array, or a list of bytes or JSON values."""
 
     datatype: str
@@ -119,13 +129,13 @@ class Content:
 
 
 def put(
-    inference: Inference,
+    inference: InferenceRequest,
     name: str,
     column: Column | None,
-    content: Content,
+    content: TensorContent,
     columns: tuple[Column, ...],
 ) -> None:
-    """Take up a tensor as the column that it stands for.
+    """Add a tensor as the column that it stands for.
 
     Raises:
         Problem: there is no such field, or its values do not fit.
@@ -145,10 +155,10 @@ def put(
         values = content.values
         unknown = np.isnan(values) if column.nullable and values.dtype.kind == "f" else None
         if unknown is not None and unknown.any():
-            known = iter(_fitted(column, values[~unknown]).tolist())
+            known = iter(_fit(column, values[~unknown]).tolist())
             inference.lists[name] = [None if gap else next(known) for gap in unknown.tolist()]
         else:
-            inference.arrays[name] = _fitted(column, values)
+            inference.arrays[name] = _fit(column, values)
     else:
         raise refuse(name, f"must be {column.datatype}, got {content.datatype}")
 
@@ -163,7 +173,7 @@ def _record(value: Any) -> Any:
 
 
 def _value(column: Column, value: Any, binary: bool) -> Any:
-    """What pydantic reads from JSON: base64 for bytes."""
+    """Return the value as pydantic reads it from JSON: bytes as base64."""
     if value is None or (not value and column.nullable and column.kind != "json"):
         return None
     if column.kind == "bytes":
@@ -185,19 +195,21 @@ def _value(column: Column, value: Any, binary: bool) -> Any:
     return value
 
 
-def _fitted(column: Column, values: np.ndarray) -> np.ndarray:
-    """In the column's own datatype, where nothing is lost by it."""
+def _fit(column: Column, values: np.ndarray) -> np.ndarray:
+    """Return the values in the column's own datatype.
+
+    Raises:
+        Problem: a value would change by that.
+    """
     kind = values.dtype.kind
     if column.kind == "bool":
         if kind == "b":
             return values
-        # Which has no value for what is left out.
+        # BOOL has no value for an unknown flag, so FP64 may stand for it.
         if column.nullable and kind == "f" and np.isin(values, (0, 1)).all():
             return values.astype(bool)
-        told = (
-            "must be BOOL, or FP64 of 0, 1 and not-a-number" if column.nullable else "must be BOOL"
-        )
-        raise refuse(column.name, told)
+        message = "must be BOOL, or FP64 of 0, 1 and NaN" if column.nullable else "must be BOOL"
+        raise refuse(column.name, message)
     if kind == "b":
         raise refuse(column.name, f"must be {column.datatype}, got BOOL")
     if column.kind == "float":
@@ -210,7 +222,7 @@ def _fitted(column: Column, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all() or (values != np.trunc(values)).any():
             raise refuse(column.name, "must hold whole numbers")
         if len(values) and np.abs(values).max() > EXACT:
-            raise refuse(column.name, "holds numbers too large for whole ones in floating point")
+            raise refuse(column.name, "holds numbers too large for whole numbers in floating point")
     if kind == "u" and len(values) and int(values.max()) > np.iinfo(np.int64).max:
         raise refuse(column.name, "holds a number over 2^63 - 1")
     return values.astype(np.int64, copy=False)
@@ -223,7 +235,7 @@ def _text(head: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _read_outputs(inference: Inference, head: dict[str, Any]) -> None:
+def _read_outputs(inference: InferenceRequest, head: dict[str, Any]) -> None:
     parameters = _parameters(head, "parameters")
     inference.binary = parameters.get("binary_data_output") is True
     outputs = head.get("outputs")
@@ -231,24 +243,26 @@ def _read_outputs(inference: Inference, head: dict[str, Any]) -> None:
         return
     if not isinstance(outputs, list):
         raise Problem(400, "Malformed request", "outputs: must be a list")
-    inference.wanted = []
+    inference.outputs = []
     for each in outputs:
         if not isinstance(each, dict) or not isinstance(each.get("name"), str):
             raise Problem(400, "Malformed request", "outputs: each must be an object with a name")
         binary = _parameters(each, "outputs").get("binary_data", inference.binary)
-        inference.wanted.append(Wanted(each["name"], binary is True))
+        inference.outputs.append(RequestedOutput(each["name"], binary is True))
 
 
 def _parameters(holder: dict[str, Any], place: str) -> dict[str, Any]:
-    found = holder.get("parameters")
-    if found is None:
+    parameters = holder.get("parameters")
+    if parameters is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(parameters, dict):
         raise Problem(400, "Malformed request", f"{place}: parameters must be an object")
-    return found
+    return parameters
 
 
-def _tensor(tensor: Any, rest: memoryview, most_rows: int) -> tuple[str, int, Content, memoryview]:
+def _tensor(
+    tensor: Any, rest: memoryview, most_rows: int
+) -> tuple[str, int, TensorContent, memoryview]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise Problem(400, "Malformed request", "inputs: each must be an object with a name")
     name, datatype = tensor["name"], tensor.get("datatype")
@@ -260,12 +274,18 @@ def _tensor(tensor: Any, rest: memoryview, most_rows: int) -> tuple[str, int, Co
     if size is None:
         return name, rows, _from_json(name, datatype, rows, tensor.get("data")), rest
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
-        raise refuse(name, f"binary_data_size must be 0 to {len(rest)}, what follows; got {size}")
+        raise refuse(
+            name, f"binary_data_size must be 0 to {len(rest)}, the bytes that follow; got {size}"
+        )
     return name, rows, from_binary(name, datatype, rows, rest[:size]), rest[size:]
 
 
 def rows_of(name: str, shape: Any, most_rows: int) -> int:
-    """Raises Problem: the shape is not [rows] or [rows, 1], or they are too many."""
+    """Return the number of rows in a tensor of this shape.
+
+    Raises:
+        Problem: the shape is not [rows] or [rows, 1], or there are too many rows.
+    """
     whole = isinstance(shape, list) and all(
         isinstance(each, int) and not isinstance(each, bool) for each in shape
     )
@@ -277,7 +297,7 @@ def rows_of(name: str, shape: Any, most_rows: int) -> int:
     return rows
 
 
-def _from_json(name: str, datatype: str, rows: int, data: Any) -> Content:
+def _from_json(name: str, datatype: str, rows: int, data: Any) -> TensorContent:
     if not isinstance(data, list):
         raise refuse(name, "has neither a list `data` nor the parameter binary_data_size")
     if len(data) == rows and all(isinstance(each, list) and len(each) == 1 for each in data):
@@ -288,7 +308,7 @@ def _from_json(name: str, datatype: str, rows: int, data: Any) -> Content:
         for each in data:
             if not (each is None or isinstance(each, str)):
                 raise refuse(name, f"must hold texts, got {type(each).__name__}")
-        return Content(datatype, data, binary=False)
+        return TensorContent(datatype, data, binary=False)
     allowed = bool if datatype == "BOOL" else (int, float) if datatype[:2] == "FP" else int
     for each in data:
         right = isinstance(each, allowed) and (datatype == "BOOL" or not isinstance(each, bool))
@@ -300,15 +320,19 @@ def _from_json(name: str, datatype: str, rows: int, data: Any) -> Content:
         data = [np.nan if each is None else each for each in data]
     try:
         with np.errstate(over="ignore"):
-            return Content(datatype, np.array(data, dtype=DTYPES[datatype]), binary=False)
+            return TensorContent(datatype, np.array(data, dtype=DTYPES[datatype]), binary=False)
     except OverflowError:
         raise refuse(name, f"holds a number that {datatype} does not") from None
 
 
-def from_binary(name: str, datatype: str, rows: int, content: memoryview) -> Content:
-    """Raises Problem: it holds more or fewer values than rows."""
+def from_binary(name: str, datatype: str, rows: int, content: memoryview) -> TensorContent:
+    """Return the content of a binary tensor.
+
+    Raises:
+        Problem: it holds more or fewer values than rows.
+    """
     if datatype == "BYTES":
-        return Content(datatype, _elements(name, rows, content), binary=True)
+        return TensorContent(datatype, _elements(name, rows, content), binary=True)
     dtype = np.dtype(DTYPES[datatype])
     if len(content) != rows * dtype.itemsize:
         raise refuse(
@@ -316,12 +340,12 @@ def from_binary(name: str, datatype: str, rows: int, content: memoryview) -> Con
         )
     if datatype == "BOOL" and len(content) and max(content) > 1:
         raise refuse(name, "BOOL must be 0 or 1")
-    return Content(datatype, np.frombuffer(content, dtype=dtype), binary=True)
+    return TensorContent(datatype, np.frombuffer(content, dtype=dtype), binary=True)
 
 
 def _elements(name: str, rows: int, content: memoryview) -> list[bytes]:
-    """Each behind its length, four bytes."""
-    found: list[bytes] = []
+    """Return the values of a binary BYTES tensor; four bytes before each value hold its length."""
+    values: list[bytes] = []
     place = 0
     while place < len(content):
         if place + 4 > len(content):
@@ -329,18 +353,18 @@ def _elements(name: str, rows: int, content: memoryview) -> list[bytes]:
         (size,) = struct.unpack_from("<I", content, place)
         place += 4
         if place + size > len(content):
-            raise refuse(name, f"ends within value {len(found)}, of {size} bytes")
-        found.append(bytes(content[place : place + size]))
+            raise refuse(name, f"ends within value {len(values)}, of {size} bytes")
+        values.append(bytes(content[place : place + size]))
         place += size
-        if len(found) > rows:
+        if len(values) > rows:
             break
-    if len(found) != rows:
-        raise refuse(name, f"has {len(found)} values, its shape says {rows}")
-    return found
+    if len(values) != rows:
+        raise refuse(name, f"has {len(values)} values, its shape says {rows}")
+    return values
 
 
-def as_json(inference: Inference) -> bytes:
-    """The list of records that the tensors stand for, validated by nobody yet."""
+def as_json(inference: InferenceRequest) -> bytes:
+    """Return the records that the tensors stand for as a JSON list; nothing validated them yet."""
     if inference.records is not None:
         return to_json(inference.records, inf_nan_mode="constants")
     columns = {name: array.tolist() for name, array in inference.arrays.items()} | inference.lists
@@ -349,36 +373,41 @@ def as_json(inference: Inference) -> bytes:
     return to_json([dict(zip(names, row, strict=True)) for row in rows], inf_nan_mode="constants")
 
 
-def columns_of_answers(predictions: bytes, columns: tuple[Column, ...]) -> dict[str, Any]:
-    """From a JSON list of answers, their fields: arrays of numbers and flags, lists of the rest."""
-    answers = from_json(predictions)
-    told: dict[str, Any] = {}
+def columns_of_predictions(predictions: bytes, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Return the fields of a JSON list of predictions.
+
+    Numbers and flags become arrays, the other fields lists.
+    """
+    records = from_json(predictions)
+    fields: dict[str, Any] = {}
     for column in columns:
-        values = [each.get(column.name) for each in answers]
+        values = [each.get(column.name) for each in records]
         if column.kind in ("bool", "int", "float") and None not in values:
-            told[column.name] = np.array(values, dtype=DTYPES[column.datatype])
+            fields[column.name] = np.array(values, dtype=DTYPES[column.datatype])
         elif column.kind in ("bool", "int", "float"):
-            # No whole number or flag says unknown: such an output is FP64.
-            told[column.name] = np.array([np.nan if v is None else float(v) for v in values])
+            # No integer or flag can say unknown: such an output is FP64.
+            fields[column.name] = np.array([np.nan if v is None else float(v) for v in values])
         else:
-            told[column.name] = values
-    return told
+            fields[column.name] = values
+    return fields
 
 
 def encode(
     outputs: dict[str, Any],
     columns: tuple[Column, ...],
-    inference: Inference,
+    inference: InferenceRequest,
     *,
-    about: dict[str, Any],
+    head: dict[str, Any],
 ) -> tuple[bytes, int | None]:
-    """The response's body, and the length of its JSON when tensors follow it in binary.
+    """Return the response's body, and the length of its JSON when binary tensors follow it.
+
+    `head` holds the fields beside the outputs.
 
     Raises:
-        Problem: an output was asked for that there is not.
+        Problem: the model has no output that was requested.
     """
-    told, tail = [], []
-    for column, binary in chosen(columns, inference):
+    tensors, tail = [], []
+    for column, binary in requested_outputs(columns, inference):
         values = outputs[column.name]
         tensor: dict[str, Any] = {
             "name": column.name,
@@ -386,43 +415,45 @@ def encode(
             "shape": [len(values)],
         }
         if binary:
-            content = raw(column, values)
+            content = to_binary(column, values)
             tensor["parameters"] = {"binary_data_size": len(content)}
             tail.append(content)
         elif isinstance(values, np.ndarray):
             tensor["data"] = values.tolist()
         else:
             tensor["data"] = [_as_text(column, value) for value in values]
-        told.append(tensor)
-    head = to_json({**about, "outputs": told}, inf_nan_mode="null")
-    return (head + b"".join(tail), len(head)) if tail else (head, None)
+        tensors.append(tensor)
+    text = to_json({**head, "outputs": tensors}, inf_nan_mode="null")
+    return (text + b"".join(tail), len(text)) if tail else (text, None)
 
 
-def chosen(columns: tuple[Column, ...], inference: Inference) -> list[tuple[Column, bool]]:
-    """The outputs to answer, and whether each in binary.
+def requested_outputs(
+    columns: tuple[Column, ...], inference: InferenceRequest
+) -> list[tuple[Column, bool]]:
+    """Return the outputs to send, each with whether it is sent in binary.
 
     Raises:
-        Problem: one was asked for that there is not.
+        Problem: the model has no output that was requested.
     """
-    if inference.wanted is None:
+    if inference.outputs is None:
         return [(column, inference.binary) for column in columns]
     by_name = {column.name: column for column in columns}
-    for wanted in inference.wanted:
-        if wanted.name not in by_name:
+    for output in inference.outputs:
+        if output.name not in by_name:
             known = ", ".join(by_name)
-            raise Problem(422, "Unknown output", f"{wanted.name}: this model answers {known}")
-    return [(by_name[wanted.name], wanted.binary) for wanted in inference.wanted]
+            raise Problem(422, "Unknown output", f"{output.name}: the outputs are {known}")
+    return [(by_name[output.name], output.binary) for output in inference.outputs]
 
 
 def datatype_of(column: Column, values: Any) -> str:
-    """Of an output; FP64 also for whole numbers and flags of which some are unknown."""
+    """Return an output's datatype; integers and flags some of which are unknown are FP64."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return "FP64"
     return column.datatype
 
 
-def raw(column: Column, values: Any) -> bytes:
-    """A tensor's bytes on the wire."""
+def to_binary(column: Column, values: Any) -> bytes:
+    """Return a tensor's bytes on the wire."""
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values, dtype=DTYPES[datatype_of(column, values)]).tobytes()
     parts = []

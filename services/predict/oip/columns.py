@@ -1,16 +1,16 @@
-"""A record as tensors: one a field, of shape [rows].
+"""A record as tensors: one tensor for each field, of shape [rows].
 
 | field | datatype | unknown |
 | --- | --- | --- |
 | bool | BOOL | JSON null |
-| int | INT64 | JSON null, or not-a-number in FP64 |
-| float | FP64 | JSON null, or not-a-number |
+| int | INT64 | JSON null, or NaN in FP64 |
+| float | FP64 | JSON null, or NaN |
 | str | BYTES, UTF-8 | JSON null, or empty where the field may be null |
 | bytes | BYTES; base64 in JSON | JSON null, or empty where the field may be null |
 | anything nested | BYTES, holding JSON | JSON null |
 
-The tensor of a field with a default may be left out. Instead of them all, one BYTES tensor called
-`records` may hold a JSON record a row.
+The tensor of a field with a default may be left out. Instead of all these tensors, one BYTES tensor
+called `records` may hold one JSON record for each row.
 """
 
 from dataclasses import dataclass
@@ -35,11 +35,13 @@ BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 UNCHECKED = frozenset({"multipleOf", "enum", "const", "not", "allOf", "oneOf"})
 RECORDS = "records"
 EXACT = 2**53
-"""Beyond it doubles do not hold every whole number."""
+"""Doubles do not hold every integer beyond it."""
 
 
 @dataclass(frozen=True)
 class Column:
+    """A field of a record, as a tensor."""
+
     name: str
     kind: Kind
     nullable: bool
@@ -54,7 +56,7 @@ class Column:
 
 
 def columns_of(schema: dict[str, Any]) -> tuple[Column, ...]:
-    """Of a record's JSON schema, in the order of its fields."""
+    """Return the columns of a record with this JSON schema, in the order of its fields."""
     required = set(schema.get("required", ()))
     return tuple(
         _column(name, field, name in required) for name, field in schema["properties"].items()
@@ -87,13 +89,15 @@ def _column(name: str, field: dict[str, Any], required: bool) -> Column:
 def metadata(
     name: str, versions: list[str], inputs: tuple[Column, ...], outputs: tuple[Column, ...]
 ) -> dict[str, Any]:
-    def told(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+    """Return the protocol's model metadata."""
+
+    def tensors(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
         return [{"name": each.name, "datatype": each.datatype, "shape": [-1]} for each in columns]
 
     return {
         "name": name,
         "versions": versions,
         "platform": "slipway_onnxruntime",
-        "inputs": told(inputs),
-        "outputs": told(outputs),
+        "inputs": tensors(inputs),
+        "outputs": tensors(outputs),
     }

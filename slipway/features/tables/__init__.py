@@ -1,8 +1,8 @@
-"""How a data set becomes an offline table: a module each, found by the table's name.
+"""Offline tables: one module per table, named after it, which builds the table from a data set.
 
-A module gives `DATASET`, its name in the catalogue, `KEY`, the join key's column, `SCHEMA` and
-`rows(dataset)`: batches of the table in which no row depends on an event at or after its
-`event_timestamp`. All rows of a key come in one batch, in the order of time.
+A module defines `DATASET` (the name in the catalogue), `KEY` (the join key's column), `SCHEMA` and
+`rows(dataset)`, which yields batches of the table. No row may depend on an event at or after its
+`event_timestamp`. All rows of a key are in one batch, sorted by time.
 """
 
 import importlib
@@ -33,22 +33,23 @@ class Table:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the code that makes it."""
+        """The SHA-256 of the module that builds the table."""
         import hashlib
 
         return hashlib.sha256(self.code.read_bytes()).hexdigest()
 
 
 def names() -> list[str]:
+    """Return the names of all tables."""
     here = Path(__file__).parent
     return sorted(file.stem for file in here.glob("*.py") if file.stem != "__init__")
 
 
 def find(name: str) -> Table:
-    """The table `name`.
+    """Return the table `name`.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such table.
     """
     if name not in names():
         raise KeyError(f"no feature table {name!r}; known: {', '.join(names())}")

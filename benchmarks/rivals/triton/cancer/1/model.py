@@ -1,4 +1,4 @@
-"""The session behind Triton's Python backend: waiting requests are run as one batch."""
+"""The session behind Triton's Python backend: waiting requests run as one batch."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class TritonPythonModel:
         blocks = [triton.get_input_tensor_by_name(each, "numbers").as_numpy() for each in requests]
         numbers = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
         found = self.session.run(["probabilities"], {"numbers": numbers})[0][:, 1:]
-        answers, start = [], 0
+        responses, start = [], 0
         for block in blocks:
             part = np.ascontiguousarray(found[start : start + len(block)])
             start += len(block)
@@ -30,5 +30,5 @@ class TritonPythonModel:
                 triton.Tensor("malignant", part >= 0.5),
                 triton.Tensor("probability", part),
             ]
-            answers.append(triton.InferenceResponse(output_tensors=outputs))
-        return answers
+            responses.append(triton.InferenceResponse(output_tensors=outputs))
+        return responses

@@ -9,7 +9,7 @@ from .model import House
 
 
 def splits(dataset: Dataset, *, every: int) -> dict[str, Iterable[tuple[House, float]]]:
-    """Houses with their prices in thousands."""
+    """Split the houses, labelled with their prices in thousands."""
     with dataset.path("houses.csv").open() as stream:
         rows = [
             (

@@ -32,7 +32,7 @@ class Houses(OnnxModel):
     def predict(self, model_input: list[House]) -> list[Price]:
         rows = [[float(getattr(each, name)) for name in FEATURES] for each in model_input]
         columns = dict(zip(FEATURES, np.array(rows).reshape(-1, len(FEATURES)).T, strict=True))
-        return Price.of_columns(**self.predict_columns(columns))
+        return Price.from_columns(**self.predict_columns(columns))
 
     def predict_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         matrix = np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)

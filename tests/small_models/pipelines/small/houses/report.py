@@ -1,4 +1,4 @@
-"""Scores of the served predictions on the test rows, and a picture of them."""
+"""Errors on the test rows, and a scatter plot of predictions against prices."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from slipway.reporting import Evaluation, plots
 from .model import Price
 
 
-def score(*, answers: list[Price], truths: list[float]) -> dict[str, float]:
-    errors = np.array([each.price for each in answers]) - np.array(truths)
+def score(*, predictions: list[Price], labels: list[float]) -> dict[str, float]:
+    errors = np.array([each.price for each in predictions]) - np.array(labels)
     return {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt((errors**2).mean()))}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (axes,) = plots.panels(1)
-    axes.scatter(evaluation.test.truths, [each.price for each in evaluation.answers])
+    axes.scatter(evaluation.test.labels, [each.price for each in evaluation.predictions])
     yield "prices", figure

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 
 from .model import FEATURES, House, Price
@@ -16,9 +16,9 @@ def matrix(houses: list[House]) -> np.ndarray:
     return np.array([[*(float(getattr(each, name)) for name in FEATURES), 1.0] for each in houses])
 
 
-def fit(*, train: Examples[House, float], weights: Path) -> Fitted:
+def fit(*, train: LabelledRows[House, float], weights: Path) -> Fitted:
     """Fit the coefficients (4,) and write the graph."""
-    rows, prices = matrix(train.records), np.array(train.truths)
+    rows, prices = matrix(train.records), np.array(train.labels)
     coefficients = np.linalg.lstsq(rows, prices, rcond=None)[0]
     write_graph(
         weights / "model.onnx",
@@ -34,6 +34,6 @@ def fit(*, train: Examples[House, float], weights: Path) -> Fitted:
     ]
 
     def framework_predict(houses: list[House]) -> list[Price]:
-        return Price.of_columns(price=matrix(houses) @ coefficients)
+        return Price.from_columns(price=matrix(houses) @ coefficients)
 
     return Fitted(tried, "least_squares", framework_predict)

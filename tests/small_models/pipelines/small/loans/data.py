@@ -11,7 +11,7 @@ Rows = Iterable[tuple[Applicant, bool]]
 
 
 def splits(dataset: Dataset, *, every: int) -> dict[str, Rows]:
-    """Applicants with whether the loan was granted."""
+    """Split the applicants, labelled with whether the loan was granted."""
     with dataset.path("loans.csv").open() as stream:
         rows = [
             (

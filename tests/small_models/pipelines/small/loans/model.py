@@ -35,7 +35,7 @@ class Decision(Record):
 
 
 def features(applicants: list[Applicant]) -> dict[str, np.ndarray]:
-    """Numbers (rows, 3) float32, not-a-number where unknown, and categories (rows, 2) text."""
+    """Numbers (rows, 3) float32, NaN where unknown, and categories (rows, 2) text."""
     numbers = np.empty((len(applicants), len(NUMBERS)), dtype=np.float32)
     categories = np.empty((len(applicants), len(CATEGORIES)), dtype=object)
     for row, each in enumerate(applicants):

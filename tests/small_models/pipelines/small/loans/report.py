@@ -1,4 +1,4 @@
-"""Scores of the served predictions on the test rows, and a picture of the errors."""
+"""Metrics and confusion matrix on the test rows."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ from slipway.reporting.metrics import binary_metrics
 from .model import Decision
 
 
-def score(*, answers: list[Decision], truths: list[bool]) -> dict[str, float]:
-    probabilities, granted = [e.probability for e in answers], [e.granted for e in answers]
+def score(*, predictions: list[Decision], labels: list[bool]) -> dict[str, float]:
+    probabilities, granted = [e.probability for e in predictions], [e.granted for e in predictions]
     names = ("accuracy", "roc_auc")
-    return binary_metrics(truths, *names, y_prob=probabilities, y_pred=granted)
+    return binary_metrics(labels, *names, y_prob=probabilities, y_pred=granted)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (axes,) = plots.panels(1)
-    granted = [each.granted for each in evaluation.answers]
-    plots.confusion(axes, evaluation.test.truths, granted, [False, True])
+    granted = [each.granted for each in evaluation.predictions]
+    plots.confusion(axes, evaluation.test.labels, granted, [False, True])
     yield "errors", figure

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import OPSET, write_model
 
 from .model import CATEGORIES, NUMBERS, PURPOSES, REGIONS, Applicant, decisions, features
@@ -28,9 +28,9 @@ def sigmoid(log_odds: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
-def fit(*, train: Examples[Applicant, bool], weights: Path, steps: int, ridge: float) -> Fitted:
+def fit(*, train: LabelledRows[Applicant, bool], weights: Path, steps: int, ridge: float) -> Fitted:
     """Fit the coefficients (10,) and write the graph."""
-    rows, labels = matrix(train.records), np.array(train.truths, dtype=float)
+    rows, labels = matrix(train.records), np.array(train.labels, dtype=float)
     coefficients = np.zeros(rows.shape[1])
     for _ in range(steps):
         probabilities = sigmoid(rows @ coefficients)
@@ -44,7 +44,7 @@ def fit(*, train: Examples[Applicant, bool], weights: Path, steps: int, ridge: f
         Candidate("baseline", {"accuracy": most}),
         Candidate("logistic", {"accuracy": accuracy}, {"steps": steps, "ridge": ridge}),
     ]
-    return Fitted(tried, "logistic", lambda sent: decisions(sigmoid(matrix(sent) @ coefficients)))
+    return Fitted(tried, "logistic", lambda rows: decisions(sigmoid(matrix(rows) @ coefficients)))
 
 
 def export(coefficients: np.ndarray, file: Path) -> None:

@@ -13,7 +13,7 @@ from .model import SIDE, Picture
 
 
 def splits(dataset: Dataset, *, every: int) -> dict[str, Iterable[tuple[Picture, str]]]:
-    """Pictures with their labels."""
+    """Split the pictures with their labels."""
     with dataset.path("shapes.csv").open() as stream:
         rows = [
             (Picture(image=png(line["brightness"])), line["label"])

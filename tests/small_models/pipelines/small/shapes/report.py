@@ -1,4 +1,4 @@
-"""The share of test pictures that are recognized, and a picture of the errors."""
+"""Accuracy and confusion matrix on the test rows."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from slipway.reporting import Evaluation, plots
 from .model import LABELS, Shape
 
 
-def score(*, answers: list[Shape], truths: list[str]) -> dict[str, float]:
-    right = sum(each.label == label for each, label in zip(answers, truths, strict=True))
-    return {"accuracy": right / len(truths)}
+def score(*, predictions: list[Shape], labels: list[str]) -> dict[str, float]:
+    right = sum(each.label == label for each, label in zip(predictions, labels, strict=True))
+    return {"accuracy": right / len(labels)}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, (axes,) = plots.panels(1)
-    predicted = [each.label for each in evaluation.answers]
-    plots.confusion(axes, evaluation.test.truths, predicted, LABELS)
+    predicted = [each.label for each in evaluation.predictions]
+    plots.confusion(axes, evaluation.test.labels, predicted, LABELS)
     yield "errors", figure

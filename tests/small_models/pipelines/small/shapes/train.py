@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway.training import Candidate, Examples, Fitted
+from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import OPSET, write_model
 
 from .model import LABELS, SIDE, Picture, features, shapes
 
-# Between the largest score and the others' lies about 1: times 6 a sure picture has 0.99.
+# The largest score exceeds the others by about 1: times 6, a clear picture gets 0.99.
 SHARPNESS = 6.0
 
 
@@ -25,10 +25,10 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit(*, train: Examples[Picture, str], weights: Path, ridge: float) -> Fitted:
+def fit(*, train: LabelledRows[Picture, str], weights: Path, ridge: float) -> Fitted:
     """Fit the coefficients (65, 3) and write the graph."""
     rows = matrix(train.records)
-    labels = np.array(train.truths)[:, None] == list(LABELS)
+    labels = np.array(train.labels)[:, None] == list(LABELS)
     squares = rows.T @ rows + ridge * np.eye(rows.shape[1])
     coefficients = SHARPNESS * np.linalg.solve(squares, rows.T @ labels)
     export(coefficients, weights / "model.onnx")
@@ -37,7 +37,9 @@ def fit(*, train: Examples[Picture, str], weights: Path, ridge: float) -> Fitted
         Candidate("baseline", {"accuracy": float(labels.mean(axis=0).max())}),
         Candidate("linear", {"accuracy": float(right.mean())}, {"ridge": ridge}),
     ]
-    return Fitted(tried, "linear", lambda sent: shapes(softmax(matrix(sent) @ coefficients)))
+    return Fitted(
+        tried, "linear", lambda pictures: shapes(softmax(matrix(pictures) @ coefficients))
+    )
 
 
 def export(coefficients: np.ndarray, file: Path) -> None:

@@ -1,0 +1,1 @@
+"""The containers of docker-compose.yml: configuration, secrets, first training, backup, restore."""

@@ -1,0 +1,1 @@
+"""Rows of panels on one topic, for use in several dashboards."""

@@ -1,0 +1,193 @@
+"""Runs a model in a process of its own, which can be killed.
+
+Used for try-outs, for shadow variants, and for models that crash or block a worker.
+"""
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import statistics
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from services.predict.backend import Source
+from services.predict.engine import Engine, ModelResponse
+from services.predict.explaining import explain_records
+from services.predict.snapshot import Profile
+from services.web.problem import Problem
+
+# Imported once by the fork server, so that a model starts in milliseconds instead of a second.
+PRELOADED = ["services.predict.model_process", "numpy", "onnxruntime", "pydantic"]
+TIMED_CALLS, TIMED_BATCHES, TIMED_SECONDS = 20, 3, 2.0
+BATCH = 16
+
+
+class ModelProcessFailed(Exception):
+    """Raised when the model's process ended, or did not respond in time."""
+
+
+def _forkserver_context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+class ModelProcess:
+    """The parent's side of the process. Calls run one at a time; one that times out kills it."""
+
+    def __init__(self, source: Source, *, memory: int, batch_rows: int, nice: int = 0) -> None:
+        ours, theirs = multiprocessing.Pipe()
+        self._pipe: Connection = ours
+        self._process: BaseProcess = _forkserver_context().Process(
+            target=_serve, args=(theirs, source, memory, batch_rows, nice), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def call(self, verb: str, argument: Any, *, seconds: float) -> Any:
+        """Send a request and wait for the response. After a ModelProcessFailed the process is gone.
+
+        Raises:
+            ModelProcessFailed: the process ended, or took longer than `seconds`.
+            Exception: raised by the model.
+        """
+        try:
+            self._pipe.send((verb, argument))
+            if not self._pipe.poll(seconds):
+                self.kill()
+                raise ModelProcessFailed(f"no response in {seconds:g} s")
+            succeeded, result = self._pipe.recv()
+        except (OSError, EOFError) as error:
+            self.kill()
+            raise ModelProcessFailed(_exit_reason(self._process.exitcode)) from error
+        if not succeeded:
+            raise result
+        return result
+
+    async def ask(self, verb: str, argument: Any, *, seconds: float) -> Any:
+        """Run `call` in a thread, for use from the event loop."""
+        return await asyncio.to_thread(self.call, verb, argument, seconds=seconds)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join(5)
+        self._pipe.close()
+
+
+def _exit_reason(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = ", most likely out of memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with status {code}"
+
+
+class ModelRaised(Exception):
+    """An exception of the model, passed between processes as its type name and message."""
+
+
+def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice: int) -> None:
+    """Handle requests in the child process until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(nice)
+    limit = _data_bytes() + memory
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    engine: Engine | None = None
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            verb, argument = pipe.recv()
+            try:
+                result: Any
+                if verb == "load":
+                    engine = _load(source, batch_rows)
+                    result = None
+                elif verb == "try":
+                    result = try_out(source, batch_rows)
+                else:
+                    assert engine is not None
+                    result = _handlers(engine, source)[verb](argument)
+            except Problem as problem:
+                pipe.send((False, problem))
+            except BaseException as error:
+                pipe.send((False, ModelRaised(f"{type(error).__name__}: {error}"[:2000])))
+            else:
+                pipe.send((True, result))
+
+
+def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]:
+    return {
+        "answer": engine.predict,
+        "together": engine.predict_together,
+        "explain": lambda body: explain_records(engine, source, body),
+    }
+
+
+def _load(source: Source, batch_rows: int) -> Engine:
+    return Engine(source.load(), batch_rows=batch_rows)
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _data_bytes() -> int:
+    """Return what RLIMIT_DATA counts: private writable memory, including untouched pages."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmData:")[2].split()[0]) * 1024
+
+
+def try_out(source: Source, batch_rows: int) -> Profile:
+    """Load the version, predict its own examples, and measure both.
+
+    Raises:
+        Exception: raised by the version's code; the version must not be served then.
+    """
+    before, start = _resident_bytes(), perf_counter()
+    engine = _load(source, batch_rows)
+    load_seconds = perf_counter() - start
+    shipped = source.shipped
+    bodies = [json.dumps(each["input"]).encode() for each in shipped.examples]
+    if not bodies:
+        raise ValueError("about/examples.json holds no example to try the model with")
+    engine.predict(bodies[0])  # the first call allocates
+    singles = [engine.predict(body) for body in bodies]
+    while len(singles) < TIMED_CALLS and perf_counter() - start < load_seconds + TIMED_SECONDS:
+        singles.append(engine.predict(bodies[len(singles) % len(bodies)]))
+    batch = [bodies[n % len(bodies)] for n in range(BATCH)]
+    batches = engine.predict_together(batch)[:1]
+    while len(batches) < TIMED_BATCHES and perf_counter() - start < load_seconds + TIMED_SECONDS:
+        batches += engine.predict_together(batch)[:1]
+    succeeded = [each for each in batches if isinstance(each, ModelResponse)]
+    card = shipped.card
+    return Profile(
+        load_seconds=load_seconds,
+        bytes=max(0, _resident_bytes() - before),
+        validate_seconds=statistics.median(each.validate_seconds for each in singles),
+        one_seconds=statistics.median(each.infer_seconds for each in singles),
+        batch_seconds=statistics.median(each.infer_seconds for each in succeeded) / BATCH,
+        question=card.split("**")[1] if card.count("**") >= 2 else source.name,
+        input_name=engine.input_type.__name__,
+        output_name=engine.output_type.__name__,
+        input_schema=engine.input_type.model_json_schema(),
+        output_schema=engine.output_type.model_json_schema(mode="serialization"),
+        explains=type(engine.model).explained is not None and bool(shipped.reference),
+        looked_up=type(engine.model).looked_up,
+    )

@@ -1,0 +1,297 @@
+"""The registry sync: one background process for all workers.
+
+It polls the model registry, fetches, verifies and tries out new versions, and writes the snapshot
+that the workers serve from. It also compacts the prediction log and runs batch jobs. The workers
+keep serving while it is down. The supervisor runs `python -m services.predict.registry_sync`.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from services.predict import snapshot
+from services.predict.artifacts import Unsafe, fetch, verify
+from services.predict.backend import Source
+from services.predict.model_process import ModelProcess
+from services.predict.settings import Settings
+from services.predict.snapshot import Entry, Profile, Snapshot, Version
+from services.web import logs
+from slipway import policy
+from slipway.registry.copies import DigestMismatch
+
+log = logging.getLogger("slipway.registry_sync")
+RETRY_SECONDS = 30.0
+COMPACT_SECONDS = 60.0
+# Workers take precedence on a shared core: polling the registry or compacting a segment takes tens
+# of milliseconds.
+NICENESS = 10
+
+
+class RegistrySync:
+    """Syncs with the registry. While a version fails its try-out, the previous one stays served."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cache = settings.folder / "models"
+        self._known = _previous_snapshot(settings.folder)
+        self._verified: set[str] = set()
+        # Failures by project and version: when and why. They are retried, with a delay.
+        self._failed: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def sync(self) -> None:
+        """Poll the registry once, and write the snapshot if something changed.
+
+        Raises:
+            Exception: the registry cannot be reached; the served versions stay.
+        """
+        try:
+            wanted = self._registered()
+        except Exception:
+            self._publish(self._known.model_copy(update={"reachable": False}))
+            raise
+        projects, faults = {}, {}
+        known = self._known.projects
+        # Known projects come first, so that they do not wait for the try-out of new ones.
+        for name in sorted(wanted, key=lambda each: (each not in known, each)):
+            entry, fault = self._entry(name, *wanted[name])
+            if entry.versions:
+                projects[name] = entry
+            if fault:
+                faults[name] = fault
+            # Publish after each project: it is served as soon as it passed its try-out.
+            self._publish(
+                Snapshot(
+                    projects={**{key: known[key] for key in known if key in wanted}, **projects},
+                    faults=faults,
+                    settled=self._known.settled,
+                    reachable=True,
+                )
+            )
+        self._publish(Snapshot(projects=projects, faults=faults, settled=True, reachable=True))
+
+    def _publish(self, new: Snapshot) -> None:
+        if new != self._known:
+            snapshot.write(self.settings.folder, new)
+            self._known = new
+
+    def _registered(self) -> dict[str, tuple[dict[str, str], str | None]]:
+        """Return by project name the versions by variant, and the value of the policy tag."""
+        from slipway.registry import tracking
+
+        registry = tracking.client()
+        found = {}
+        for model in tracking.every(registry.search_registered_models):
+            aliases = {
+                variant: str(model.aliases[variant])
+                for variant in policy.VARIANTS
+                if variant in model.aliases
+            }
+            if policy.CHAMPION in aliases:
+                found[model.name] = (aliases, model.tags.get(policy.TAG))
+        return found
+
+    def _entry(self, name: str, aliases: dict[str, str], tag: str | None) -> tuple[Entry, str]:
+        before = self._known.projects.get(name, Entry(versions={}))
+        versions, faults = {}, []
+        for variant, number in aliases.items():
+            try:
+                versions[variant] = self._version(name, number, before)
+            except _NotServed as fault:
+                faults.append(f"{variant} v{number}: {fault}")
+                if variant in before.versions:
+                    versions[variant] = before.versions[variant]
+        if policy.CHAMPION not in versions:
+            versions = {}
+        current = before.policy
+        try:
+            current = policy.read(tag)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "policy"
+            faults.append(f"policy: {field}: {first['msg']}; the previous policy stays")
+        return Entry(versions=versions, policy=current), "; ".join(faults)
+
+    def _version(self, name: str, number: str, before: Entry) -> Version:
+        """Return the version, verified and tried out.
+
+        Raises:
+            _NotServed: with the reason, which the server reports to clients.
+        """
+        for known in before.versions.values():
+            if known.version == number and self._intact(known):
+                return known
+        when, reason = self._failed.get((name, number), (0.0, ""))
+        if time.monotonic() - when < RETRY_SECONDS and reason:
+            raise _NotServed(reason)
+        try:
+            version = self._fetch_and_try_out(name, number)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            log.exception("%s v%s is not served", name, number)
+            self._failed[name, number] = (time.monotonic(), reason)
+            raise _NotServed(reason) from error
+        self._failed.pop((name, number), None)
+        return version
+
+    def _intact(self, known: Version) -> bool:
+        """Return whether the files of an earlier run match the registered digest; checked once."""
+        if known.digest not in self._verified:
+            try:
+                verify(known.folder, known.digest)
+            except (DigestMismatch, Unsafe, OSError) as fault:
+                log.error("v%s in %s: %s; fetched again", known.version, known.folder, fault)
+                return False
+            self._verified.add(known.digest)
+        return True
+
+    def _fetch_and_try_out(self, name: str, number: str) -> Version:
+        from slipway.registry import tracking
+
+        tags = tracking.client().get_model_version(name, number).tags
+        wanted = tags.get("digest", "")
+        folder = fetch(name, number, wanted, self.cache)
+        self._verified.add(wanted)
+        notes = folder / f"profile{'-triton' if self.settings.triton else ''}.json"
+        try:
+            profile = Profile.model_validate_json(notes.read_bytes())
+        except (OSError, ValidationError):
+            profile = self._try_out(Source(name, number, folder, self.settings.triton))
+            notes.write_text(profile.model_dump_json())
+        log.info(
+            "%s v%s passed its try-out: %.1f ms per record",
+            name,
+            number,
+            1000 * profile.one_seconds,
+        )
+        return Version(version=number, digest=wanted, folder=folder, profile=profile)
+
+    def _try_out(self, source: Source) -> Profile:
+        process = ModelProcess(
+            source, memory=self.settings.model_bytes, batch_rows=self.settings.batch_rows, nice=5
+        )
+        try:
+            profile: Profile = process.call("try", None, seconds=self.settings.load_seconds)
+            return profile
+        finally:
+            process.kill()
+
+
+class _NotServed(Exception):
+    """Raised when a version cannot be served; the message is the reason."""
+
+
+def _previous_snapshot(folder: Path) -> Snapshot:
+    """Return the snapshot of the previous run; its versions passed, and are verified on loading."""
+    try:
+        return snapshot.read(folder).model_copy(update={"reachable": False, "settled": False})
+    except ValidationError:
+        return Snapshot()
+
+
+def follow_registry(settings: Settings, stopping: threading.Event) -> None:
+    """Poll the registry until stopped; when it is unreachable, try again."""
+    registry_sync, last_fault = RegistrySync(settings), ""
+    kick_file = settings.folder / "kick"
+    seen, first = _modified_at(kick_file), True
+    while not stopping.is_set():
+        try:
+            registry_sync.sync()
+            last_fault = ""
+            if first:
+                # Only now, with the first models there. On Linux this affects this thread alone.
+                os.nice(NICENESS)
+                first = False
+        except Exception as error:
+            fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if fault != last_fault:
+                log.warning("registry not reached: %s", fault)
+            last_fault = fault
+        deadline = time.monotonic() + settings.reload_seconds
+        # A change made through the admin API need not wait for the next poll.
+        while time.monotonic() < deadline and not stopping.wait(0.05):
+            now = _modified_at(kick_file)
+            if now != seen:
+                seen = now
+                break
+
+
+def _modified_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0.0
+
+
+def kick(settings: Settings) -> None:
+    """Make the registry sync poll the registry now."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    (settings.folder / "kick").touch()
+
+
+def maintain_log(settings: Settings, stopping: threading.Event) -> None:
+    """Recover dead workers' log segments, compact the prediction log, enforce its limits."""
+    from slipway.predictions import compact, reader
+
+    os.nice(NICENESS)
+    while not stopping.is_set():
+        try:
+            reader.recover(settings.records)
+            compact.compact(settings.records, seconds=COMPACT_SECONDS)
+            removed = compact.retain(
+                settings.records, days=settings.log_days, bytes=settings.log_bytes
+            )
+            if removed.records:
+                log.info("%d prediction records removed by age or size", removed.records)
+        except OSError as error:
+            log.warning("prediction log not maintained: %s", error)
+        stopping.wait(COMPACT_SECONDS)
+
+
+def run_jobs(settings: Settings, stopping: threading.Event) -> None:
+    """Run batch jobs one by one; a job interrupted by a stop resumes with the next process."""
+    from services.predict.batch.jobs import JobRunner, Jobs
+
+    runner = JobRunner(Jobs(settings.folder / "jobs"))
+
+    def close_on_stop() -> None:
+        stopping.wait()
+        runner.close()
+
+    threading.Thread(target=close_on_stop, name="end of jobs").start()
+    while not stopping.is_set():
+        if not runner.run_next():
+            stopping.wait(0.3)
+
+
+def main() -> None:
+    settings = Settings.from_environment()
+    logs.configure(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    parent = os.getppid()
+    with contextlib.suppress(Timeout), FileLock(settings.folder / "registry_sync.lock", timeout=0):
+        tasks = [follow_registry, run_jobs, *([maintain_log] if settings.log else [])]
+        threads = [
+            threading.Thread(target=task, args=(settings, stopping), name=task.__name__)
+            for task in tasks
+        ]
+        for thread in threads:
+            thread.start()
+        while not stopping.wait(0.5):
+            if os.getppid() != parent or not any(thread.is_alive() for thread in threads):
+                stopping.set()
+        for thread in threads:
+            thread.join(10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""What a cluster needs that no manifest may hold."""

@@ -1,1 +1,0 @@
-"""Grafana's dashboards, written in Python: `infra/grafana/dashboards` is generated from them."""

@@ -1,1 +1,0 @@
-"""One dashboard a module, as DASHBOARD; a new module is a new dashboard."""

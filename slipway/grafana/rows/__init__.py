@@ -1,1 +1,0 @@
-"""Rows of panels that are an idea of their own; dashboards put them where they help."""

@@ -1,1 +1,0 @@
-"""Windows of a model's traffic held against its reference: drift, performance, fairness."""

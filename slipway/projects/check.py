@@ -1,0 +1,243 @@
+"""Checks of a project folder: `slipway check` prints one line per failure."""
+
+import ast
+import io
+import json
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from slipway.datasets import catalogue
+from slipway.dependencies import pins
+from slipway.dependencies.dvcfile import dvc_yaml
+from slipway.dependencies.stages import UnseenInput, stage_inputs
+from slipway.project import NAME, Project
+from slipway.projects import readme
+from slipway.projects.scaffold import TRACKS
+from slipway.training.candidates import BASELINE
+
+FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
+CARD = ("Data", "Task", "Model", "Limits")
+# Modules in the serving image: a model.py may import nothing else.
+SERVING = ("slipway.contract", "slipway.statistics", "numpy", "pydantic", "onnxruntime", "PIL")
+
+Check = Callable[[Project], Iterator[str]]
+
+
+def repository_shortfalls(top: Path) -> list[str]:
+    """Return one line per failed check of the repository itself."""
+    file = top / pins.FILE
+    if not file.is_file() or file.read_text() != pins.render(pins.pins(top)):
+        return [f"{pins.FILE} is not up to date with the locks: run `slipway check --write`"]
+    return []
+
+
+def shortfalls(project: Project) -> list[str]:
+    """Return one line per failed check. Exempting a check that passes is a failure, too."""
+    place = f"{project.track}/{project.name}"
+    missing = [name for name in FILES if not (project.folder / name).is_file()]
+    if missing:
+        return [f"{place}: files: no {name}" for name in missing]
+    try:
+        exempt = project.params.exempt
+    except ValueError as error:
+        return [f"{place}: params: {error}"]
+    lines = [
+        f"{place}: exempt: no check is called {name!r}" for name in exempt if name not in CHECKS
+    ]
+    for name, check in CHECKS.items():
+        failures = [f"{place}: {name}: {line}" for line in check(project)]
+        if name not in exempt:
+            lines += failures
+        elif not failures:
+            lines.append(f"{place}: exempt: {name} passes: remove its exemption")
+    return lines
+
+
+def _names(project: Project) -> Iterator[str]:
+    """Check that the track is known and the name is valid and unique."""
+    if project.track not in TRACKS:
+        yield f"track must be one of {', '.join(TRACKS)}, got {project.track}"
+    if not re.match(NAME, project.name):
+        yield f"name must be snake_case, got {project.name}"
+    if len(list(project.folder.parents[1].glob(f"*/{project.name}/params.yaml"))) > 1:
+        yield "another track has a project of the same name"
+
+
+def _card(project: Project) -> Iterator[str]:
+    """Check that the docstring of `model.py` has the parts of a model card."""
+    text = project.card
+    if not text.partition("\n")[0].endswith("?"):
+        yield "the first line of model.py's docstring must be the question that the model answers"
+    for word in CARD:
+        if not re.search(rf"^{word}: \S", text, re.MULTILINE):
+            yield f'model.py\'s docstring has no line "{word}: ..."'
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of every import; relative imports begin with a dot."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, each.name) for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")
+
+
+def _imports(project: Project) -> Iterator[str]:
+    """Check that `model.py` imports serving packages only, and no project imports another."""
+    import sys
+
+    for line, name in imports(project.folder / "model.py"):
+        top = name.partition(".")[0]
+        served = any(name == each or name.startswith(f"{each}.") for each in SERVING)
+        if not served and top not in sys.stdlib_module_names:
+            yield f"model.py line {line} imports {name or 'a sibling'}; serving lacks it"
+    own = f"pipelines.{project.track}.{project.name}"
+    for file in project.folder.glob("*.py"):
+        for line, name in imports(file):
+            foreign = name.startswith("pipelines.") and not name.startswith(own)
+            if foreign or name.startswith(("services", "..")):
+                yield f"{file.name} line {line} imports {name}: projects must be independent"
+
+
+def _declared(project: Project) -> Iterator[str]:
+    """Check that the fields that the model declares exist."""
+    model = project.model()
+    inputs, outputs = model.input_type().model_fields, model.output_type().model_fields
+    for name in model.protected:
+        if name not in inputs:
+            yield f"protected: the record has no field {name}"
+    if model.explained is not None and model.explained not in outputs:
+        yield f"explained: the prediction has no field {model.explained}"
+
+
+def _feedback(project: Project) -> Iterator[str]:
+    """Check that labels from feedback can be scored and trained on."""
+    from slipway.training.labelled import Label, Unsuitable
+
+    try:
+        Label.from_types(project.model(), project.module("data"), None)
+    except Unsuitable as error:
+        yield str(error)
+
+
+def _dvc(project: Project) -> Iterator[str]:
+    """Check that `dvc.yaml` is up to date with the imports."""
+    try:
+        wanted = dvc_yaml(project)
+    except UnseenInput as error:
+        yield str(error)
+        return
+    if (project.folder / "dvc.yaml").read_text() != wanted:
+        yield "dvc.yaml is not up to date with the imports: run `slipway check --write`"
+
+
+def _fit_alone(project: Project) -> Iterator[str]:
+    """Check that `fit` imports no reporting, so that a changed plot retrains no model."""
+    for name in stage_inputs(project, "fit").shared:
+        if name.startswith("slipway/reporting/"):
+            yield f"fit imports {name}: move scoring and drawing to report.py"
+    if "report.py" in stage_inputs(project, "fit").own:
+        yield "fit imports report.py: only evaluate may import it"
+
+
+def _dataset(project: Project) -> Iterator[str]:
+    """Check that the catalogue has the data set."""
+    try:
+        catalogue.entry(project.params.dataset)
+    except (KeyError, ValueError) as error:
+        yield str(error.args[0])
+
+
+def _gate(project: Project) -> Iterator[str]:
+    """Check that the gate has conditions on the primary metric and on parity."""
+    named = {condition.metric for condition in project.params.gate.conditions}
+    for metric in (project.params.primary, "parity_error", "parity_agreement"):
+        if metric not in named:
+            yield f"the gate has no condition on {metric}"
+
+
+def _metrics(project: Project) -> Iterator[str]:
+    """Check that the committed results pass the gate and beat the baseline."""
+    file = project.folder / "metrics.json"
+    if not file.is_file():
+        yield "no metrics.json: run dvc repro and commit it"
+        return
+    found, params = json.loads(file.read_text()), project.params
+    yield from (f"gate not met: {short}" for short in params.gate.shortfalls(found["metrics"]))
+    condition = params.gate.condition(params.primary)
+    baseline = found["candidates"].get(BASELINE, {}).get(params.primary)
+    value = found["metrics"].get(params.primary)
+    if baseline is not None and value is not None and not condition.better(value, baseline):
+        yield f"{params.primary} {value:.4g} is not better than the baseline's {baseline:.4g}"
+
+
+def _readme(project: Project) -> Iterator[str]:
+    """Check that the README shows the committed results."""
+    text = (project.folder / "README.md").read_text()
+    block = readme.BLOCK.search(text)
+    if not block:
+        yield f"README.md lacks the marks for results: {readme.START} and {readme.END}"
+    elif (project.folder / "metrics.json").is_file() and block[0] != readme.results(project):
+        yield "README.md does not show the committed results: run `slipway readme`"
+
+
+def _size(project: Project) -> Iterator[str]:
+    """Check that no file to be committed is large."""
+    for file in project.folder.rglob("*"):
+        inside = file.relative_to(project.folder).parts[0]
+        if (
+            inside not in ("work", "__pycache__")
+            and file.is_file()
+            and file.stat().st_size > 200_000
+        ):
+            yield f"{file.relative_to(project.folder)} is over 200 kB"
+
+
+# More is too much to read in one sitting.
+MOST_LINES = 300
+LAYOUT = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+    *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+}
+
+
+def _lines(project: Project) -> Iterator[str]:
+    """Check that no Python file is too long."""
+    for file in sorted(project.folder.glob("*.py")):
+        if (count := _code(file.read_text())) > MOST_LINES:
+            yield f"{file.name} has {count} lines of code, over {MOST_LINES}: split it"
+
+
+def _code(text: str) -> int:
+    """Count the lines of code, without imports, docstrings, comments and blank lines."""
+    code = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in LAYOUT
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            code -= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    return len(code)
+
+
+CHECKS: dict[str, Check] = {
+    "names": _names,
+    "card": _card,
+    "imports": _imports,
+    "declared": _declared,
+    "feedback": _feedback,
+    "dvc": _dvc,
+    "fit": _fit_alone,
+    "dataset": _dataset,
+    "gate": _gate,
+    "metrics": _metrics,
+    "readme": _readme,
+    "size": _size,
+    "lines": _lines,
+}

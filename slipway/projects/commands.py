@@ -1,0 +1,186 @@
+"""The commands `slipway list`, `check`, `new`, `readme`, `measure`, `verify` and `repro`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway import home
+from slipway.fault import Fault
+
+app = typer.Typer()
+
+
+@app.command("list")
+def list_() -> None:
+    """List every project with its data set, primary metric and gate."""
+    from slipway.projects.overview import lines
+
+    for line in lines():
+        typer.echo(line)
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument()] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="First regenerate pins.json and each dvc.yaml")
+    ] = False,
+) -> None:
+    """Check the rules that every project must follow, for all projects or those named."""
+    from slipway.dependencies.generate import generate
+    from slipway.project import discover, find
+    from slipway.projects.check import repository_shortfalls, shortfalls
+
+    projects = [find(name) for name in names] if names else discover()
+    if write:
+        for file in generate(home.root(), projects):
+            typer.echo(f"{file.relative_to(home.root())} written")
+    failures = repository_shortfalls(home.root())
+    failures += [line for project in projects for line in shortfalls(project)]
+    for line in failures:
+        typer.echo(line)
+    if failures:
+        raise Fault(f"{len(failures)} checks failed in {len(projects)} projects")
+    typer.echo(f"{len(projects)} projects checked, all checks passed")
+
+
+@app.command()
+def new(place: Annotated[str, typer.Argument(help="Track and name, like ml/loan_default")]) -> None:
+    """Create the skeleton of a project, which trains without changes."""
+    from slipway.projects.scaffold import create
+
+    folder = create(place, home.root()).relative_to(home.root())
+    typer.echo(f"{folder} created; train it: dvc repro {folder}/dvc.yaml")
+
+
+@app.command()
+def readme(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Write the metrics and plots of the last run into the projects' READMEs."""
+    from slipway.project import discover, find
+    from slipway.projects.readme import write
+
+    for project in [find(name) for name in names] if names else discover():
+        write(project)
+        typer.echo(f"{project.folder.relative_to(home.root())}/README.md written")
+
+
+@app.command()
+def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Time trained projects on this machine, and read their drift, for the leaderboard."""
+    from slipway.project import discover, find
+    from slipway.projects.measured import measure
+
+    projects = [find(name) for name in names] if names else discover()
+    measured = measure(projects)
+    for project in projects:
+        each = measured[project.name]
+        typer.echo(
+            f"{project.name:24} trained in {each.fit_seconds:7.1f} s  one record p50 "
+            f"{each.p50_ms:.3f}, p99 {each.p99_ms:.3f} ms  {each.drift}"
+        )
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Projects; default: those trained in this checkout")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A model server's address; default: that of make up")
+    ] = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Train in a scratch folder and compare with dvc.lock")
+    ] = False,
+) -> None:
+    """Replay the test set against a running model server, and compare with metrics.json.
+
+    With --lock no server is needed: the projects are trained in a scratch folder, and every output
+    is compared with the committed dvc.lock, which is never written.
+    """
+    if lock:
+        _verify_locks(names)
+        return
+    from slipway.project import discover, find
+    from slipway.projects import verify
+    from slipway.reporting.figure import figure
+    from slipway.training.workspace import Workspace
+
+    works = [Workspace.for_project(each) for each in (map(find, names) if names else discover())]
+    trained = [each for each in works if names or verify.trained(each)]
+    untrained = [each.project.name for each in works if each not in trained]
+    if not trained:
+        raise Fault("no project was trained in this checkout: slipway repro")
+    differences = []
+    with verify.connect(address) as client:
+        for work in trained:
+            verified = verify.verify(work, client)
+            project, primary = work.project, work.project.params.primary
+            typer.echo(
+                f"{project.name:24} version {verified.version:4} {verified.rows:7,} rows  "
+                f"{primary} {figure(verified.served[primary])}"
+            )
+            differences += [f"{project.name}: {line}" for line in verified.differing]
+    for line in differences:
+        typer.echo(line)
+    if differences:
+        raise Fault(f"{len(differences)} metrics differ from metrics.json")
+    if untrained:
+        typer.echo(f"not trained here: {', '.join(untrained)}")
+    typer.echo(f"the metrics of {len(trained)} projects equal their metrics.json")
+
+
+def _verify_locks(names: list[str] | None) -> None:
+    import tempfile
+
+    from slipway import arithmetic
+    from slipway.project import discover, find
+    from slipway.projects.verify_lock import NotComparable, verify_lock
+
+    projects = [find(name) for name in names] if names else discover()
+    typer.echo(f"processor: {arithmetic.processor()}")
+    failed = []
+    for project in projects:
+        with tempfile.TemporaryDirectory(prefix=f"slipway-{project.name}-") as scratch:
+            try:
+                verdict = verify_lock(project, Path(scratch))
+            except NotComparable as error:
+                typer.echo(str(error))
+                failed.append(project.name)
+                continue
+        if verdict.equal:
+            typer.echo(f"{project.name}: equal to its lock, {verdict.outputs} outputs")
+        else:
+            failed.append(project.name)
+            for each in verdict.differing:
+                typer.echo(f"{project.name}: {each} differs from the lock")
+    if failed:
+        raise Fault(
+            f"{len(failed)} of {len(projects)} differ from their locks: {', '.join(failed)}"
+        )
+    typer.echo(f"{len(projects)} projects equal their locks on this processor")
+
+
+@app.command()
+def leaderboard(file: Path) -> None:
+    """Write the leaderboard of all projects to FILE; dvc repro's root stage runs this."""
+    from slipway.projects.overview import leaderboard
+
+    file.write_text(leaderboard())
+
+
+@app.command()
+def repro(
+    names: Annotated[list[str] | None, typer.Argument(help="Projects; default: all")] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=64, help="Number of projects trained in parallel")
+    ] = 1,
+) -> None:
+    """Bring projects up to date with DVC; a failing project does not stop the others."""
+    from slipway.project import discover, find
+    from slipway.repro import repro
+
+    projects = [find(name) for name in names] if names else discover()
+    failed = repro(projects, jobs=jobs)
+    if failed:
+        raise Fault(f"{len(failed)} of {len(projects)} projects failed: {', '.join(failed)}")

@@ -1,0 +1,87 @@
+"""The block of a project's README that is generated from its last run, between two marks."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+from slipway.project import Project
+from slipway.registry import card
+from slipway.training.workspace import Workspace
+
+START, END = "<!-- results -->", "<!-- /results -->"
+BLOCK = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
+
+
+def results(project: Project) -> str:
+    """Generate the block from the committed metrics and examples.
+
+    Raises:
+        FileNotFoundError: the project has never run.
+    """
+    work = Workspace.for_project(project)
+    found = json.loads(work.metrics.read_text())
+    rows = found["rows"]
+    pictures = sorted(file.name for file in (project.folder / "pictures").glob("*.png"))
+    parts = [
+        f"Trained on {rows['train']:,} rows and tested on {rows['test']:,} held-out rows.",
+        card.gate_table(work, found["metrics"]),
+        "Candidates, compared on validation data (the chosen one in bold):",
+        card.candidates_table(work, found),
+        "\n".join(f"![{name.removesuffix('.png')}](pictures/{name})" for name in pictures),
+        *_request(project),
+        f"```json\n{json.dumps(example(project)['output'], indent=2)}\n```",
+    ]
+    return f"{START}\n\n" + "\n\n".join(part for part in parts if part) + f"\n\n{END}"
+
+
+def _request(project: Project) -> tuple[str, str]:
+    """Return how to send a request; a project that `make up` does not train is trained first."""
+    if project.params.starter:
+        text, commands = "Send a request to the running model server (`make up`):", curl(project)
+    else:
+        text = "Train it, then send a request to the running model server (`make up`):"
+        commands = f"dvc repro pipelines/{project.track}/{project.name}/dvc.yaml\n{curl(project)}"
+    return text, f"```sh\n{commands}\n```"
+
+
+def example(project: Project) -> dict[str, dict[str, object]]:
+    """Return the first example with its prediction."""
+    first: dict[str, dict[str, object]] = json.loads(
+        Workspace.for_project(project).examples.read_text()
+    )[0]
+    return first
+
+
+def curl(project: Project, port: int = 8000) -> str:
+    """Return a command that sends the first example to the model server."""
+    sent = {key: value for key, value in example(project)["input"].items() if value is not None}
+    body = shlex.quote(json.dumps(sent, ensure_ascii=False))
+    address = f"http://127.0.0.1:{port}/v1/models/{project.name}/predict"
+    return f"curl -s {address} -H 'Content-Type: application/json' -d {body}"
+
+
+def write(project: Project) -> None:
+    """Copy the report's plots next to the README, and write the block into it.
+
+    Raises:
+        ValueError: the README has no marks.
+    """
+    report, pictures = Workspace.for_project(project).report, project.folder / "pictures"
+    if report.is_dir():
+        shutil.rmtree(pictures, ignore_errors=True)
+        shutil.copytree(report, pictures)
+    put(project.folder / "README.md", results(project))
+
+
+def put(file: Path, block: str) -> None:
+    """Replace the block in `file`, including its marks.
+
+    Raises:
+        ValueError: the file has no marks.
+    """
+    text = file.read_text()
+    if not BLOCK.search(text):
+        raise ValueError(f"{file} lacks the marks for results: add {START} and {END}")
+    file.write_text(BLOCK.sub(lambda _: block, text))

@@ -1,1 +1,0 @@
-"""A project trained again elsewhere, on other parameters and on what was learnt since."""

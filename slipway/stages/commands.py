@@ -1,0 +1,60 @@
+"""The commands `slipway prepare`, `fit`, `evaluate` and `register`, which DVC runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway.fault import Fault
+
+app = typer.Typer()
+
+STAGES = "Stages (dvc repro runs them in a project's folder)"
+ProjectFolder = Annotated[
+    Path, typer.Argument(help="A project's folder; default: the current folder")
+]
+
+Into = Annotated[
+    Path | None, typer.Option(help="Write into this folder instead of the project's own")
+]
+
+
+def _stage(module: str, function: str, folder: Path, into: Path | None) -> None:
+    """Run a stage of the project in `folder`, after pinning the arithmetic."""
+    from slipway import arithmetic
+
+    arithmetic.pin()
+    from importlib import import_module
+
+    from slipway.project import Project
+    from slipway.training.workspace import Workspace
+
+    project = Project(folder.resolve())
+    if not (project.folder / "params.yaml").is_file():
+        raise Fault(f"{project.folder} is not a project: it has no params.yaml")
+    work = Workspace(project, project.params, into.resolve() if into else project.folder)
+    getattr(import_module(module), function)(work)
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare(folder: ProjectFolder = Path(), into: Into = None) -> None:
+    """Fetch the data set and split it."""
+    _stage("slipway.stages.prepare", "prepare", folder, into)
+
+
+@app.command(rich_help_panel=STAGES)
+def fit(folder: ProjectFolder = Path(), into: Into = None) -> None:
+    """Train the candidates, export the chosen one, and measure its parity."""
+    _stage("slipway.stages.fit", "fit", folder, into)
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(folder: ProjectFolder = Path(), into: Into = None) -> None:
+    """Score the served predictions on the test rows, and draw the report."""
+    _stage("slipway.stages.evaluate", "evaluate", folder, into)
+
+
+@app.command(rich_help_panel=STAGES)
+def register(folder: ProjectFolder = Path(), into: Into = None) -> None:
+    """Check the gate, register a version, and promote it if it is not worse than the champion."""
+    _stage("slipway.registry.register", "register", folder, into)

@@ -1,0 +1,79 @@
+"""Run docker-compose.yml's proxy outside Docker: HAProxy with the repository's own file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from slipway import home
+from slipway.home import free_port
+from slipway.programs.debian import binary
+from tests.conftest import ROOT, running
+from tests.infra.names import Names
+
+FILE = ROOT / "infra" / "proxy" / "haproxy.cfg"
+SERVICE = "predict"
+# The same containers on another network.
+ASIDE = "predict-aside"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    address: str
+    metrics_address: str
+    """The address that Prometheus scrapes."""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples with these labels.
+
+        Raises AssertionError: there is no such sample.
+        """
+        text = httpx.get(f"{self.metrics_address}/metrics").text
+        found = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert found, (name, labels)
+        return sum(found)
+
+    def servers(self, backend: str = "predictions") -> float:
+        """Return the number of active servers."""
+        return self.metric("haproxy_backend_active_servers", proxy=backend)
+
+
+def configuration(*, port: int, figures: int, names: str, servers: int) -> str:
+    """Return the file with the containers' addresses replaced by those of a test.
+
+    Raises AssertionError: the file lacks an expected address.
+    """
+    text = FILE.read_text()
+    for there, here in {
+        "bind :8000\n": f"bind {home.LOOPBACK}:{port}\n",
+        "bind :8404\n": f"bind {home.LOOPBACK}:{figures}\n",
+        "nameserver dns 127.0.0.11:53\n": f"nameserver dns {names}\n",
+        f" {SERVICE}:{home.PORTS[SERVICE]}\n": f" {SERVICE}:{servers}\n",
+        f" {ASIDE}:{home.PORTS[SERVICE]} ": f" {ASIDE}:{servers} ",
+    }.items():
+        assert there in text, f"{FILE} has no {there!r}"
+        text = text.replace(there, here)
+    return text
+
+
+@contextmanager
+def run_proxy(folder: Path, names: Names, *, servers: int) -> Iterator[Proxy]:
+    """Run HAProxy before the model servers that `names` resolves, all on the port `servers`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, figures = free_port(), free_port()
+    file = folder / "haproxy.cfg"
+    address = f"http://{home.LOOPBACK}:{port}"
+    with names.answering() as resolver:
+        file.write_text(configuration(port=port, figures=figures, names=resolver, servers=servers))
+        command = (binary("haproxy"), "-db", "-f", file)
+        log = folder / "haproxy.log"
+        with running(*command, env={}, log=log, ready=f"{address}/proxy/live"):
+            yield Proxy(address, f"http://{home.LOOPBACK}:{figures}")

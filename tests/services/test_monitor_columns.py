@@ -1,0 +1,152 @@
+"""The monitor's columns: declarations in `model.py`, layouts and features of values."""
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.monitor import derived
+from services.monitor.declared import parse_declaration
+from services.monitor.layout import Layout
+from slipway.quality.values import category, number
+from tests.services import retail_data
+
+REFERENCE = retail_data.reference_rows(1000)
+LAYOUT = Layout.learn(REFERENCE, defaults={"plan": "basic", "remark": "", "age": None})
+
+
+def picture(level: int, *, side: int = 8, alphabet: str = "url") -> str:
+    from PIL import Image
+
+    buffer = BytesIO()
+    grey = np.full((side, side), level, dtype=np.uint8)
+    grey[0] = 255 - level
+    Image.fromarray(grey).save(buffer, "PNG")
+    encode = base64.urlsafe_b64encode if alphabet == "url" else base64.b64encode
+    return encode(buffer.getvalue()).decode()
+
+
+class TestDeclaration:
+    def test_protected_fields_and_defaults_are_read_from_the_source(self) -> None:
+        declaration = parse_declaration(retail_data.CODE)
+        assert declaration.protected == ("country",)
+        assert declaration.defaults == {"age": None, "plan": "basic", "remark": ""}
+
+    def test_no_code_is_run(self, tmp_path: Path) -> None:
+        trap = tmp_path / "ran"
+        code = f"open({str(trap)!r}, 'w')\n{retail_data.CODE}\nraise SystemExit\n"
+        assert parse_declaration(code).protected == ("country",)
+        assert not trap.exists()
+
+    def test_a_default_that_must_be_computed_is_unknown(self) -> None:
+        code = retail_data.CODE.replace('USUAL = "basic"', "USUAL = str(len('basic'))")
+        assert "plan" not in parse_declaration(code).defaults
+
+    def test_fields_of_a_base_record_count(self) -> None:
+        code = retail_data.CODE.replace(
+            "class Visitor(Record):",
+            "class Guest(Record):\n    hat: int = 1\n\n\nclass Visitor(Guest):",
+        )
+        assert parse_declaration(code).defaults["hat"] == 1
+
+    def test_a_file_without_a_model_declares_nothing(self) -> None:
+        assert parse_declaration("x = 1\n").protected == ()
+
+    def test_every_project_declares_what_its_class_says(self) -> None:
+        from slipway.project import discover
+        from tests.conftest import ROOT
+
+        for project in discover(ROOT):
+            model = project.model()
+            declaration = parse_declaration((project.folder / "model.py").read_text())
+            assert declaration.protected == model.protected, project.name
+            fields = model.input_type().model_fields
+            assert declaration.defaults.keys() <= fields.keys(), project.name
+            plain = {
+                name: field.default
+                for name, field in fields.items()
+                if not field.is_required() and field.default_factory is None
+            }
+            assert declaration.defaults == plain, project.name
+
+
+class TestLayout:
+    def test_kinds_come_from_the_reference(self) -> None:
+        kinds = {field.label: field.kind for field in LAYOUT.fields}
+        assert kinds == {
+            "answer.bought": "category",
+            "answer.probability": "number",
+            "age": "number",
+            "visits": "number",
+            "country": "category",
+            "plan": "category",
+            "remark": "text",
+        }
+        assert {"remark:length", "remark:words", "remark:digits"} < LAYOUT.numeric.keys()
+
+    def test_a_field_left_out_by_the_caller_has_its_default(self) -> None:
+        sent = {"visits": 3, "country": "de"}
+        values = LAYOUT.values(sent, retail_data.answer({"age": None}))
+        assert values["plan"] == "basic"
+        assert values["age"] is None
+        assert LAYOUT.values({**sent, "plan": None}, {})["plan"] is None
+
+    def test_pictures_are_compared_by_brightness_contrast_and_size(self) -> None:
+        rows = [
+            {"record": {"image": picture(level)}, "answer": {"label": "x"}}
+            for level in range(10, 50)
+        ]
+        layout = Layout.learn(rows)
+        dark = layout.values({"image": picture(20)}, {"label": "x"})
+        light = layout.values({"image": picture(200, side=16)}, {"label": "x"})
+        assert list(dark) == ["answer.label", "image:brightness", "image:contrast", "image:pixels"]
+        assert dark["image:brightness"] < light["image:brightness"]  # type: ignore[operator]
+        assert (dark["image:pixels"], light["image:pixels"]) == (64.0, 256.0)
+
+    @pytest.mark.parametrize("alphabet", ["url", "standard"])
+    def test_both_alphabets_of_base64_are_read(self, alphabet: str) -> None:
+        for level in range(256):
+            assert derived.is_picture(picture(level, alphabet=alphabet))
+
+    @pytest.mark.parametrize(
+        "value", [None, 3, "x" * 100, "iVBORw0KGgo" * 20, picture(9)[:80] + "A" * 40, {}, []]
+    )
+    def test_damaged_pictures_are_missing_values(self, value: Any) -> None:
+        assert set(derived.picture_features(value).values()) == {None}
+
+    def test_lists_of_numbers_are_compared_and_objects_are_left_out(self) -> None:
+        rows = [
+            {"record": {"curve": [1.0, 2.0, i]}, "answer": {"shares": {"a": 1.0}, "label": "x"}}
+            for i in range(20)
+        ]
+        layout = Layout.learn(rows)
+        assert layout.left_out == ("answer.shares",)
+        values = layout.values({"curve": [2, 4]}, {})
+        assert values["curve:mean"] == 3
+        assert values["curve:spread"] == 1
+        assert values["curve:length"] == 2
+
+    def test_columns_are_limited_with_those_of_the_prediction_first(self) -> None:
+        layout = Layout.learn(REFERENCE, limit=3)
+        assert list(layout.numeric) == ["answer.bought", "answer.probability", "age"]
+        assert "remark" in layout.left_out
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        )
+    )
+    @settings(max_examples=100, deadline=None)
+    def test_no_json_value_is_an_error(self, value: Any) -> None:
+        names = [field.name for field in LAYOUT.fields if field.source == "record"]
+        values = LAYOUT.values(dict.fromkeys(names, value), {"bought": value, "probability": value})
+        LAYOUT.table([values])
+        assert number(value) is None or isinstance(number(value), float)
+        assert category(value) is None or isinstance(category(value), str)
