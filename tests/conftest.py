@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 home.silence_telemetry()
 home.rest_threads()
+# A shell without job control starts background jobs with SIGINT ignored, which child processes
+# inherit, and tests interrupt commands.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["tests.cpu_times", "tests.selection", "tests.groups"]
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = discover(ROOT)

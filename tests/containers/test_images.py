@@ -127,7 +127,7 @@ def test_it_stops_cleanly_on_sigterm(registry: tuple[ModelRegistryFixture, str])
 def test_open_to_others_it_wants_a_key_first() -> None:
     with container("serving", environment={"SLIPWAY_PREDICT_HOST": "0.0.0.0"}) as it:
         wait_until(lambda: not inspected(it.id)["State"]["Running"], 60)
-        assert "there is no API key: make one with `slipway keys create" in it.log
+        assert "there is no API key: create one with `slipway keys create" in it.log
 
 
 def test_the_monitor_starts_and_is_well(registry: tuple[ModelRegistryFixture, str]) -> None:
