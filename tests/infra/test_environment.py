@@ -43,6 +43,22 @@ def test_the_stream_has_serving_and_its_client_alone() -> None:
     assert pins("stream").keys() - pins("serving").keys() == {"confluent-kafka"}
 
 
+@pytest.mark.parametrize(
+    ("group", "packages"),
+    [
+        ("vision", {"av", "opencv-python-headless"}),
+        ("audio", {"av"}),
+        ("language", {"tokenizers"}),
+        ("media", {"av", "opencv-python-headless", "tokenizers"}),
+    ],
+)
+def test_a_media_group_adds_its_packages_to_serving(group: str, packages: set[str]) -> None:
+    added = pins(group).keys() - pins("serving").keys()
+    assert packages <= added
+    assert not {"torch", "transformers", "scikit-learn"} & added
+    assert pins(group).items() <= pins("training").items()
+
+
 def test_the_serving_group_trains_nothing() -> None:
     assert not {"torch", "scikit-learn", "dvc", "mlflow", "matplotlib"} & pins("serving").keys()
 
