@@ -15,7 +15,15 @@ import psutil
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from services.predict import administration, feedback, metrics, oip_http, pages, scoring
+from services.predict import (
+    administration,
+    feedback,
+    metrics,
+    model_schema,
+    oip_http,
+    pages,
+    scoring,
+)
 from services.predict.core import Core
 from services.predict.endpoint import FAILED, PredictEndpoint, reply_problem
 from services.predict.model_store import ModelStore
@@ -201,7 +209,7 @@ class App:
 
 def _rest(core: Core) -> FastAPI:
     """Return the routes beside the prediction paths."""
-    routers = (pages, feedback, administration, scoring, oip_http)
+    routers = (pages, model_schema, feedback, administration, scoring, oip_http)
     rest = FastAPI(
         title="Slipway model server",
         version="1",

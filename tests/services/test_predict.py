@@ -43,6 +43,22 @@ def test_shows_a_model_and_its_card(server: httpx.Client) -> None:
     assert "Licence" in card.text
 
 
+def test_the_schema_is_all_that_a_form_needs(server: httpx.Client) -> None:
+    shapes, loans = (server.get(f"/v1/models/{name}/schema").json() for name in ("shapes", "loans"))
+    assert shapes["input"]["properties"]["image"]["type"] == "string"
+    assert set(loans["examples"][0]["input"]) <= set(loans["input"]["properties"])
+    assert set(loans["examples"][0]["output"]) <= set(loans["output"]["properties"])
+    assert (loans["explains"], shapes["explains"]) == (True, False)
+    assert not loans["streams"]
+    assert loans["chunk"] is None
+    assert loans["latency_seconds"] > 0
+    example = loans["examples"][0]["input"]
+    assert server.post(loans["links"]["predict"], json=example).status_code == 200
+    assert server.post(loans["links"]["explain"], json=example).status_code == 200
+    assert "explain" not in shapes["links"]
+    assert server.get("/v1/models/nobody/schema").status_code == 404
+
+
 def test_health_and_readiness(server: httpx.Client) -> None:
     assert server.get("/v1/live").status_code == 200
     assert server.get("/v1/ready").json()["models"] == len(NAMES)

@@ -1,0 +1,52 @@
+"""GET /v1/models/{name}/schema: all that a form for a model is made from, without its code."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from services.predict.core import Core
+from services.predict.model_store import ServedProject
+from services.predict.snapshot import Profile
+from slipway.access.scopes import Scope
+from slipway.contract.shipped import Shipped
+
+
+def router(core: Core) -> APIRouter:
+    """Return the route of this module."""
+    api = APIRouter(tags=["models"])
+
+    @api.get("/v1/models/{name}/schema")
+    async def schema(name: str, request: Request) -> dict[str, Any]:
+        """Return the JSON schemas of a model's record, prediction and chunks, with examples."""
+        core.admit(request, Scope.PREDICT)
+        return describe(core.predictor.project(name))
+
+    return api
+
+
+def describe(served: ServedProject) -> dict[str, Any]:
+    """Return the champion's schemas, examples and abilities, and the paths that use them."""
+    version = served.champion.version
+    profile, place = version.profile, f"/v1/models/{served.name}"
+    links = {action: f"{place}/{action}" for action in ("predict", "card", "jobs")}
+    if profile.explains:
+        links["explain"] = f"{place}/explain"
+    return {
+        "name": served.name,
+        "version": version.version,
+        "question": profile.question,
+        "input": profile.input_schema,
+        "output": profile.output_schema,
+        "chunk": getattr(profile, "chunk_schema", None),
+        "streams": bool(getattr(profile, "streams", False)),
+        "explains": profile.explains,
+        "latency_seconds": expected_seconds(profile),
+        "examples": Shipped(version.folder).examples,
+        "links": {"self": f"{place}/schema", "model": place, **links, "feedback": "/v1/feedback"},
+    }
+
+
+def expected_seconds(profile: Profile) -> float:
+    """Return the longest call to expect, in seconds; at least the one that was measured."""
+    declared = float(getattr(profile, "latency_seconds", 0.0))
+    return max(declared, profile.one_seconds)
