@@ -22,6 +22,7 @@ FLOORS: list[set[str]] = [
         *("slipway.paths", "slipway.processes", "slipway.quiet", "slipway.stage_events"),
     },
     {"slipway.contract", "slipway.datasets", "slipway.statistics"},
+    {"slipway.media"},
     {"slipway.explain", "slipway.predictions", "slipway.programs", "slipway.quality"},
     {"slipway.project"},
     {"slipway.dependencies", "slipway.training"},

@@ -20,7 +20,10 @@ from slipway.training.candidates import BASELINE
 FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
 CARD = ("Data", "Task", "Model", "Limits")
 # Modules in the serving image: a model.py may import nothing else.
-SERVING = ("slipway.contract", "slipway.statistics", "numpy", "pydantic", "onnxruntime", "PIL")
+SERVING = (
+    *("slipway.contract", "slipway.media", "slipway.statistics"),
+    *("numpy", "pydantic", "onnxruntime", "PIL"),
+)
 
 Check = Callable[[Project], Iterator[str]]
 

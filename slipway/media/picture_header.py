@@ -1,0 +1,110 @@
+"""Format and size of a picture, read from its header without decoding it."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+}
+# Called directly: PIL.Image.open warns of large pictures or raises, by a limit of the process.
+READERS: dict[str, type[ImageFile]] = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+}
+DAMAGED = "is damaged or cut off"
+# Each scan of a progressive JPEG costs a pass over the whole picture: 10 MB could hold 100,000 of
+# them, which is hours of work. Encoders write about ten.
+MAX_SCANS = 100
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """What the first bytes of a picture say."""
+
+    format: str
+    width: int
+    height: int
+
+
+def picture_format(data: bytes) -> str | None:
+    """Return the format by the first bytes, None if it is none of `MEDIA_TYPES`."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    return "BMP" if data.startswith(b"BM") else None
+
+
+def read_picture_header(
+    data: bytes, formats: tuple[str, ...] = tuple(MEDIA_TYPES)
+) -> PictureHeader:
+    """Return format and size; the size is that of the stored picture, before EXIF orientation.
+
+    Raises:
+        ValueError: `data` is not a picture in one of `formats`, or its header is damaged.
+    """
+    found = picture_format(data)
+    if found not in formats:
+        raise ValueError(f"is not a {one_of(formats)} picture")
+    if found == "WEBP":
+        width, height = _webp_size(data)
+    else:
+        width, height = open_picture(data, found).size
+    return PictureHeader(found, width, height)
+
+
+def open_picture(data: bytes, format: str) -> ImageFile:
+    """Return a picture of which only the header is read.
+
+    A WebP reader takes memory for two frames: read its header first.
+
+    Raises:
+        ValueError: the header is damaged.
+    """
+    if format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"must have at most {MAX_SCANS} scans")
+    try:
+        return READERS[format](BytesIO(data))
+    # Damaged bytes make Pillow raise OSError, SyntaxError, struct.error, ValueError and others.
+    except Exception:
+        raise ValueError(DAMAGED) from None
+
+
+def one_of(names: tuple[str, ...]) -> str:
+    """Return `PNG, JPEG or WEBP`."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Return the size by the first chunk (RFC 9649, section 2)."""
+    chunk, first = data[12:16], data[20:30]
+    if chunk == b"VP8X" and len(first) == 10:
+        return _little(first[4:7]) + 1, _little(first[7:10]) + 1
+    if chunk == b"VP8 " and len(first) == 10 and first[3:6] == b"\x9d\x01\x2a":
+        return _little(first[6:8]) & 0x3FFF, _little(first[8:10]) & 0x3FFF
+    if chunk == b"VP8L" and len(first) >= 5 and first[0] == 0x2F:
+        bits = _little(first[1:5])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    raise ValueError(DAMAGED)
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
