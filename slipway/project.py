@@ -10,13 +10,15 @@ from types import ModuleType
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from slipway import paths
 from slipway.contract.gate import Gate
 from slipway.contract.model import Model, published_by
+from slipway.contract.serving import SLOW_SECONDS, ParityKind
 
 Stage = Literal["prepare", "fit", "evaluate", "register"]
+ServingGroup = Literal["vision", "audio", "language"]
 NAME = "^[a-z][a-z0-9_]{1,62}$"
 
 
@@ -28,6 +30,41 @@ class Tiny(BaseModel):
     rows: int = Field(default=200, ge=10)
     prepare: dict[str, Any] = {}
     fit: dict[str, Any] = {}
+
+
+class Latency(BaseModel):
+    """How long a call takes, and the threads that it takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seconds: float = Field(default=SLOW_SECONDS, gt=0, le=600)
+    """The longest call to expect. Above 1, the server tries the model with one call, and gives each
+    request more time."""
+    threads: int = Field(default=1, ge=1, le=64)
+    """Threads of ONNX Runtime for each graph."""
+
+
+class Parity(BaseModel):
+    """How the exported model's predictions are compared with the training framework's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: ParityKind = "values"
+    reason: str = ""
+    """Why parity is not measured, with the kind `none`."""
+    rows: int = Field(default=1000, ge=1, le=100_000)
+    """Training rows that are compared. 1,000 include rare categories; a full pass would double the
+    time of `fit`."""
+    iou: float = Field(default=0.9, gt=0, le=1)
+    """Intersection over union from which two boxes are the same, with the kind `boxes`."""
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> "Parity":
+        if self.kind == "none" and not self.reason.strip():
+            raise ValueError("kind none needs a reason: why is parity not measured?")
+        if self.kind != "none" and self.reason:
+            raise ValueError(f"kind {self.kind} takes no reason; only none does")
+        return self
 
 
 class Params(BaseModel):
@@ -51,6 +88,13 @@ class Params(BaseModel):
     starter: bool = False
     """Whether `make up` trains and serves the project."""
     tiny: Tiny = Tiny()
+    latency: Latency = Latency()
+    """The longest call, and the threads that it takes."""
+    requires: list[ServingGroup] = Field(default=[], strict=True)
+    """Groups of packages that serving needs besides the usual ones."""
+    parity: Parity = Parity()
+    batch: int = Field(default=1000, ge=1, le=100_000, strict=True)
+    """Records in a call of the model, in every stage."""
     inputs: dict[Stage, list[str]] = {}
     """By stage, further files that it reads, which the walk through imports cannot find."""
     exempt: dict[str, str] = {}

@@ -23,6 +23,7 @@ from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records
 from services.predict.snapshot import Profile
 from services.web.problem import Problem
+from slipway.contract import StreamingModel
 
 # Imported once by the fork server, so that a model starts in milliseconds instead of a second.
 PRELOADED = ["services.predict.model_process", "numpy", "onnxruntime", "pydantic"]
@@ -176,7 +177,8 @@ def try_out(source: Source, batch_rows: int) -> Profile:
     while len(batches) < TIMED_BATCHES and perf_counter() - start < load_seconds + TIMED_SECONDS:
         batches += engine.predict_together(batch)[:1]
     succeeded = [each for each in batches if isinstance(each, ModelResponse)]
-    card = shipped.card
+    card, serving = shipped.card, shipped.serving
+    chunk = engine.model.chunk_type() if isinstance(engine.model, StreamingModel) else None
     return Profile(
         load_seconds=load_seconds,
         bytes=max(0, _resident_bytes() - before),
@@ -190,4 +192,11 @@ def try_out(source: Source, batch_rows: int) -> Profile:
         output_schema=engine.output_type.model_json_schema(mode="serialization"),
         explains=type(engine.model).explained is not None and bool(shipped.reference),
         looked_up=type(engine.model).looked_up,
+        latency_seconds=serving.latency_seconds,
+        threads=serving.threads,
+        requires=serving.requires,
+        media=serving.media,
+        streams=chunk is not None,
+        chunk_name=chunk.__name__ if chunk else None,
+        chunk_schema=chunk.model_json_schema(mode="serialization") if chunk else None,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from slipway.contract import Lookup
+from slipway.contract.serving import SLOW_SECONDS
 from slipway.policy import Policy
 
 FILE = "snapshot.json"
@@ -36,6 +37,18 @@ class Profile(BaseModel):
     output_schema: dict[str, Any]
     explains: bool
     looked_up: Lookup | None = None
+    latency_seconds: float = SLOW_SECONDS
+    """The longest call to expect."""
+    threads: int = 1
+    """Threads of ONNX Runtime for each graph."""
+    requires: list[str] = []
+    """Groups of packages that the version needs, such as `vision`."""
+    media: bool = False
+    """Whether a record or a prediction has pictures, sound, video or documents."""
+    streams: bool = False
+    """Whether the model makes its predictions piece by piece."""
+    chunk_name: str | None = None
+    chunk_schema: dict[str, Any] | None = None
 
 
 class Version(BaseModel):

@@ -3,5 +3,6 @@
 from slipway.contract.lookup import Lookup
 from slipway.contract.model import Model, OnnxModel, publish
 from slipway.contract.record import Record
+from slipway.contract.streaming import StreamingModel
 
-__all__ = ["Lookup", "Model", "OnnxModel", "Record", "publish"]
+__all__ = ["Lookup", "Model", "OnnxModel", "Record", "StreamingModel", "publish"]

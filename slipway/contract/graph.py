@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+# A request is one short call: threads per graph would only contend with each other.
+_threads: ContextVar[int] = ContextVar("threads", default=1)
 
 
 class Graph(Protocol):
@@ -28,8 +32,7 @@ class OnnxRuntimeGraph:
         if not file.is_file():
             raise FileNotFoundError(f"no {file.name} in {file.parent}")
         options = onnxruntime.SessionOptions()
-        # A request is one short call: threads per graph would only contend with each other.
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = _threads.get()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         onnxruntime.disable_telemetry_events()
@@ -61,3 +64,13 @@ def opened_by(opener: Opener) -> Iterator[None]:
         yield
     finally:
         _opener = before
+
+
+@contextmanager
+def threads_per_graph(count: int) -> Iterator[None]:
+    """Make ONNX Runtime use `count` threads for each graph that is opened inside the block."""
+    token = _threads.set(count)
+    try:
+        yield
+    finally:
+        _threads.reset(token)

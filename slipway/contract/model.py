@@ -53,6 +53,15 @@ class Model(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} predicts from records only")
 
+    def monitoring_features(
+        self, records: list[Any], predictions: list[Any]
+    ) -> dict[str, np.ndarray]:
+        """Return numbers (rows,) by name by which drift is watched, besides the plain fields.
+
+        Optional, for records with pictures, sound or text: brightness, lengths, counts.
+        """
+        return {}
+
     @classmethod
     def predicts_columns(cls) -> bool:
         """Return whether the model implements `predict_columns`."""
@@ -76,24 +85,49 @@ class Model(ABC):
             hint = hints.get(place)
             inner = typing.get_args(hint)
             record = inner[0] if typing.get_origin(hint) is list and inner else None
-            if not (isinstance(record, type) and issubclass(record, Record)):
-                raise TypeError(
-                    f"{cls.__name__}.predict: {place} must be list[a Record], got {hint!r}"
-                )
-            types.append(record)
+            problem = f"{cls.__name__}.predict: {place} must be list[a Record]"
+            types.append(record_in(record, problem, hint))
         return types[0], types[1]
 
 
+def record_in(found: Any, problem: str, hint: Any) -> type[Record]:
+    """Return `found` if it is a type of records.
+
+    Raises:
+        TypeError: it is not; the message is the problem with the type hint.
+    """
+    if isinstance(found, type) and issubclass(found, Record):
+        return found
+    raise TypeError(f"{problem}, got {hint!r}")
+
+
 class OnnxModel(Model):
-    """A model whose weights are one file, `model.onnx`, run by ONNX Runtime on the CPU."""
+    """A model whose weights are ONNX graphs, run by ONNX Runtime on the CPU.
+
+    Most models have one, `model.onnx`. A model with several, such as `encoder.onnx` and
+    `decoder.onnx`, names the one to run.
+    """
 
     def load(self, weights: Path) -> None:
-        """Open `model.onnx` in the folder `weights`."""
-        self._graph = open_graph(weights / "model.onnx")
+        """Open every `*.onnx` in the folder `weights`.
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the graph: inputs by name to outputs by name; the first axis of each is the rows."""
-        return self._graph.run(feeds)
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        files = sorted(weights.glob("*.onnx")) or [weights / "model.onnx"]
+        self._graphs = {file.stem: open_graph(file) for file in files}
+
+    def run(self, feeds: dict[str, np.ndarray], graph: str = "model") -> dict[str, np.ndarray]:
+        """Run a graph: inputs by name to outputs by name; the first axis of each is the rows.
+
+        `graph` is its file's name without `.onnx`.
+
+        Raises:
+            KeyError: the weights hold no such graph.
+        """
+        if graph not in self._graphs:
+            raise KeyError(f"no {graph}.onnx in the weights, only {', '.join(self._graphs)}")
+        return self._graphs[graph].run(feeds)
 
 
 def publish(model: Model) -> None:

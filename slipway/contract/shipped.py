@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway.contract import serving
+from slipway.contract.graph import threads_per_graph
 from slipway.contract.model import Model, published_by
+from slipway.contract.serving import Serving
 
 REFERENCE = "reference.jsonl"
 _numbers = itertools.count()
@@ -53,6 +56,11 @@ class Shipped:
         return content
 
     @property
+    def serving(self) -> Serving:
+        """What a server must know before it loads the version."""
+        return serving.read(self.about)
+
+    @property
     def reference(self) -> list[dict[str, Any]]:
         """Training rows in JSON types that explanations compare with; often none."""
         file = self.about / REFERENCE
@@ -88,5 +96,6 @@ class Shipped:
             Exception: whatever its code raises.
         """
         model = self.declare()
-        model.load(self.weights)
+        with threads_per_graph(self.serving.threads):
+            model.load(self.weights)
         return model

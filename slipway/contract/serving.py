@@ -1,0 +1,45 @@
+"""`about/serving.json`: what a server must know of a version before it loads it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE = "serving.json"
+# A longer call is tried out once instead of many times, and has a time limit of its own.
+SLOW_SECONDS = 1.0
+
+ParityKind = Literal["values", "image", "boxes", "tokens", "none"]
+
+
+class Serving(BaseModel):
+    """How to serve a version; versions that were registered without the file have the defaults."""
+
+    model_config = ConfigDict(frozen=True)
+
+    latency_seconds: float = Field(default=SLOW_SECONDS, gt=0)
+    """The longest call to expect."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of ONNX Runtime for each graph."""
+    requires: list[str] = []
+    """Groups of packages that the server must have, such as `vision`."""
+    media: bool = False
+    """Whether a record or a prediction has pictures, sound, video or documents."""
+    parity: ParityKind = "values"
+    """How two predictions for the same record are compared."""
+    iou: float = 0.9
+    """Intersection over union from which two boxes are the same."""
+
+    @property
+    def slow(self) -> bool:
+        return self.latency_seconds > SLOW_SECONDS
+
+
+def read(about: Path) -> Serving:
+    """Return what the folder `about` of a version says.
+
+    Raises:
+        pydantic.ValidationError: the file is malformed.
+    """
+    file = about / FILE
+    return Serving.model_validate_json(file.read_bytes()) if file.is_file() else Serving()
