@@ -1,13 +1,26 @@
-"""A training loop for every network; the project supplies the loss of a batch."""
+"""A training loop for every network; the project supplies the loss of a batch.
+
+Accelerate chooses the device, scales the loss in mixed precision and averages the gradients of
+several processes. On one CPU the weights have the same bytes as those of a plain torch loop.
+"""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from slipway.deep.checkpoint import Checkpoint
+from slipway.deep.progress import Progress
 from slipway.deep.seeding import deterministic
+
+PRECISIONS = ("no", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,21 @@ class Plan:
     weight_decay: float = 0.0
     clip: float | None = None
     """The maximum norm of the gradient; larger gradients are scaled down to it."""
+    accumulate: int = 1
+    """The number of parts of a batch; one after the other is in memory, then comes one step."""
+    precision: str = "no"
+    """`no` is float32; `bf16` and `fp16` compute in mixed precision."""
+
+
+class _BatchLoss(nn.Module):
+    """The loss of a batch as a module, so that the gradients of several processes are averaged."""
+
+    def __init__(self, module: nn.Module, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.module, self.loss = module, loss
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.loss(batch)
 
 
 def train(
@@ -33,27 +61,42 @@ def train(
     *,
     seed: int,
     measure: Callable[[], dict[str, float]] | None = None,
+    cpu: bool = True,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, list[float]]:
     """Fit `module`, and leave it in evaluation mode; return learning curves with a value per epoch.
 
     `loss` takes the row indices of one batch and returns its mean loss. `measure` is called after
     each epoch, with the module in evaluation mode; the values that it returns become curves.
 
+    With `cpu=False` the module is on the GPU during the training, if there is one; `loss` then
+    moves its tensors to the module's device. Afterwards the module is on the CPU. A training that
+    was killed continues after its last complete epoch if it has a `checkpoint`; the weights are
+    those of a training that was not.
+
     Raises:
-        ValueError: the schedule is unknown, or the loss is NaN.
+        ValueError: the schedule or the precision is unknown, or the loss is NaN.
     """
+    accelerator = _accelerator(plan, cpu=cpu)
     deterministic(seed)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
     )
     scheduler = _scheduler(optimizer, plan, steps=plan.epochs * -(-rows // plan.batch))
+    batch_loss, optimizer = accelerator.prepare(_BatchLoss(module, loss), optimizer)
+    if accelerator.num_processes > 1:  # so that they do not all draw the same augmentation
+        torch.manual_seed(seed + accelerator.process_index)
     curves: dict[str, list[float]] = {}
-    for epoch in range(plan.epochs):
+    if checkpoint:
+        curves = checkpoint.resume(accelerator, scheduler)
+    done = len(curves.get("loss", ()))
+    for epoch in range(done, plan.epochs):
         module.train()
         rate = optimizer.param_groups[0]["lr"]
         total = 0.0
-        for batch in torch.randperm(rows).split(plan.batch):
-            total += _step(module, loss(batch), optimizer, plan.clip) * len(batch)
+        for batch in _order(rows, accelerator).split(plan.batch):
+            total += _step(accelerator, batch_loss, batch, optimizer, plan) * len(batch)
             if scheduler:
                 scheduler.step()
         module.eval()
@@ -62,7 +105,23 @@ def train(
         measured = measure() if measure else {}
         for name, value in {"loss": total / rows, "learning_rate": rate, **measured}.items():
             curves.setdefault(name, []).append(value)
+        if checkpoint:
+            checkpoint.save(accelerator, scheduler, curves)
+        if progress and accelerator.is_main_process:
+            progress.epoch(epoch + 1, plan.epochs, {name: each[-1] for name, each in curves.items()})
+    module.eval()
+    module.to("cpu")
     return curves
+
+
+def _accelerator(plan: Plan, *, cpu: bool) -> Accelerator:
+    if plan.precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {plan.precision}")
+    # Accelerate keeps the first training's device and precision for the whole process.
+    state = AcceleratorState._shared_state
+    if state and state.get("_mixed_precision") != plan.precision:
+        AcceleratorState._reset_state()
+    return Accelerator(cpu=cpu, mixed_precision=plan.precision)
 
 
 def _scheduler(optimizer: torch.optim.Optimizer, plan: Plan, *, steps: int) -> LRScheduler | None:
@@ -73,20 +132,49 @@ def _scheduler(optimizer: torch.optim.Optimizer, plan: Plan, *, steps: int) -> L
     return None
 
 
+def _order(rows: int, accelerator: Accelerator) -> torch.Tensor:
+    """Return the row indices in random order, the same in every process."""
+    order = torch.randperm(rows)
+    if accelerator.num_processes == 1:
+        return order
+    shared: torch.Tensor = broadcast(order.to(accelerator.device))
+    return shared.cpu()
+
+
 def _step(
-    module: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None
+    accelerator: Accelerator, batch_loss: nn.Module, batch: torch.Tensor, optimizer: Any, plan: Plan
 ) -> float:
+    """Take one step of the optimizer; return the mean loss of the batch over all processes."""
     optimizer.zero_grad()
-    loss.backward()
-    if clip is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    count = accelerator.num_processes
+    # A batch with fewer rows than processes is computed whole by each of them.
+    shared = count if len(batch) >= count else 1
+    own = batch[accelerator.process_index :: count] if shared > 1 else batch
+    parts = own.split(-(-len(own) // plan.accumulate))
+    total = torch.zeros((), device=accelerator.device)
+    for part in parts:
+        # The mean of the gradients counts every process alike, whatever the number of its rows.
+        weight = len(part) * shared / len(batch)
+        with nullcontext() if part is parts[-1] else accelerator.no_sync(batch_loss):
+            value = batch_loss(part)
+            accelerator.backward(value if weight == 1 else value * weight)
+        total += value.detach() * weight
+    if plan.clip is not None:
+        accelerator.clip_grad_norm_(batch_loss.parameters(), plan.clip)
     optimizer.step()
-    return float(loss.item())
+    return float(accelerator.reduce(total, "mean").item() if count > 1 else total.item())
 
 
-def predict(module: nn.Module, *inputs: torch.Tensor, batch: int = 1000) -> torch.Tensor:
-    """Return the module's outputs in evaluation mode, batch by batch to bound memory."""
+def predict(module: nn.Module, *inputs: torch.Tensor, batch: int = 1000) -> Any:
+    """Return the module's outputs in evaluation mode on the CPU, batch by batch to bound memory.
+
+    A module that returns several tensors gives a tuple of them.
+    """
     module.eval()
+    device = next((each.device for each in module.parameters()), torch.device("cpu"))
     with torch.inference_mode():
-        parts = zip(*(each.split(batch) for each in inputs), strict=True)
-        return torch.cat([module(*part) for part in parts])
+        chunks = zip(*(each.split(batch) for each in inputs), strict=True)
+        found = [module(*(each.to(device) for each in chunk)) for chunk in chunks]
+        if isinstance(found[0], tuple):
+            return tuple(torch.cat([each.cpu() for each in parts]) for parts in zip(*found))
+        return torch.cat([each.cpu() for each in found])
