@@ -25,7 +25,7 @@ export DOCKER_BUILDKIT := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-fast test-all test-compose drill chaos check repro readme bench load lock \
+.PHONY: help env up down test test-fast test-all test-compose drill chaos check repro readme docs bench load lock \
 	affected retrain report gate comment targets images sbom contents audit scan approver promote \
 	history
 
@@ -89,6 +89,9 @@ repro: env ## bring every project up to date; JOBS=2 trains two at a time
 
 readme: env ## write the last runs' metrics and pictures into the READMEs
 	@$(BIN)/slipway readme
+
+docs: env ## build the documentation as a site, in .slipway/documentation/site
+	@$(BIN)/python -m infra.documentation.build
 
 bench: env ## compare the model server with others; an idle machine, 15 minutes
 	@$(BIN)/python -m benchmarks

@@ -163,6 +163,7 @@ RULES: Mapping[str, Chooser] = {
     "dvc.lock": nothing,
     "dvc.yaml": nothing,
     "params.yaml": nothing,
+    "mkdocs.yml": nothing,
     "pyproject.toml": nothing,
 }
 

@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"services.trainer"},
     {"services.metrics_page", "services.with_secrets"},
     {"benchmarks.generator", "benchmarks.load", "benchmarks.machine"},
-    {"infra.committed", "infra.docker", "infra.environment"},
+    {"infra.committed", "infra.docker", "infra.documentation", "infra.environment"},
     {"infra.cluster", "infra.slo"},
     {"infra.compose", "infra.delivery", "infra.grafana", "infra.images", "infra.local"},
     {"infra.chaos", "infra.locust"},
