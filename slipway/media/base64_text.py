@@ -3,6 +3,8 @@
 import base64
 import binascii
 
+from slipway.media.refusals import Refused
+
 # The longest part of a `data:` URI before the comma: a media type with its parameters.
 LONGEST_PREFIX = 256
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -25,14 +27,14 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
     content = _without_prefix(text)
     # Four letters hold three bytes: refused before the memory for the bytes is taken.
     if len(content) // 4 * 3 > max_bytes + 2:
-        raise ValueError(f"must be at most {max_bytes:,} bytes, got {len(content) // 4 * 3:,}")
+        raise Refused(f"must be at most {max_bytes:,} bytes, got {len(content) // 4 * 3:,}")
     try:
         letters = content.encode("ascii").translate(_STANDARD).rstrip(b"=")
         return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
         if any(letter.isspace() for letter in content):
-            raise ValueError("is base64 with white space: send it in one line") from None
-        raise ValueError("is not base64") from None
+            raise Refused("is base64 with white space: send it in one line") from None
+        raise Refused("is not base64") from None
 
 
 def _without_prefix(text: str) -> str:
@@ -40,5 +42,5 @@ def _without_prefix(text: str) -> str:
         return text
     prefix = text[: text.find(",", 0, LONGEST_PREFIX) + 1]
     if not prefix.lower().endswith(";base64,"):
-        raise ValueError("is a data: URI without ;base64,")
+        raise Refused("is a data: URI without ;base64,")
     return text[len(prefix) :]

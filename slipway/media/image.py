@@ -1,16 +1,19 @@
 """The marker of picture fields."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from slipway.media.marker import Media
 from slipway.media.picture_header import MEDIA_TYPES, read_picture_header
 from slipway.media.pictures import decode_image
+from slipway.media.refusals import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image(Media):
     """Marks a picture: `image: Annotated[bytes, Image(max_side=1024)]`."""
+
+    kind: ClassVar[str] = "image"
 
     max_side: int = 4096
     min_side: int = 1
@@ -26,10 +29,6 @@ class Image(Media):
             raise ValueError(f"formats must be of {', '.join(MEDIA_TYPES)}, got {self.formats}")
 
     @property
-    def kind(self) -> str:
-        return "image"
-
-    @property
     def media_types(self) -> tuple[str, ...]:
         return tuple(MEDIA_TYPES[name] for name in self.formats)
 
@@ -42,6 +41,9 @@ class Image(Media):
             "draw": self.draw,
         }
 
+    def media_type_of(self, data: bytes) -> str:
+        return MEDIA_TYPES[read_picture_header(data, self.formats).format]
+
     def describe(self, data: bytes) -> dict[str, Any]:
         """Return format, width and height as stored, before the EXIF orientation is applied."""
         header = read_picture_header(data, self.formats)
@@ -51,7 +53,7 @@ class Image(Media):
         header = read_picture_header(data, self.formats)
         size = f"{header.width} x {header.height}"
         if max(header.width, header.height) > self.max_side:
-            raise ValueError(f"must be at most {self.max_side} pixels a side, got {size}")
+            raise Refused(f"must be at most {self.max_side} pixels a side, got {size}")
         if min(header.width, header.height) < self.min_side:
-            raise ValueError(f"must be at least {self.min_side} pixels a side, got {size}")
+            raise Refused(f"must be at least {self.min_side} pixels a side, got {size}")
         decode_image(data)

@@ -4,12 +4,13 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, ClassVar, Union
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from slipway.media.base64_text import decode_base64, encode_base64
+from slipway.media.refusals import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +21,19 @@ class Media(ABC):
     marker before a model sees it.
     """
 
-    max_bytes: int = 10_000_000
+    kind: ClassVar[str]
+    """image, audio, video, blob or state"""
 
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """Return the kind of the field: image, audio, video, blob or state."""
+    max_bytes: int = 10_000_000
 
     @property
     @abstractmethod
     def media_types(self) -> tuple[str, ...]:
         """Return the media types that the field accepts."""
+
+    def media_type_of(self, data: bytes) -> str:
+        """Return which of `media_types` the content is, for the header of a response."""
+        return self.media_types[0]
 
     @abstractmethod
     def describe(self, data: bytes) -> dict[str, Any]:
@@ -55,9 +58,9 @@ class Media(ABC):
             ValueError: it does not; the text names the limit.
         """
         if not data:
-            raise ValueError("is empty")
+            raise Refused("is empty")
         if len(data) > self.max_bytes:
-            raise ValueError(f"must be at most {self.max_bytes:,} bytes, got {len(data):,}")
+            raise Refused(f"must be at most {self.max_bytes:,} bytes, got {len(data):,}")
         self.check_content(data)
         return data
 
@@ -69,6 +72,7 @@ class Media(ABC):
         """Return the JSON schema of one value; `x-slipway` tells pages how to offer the field."""
         hint = {
             "kind": self.kind,
+            "formats": [],
             "media_types": list(self.media_types),
             "max_bytes": self.max_bytes,
             "capture": False,

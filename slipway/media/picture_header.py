@@ -10,6 +10,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from slipway.media.refusals import DAMAGED, Refused, one_of
+
 MEDIA_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
@@ -25,7 +27,6 @@ READERS: dict[str, type[ImageFile]] = {
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
 }
-DAMAGED = "is damaged or cut off"
 # Each scan of a progressive JPEG costs a pass over the whole picture: 10 MB could hold 100,000 of
 # them, which is hours of work. Encoders write about ten.
 MAX_SCANS = 100
@@ -63,7 +64,7 @@ def read_picture_header(
     """
     found = picture_format(data)
     if found not in formats:
-        raise ValueError(f"is not a {one_of(formats)} picture")
+        raise Refused(f"is not a {one_of(formats)} picture")
     if found == "WEBP":
         width, height = _webp_size(data)
     else:
@@ -80,17 +81,12 @@ def open_picture(data: bytes, format: str) -> ImageFile:
         ValueError: the header is damaged.
     """
     if format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise ValueError(f"must have at most {MAX_SCANS} scans")
+        raise Refused(f"must have at most {MAX_SCANS} scans")
     try:
         return READERS[format](BytesIO(data))
     # Damaged bytes make Pillow raise OSError, SyntaxError, struct.error, ValueError and others.
     except Exception:
-        raise ValueError(DAMAGED) from None
-
-
-def one_of(names: tuple[str, ...]) -> str:
-    """Return `PNG, JPEG or WEBP`."""
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        raise Refused(DAMAGED) from None
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -103,7 +99,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     if chunk == b"VP8L" and len(first) >= 5 and first[0] == 0x2F:
         bits = _little(first[1:5])
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    raise ValueError(DAMAGED)
+    raise Refused(DAMAGED)
 
 
 def _little(data: bytes) -> int:

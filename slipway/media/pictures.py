@@ -9,7 +9,8 @@ from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 
 from slipway.media.cache import decoded
-from slipway.media.picture_header import DAMAGED, open_picture, read_picture_header
+from slipway.media.picture_header import open_picture, read_picture_header
+from slipway.media.refusals import DAMAGED, Refused
 
 # The transpositions that make a picture upright, by EXIF orientation; 1 is upright.
 UPRIGHT = {
@@ -61,7 +62,7 @@ def _upright(data: bytes) -> np.ndarray:
         return np.array(plain.transpose(turn) if turn is not None else plain)
     # Damaged bytes make Pillow raise OSError, SyntaxError, struct.error, ValueError and others.
     except Exception:
-        raise ValueError(DAMAGED) from None
+        raise Refused(DAMAGED) from None
 
 
 def _eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
