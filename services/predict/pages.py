@@ -56,7 +56,16 @@ def _add_documentation(api: APIRouter, core: Core) -> None:
 
     @api.get("/openapi.json", include_in_schema=False)
     async def document(request: Request) -> JSONResponse:
-        return JSONResponse(openapi.document(request.app, core.projects()))
+        described = [_described(each) for each in core.projects()]
+        return JSONResponse(
+            openapi.document(request.app, described, keys_required=not core.guard.open)
+        )
+
+
+def _described(served: ServedProject) -> openapi.DescribedModel:
+    version = served.champion.version
+    examples = Shipped(version.folder).examples
+    return openapi.DescribedModel(served.name, version.version, version.profile, examples)
 
 
 def _add_health(api: APIRouter, core: Core) -> None:

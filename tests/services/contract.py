@@ -9,13 +9,16 @@ import httpx
 from tests.conftest import ROOT
 
 
-def hold_the_contract(server: httpx.Client, names: Iterable[str]) -> None:
-    """Send 40 requests to each model's `predict`; fail where a response breaks the document."""
+def hold_the_contract(
+    server: httpx.Client, names: Iterable[str], verbs: Iterable[str] = ("predict",)
+) -> None:
+    """Send 40 requests to each model's verbs; fail where a response breaks the document."""
+    paths = f"^/v1/models/({'|'.join(names)})/({'|'.join(verbs)})$"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.base_url}/openapi.json"),
             *("--checks", "not_a_server_error,status_code_conformance,response_schema_conformance"),
-            *("--include-path-regex", f"^/v1/models/({'|'.join(names)})/predict$"),
+            *("--include-path-regex", paths),
             *("--max-examples", "40", "--phases", "examples,fuzzing"),
             *("--seed", "7", "--workers", "1", "--no-color"),
         ],

@@ -168,10 +168,11 @@ def test_a_body_that_is_no_record_is_refused_as_usual(store: Store) -> None:
 
 
 def test_the_documentation_has_both_kinds_of_records(store: Store) -> None:
-    paths = store.server.client.get("/openapi.json").json()["paths"]
-    body = paths["/v1/models/loyal/predict"]["post"]["requestBody"]["content"]["application/json"]
-    entity_record = body["schema"]["oneOf"][0]["anyOf"][1]
-    assert entity_record["required"] == ["customer_id"]
+    document = store.server.client.get("/openapi.json").json()
+    operation = document["paths"]["/v1/models/loyal/predict"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]
+    entity = body["schema"]["oneOf"][0]["anyOf"][1]["$ref"].rpartition("/")[2]
+    assert document["components"]["schemas"][entity]["required"] == ["customer_id"]
 
 
 def test_an_unavailable_store_fails_only_the_lookups(store: Store) -> None:
