@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from slipway.media.mp4_tables import check_tables
 from slipway.media.refusals import DAMAGED, Refused
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ def opened(data: bytes, container: str, group: str, max_pixels: int) -> Iterator
 
     Raises:
         GroupMissing: PyAV is not installed; it comes with the serving group `group`.
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or claims more than could be read.
     """
     av = import_av(group)
+    if container == "MP4":
+        check_tables(data)
     options = {
         "max_pixels": str(max_pixels),
         "protocol_whitelist": "none",

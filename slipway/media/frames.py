@@ -86,6 +86,13 @@ def decode_frames(
             raise Refused(DAMAGED)
 
 
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raise Refused if a frame has more than `max_pixels`."""
+    if width * height > max_pixels:
+        got = f"{width} x {height}"
+        raise Refused(f"must have at most {max_pixels:,} pixels a frame, got {got}")
+
+
 def _format_of(data: bytes) -> str:
     found = container_of(data)
     if found not in FORMATS:
@@ -101,9 +108,14 @@ def _video_stream(file: Any) -> Any:
 
 
 def _limit(context: Any, max_pixels: int) -> None:
-    """Make the decoder refuse frames that grow in the middle, and use one thread."""
+    """Refuse large frames, also those that grow in the middle, and decode with one thread.
+
+    Raises:
+        Refused: the header has a larger size.
+    """
+    check_pixels(context.width, context.height, max_pixels)
     coded = (context.width + MARGIN) * (context.height + MARGIN)
-    context.options = {"max_pixels": str(min(2 * coded, 2 * max_pixels))}
+    context.options = {"max_pixels": str(2 * coded)}
     context.thread_count = 1
 
 

@@ -88,7 +88,8 @@ class Media(ABC):
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return handler.generate_schema(self._with_elements(source))
+        # Through the handler, so that a Field's limits on the length of a list stay.
+        return handler(self._with_elements(source))
 
     def _with_elements(self, source: Any) -> Any:
         """Return the type with each `bytes` in it marked as one value of this field."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from slipway.media.containers import container_of
-from slipway.media.frames import VideoHeader, decode_frames, read_video_header
+from slipway.media.frames import VideoHeader, check_pixels, decode_frames, read_video_header
 from slipway.media.marker import Media
 from slipway.media.refusals import Refused
 
@@ -65,11 +65,7 @@ class Video(Media):
             next(frames)
 
     def _check_limits(self, header: VideoHeader) -> None:
-        width, height = header.width, header.height
-        if width * height > self.max_pixels:
-            raise Refused(
-                f"must have at most {self.max_pixels:,} pixels a frame, got {width} x {height}"
-            )
+        check_pixels(header.width, header.height, self.max_pixels)
         if header.seconds > self.max_seconds:
             got = f"{header.seconds:.1f}"
             raise Refused(f"must be at most {self.max_seconds:g} seconds long, got {got}")
