@@ -194,7 +194,7 @@ def test_openapi_documents_it(
     operation = document["paths"][f"/v1/models/{project.name}/predict"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
     assert content["examples"]["example 1"]["value"] == examples(trained)[0]["input"]
-    one = content["schema"]["oneOf"][0]
+    one = content["schema"].get("oneOf", [content["schema"]])[0]
     # With feature lookup, the schema offers the entity's key as an alternative to the record.
     record = one.get("anyOf", [one])[0]["$ref"].rpartition("/")[2]
     fields = document["components"]["schemas"][record]["properties"]

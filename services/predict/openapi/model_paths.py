@@ -20,6 +20,19 @@ from slipway.explain import Explanation
 from slipway.policy import CHALLENGER, CHAMPION
 
 VARIANT = {"type": "string", "enum": [CHAMPION, CHALLENGER]}
+DESCRIPTION = (
+    "One record, or a list of records, whose predictions come in the same order. A form with the "
+    "record's fields is accepted as well, with files for media such as pictures."
+)
+# The server takes image/png and so on as well; generators know only this type of whole files.
+RAW = "application/octet-stream"
+KEY_HEADER = {
+    "name": "Slipway-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "In an A/B test: the same key always gets the same version",
+}
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
@@ -72,15 +85,9 @@ def _predict(model: DescribedModel, record: Schema, components: Components) -> d
         "tags": ["predict"],
         "operationId": f"predict_{model.name}",
         "summary": profile.question,
-        "description": "One record, or a list of records; the predictions have the same order.",
-        "requestBody": {
-            "required": True,
-            "content": {
-                **_json_body(model, record),
-                "multipart/form-data": {"schema": _form(model, components)},
-                **{each: {"schema": BINARY} for each in raw_types(profile.input_schema)},
-            },
-        },
+        "description": DESCRIPTION,
+        "parameters": [KEY_HEADER],
+        "requestBody": {"required": True, "content": _body(model, record, components)},
         "responses": {
             "200": {"description": "A prediction for every record", "content": content},
             **refusals.responses(*refusals.PREDICTION),
@@ -88,18 +95,29 @@ def _predict(model: DescribedModel, record: Schema, components: Components) -> d
     }
 
 
-def _form(model: DescribedModel, components: Components) -> Schema:
-    """Return the schema of a form that stands for one record."""
+def _body(model: DescribedModel, record: Schema, components: Components) -> dict[str, Any]:
+    """Return the contents that a request for predictions may have.
+
+    Where several content types are documented, generated clients can tell their bodies apart only
+    if each has a type of its own: so a form is documented only where it differs from the record,
+    and a list of records only where there is no form. The server accepts both everywhere.
+    """
     profile = model.profile
-    schema = form(profile.input_schema)
-    if schema is None:
-        return {"$ref": f"#/components/schemas/{model.name}.{profile.input_name}"}
-    return components.add_record(model.name, f"{profile.input_name}Form", schema)
+    fields = form(profile.input_schema)
+    if fields is None:
+        return _json_body(model, {"oneOf": [record, _list_of(record)]})
+    files = components.add_record(model.name, f"{profile.input_name}Form", fields)
+    return {
+        **_json_body(model, record),
+        "multipart/form-data": {"schema": files},
+        **({RAW: {"schema": BINARY}} if raw_types(profile.input_schema) else {}),
+    }
 
 
 def _explain(model: DescribedModel, record: Schema, components: Components) -> dict[str, Any]:
     schema = Explanation.model_json_schema(mode="serialization")
     explanation = components.add_record("slipway", "Explanation", schema)
+    content = _json_body(model, {"oneOf": [record, _list_of(record)]})
     response = {
         "type": "object",
         "required": ["model", "version", "explanations"],
@@ -115,7 +133,7 @@ def _explain(model: DescribedModel, record: Schema, components: Components) -> d
         "summary": f"Explain: {model.profile.question}",
         "description": "Divide the champion's prediction among the fields of the record: "
         "Shapley values.",
-        "requestBody": {"required": True, "content": _json_body(model, record)},
+        "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {
                 "description": "An explanation for every record",
@@ -130,17 +148,19 @@ def _explain(model: DescribedModel, record: Schema, components: Components) -> d
     }
 
 
-def _json_body(model: DescribedModel, record: Schema) -> dict[str, Any]:
-    """Return the content of a JSON body: a record or a list of records, with the examples."""
-    content: dict[str, Any] = {
-        "schema": {"oneOf": [record, {"type": "array", "items": record, "minItems": 1}]}
-    }
+def _json_body(model: DescribedModel, schema: Schema) -> dict[str, Any]:
+    """Return the content of a JSON body, with the examples."""
+    content: dict[str, Any] = {"schema": schema}
     if model.examples:
         content["examples"] = {
             f"example {number}": {"value": example["input"]}
             for number, example in enumerate(model.examples, start=1)
         }
     return {"application/json": content}
+
+
+def _list_of(record: Schema) -> Schema:
+    return {"type": "array", "items": record, "minItems": 1}
 
 
 def _response(model: DescribedModel, prediction: Schema, variant: Schema) -> Schema:

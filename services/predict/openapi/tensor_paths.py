@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.predict.openapi.schemas import BINARY, Components, Schema
+from services.predict.openapi.schemas import Components, Schema
 
 TAG = "open inference protocol"
 PREFIX = "v2"
@@ -91,20 +91,19 @@ def paths(components: Components) -> dict[str, Any]:
 
 
 def _operation(request: Schema, response: Schema, error: Schema) -> dict[str, Any]:
-    binary = {"application/octet-stream": {"schema": BINARY}}
     return {
         "tags": [TAG],
         "summary": "Predict from tensors, a field each",
-        "description": "As JSON, or with binary tensors after a JSON header whose length is in "
-        "the header Inference-Header-Content-Length.",
+        "description": "As JSON. The server also takes and returns binary tensors, after a JSON "
+        "header whose length is in the header Inference-Header-Content-Length.",
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": request}, **binary},
+            "content": {"application/json": {"schema": request}},
         },
         "responses": {
             "200": {
                 "description": "The model's tensors",
-                "content": {"application/json": {"schema": response}, **binary},
+                "content": {"application/json": {"schema": response}},
             },
             **{
                 status: {
