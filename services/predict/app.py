@@ -35,6 +35,7 @@ from services.predict.settings import Settings
 from services.predict.watch import Watch, page
 from services.predict.worker_env import LISTEN, inherited
 from services.web import errors
+from services.web.cors import CrossOrigin, is_preflight
 from services.web.guard import Guard
 from services.web.headers import SecurityHeaders
 from slipway.access.scopes import Scope as KeyScope
@@ -76,6 +77,7 @@ class App:
         self.recorder = Recorder(settings)
         self.predictor = Predictor(self.models, guard, self.recorder, self.watch, settings)
         self.core = Core(settings, self.models, guard, self.recorder, self.predictor)
+        self.cross_origin = CrossOrigin(settings.origins)
         self.predict = PredictEndpoint(self.predictor)
         self.infer = InferEndpoint(self.core)
         self.rest = _rest(self.core)
@@ -90,6 +92,16 @@ class App:
             return
         if kind != "http":
             return
+        if self.cross_origin:
+            headers = dict(scope["headers"])
+            if (origin := headers.get(b"origin")) is not None:
+                if is_preflight(scope["method"], headers):
+                    await self.cross_origin.answer_preflight(headers, send)
+                    return
+                send = self.cross_origin.wrap(send, origin)
+        await self._respond(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.models.preloaded and scope["path"] not in LIVE:
             await self._wait_for_models(listed=scope["path"] in READY)
         if scope["method"] == "POST":

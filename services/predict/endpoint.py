@@ -116,6 +116,8 @@ class PredictEndpoint:
         """
         if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
             return None
+        if b"origin" in headers and self.predictor.settings.origins:
+            return None  # `App` adds the headers for pages of other origins
         try:
             prediction = self.predictor.predict_inline(name, headers, body)
         except Problem as problem:

@@ -1,15 +1,23 @@
 """Settings of the model server; each has an environment variable."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from services import settings
+from services.web import cors
 from slipway import home
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
+
+
+def _parse_origins(value: Any) -> Any:
+    return cors.parse_origins(value) if isinstance(value, str) else value
+
+
+Origins = Annotated[tuple[str, ...], BeforeValidator(_parse_origins)]
 
 
 class Settings(settings.Settings):
@@ -25,6 +33,10 @@ class Settings(settings.Settings):
     """Time to receive a whole request; a connection that is slower is closed."""
     reload_seconds: Seconds = 2.0
     """How often the registry is polled for changed aliases and policies."""
+
+    origins: Origins = ()
+    """Origins whose pages may call the server from a browser, such as https://example.org; several
+    are separated by commas. `*` permits all, on loopback without keys only."""
 
     body_bytes: Bytes = 16 * 2**20
     """Limit of a request body, also after decompression."""
@@ -65,6 +77,15 @@ class Settings(settings.Settings):
     log_bytes: Bytes = 20 * 2**30
     traces: str = ""
     """OTLP endpoint for traces, such as http://127.0.0.1:4318; if empty, traces are off."""
+
+    @model_validator(mode="after")
+    def _check_origins(self) -> Self:
+        if cors.ANY in self.origins and (self.require_keys or not home.on_loopback(self.host)):
+            raise ValueError(
+                f"{self.variable('origins')}: * would let every page use the keys that visitors "
+                "enter; name the origins"
+            )
+        return self
 
     @property
     def folder(self) -> Path:
