@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
     {"slipway.project"},
     {"slipway.dependencies", "slipway.training"},
     {"slipway.deep", "slipway.reporting", "slipway.repro"},
-    {"slipway.registry", "slipway.stages"},
+    {"slipway.kits", "slipway.registry", "slipway.stages"},
     {"slipway.access", "slipway.features", "slipway.policy", "slipway.projects"},
     {"slipway.cli", "slipway.__main__"},
     {"feature_repo", "pipelines"},

@@ -31,8 +31,9 @@ FAST_BY_FOLDER = {
     "slipway": """
         ab_comparison access_audit access_keys access_limits always_valid archives arrays
         calibration card chain check conformal contract distributions explain feedback
-        labelled_feedback metrics prediction_log prediction_log_compaction prediction_log_durability
-        promotion record selection training_graph training_plots two_sample_statistics
+        kits_detection kits_readers kits_records labelled_feedback metrics prediction_log
+        prediction_log_compaction prediction_log_durability promotion record selection
+        training_graph training_plots two_sample_statistics
     """,
 }
 

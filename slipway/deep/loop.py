@@ -108,7 +108,9 @@ def train(
         if checkpoint:
             checkpoint.save(accelerator, scheduler, curves)
         if progress and accelerator.is_main_process:
-            progress.epoch(epoch + 1, plan.epochs, {name: each[-1] for name, each in curves.items()})
+            progress.epoch(
+                epoch + 1, plan.epochs, {name: each[-1] for name, each in curves.items()}
+            )
     module.eval()
     module.to("cpu")
     return curves
@@ -176,5 +178,6 @@ def predict(module: nn.Module, *inputs: torch.Tensor, batch: int = 1000) -> Any:
         chunks = zip(*(each.split(batch) for each in inputs), strict=True)
         found = [module(*(each.to(device) for each in chunk)) for chunk in chunks]
         if isinstance(found[0], tuple):
-            return tuple(torch.cat([each.cpu() for each in parts]) for parts in zip(*found))
+            columns = zip(*found, strict=True)
+            return tuple(torch.cat([each.cpu() for each in parts]) for parts in columns)
         return torch.cat([each.cpu() for each in found])

@@ -10,7 +10,7 @@ from slipway.contract import Record
 
 # Characters with a meaning in JSON schema's regular expressions; `re.escape` escapes more than
 # those of ECMAScript's Unicode mode.
-SPECIAL = re.compile(r"([\\^$.|?*+()\[\]{}/])")
+SPECIAL = re.compile(r"([\\^$.|?*+()\[\]{}])")
 
 
 class ClassRecord(Record):

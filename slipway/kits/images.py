@@ -1,6 +1,6 @@
 """Records that hold one picture, and their pixels as the input of a network."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -18,13 +18,17 @@ class ImageRecord(Record):
 
     size: ClassVar[tuple[int, int]] = (224, 224)
     """Height and width of the pixels that the network takes."""
-    mode: ClassVar[str] = "RGB"
+    mode: ClassVar[Literal["RGB", "L"]] = "RGB"
     """`RGB`, or `L` for grey."""
 
     image: Annotated[bytes, Image()]
 
     def __init_subclass__(
-        cls, *, size: tuple[int, int] | None = None, mode: str | None = None, **limits: Any
+        cls,
+        *,
+        size: tuple[int, int] | None = None,
+        mode: Literal["RGB", "L"] | None = None,
+        **limits: Any,
     ) -> None:
         super().__init_subclass__()
         if size is not None:
@@ -32,23 +36,24 @@ class ImageRecord(Record):
         if mode is not None:
             cls.mode = mode
         if limits:
-            cls.__annotations__ = {**cls.__annotations__, "image": Annotated[bytes, Image(**limits)]}
+            cls.__annotations__ = {
+                **cls.__annotations__,
+                "image": Annotated[bytes, Image(**limits)],
+            }
 
-
-def pixels(record: ImageRecord) -> np.ndarray:
-    """Return the picture's pixels (height, width, channels) as bytes; grey has one channel."""
-    height, width = record.size
-    array = decode_image(record.image, record.mode, (width, height))
-    return array[:, :, None] if array.ndim == 2 else array
+    @classmethod
+    def shape(cls) -> tuple[int, int, int]:
+        """Return channels, height and width of the network's input."""
+        return (1 if cls.mode == "L" else 3, *cls.size)
 
 
 def pixel_batch(records: list[Any]) -> np.ndarray:
-    """Return the pixels (rows, channels, height, width) as bytes."""
+    """Return the pixels (rows, channels, height, width) as bytes; grey has one channel."""
     kind = type(records[0])
-    channels = 1 if kind.mode == "L" else 3
-    batch = np.empty((len(records), channels, *kind.size), dtype=np.uint8)
+    batch = np.empty((len(records), *kind.shape()), dtype=np.uint8)
     for row, record in enumerate(records):
-        batch[row] = pixels(record).transpose(2, 0, 1)
+        pixels = decode_image(record.image, kind.mode, kind.size)
+        batch[row] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return batch
 
 

@@ -98,6 +98,10 @@ class TorchStudy(ABC, Generic[Recipe]):
     def metrics(self, outputs: Arrays, rows: TensorRows) -> dict[str, float]:
         """Return the metrics of the exported graph's outputs on rows held out."""
 
+    def curve(self, outputs: Arrays, rows: TensorRows) -> float:
+        """Return the primary metric alone, after each epoch."""
+        return self.metrics(outputs, rows)[self.primary]
+
     @abstractmethod
     def predictions(self, records: list[Any], outputs: Arrays) -> Sequence[Record]:
         """Return the predictions that the model makes of the exported graph's outputs."""
@@ -179,9 +183,7 @@ class TorchStudy(ABC, Generic[Recipe]):
         shutil.rmtree(self._checkpoints, ignore_errors=True)
 
         def framework_predict(records: list[Any]) -> Sequence[Record]:
-            inputs = {
-                name: torch.from_numpy(each) for name, each in self.arrays(records).items()
-            }
+            inputs = {name: torch.from_numpy(each) for name, each in self.arrays(records).items()}
             return self.predictions(records, self._run(exported, inputs))
 
         return Fitted(self.tried, chosen, framework_predict)
@@ -216,7 +218,8 @@ class TorchStudy(ABC, Generic[Recipe]):
         def measure() -> dict[str, float]:
             if validation is None:
                 return {}
-            return {self.primary: self.validate(module, validation)[self.primary]}
+            outputs = self._run(self.exported(module), validation.inputs)
+            return {self.primary: self.curve(outputs, validation)}
 
         if self._progress:
             self._progress.name = name

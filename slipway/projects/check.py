@@ -22,6 +22,8 @@ CARD = ("Data", "Task", "Model", "Limits")
 # Modules in the serving image: a model.py may import nothing else.
 SERVING = (
     *("slipway.contract", "slipway.media", "slipway.statistics"),
+    *("slipway.kits.classes", "slipway.kits.images"),
+    *("slipway.kits.detection.decode", "slipway.kits.detection.record"),
     *("numpy", "pydantic", "onnxruntime", "PIL"),
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from slipway.training import validation
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 
 
 def binary_metrics(
@@ -21,12 +21,6 @@ def binary_metrics(
         ValueError: a metric needs `y_prob` or `y_pred`, which is not given.
     """
     return validation.compute(KNOWN, y_true, names, y_prob=y_prob, y_pred=y_pred)
-
-
-def expected_calibration_error(bins: Reliability) -> float:
-    """Return the mean distance of `y_prob` from the observed share, weighted by rows per bin."""
-    gaps = np.abs(bins.y_prob - bins.observed)
-    return float(np.sum(gaps * bins.rows) / bins.rows.sum())
 
 
 def _calibration_error(y_true: np.ndarray, y_prob: np.ndarray) -> float:

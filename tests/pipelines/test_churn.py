@@ -23,10 +23,9 @@ from pipelines.ml.churn.model import (
 )
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
-from slipway.reporting.metrics import expected_calibration_error
 from slipway.training import Candidate
 from slipway.training.boosting_export import export_boosting
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 from slipway.training.frames import concatenate_blocks
 from slipway.training.tabular import export_onnx
 

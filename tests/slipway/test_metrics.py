@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from slipway.reporting.metrics import binary_metrics, expected_calibration_error
+from slipway.reporting.metrics import binary_metrics
 from slipway.training import validation
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 from slipway.training.validation import mean_over_folds
 
 Y_TRUE = [True, True, False, False]

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from slipway.reporting import Evaluation, curves, plots
-from slipway.reporting.metrics import binary_metrics, expected_calibration_error
+from slipway.reporting.metrics import binary_metrics
 from slipway.training import Candidate, LabelledRows
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 
 from .metrics import CALIBRATIONS, by_gain, profits
 from .model import SERVICES, ChurnRisk, Customer, Offer

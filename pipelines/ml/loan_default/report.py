@@ -9,9 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 from slipway.reporting import Evaluation, plots
 from slipway.reporting.curves import precision_recall, roc
-from slipway.reporting.metrics import binary_metrics, expected_calibration_error
+from slipway.reporting.metrics import binary_metrics
 from slipway.training import Candidate
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 
 from .metrics import CUTS, cost
 from .model import CODES, LOSS_OF_DEFAULT, LOST_MARGIN, NUMBERS, LoanDefault, LoanRisk, features

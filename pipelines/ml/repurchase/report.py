@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, curves, plots
-from slipway.reporting.metrics import binary_metrics, expected_calibration_error
+from slipway.reporting.metrics import binary_metrics
 from slipway.training import Candidate
-from slipway.training.calibration import Reliability
+from slipway.training.calibration import Reliability, expected_calibration_error
 
 from .metrics import NAMES, brier_skill
 from .model import Repurchase

@@ -1,0 +1,1 @@
+"""The kit for pictures of one class each: records in `slipway.kits.images` and `.classes`."""

@@ -1,0 +1,1 @@
+"""Metrics by the kind of prediction; each is defined once in the repository."""
