@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"slipway.cli", "slipway.__main__"},
     {"feature_repo", "pipelines"},
     {"services", "services.health", "services.settings", "services.zero_init"},
-    {"services.web"},
+    {"services.jobs", "services.web"},
     {
         *("services.explain", "services.features", "services.monitor", "services.predict"),
         *("services.rollout", "services.stream"),

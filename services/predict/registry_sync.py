@@ -256,7 +256,8 @@ def maintain_log(settings: Settings, stopping: threading.Event) -> None:
 
 def run_jobs(settings: Settings, stopping: threading.Event) -> None:
     """Run batch jobs one by one; a job interrupted by a stop resumes with the next process."""
-    from services.predict.batch.jobs import JobRunner, Jobs
+    from services.predict.batch.jobs import Jobs
+    from services.predict.batch.runner import JobRunner
 
     runner = JobRunner(Jobs(settings.folder / "jobs"))
 

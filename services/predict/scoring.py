@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from services.predict.batch.jobs import Job, Jobs, NoResult, QueueFull, UnknownJob
+from services.jobs.kind import QueueFull, UnknownJob
+from services.predict.batch.jobs import Job, Jobs, NoResult
 from services.predict.batch.tables import Format
 from services.predict.core import Core
 from services.web.problem import Problem

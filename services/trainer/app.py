@@ -13,12 +13,13 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from services.jobs.kind import Ended, QueueFull, UnknownJob
 from services.trainer import metrics
 from services.trainer.measure import measure
 from services.trainer.overrides import BadParameters
 from services.trainer.run import Request, Run, State
 from services.trainer.settings import Settings
-from services.trainer.trainer import Ended, QueueFull, Trainer, UnknownProject, UnknownRun
+from services.trainer.trainer import Trainer, UnknownProject
 from services.trainer.webhook import Notification
 from services.web import errors
 from services.web.bounds import BodyBound
@@ -151,7 +152,7 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
         """Cancel a run: 200 when its processes have ended, 202 while they are ending."""
         try:
             run = trainer.cancel(id, actor=actor)
-        except UnknownRun as error:
+        except UnknownJob as error:
             raise Problem(404, "Unknown run", str(error)) from None
         except Ended as error:
             raise Problem(409, "Run has ended", str(error)) from None
@@ -272,7 +273,7 @@ def _find_run(trainer: Trainer, id: str) -> Run:
     """
     try:
         return trainer.get(id)
-    except UnknownRun as error:
+    except UnknownJob as error:
         raise Problem(404, "Unknown run", str(error)) from None
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from services.trainer import collect, process_tree
+from services.jobs import process_tree
+from services.trainer import collect
 from services.trainer.run import (
     STAGES,
     Promotion,

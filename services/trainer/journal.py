@@ -63,6 +63,10 @@ class Journal:
             values = {**run.model_dump(mode="json"), **entry["changes"]}
             self.runs[run.id] = Run.model_validate(values)
 
+    def unfinished(self) -> list[Run]:
+        """Return the queued and running runs, oldest first."""
+        return [run for run in self.runs.values() if not run.state.ended]
+
     def waiting(self) -> list[Run]:
         """Return the queued runs, oldest first."""
         return [run for run in self.runs.values() if run.state is State.QUEUED]

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.predict.batch.jobs import JobRunner, Jobs, NoResult, QueueFull, UnknownJob
+from services.jobs.kind import QueueFull, UnknownJob
+from services.predict.batch.jobs import Jobs, NoResult
+from services.predict.batch.runner import JobRunner
 from slipway.contract.shipped import Shipped
 from slipway.registry.digest import digest
 from tests.conftest import ROOT
@@ -94,8 +96,8 @@ class RunnerThread:
         self.thread.start()
 
     def child(self) -> psutil.Process:
-        until(lambda: self.runner._child)
-        return psutil.Process(self.runner._child.pid)
+        until(lambda: self.runner.processes)
+        return psutil.Process(self.runner.processes[0].pid)
 
     def close(self) -> None:
         self.runner.close()
@@ -196,7 +198,8 @@ def test_a_new_runner_resumes_the_job_of_a_closed_one(
 RUNNER = """
 import sys
 from pathlib import Path
-from services.predict.batch.jobs import JobRunner, Jobs
+from services.predict.batch.jobs import Jobs
+from services.predict.batch.runner import JobRunner
 JobRunner(Jobs(Path(sys.argv[1]))).run_next()
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer import process_tree
+from services.jobs import process_tree
 from services.trainer.run import ID
 from slipway.access import keys
 from slipway.home import free_port

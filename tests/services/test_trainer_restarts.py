@@ -3,8 +3,8 @@
 import psutil
 import pytest
 
+from services.jobs import process_tree
 from services.monitor.webhook import ActiveAlarm, message
-from services.trainer import process_tree
 from services.trainer.journal import Journal
 from services.trainer.run import State
 from slipway.home import free_port

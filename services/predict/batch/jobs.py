@@ -7,21 +7,17 @@ import logging
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import slipway
+from services.jobs.kind import QueueFull, UnknownJob
 from services.predict.batch import progress
 from services.predict.batch.progress import Progress
 from services.predict.batch.tables import Format
@@ -31,23 +27,10 @@ log = logging.getLogger("slipway.jobs")
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
-MAX_ATTEMPTS = 3
-POLL_SECONDS = 0.1
-# The server is stopped while the scoring process still starts: the next attempt resumes.
-STOPPED = (signal.SIGTERM, signal.SIGINT)
 # The age of files left by a process that was killed while it created or deleted a job.
 LEFTOVER_SECONDS = 3600
-LOG_TAIL_BYTES = 4096
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-class UnknownJob(LookupError):
-    """Raised when there is no job with that id."""
-
-
-class QueueFull(Exception):
-    """Raised when the maximum number of jobs is queued."""
 
 
 class NoResult(Exception):
@@ -194,7 +177,8 @@ class Jobs:
             UnknownJob: there is no such job.
         """
         before = self.get(id)
-        job = self.change(id, lambda job: _ended(job, "cancelled", job.progress))
+        last = before.progress
+        job = self.change(id, "cancelled", state="cancelled", ended=time.time(), progress=last)
         if before.state == "queued":  # no runner will clear its files
             self.place(id).clear(job)
         return job
@@ -237,8 +221,8 @@ class Jobs:
             raise UnknownJob(f"no job {shown!r}: an id is a UUID")
         return JobFolder(self.folder / id)
 
-    def change(self, id: str, update: Callable[[Job], Job]) -> Job:
-        """Apply `update` to the job, unless it has ended; return the job.
+    def change(self, id: str, event: str, **changes: Any) -> Job:
+        """Store new values of the job's fields unless it has ended; return the job.
 
         Raises:
             UnknownJob: there is no such job.
@@ -247,7 +231,7 @@ class Jobs:
         with self._lock():
             job = place.read()
             if job.state not in ENDED:
-                job = update(job)
+                job = job.model_copy(update=changes)
                 place.write(job)
         return job
 
@@ -302,139 +286,6 @@ class Jobs:
 
     def _lock(self) -> FileLock:
         return FileLock(self.folder / "lock")
-
-
-class JobRunner:
-    """Runs jobs one by one, each in a process of its own. A folder has one runner."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
-        self._closed = threading.Event()
-        # close() must not run between starting the child and storing it.
-        self._starting = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        jobs.sweep()
-
-    def run_next(self) -> bool:
-        """Run the oldest job that is queued, or was running when its runner ended, until it ends.
-
-        Return False if there was no such job, or the runner is closed.
-        """
-        for job in self.jobs.unfinished():
-            if self._closed.is_set():
-                return False
-            with suppress(UnknownJob):  # deleted just now
-                if job.attempts >= MAX_ATTEMPTS:
-                    self._fail(job.id, f"was interrupted {MAX_ATTEMPTS} times; not tried again")
-                    continue
-                started = self.jobs.change(job.id, _started)
-                if started.state == "running":
-                    self._run(started)
-                    return True
-        return False
-
-    def close(self) -> None:
-        """Kill a running child. The next runner resumes its job from the finished parts."""
-        with self._starting:
-            self._closed.set()
-            if self._child and self._child.poll() is None:
-                self._child.kill()
-
-    def _run(self, job: Job) -> None:
-        place = self.jobs.place(job.id)
-        log.info("job %s: scoring with %s v%s", job.id, job.project, job.version)
-        with self._starting:
-            if self._closed.is_set():
-                self.jobs.change(job.id, _requeued)
-                return
-            self._child = child = _start(place)
-        try:
-            status = self._wait(child, job.id)
-        finally:
-            child.kill()
-            child.wait()
-            if child.stdin:
-                child.stdin.close()
-        if status is None:
-            self._clear(job.id)
-        elif status == 0:
-            self._end(job.id, lambda now: _ended(now, "done", place.progress()))
-        elif self._closed.is_set():
-            self.jobs.change(job.id, _requeued)
-        elif -status in STOPPED:
-            log.warning("job %s was interrupted by %s", job.id, signal.Signals(-status).name)
-        else:
-            self._fail(job.id, _failure_reason(status, place))
-
-    def _wait(self, child: "subprocess.Popen[bytes]", id: str) -> int | None:
-        """Return the child's exit status, or None once the job was cancelled or deleted."""
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                return child.wait(POLL_SECONDS)
-            try:
-                if self.jobs.get(id).state != "running":
-                    return None
-            except UnknownJob:
-                return None
-
-    def _fail(self, id: str, why: str) -> None:
-        log.warning("job %s failed: %s", id, why)
-        self._end(
-            id, lambda job: _ended(job, "failed", job.progress).model_copy(update={"fault": why})
-        )
-
-    def _end(self, id: str, update: Callable[[Job], Job]) -> None:
-        self.jobs.change(id, update)
-        self._clear(id)
-
-    def _clear(self, id: str) -> None:
-        with suppress(UnknownJob):
-            self.jobs.place(id).clear(self.jobs.get(id))
-
-
-def _start(place: JobFolder) -> "subprocess.Popen[bytes]":
-    with place.log.open("ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.predict.batch.worker", str(place.folder)],
-            # Python looks for the module here first.
-            cwd=Path(slipway.__file__).parents[1],
-            # Never written to: when this process ends the pipe closes, and so the child ends.
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
-
-
-def _failure_reason(status: int, place: JobFolder) -> str:
-    if status < 0:
-        name = signal.Signals(-status).name
-        hint = ", possibly out of memory" if -status == signal.SIGKILL else ""
-        return f"the scoring process was ended by {name}{hint}"
-    with suppress(FileNotFoundError), place.log.open("rb") as stream:
-        stream.seek(max(0, place.log.stat().st_size - LOG_TAIL_BYTES))
-        lines = stream.read().decode(errors="replace").split("\n")
-        messages = [line for line in lines if line.strip()]
-        if messages:
-            return messages[-1].strip()
-    return f"the scoring process ended with status {status} and no message"
-
-
-def _started(job: Job) -> Job:
-    changes = {
-        "state": "running",
-        "started": job.started or time.time(),
-        "attempts": job.attempts + 1,
-    }
-    return job.model_copy(update=changes)
-
-
-def _requeued(job: Job) -> Job:
-    """Queue the job again without counting the attempt, since its runner was stopped."""
-    return job.model_copy(update={"state": "queued", "attempts": job.attempts - 1})
-
-
-def _ended(job: Job, state: State, last: Progress | None) -> Job:
-    return job.model_copy(update={"state": state, "ended": time.time(), "progress": last})
 
 
 def _age(job: Job) -> tuple[float, str]:
