@@ -18,10 +18,10 @@ IOU = 0.5
 
 
 def box_scores(
-    predictions: Sequence[Any], truths: Sequence[Any], labels: Sequence[str]
+    predictions: Sequence[Any], labelled: Sequence[Any], labels: Sequence[str]
 ) -> dict[str, float]:
     """Return `map50`, `map`, and the share of objects found and of boxes right, as served."""
-    found, marked = [each.boxes for each in predictions], [each.boxes for each in truths]
+    found, marked = [each.boxes for each in predictions], [each.boxes for each in labelled]
     right = sum(len(matches(*pair)) for pair in zip(marked, found, strict=True))
     return {
         **box_metrics(marked, found, labels),
