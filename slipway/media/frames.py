@@ -68,7 +68,7 @@ def decode_frames(
         ValueError: it is not a video, or no frame can be decoded.
         GroupMissing: PyAV is not installed (also a ValueError).
     """
-    with opened(data, _format_of(data), GROUP, max_pixels) as file:
+    with opened(data, _format_of(data), GROUP, max(max_pixels, MAX_PIXELS)) as file:
         av, stream, size = import_av(GROUP), _video_stream(file), None
         _limit(stream.codec_context, max_pixels)
         number = 0

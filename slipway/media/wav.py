@@ -52,7 +52,8 @@ class WavFile:
             padded[:, 1:] = np.frombuffer(content, dtype=np.uint8).reshape(-1, 3)
             content = padded.tobytes()
         values = np.frombuffer(content, dtype=kind).reshape(-1, self.channels)
-        return np.asarray((values.mean(axis=1) - middle) / scale, dtype=np.float32)
+        with np.errstate(all="ignore"):  # floats may be anything; `decode_audio` refuses NaN
+            return np.asarray((values.mean(axis=1) - middle) / scale, dtype=np.float32)
 
 
 def read_wav(data: bytes) -> WavFile:

@@ -1,6 +1,7 @@
 """Pictures, sound and video for the tests of media fields, made here."""
 
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -80,6 +81,7 @@ def video_file(
     return file.getvalue()
 
 
+@cache
 def samples() -> dict[str, tuple[Media, bytes]]:
     """Return a valid file of each kind with the marker of a field that accepts it."""
     image, sound, video = Image(formats=EVERY_FORMAT), Audio(sample_rate=16_000), Video()
