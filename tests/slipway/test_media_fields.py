@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from typing import Annotated, Any
 
 import pytest
@@ -178,3 +180,12 @@ def test_markers_mark_bytes_only() -> None:
             TypeAdapter(Annotated[wrong, Image()])
     with pytest.raises(ValueError, match="formats must be of"):
         Image(formats=("SVG",))
+
+
+def test_only_packages_of_every_server_are_imported() -> None:
+    """PyAV, OpenCV and the packages of training are not on every server."""
+    code = "import sys, slipway.media; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    loaded = set(printed.decode().split())
+    assert {"PIL", "numpy", "slipway.media.frames"} <= loaded
+    assert not loaded & {"av", "cv2", "mlflow", "onnxruntime", "scipy", "torch"}
