@@ -30,6 +30,8 @@ READERS: dict[str, type[ImageFile]] = {
 # Each scan of a progressive JPEG costs a pass over the whole picture: 10 MB could hold 100,000 of
 # them, which is hours of work. Encoders write about ten.
 MAX_SCANS = 100
+# Whatever a field allows: decoded, they are 300 MB.
+MAX_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,38 @@ def read_picture_header(
     Raises:
         ValueError: `data` is not a picture in one of `formats`, or its header is damaged.
     """
-    found = picture_format(data)
-    if found not in formats:
-        raise Refused(f"is not a {one_of(formats)} picture")
-    if found == "WEBP":
-        width, height = _webp_size(data)
-    else:
-        width, height = open_picture(data, found).size
-    return PictureHeader(found, width, height)
+    found = _format_in(data, formats)
+    size = _webp_size(data) if found == "WEBP" else _open(data, found).size
+    return PictureHeader(found, *size)
 
 
-def open_picture(data: bytes, format: str) -> ImageFile:
+def open_picture(data: bytes) -> ImageFile:
     """Return a picture of which only the header is read.
 
-    A WebP reader takes memory for two frames: read its header first.
-
     Raises:
-        ValueError: the header is damaged.
+        ValueError: `data` is not a picture, its header is damaged, or it has over `MAX_PIXELS`.
     """
+    found = _format_in(data, tuple(MEDIA_TYPES))
+    if found == "WEBP":  # whose reader takes memory for two frames
+        _check_pixels(_webp_size(data))
+    picture = _open(data, found)
+    _check_pixels(picture.size)
+    return picture
+
+
+def _format_in(data: bytes, formats: tuple[str, ...]) -> str:
+    found = picture_format(data)
+    if found is None or found not in formats:
+        raise Refused(f"is not a {one_of(formats)} picture")
+    return found
+
+
+def _check_pixels(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise Refused(f"must have at most {MAX_PIXELS:,} pixels, got {size[0]} x {size[1]}")
+
+
+def _open(data: bytes, format: str) -> ImageFile:
     if format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
         raise Refused(f"must have at most {MAX_SCANS} scans")
     try:

@@ -9,7 +9,7 @@ from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 
 from slipway.media.cache import decoded
-from slipway.media.picture_header import open_picture, read_picture_header
+from slipway.media.picture_header import open_picture
 from slipway.media.refusals import DAMAGED, Refused
 
 # The transpositions that make a picture upright, by EXIF orientation; 1 is upright.
@@ -39,7 +39,7 @@ def decode_image(
     A field that an `Image` marker has checked was decoded then, so this costs little.
 
     Raises:
-        ValueError: it is not a picture, or is damaged.
+        ValueError: it is not a picture, is damaged, or has over 100 million pixels.
     """
     array = decoded.get(data, "picture", lambda: _upright(data))
     if size is None and (array.ndim == 2) == (mode == "L"):
@@ -54,7 +54,7 @@ def decode_image(
 
 def _upright(data: bytes) -> np.ndarray:
     """Decode to grey values (height, width) or colors (height, width, 3), whichever it holds."""
-    picture = open_picture(data, read_picture_header(data).format)
+    picture = open_picture(data)
     try:
         picture.load()
         plain = _eight_bits(picture)

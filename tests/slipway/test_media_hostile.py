@@ -91,6 +91,13 @@ def test_bombs_are_refused_by_their_header(data: bytes, size: str) -> None:
     assert memory_of(lambda: refusal(marker, data)) < FEW_BYTES
 
 
+@pytest.mark.parametrize("data", [png(60_000, 60_000, bytes(1000)), webp(16_384, 16_384)])
+def test_no_picture_of_gigabytes_is_decoded_without_a_field_either(data: bytes) -> None:
+    with pytest.raises(ValueError, match="must have at most 100,000,000 pixels"):
+        decode_image(data)
+    assert "must have at most 100,000,000 pixels" in refusal(Image(max_side=100_000), data)
+
+
 def test_a_picture_may_be_as_large_as_the_field_says_and_no_larger() -> None:
     data = picture_file("PNG")
     assert Image(max_side=32).check(data) == data
