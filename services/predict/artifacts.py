@@ -24,7 +24,7 @@ def verify(folder: Path, digest: str) -> None:
     """
     shipped = Shipped(folder)
     match(shipped, digest)
-    for file in [*shipped.weights.rglob("*"), *shipped.about.rglob("*")]:
+    for file in (each for folder in shipped.parts for each in folder.rglob("*")):
         if file.suffix.lower() in PICKLES:
             raise Unsafe(f"{file.name}: a pickle runs code when it is read; ship ONNX or JSON")
         if file.is_symlink():

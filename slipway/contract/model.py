@@ -13,6 +13,9 @@ from slipway.contract.graph import open_graph
 from slipway.contract.lookup import Lookup
 from slipway.contract.record import Record
 
+# Names of modules that hold the code of one version each begin with this.
+PRIVATE = "_slipway_shipped_"
+
 # Published models, by the name of the module that published each.
 _published: dict[str, "Model"] = {}
 
@@ -137,7 +140,15 @@ def publish(model: Model) -> None:
     stages load the same file without MLflow, whose import takes 1.3 s.
     """
     model._record_types()
-    _published[type(model).__module__] = model
+    module = type(model).__module__
+    _published[module] = model
+    # MLflow would keep a version that is loaded without it in memory.
+    if not module.startswith(PRIVATE):
+        hand_to_mlflow(model)
+
+
+def hand_to_mlflow(model: Model) -> None:
+    """Make `model` the typed pyfunc that MLflow reads from a file, if it is MLflow that reads."""
     if "mlflow.pyfunc" in sys.modules:
         # Imported by name: an import statement would make every training stage depend on MLflow.
         pyfunc = importlib.import_module("slipway.contract.pyfunc")
@@ -156,7 +167,13 @@ def published_by(module: str) -> Model:
 
 
 def forget(model: Model) -> None:
-    """Unload the module that published `model`, so that the memory of both is freed."""
+    """Unload the modules of `model`, so that the memory of all of them is freed."""
     module = type(model).__module__
-    _published.pop(module, None)
-    sys.modules.pop(module, None)
+    forget_modules(module.partition(".")[0] if module.startswith(PRIVATE) else module)
+
+
+def forget_modules(root: str) -> None:
+    """Unload the module `root` and those inside it."""
+    for name in [each for each in list(sys.modules) if f"{each}.".startswith(f"{root}.")]:
+        _published.pop(name, None)
+        del sys.modules[name]

@@ -5,6 +5,8 @@ from typing import Any
 
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from slipway.contract import serving
+from slipway.contract.graph import threads_per_graph
 from slipway.contract.model import Model
 
 
@@ -20,7 +22,9 @@ def as_pyfunc(model: Model) -> PythonModel:
     }
 
     def load_context(self: PythonModel, context: PythonModelContext) -> None:
-        model.load(Path(context.artifacts["weights"]))
+        about = Path(context.artifacts["about"])
+        with threads_per_graph(serving.read(about).threads):
+            model.load(Path(context.artifacts["weights"]))
 
     name = f"Published{type(model).__name__}"
     members = {"predict": predict, "load_context": load_context, "model": model}

@@ -1,9 +1,12 @@
 """`about/serving.json`: what a server must know of a version before it loads it."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from slipway.contract.record import Record
 
 FILE = "serving.json"
 # A longer call is tried out once instead of many times, and has a time limit of its own.
@@ -33,6 +36,14 @@ class Serving(BaseModel):
     @property
     def slow(self) -> bool:
         return self.latency_seconds > SLOW_SECONDS
+
+
+def carries_media(record: type[Record]) -> bool:
+    """Return whether a field of the record, or of a record in it, is media, by its JSON schema."""
+    schema = record.model_json_schema(mode="serialization")
+    records = [schema, *schema.get("$defs", {}).values()]
+    fields = [field for each in records for field in each.get("properties", {}).values()]
+    return any("contentMediaType" in json.dumps(field) for field in fields)
 
 
 def read(about: Path) -> Serving:

@@ -1,20 +1,17 @@
 """The folder of a registered version, loaded without MLflow."""
 
-import importlib.util
-import itertools
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway.contract import serving
 from slipway.contract.graph import threads_per_graph
-from slipway.contract.model import Model, published_by
+from slipway.contract.model import Model
+from slipway.contract.modules import load_file, load_package
 from slipway.contract.serving import Serving
 
 REFERENCE = "reference.jsonl"
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -24,8 +21,26 @@ class Shipped:
     folder: Path
 
     @property
-    def code(self) -> Path:
+    def entry(self) -> Path:
+        """The script that MLflow runs: the project's `model.py`, unless that has siblings."""
         return self.folder / "model.py"
+
+    @property
+    def packages(self) -> Path:
+        """The folder of `package`; only projects whose `model.py` has siblings have it."""
+        return self.folder / "code"
+
+    @property
+    def package(self) -> Path | None:
+        """The folder with the project's `model.py` and the siblings that it imports."""
+        if not self.packages.is_dir():
+            return None
+        return next((each for each in sorted(self.packages.iterdir()) if each.is_dir()), None)
+
+    @property
+    def code(self) -> Path:
+        """The project's `model.py`."""
+        return self.package / "model.py" if self.package else self.entry
 
     @property
     def weights(self) -> Path:
@@ -38,7 +53,8 @@ class Shipped:
     @property
     def parts(self) -> list[Path]:
         """The files and folders that the digest covers; nothing else is read."""
-        return [self.code, self.weights, self.about]
+        own = [self.entry, self.weights, self.about]
+        return [*own, self.packages] if self.packages.is_dir() else own
 
     @property
     def card(self) -> str:
@@ -69,28 +85,16 @@ class Shipped:
         return [json.loads(line) for line in file.read_text().splitlines()]
 
     def declare(self) -> Model:
-        """Run `model.py` without loading its weights. Check the digest first: this runs code.
+        """Run the model's code without loading its weights. Check the digest first: this runs code.
 
         Raises:
-            TypeError: the file publishes no model.
+            TypeError: the code publishes no model.
             Exception: whatever its code raises.
         """
-        name = f"_slipway_shipped_{next(_numbers)}"
-        spec = importlib.util.spec_from_file_location(name, self.code)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Type hints are looked up by module name.
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-            return published_by(name)
-        except BaseException:
-            sys.modules.pop(name, None)
-            raise
+        return load_package(self.package) if self.package else load_file(self.code)
 
     def load(self) -> Model:
-        """Run `model.py` and load its weights.
+        """Run the model's code and load its weights.
 
         Raises:
             Exception: whatever its code raises.

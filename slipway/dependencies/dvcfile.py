@@ -26,6 +26,13 @@ PARAMETERS: dict[Stage, tuple[str, ...]] = {
     "evaluate": ("primary",),
     "register": ("dataset", "gate", "primary"),
 }
+# Further parameters, where `params.yaml` has them: DVC accepts only keys in the file.
+OPTIONAL: dict[Stage, tuple[str, ...]] = {
+    "prepare": (),
+    "fit": ("batch", "latency", "parity"),
+    "evaluate": ("batch", "latency"),
+    "register": ("batch", "latency", "parity", "requires"),
+}
 WRITES: dict[Stage, str] = {
     "prepare": "    outs: [work/data]\n",
     "fit": "    outs: [work/weights, work/candidates.json, work/parity.json]\n",
@@ -65,11 +72,16 @@ def _stage(project: Project, name: Stage) -> str:
             "    deps:\n",
             *_items(files, 6),
             "    params:\n",
-            *_items(PARAMETERS[name], 6),
+            *_items(_parameters(project, name), 6),
             *pins,
             WRITES[name],
         ]
     )
+
+
+def _parameters(project: Project, name: Stage) -> list[str]:
+    written = project.params.model_fields_set
+    return [*PARAMETERS[name], *(each for each in OPTIONAL[name] if each in written)]
 
 
 def _items(names: Sequence[str], indent: int) -> list[str]:

@@ -23,6 +23,12 @@ CODE: dict[Stage, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # Every stage runs this; the command line only forwards to the modules above.
 ALWAYS = "slipway/arithmetic.py"
 PROFILE = "slipway/reporting/profile.py"
+# By kind of parity: what `fit` imports by name.
+COMPARISONS = {
+    "image": "slipway/quality/media_differences.py",
+    "boxes": "slipway/quality/media_differences.py",
+    "tokens": "slipway/quality/token_differences.py",
+}
 
 
 class UnseenInput(ValueError):
@@ -54,6 +60,8 @@ def stage_inputs(project: Project, stage: Stage) -> Inputs:
     roots = [top / ALWAYS, *(top / name for name in library), *(folder / name for name in names)]
     if stage == "evaluate" and project.params.profile:
         roots.append(top / PROFILE)
+    if stage == "fit" and (comparison := COMPARISONS.get(project.params.parity.kind)):
+        roots.append(top / comparison)
     found = imported_by(roots, top)
     files = set(found.files)
     for file in found.files:

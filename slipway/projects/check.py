@@ -4,13 +4,16 @@ import ast
 import io
 import json
 import re
+import sys
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from slipway.contract.groups import GROUPS
 from slipway.datasets import catalogue
 from slipway.dependencies import pins
 from slipway.dependencies.dvcfile import dvc_yaml
+from slipway.dependencies.served_code import served_code
 from slipway.dependencies.stages import UnseenInput, stage_inputs
 from slipway.project import NAME, Project
 from slipway.projects import readme
@@ -19,7 +22,8 @@ from slipway.training.candidates import BASELINE
 
 FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
 CARD = ("Data", "Task", "Model", "Limits")
-# Modules in the serving image: a model.py may import nothing else.
+# Modules in every serving image: a model.py and its siblings may import nothing else, except what
+# the groups in `requires` add.
 SERVING = (
     *("slipway.contract", "slipway.media", "slipway.statistics"),
     *("slipway.kits.classes", "slipway.kits.images"),
@@ -90,20 +94,32 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _imports(project: Project) -> Iterator[str]:
-    """Check that `model.py` imports serving packages only, and no project imports another."""
-    import sys
-
-    for line, name in imports(project.folder / "model.py"):
-        top = name.partition(".")[0]
-        served = any(name == each or name.startswith(f"{each}.") for each in SERVING)
-        if not served and top not in sys.stdlib_module_names:
-            yield f"model.py line {line} imports {name or 'a sibling'}; serving lacks it"
+    """Check that what is served imports serving packages only, and no project imports another."""
+    for file in (project.folder / "model.py", *served_code(project).siblings):
+        for line, name in imports(file):
+            if not _is_served(name, project.params.requires):
+                yield f"{file.name} line {line} imports {name}; serving lacks it{_group_of(name)}"
     own = f"pipelines.{project.track}.{project.name}"
     for file in project.folder.glob("*.py"):
         for line, name in imports(file):
             foreign = name.startswith("pipelines.") and not name.startswith(own)
             if foreign or name.startswith(("services", "..")):
                 yield f"{file.name} line {line} imports {name}: projects must be independent"
+
+
+def _is_served(name: str, groups: Sequence[str]) -> bool:
+    """Return whether a server has the module; siblings, which are shipped, are checked as files."""
+    if name.startswith(".") or name.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    served = (*SERVING, *(module for group in groups for module in GROUPS[group].modules))
+    return any(name == each or name.startswith(f"{each}.") for each in served)
+
+
+def _group_of(name: str) -> str:
+    """Return a hint at the groups that have the module."""
+    top = name.partition(".")[0]
+    groups = [group for group, each in GROUPS.items() if top in each.modules]
+    return f" without requires: [{' or '.join(groups)}] in params.yaml" if groups else ""
 
 
 def _declared(project: Project) -> Iterator[str]:
@@ -158,7 +174,11 @@ def _dataset(project: Project) -> Iterator[str]:
 def _gate(project: Project) -> Iterator[str]:
     """Check that the gate has conditions on the primary metric and on parity."""
     named = {condition.metric for condition in project.params.gate.conditions}
-    for metric in (project.params.primary, "parity_error", "parity_agreement"):
+    measured = project.params.parity.kind != "none"
+    for metric in (
+        project.params.primary,
+        *(("parity_error", "parity_agreement") if measured else ()),
+    ):
         if metric not in named:
             yield f"the gate has no condition on {metric}"
 

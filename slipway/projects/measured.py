@@ -76,8 +76,7 @@ def _one(project: Project, drift: str) -> Measured:
         raise NotTrainedHere(
             f"{project.name} was not trained in this checkout: slipway repro {project.name}"
         )
-    model = project.model()
-    model.load(work.weights)
+    model = work.model()
     record = [model.input_type()(**json.loads(work.examples.read_text())[0]["input"])]
     times = []
     for _ in range(WARM_CALLS + CALLS):

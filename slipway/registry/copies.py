@@ -28,9 +28,13 @@ def copied(name: str, version: str, folder: Path) -> Shipped:
     stored = mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(scratch))
     source, own = Shipped(Path(stored)), Shipped(folder / "own" / name)
     own.weights.parent.mkdir(parents=True)
-    shutil.copyfile(source.code, own.code)
+    shutil.copyfile(source.entry, own.entry)
     shutil.copytree(source.weights, own.weights, symlinks=True)
     shutil.copytree(source.about, own.about, symlinks=True)
+    if source.packages.is_dir():
+        # MLflow's own loading leaves bytecode there.
+        bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source.packages, own.packages, symlinks=True, ignore=bytecode)
     return own
 
 

@@ -28,8 +28,9 @@ def judge(
     champion_version: str | None,
     test: LabelledRows[Any, Any],
     score: Callable[..., dict[str, float]],
+    batch: int = 1000,
 ) -> Verdict:
-    """Compare candidate and champion by `primary` on the same test rows.
+    """Compare candidate and champion by `primary` on the same test rows, `batch` rows a call.
 
     A champion that can no longer predict these rows is replaced.
     """
@@ -38,7 +39,7 @@ def judge(
     try:
         record_type = champion.input_type()
         records = [record_type.model_validate(record.model_dump()) for record in test.records]
-        scores = score(predictions=predict_all(champion, records), labels=test.labels)
+        scores = score(predictions=predict_all(champion, records, batch), labels=test.labels)
         # Rounded like the candidate's score, which was read from a file.
         champion_score = rounded(scores[primary.metric])
     except Exception as error:

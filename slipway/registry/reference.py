@@ -5,14 +5,20 @@ which would make every first week look like drift.
 """
 
 import gzip
+import importlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from slipway.contract import Model, Record
+from slipway.contract.serving import carries_media
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from slipway.training.labelled_rows import LabelledRows
     from slipway.training.workspace import Workspace
 
 FILE = "monitor/reference.jsonl.gz"
@@ -20,34 +26,17 @@ TAG = "slipway.reference_rows"
 
 # Beyond a few thousand rows, more only make smaller drifts significant, not larger ones clearer.
 ROWS = 5000
+# The monitor holds them all in memory.
+BYTES = 32_000_000
 
 
 def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
     """Log the reference rows as an artifact of the version's run, unless they are there already."""
     if TAG in version.tags:
         return
-    from slipway.training.batches import predict_all
     from slipway.training.splits import read_split
 
-    test = read_split(work, "test")
-    # Spread evenly over all test rows, which may be ordered by time.
-    count = min(len(test), ROWS)
-    places = [row * len(test) // count for row in range(count)]
-    records, labels = [[each[place] for place in places] for each in (test.records, test.labels)]
-    model = work.project.model()
-    model.load(work.weights)
-    predictions = predict_all(model, records)
-    lines = [
-        json.dumps(
-            {
-                "record": record.model_dump(mode="json"),
-                "answer": prediction.model_dump(mode="json"),
-                "truth": label,
-            },
-            default=_plain,
-        )
-        for record, prediction, label in zip(records, predictions, labels, strict=True)
-    ]
+    lines = bounded(list(_lines(work, read_split(work, "test"))), BYTES)
     file = work.volatile / Path(FILE).name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
@@ -55,16 +44,67 @@ def log(registry: "MlflowClient", work: "Workspace", version: Any) -> None:
     registry.set_model_version_tag(version.name, str(version.version), TAG, str(len(lines)))
 
 
+def _lines(work: "Workspace", test: "LabelledRows[Any, Any]") -> Iterator[str]:
+    """Yield a reference row in JSON for the test rows, spread evenly over all of them.
+
+    Each batch of predictions is freed before the next one: they may hold pictures.
+    """
+    from slipway.training.batches import batches, predict
+    from slipway.training.labelled_rows import label_name
+
+    count = min(len(test), ROWS)
+    # The rows may be ordered by time.
+    places = [row * len(test) // count for row in range(count)]
+    model = work.model()
+    kind = label_name(test.labels, model.input_type())
+    plain = _summarizer(model)
+    for part in batches(places, work.params.batch):
+        records = [test.records[place] for place in part]
+        predictions = predict(model, records)
+        features = model.monitoring_features(records, predictions)
+        for row, place in enumerate(part):
+            content = {
+                "record": plain(records[row]),
+                "answer": plain(predictions[row]),
+                "truth": test.labels[place],
+            }
+            if features:
+                content["features"] = {name: each[row] for name, each in features.items()}
+            if kind:
+                content["label"] = kind
+            yield json.dumps(content, default=_plain)
+
+
+def _summarizer(model: Model) -> Callable[[Record], dict[str, Any]]:
+    """Return what turns records into JSON types; of media only facts remain."""
+    if not any(map(carries_media, (model.input_type(), model.output_type()))):
+        return lambda record: record.model_dump(mode="json")
+    # Imported by name: only projects with media depend on it.
+    summary = importlib.import_module("slipway.media.summary")
+    summarize: Callable[[Record], dict[str, Any]] = summary.summarize_record
+    return summarize
+
+
+def bounded(lines: list[str], most: int) -> list[str]:
+    """Return the lines, or so many of them, spread evenly, that they have about `most` bytes."""
+    size = sum(map(len, lines))
+    if size <= most:
+        return lines
+    count = max(1, len(lines) * most // size)
+    return [lines[row * len(lines) // count] for row in range(count)]
+
+
 def _plain(value: Any) -> Any:
-    """Return a NumPy number or array, which Parquet columns contain, as a Python value."""
-    return value.tolist()
+    """Return a record, or a NumPy number or array, which Parquet columns contain, in JSON types."""
+    return value.model_dump(mode="json") if isinstance(value, Record) else value.tolist()
 
 
 def read(version: Any, folder: Path) -> list[dict[str, Any]]:
     """Return the version's reference rows; none if it has no reference.
 
-    Each row has a `record`, an `answer` (the prediction) and a `truth` (the label). The file is
-    downloaded into `folder` once.
+    Each row has a `record`, an `answer` (the prediction) and a `truth` (the label); `features`, if
+    the model has `monitoring_features`; and `label`, the name of the label's type, if that is a
+    record. The file is downloaded into `folder` once.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry or its store cannot be reached.

@@ -5,20 +5,26 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from slipway import paths
-from slipway.contract import Model
+from slipway.contract import Model, StreamingModel, serving, shared_code
 from slipway.contract.gate import GateNotMet
+from slipway.contract.groups import GROUPS
+from slipway.contract.modules import ENTRY
+from slipway.contract.serving import Serving, carries_media
 from slipway.contract.shipped import REFERENCE
 from slipway.datasets import catalogue
+from slipway.dependencies.served_code import ServedCode, served_code
 from slipway.registry import card, promotions, reference, tracking
 from slipway.registry.digest import digest
 from slipway.registry.promotion import judge
+from slipway.registry.reference import bounded
 from slipway.training import candidates
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace, write_json
@@ -34,6 +40,8 @@ _LINEAGE = TypeAdapter(dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], 
 
 # Explanations average over these rows: more rows cost more and reduce the error by the root.
 REFERENCE_ROWS = 100
+# Of pictures there are fewer: they are read whenever a model is loaded.
+REFERENCE_BYTES = 1_000_000
 
 
 def register(work: Workspace) -> None:
@@ -44,19 +52,19 @@ def register(work: Workspace) -> None:
     """
     project, metrics = work.project, json.loads(work.metrics.read_text())["metrics"]
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch, tracking.writing():
-        about = _about(work, Path(scratch) / "about")
-        shipped = digest([project.folder / "model.py", work.weights, about])
+        staged = stage(work, Path(scratch))
+        shipped = digest(staged.parts)
         registry = tracking.client()
         version = tracking.version_with(registry, project.name, shipped)
         if version is None:
-            run = _log_run(registry, work, about, metrics)
+            run = _log_run(registry, work, staged.about, metrics)
             try:
                 work.params.gate.check(metrics)
             except GateNotMet:
                 registry.set_tag(run, "gate", "not met")
                 raise
             registry.set_tag(run, "gate", "met")
-            version = _add_version(registry, work, run, about, shipped)
+            version = _add_version(registry, work, run, staged, shipped)
         reference.log(registry, work, version)
         if promotes_by_rule():
             _promote(registry, work, str(version.version), metrics[work.params.primary], shipped)
@@ -80,17 +88,73 @@ def promotes_by_rule() -> bool:
     return mode == "rule"
 
 
-def _about(work: Workspace, folder: Path) -> Path:
-    """Write the card, metrics, examples and reference rows that ship with the version."""
+@dataclass(frozen=True)
+class Staged:
+    """The files of a version before it is registered."""
+
+    entry: Path
+    """The script that MLflow runs."""
+    weights: Path
+    about: Path
+    packages: Path | None
+    """The folder with the package that the entry publishes, if `model.py` has siblings."""
+
+    @property
+    def parts(self) -> list[Path]:
+        """The same files as `Shipped.parts`, in the same order."""
+        return [each for each in (self.entry, self.weights, self.about, self.packages) if each]
+
+
+def stage(work: Workspace, folder: Path) -> Staged:
+    """Lay out in the empty `folder` what a version of this run ships besides its weights.
+
+    A project whose `model.py` imports siblings ships a package of them. Its name is unique to the
+    version, because MLflow puts the packages of all loaded models on one path.
+    """
+    code = served_code(work.project, paths.root())
+    about, model = folder / "about", work.project.folder / "model.py"
+    _write_about(work, about, code)
+    if not code.siblings:
+        return Staged(model, work.weights, about, None)
+    files = [model, *code.siblings]
+    package = f"{work.project.name}_{digest([*files, work.weights, about])[:12]}"
+    place = folder / "code" / package
+    place.mkdir(parents=True)
+    for file in files:
+        shutil.copyfile(file, place / file.name)
+    entry = folder / "model.py"
+    entry.write_text(ENTRY.format(package=package))
+    return Staged(entry, work.weights, about, place.parent)
+
+
+def _write_about(work: Workspace, folder: Path, code: ServedCode) -> None:
+    """Write what ships about the version: card, metrics, examples, and what serving must know."""
     folder.mkdir()
     (folder / "card.md").write_text(card.render(work))
     shutil.copy(work.metrics, folder / "metrics.json")
     shutil.copy(work.examples, folder / "examples.json")
+    (folder / serving.FILE).write_text(_serving(work).model_dump_json(indent=1) + "\n")
+    shared_code.write(folder, code.shared, paths.root())
     if work.project.model().explained:
         rows = read_split(work, "train").records
         spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
-        (folder / REFERENCE).write_text("".join(f"{row.model_dump_json()}\n" for row in spread))
-    return folder
+        lines = bounded([f"{row.model_dump_json()}\n" for row in spread], REFERENCE_BYTES)
+        (folder / REFERENCE).write_text("".join(lines))
+
+
+def _serving(work: Workspace) -> Serving:
+    params, model = work.params, work.project.model()
+    types = [model.input_type(), model.output_type()]
+    if isinstance(model, StreamingModel):
+        types.append(model.chunk_type())
+    return Serving(
+        latency_seconds=params.latency.seconds,
+        threads=params.latency.threads,
+        requires=list(params.requires),
+        media=any(carries_media(each) for each in types),
+        parity=params.parity.kind,
+        iou=params.parity.iou,
+    )
 
 
 def lineage(work: Workspace) -> dict[str, str]:
@@ -160,7 +224,7 @@ def _log_run(
 
 
 def _add_version(
-    registry: "MlflowClient", work: Workspace, run: str, about: Path, shipped: str
+    registry: "MlflowClient", work: Workspace, run: str, staged: Staged, shipped: str
 ) -> Any:
     import mlflow
 
@@ -168,9 +232,12 @@ def _add_version(
     with mlflow.start_run(run_id=run):
         info = mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(work.project.folder / "model.py"),
-            artifacts={"weights": str(work.weights), "about": str(about)},
-            pip_requirements=requirements(),
+            python_model=str(staged.entry),
+            artifacts={"weights": str(staged.weights), "about": str(staged.about)},
+            code_paths=[str(each) for each in staged.packages.iterdir()]
+            if staged.packages
+            else None,
+            pip_requirements=requirements(work.params.requires),
             registered_model_name=None,
         )
     if info.signature is None:
@@ -191,11 +258,15 @@ def _add_version(
     )
 
 
-def requirements() -> list[str]:
-    """Return pins such as `numpy==2.4.6` from the training lock; serving lacks only pandas."""
+def requirements(groups: Sequence[str] = ()) -> list[str]:
+    """Return pins such as `numpy==2.4.6` from the training lock, with those of serving groups.
+
+    Serving lacks only pandas.
+    """
+    served = {*SERVED_WITH, *(package for name in groups for package in GROUPS[name].packages)}
     lock = (paths.root() / "infra/environment/locks/training.txt").read_text()
     pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
-    return [pin for pin in pins if pin.split("==")[0] in SERVED_WITH]
+    return [pin for pin in pins if pin.split("==")[0] in served]
 
 
 def load_version(name: str, version: str) -> Model:
@@ -236,6 +307,7 @@ def _promote(
         champion_version=champion,
         test=read_split(work, "test"),
         score=_scorer(work),
+        batch=work.params.batch,
     )
     evidence = {
         "metric": work.params.primary,

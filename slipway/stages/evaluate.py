@@ -28,9 +28,8 @@ def evaluate(work: Workspace) -> None:
     project = work.project
     report = project.module("report")
     test, train = read_split(work, "test"), read_split(work, "train")
-    model = project.model()
-    model.load(work.weights)
-    predictions = predict_all(model, test.records)
+    model = work.model()
+    predictions = predict_all(model, test.records, work.params.batch)
     metrics = report.score(predictions=predictions, labels=test.labels)
     metrics |= json.loads(work.parity.read_text())
     chosen, tried = candidates.read(work.candidates)
@@ -46,7 +45,7 @@ def evaluate(work: Workspace) -> None:
         },
     )
     shown = getattr(report, "EXAMPLES", test.records[:SHOWN])
-    write_examples(work.examples, shown, predict_all(model, shown))
+    write_examples(work.examples, shown, predict_all(model, shown, work.params.batch))
     evaluation = Evaluation(train, test, predictions, metrics, tried, chosen, work.weights)
     _draw(work, report, evaluation)
     values = "  ".join(f"{key} {value:.4g}" for key, value in metrics.items())

@@ -34,11 +34,12 @@ class Fitted:
     """The result of `train.fit`, which has written the weights already.
 
     `framework_predict` predicts with the training framework itself; parity is measured against it.
+    Projects whose parity is of the kind `none` have none.
     """
 
     candidates: list[Candidate]
     chosen: str
-    framework_predict: Callable[[list[Any]], Sequence[Record]]
+    framework_predict: Callable[[list[Any]], Sequence[Record]] | None = None
 
     def __post_init__(self) -> None:
         names = [candidate.name for candidate in self.candidates]

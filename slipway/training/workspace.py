@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.contract import Record
+from slipway.contract import Model, Record
+from slipway.contract.graph import threads_per_graph
 from slipway.project import Params, Project
 
 # Further digits are noise of the floating-point arithmetic.
@@ -115,6 +116,13 @@ class Workspace:
     @property
     def examples(self) -> Path:
         return self.folder / "examples.json"
+
+    def model(self) -> Model:
+        """Return the project's model with the weights of this run, and the threads of serving."""
+        model = self.project.model()
+        with threads_per_graph(self.params.latency.threads):
+            model.load(self.weights)
+        return model
 
     def note(self, name: str, value: Any) -> None:
         """Write `value` as JSON to the file `name` in `volatile`."""

@@ -55,7 +55,11 @@ def test_the_unchanged_copy_passes(project: Project) -> None:
         ),
         (
             replace("model.py", "import numpy as np", "from . import data"),
-            "imports .; serving lacks it",
+            "data.py line 5 imports pandas; serving lacks it",
+        ),
+        (
+            replace("model.py", "import numpy as np", "import cv2"),
+            "imports cv2; serving lacks it without requires: [vision] in params.yaml",
         ),
         (replace("train.py", "import numpy as np", "import services"), "imports services"),
         (
@@ -116,6 +120,35 @@ def test_a_new_file_is_a_dependency_once_it_is_generated(project: Project) -> No
     assert shortfalls(project) == []
     assert "      - families.py\n" in dvc.read_text()
     assert list(generate(top, [project])) == []
+
+
+def test_a_model_may_import_siblings_and_what_it_requires(project: Project) -> None:
+    model, params = project.folder / "model.py", project.folder / "params.yaml"
+    (project.folder / "edges.py").write_text("import cv2\nimport av\n")
+    model.write_text(model.read_text().replace("import numpy as np", "from . import edges", 1))
+    lines = [line for line in shortfalls(project) if ": imports: " in line]
+    assert lines == [
+        "ml/titanic: imports: edges.py line 1 imports cv2; serving lacks it without requires: "
+        "[vision] in params.yaml",
+        "ml/titanic: imports: edges.py line 2 imports av; serving lacks it without requires: "
+        "[vision or audio] in params.yaml",
+    ]
+    params.write_text(f"{params.read_text()}requires: [vision]\n")
+    assert not [line for line in shortfalls(Project(project.folder)) if ": imports: " in line]
+
+
+def test_without_parity_the_gate_needs_no_condition_on_it(project: Project) -> None:
+    params = project.folder / "params.yaml"
+    lines = params.read_text().splitlines()
+    without = [line for line in lines if not line.strip().startswith("parity_")]
+    params.write_text("\n".join([*without, ""]))
+    gates = [line for line in shortfalls(Project(project.folder)) if ": gate: " in line]
+    assert gates == [
+        "ml/titanic: gate: the gate has no condition on parity_error",
+        "ml/titanic: gate: the gate has no condition on parity_agreement",
+    ]
+    params.write_text(f"{params.read_text()}parity: {{kind: none, reason: it has no weights}}\n")
+    assert not [line for line in shortfalls(Project(project.folder)) if ": gate: " in line]
 
 
 def test_pins_that_differ_from_the_locks_are_found(tmp_path: Path) -> None:

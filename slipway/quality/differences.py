@@ -1,0 +1,85 @@
+"""Compare two predictions for the same record, number by number and label by label."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a comparison found at one place of two predictions."""
+
+    field: str
+    """The place, such as `boxes.0.score`."""
+    one: Any
+    other: Any
+    error: float | None = None
+    """The difference of two numbers, relative above 1; of two pictures, of their brightness."""
+    share: float = 1.0
+    """Without an error: how much is the same, from 0 to 1."""
+
+
+Compare = Callable[[Any, Any], Iterator[Difference]]
+
+
+def comparison(kind: str, iou: float) -> Compare:
+    """Return how two predictions are compared by the kind of parity in `params.yaml`.
+
+    `values`: numbers by their difference, all else by equality.
+    `image`, `boxes` and `none`: as `values`, but pictures are decoded, boxes matched and masks laid
+    over each other, of which `iou` is the least overlap.
+    `tokens`: as `values`, but of texts and lists of tokens the equal beginning counts, and numbers
+    count only as far as the tokens are equal.
+    """
+    if kind == "values":
+        return compare_values
+    # Imported by name: a project's `fit` depends only on the comparison that it uses.
+    if kind == "tokens":
+        tokens: Compare = importlib.import_module(
+            "slipway.quality.token_differences"
+        ).compare_tokens
+        return tokens
+    media = importlib.import_module("slipway.quality.media_differences")
+    return partial(media.compare_media, iou=iou)
+
+
+def compare_values(one: Any, other: Any, field: str = "") -> Iterator[Difference]:
+    """Yield the difference of every pair of leaves; a leaf without a partner is one by itself."""
+    yield from compare_inside(one, other, field, compare_values)
+
+
+def compare_inside(
+    one: Any, other: Any, field: str, compare: Callable[[Any, Any, str], Iterator[Difference]]
+) -> Iterator[Difference]:
+    """Yield the differences of two values; `compare` compares what is inside of them."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from _members(one, other, key, inner(field, key), compare)
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        left, right = dict(enumerate(one)), dict(enumerate(other))
+        for place in range(max(len(one), len(other))):
+            yield from _members(left, right, place, inner(field, place), compare)
+    elif isinstance(one, float) and isinstance(other, float):
+        yield Difference(field, one, other, abs(one - other) / max(1.0, abs(one)))
+    else:
+        yield Difference(field, one, other, share=float(one == other))
+
+
+def _members(
+    left: dict[Any, Any],
+    right: dict[Any, Any],
+    key: Any,
+    field: str,
+    compare: Callable[[Any, Any, str], Iterator[Difference]],
+) -> Iterator[Difference]:
+    if key in left and key in right:
+        yield from compare(left[key], right[key], field)
+    else:
+        yield Difference(field, left.get(key), right.get(key), share=0.0)
+
+
+def inner(field: str, key: Any) -> str:
+    """Return the place of `key` in the place `field`."""
+    return f"{field}.{key}" if field else str(key)
