@@ -21,9 +21,11 @@ from typing import Any
 from services.predict.backend import Source
 from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records
+from services.predict.shipped_examples import check_examples
 from services.predict.snapshot import Profile
 from services.web.problem import Problem
-from slipway.contract import StreamingModel
+from slipway.contract import StreamingModel, shared_code
+from slipway.contract.groups import check_groups
 
 # Imported once by the fork server, so that a model starts in milliseconds instead of a second.
 PRELOADED = ["services.predict.model_process", "numpy", "onnxruntime", "pydantic"]
@@ -156,35 +158,40 @@ def _data_bytes() -> int:
 
 
 def try_out(source: Source, batch_rows: int) -> Profile:
-    """Load the version, predict its own examples, and measure both.
+    """Load the version, predict its own examples, compare and measure them.
+
+    A slow model makes one call: its memory is allocated then, and its time is known.
 
     Raises:
+        ServingGroupMissing: this server lacks a group of packages that the version needs.
+        ExamplesDiffer: the version does not predict what it did when it was registered.
         Exception: raised by the version's code; the version must not be served then.
     """
+    shipped = source.shipped
+    serving = shipped.serving
+    check_groups(serving.requires)
     before, start = _resident_bytes(), perf_counter()
     engine = _load(source, batch_rows)
     load_seconds = perf_counter() - start
-    shipped = source.shipped
     bodies = [json.dumps(each["input"]).encode() for each in shipped.examples]
     if not bodies:
         raise ValueError("about/examples.json holds no example to try the model with")
-    engine.predict(bodies[0])  # the first call allocates
-    singles = [engine.predict(body) for body in bodies]
-    while len(singles) < TIMED_CALLS and perf_counter() - start < load_seconds + TIMED_SECONDS:
-        singles.append(engine.predict(bodies[len(singles) % len(bodies)]))
-    batch = [bodies[n % len(bodies)] for n in range(BATCH)]
-    batches = engine.predict_together(batch)[:1]
-    while len(batches) < TIMED_BATCHES and perf_counter() - start < load_seconds + TIMED_SECONDS:
-        batches += engine.predict_together(batch)[:1]
-    succeeded = [each for each in batches if isinstance(each, ModelResponse)]
-    card, serving = shipped.card, shipped.serving
+    if not serving.slow:
+        engine.predict(bodies[0])  # the first call allocates
+    singles = [engine.predict(body) for body in (bodies[:1] if serving.slow else bodies)]
+    check_examples(shipped, [json.loads(each.predictions)[0] for each in singles])
+    one_seconds = batch_seconds = statistics.median(each.infer_seconds for each in singles)
+    if not serving.slow:
+        until = start + load_seconds + TIMED_SECONDS
+        one_seconds, batch_seconds = _timed(engine, bodies, singles, until)
+    card = shipped.card
     chunk = engine.model.chunk_type() if isinstance(engine.model, StreamingModel) else None
     return Profile(
         load_seconds=load_seconds,
         bytes=max(0, _resident_bytes() - before),
         validate_seconds=statistics.median(each.validate_seconds for each in singles),
-        one_seconds=statistics.median(each.infer_seconds for each in singles),
-        batch_seconds=statistics.median(each.infer_seconds for each in succeeded) / BATCH,
+        one_seconds=one_seconds,
+        batch_seconds=batch_seconds,
         question=card.split("**")[1] if card.count("**") >= 2 else source.name,
         input_name=engine.input_type.__name__,
         output_name=engine.output_type.__name__,
@@ -199,4 +206,22 @@ def try_out(source: Source, batch_rows: int) -> Profile:
         streams=chunk is not None,
         chunk_name=chunk.__name__ if chunk else None,
         chunk_schema=chunk.model_json_schema(mode="serialization") if chunk else None,
+        code=shared_code.fingerprint(shipped.about),
+    )
+
+
+def _timed(
+    engine: Engine, bodies: list[bytes], singles: list[ModelResponse], until: float
+) -> tuple[float, float]:
+    """Return the seconds of one record, alone and in a batch; add the single calls to `singles`."""
+    while len(singles) < TIMED_CALLS and perf_counter() < until:
+        singles.append(engine.predict(bodies[len(singles) % len(bodies)]))
+    batch = [bodies[n % len(bodies)] for n in range(BATCH)]
+    batches = engine.predict_together(batch)[:1]
+    while len(batches) < TIMED_BATCHES and perf_counter() < until:
+        batches += engine.predict_together(batch)[:1]
+    succeeded = [each for each in batches if isinstance(each, ModelResponse)]
+    return (
+        statistics.median(each.infer_seconds for each in singles),
+        statistics.median(each.infer_seconds for each in succeeded) / BATCH,
     )

@@ -24,6 +24,9 @@ from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
 from services.web import logs
 from slipway import policy
+from slipway.contract import shared_code
+from slipway.contract.groups import ServingGroupMissing, check_groups
+from slipway.contract.shipped import Shipped
 from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.registry_sync")
@@ -116,6 +119,8 @@ class RegistrySync:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "policy"
             faults.append(f"policy: {field}: {first['msg']}; the previous policy stays")
+        latencies = [each.profile.latency_seconds for each in versions.values()]
+        current = policy.for_latency(current, max(latencies, default=0))
         return Entry(versions=versions, policy=current), "; ".join(faults)
 
     def _version(self, name: str, number: str, before: Entry) -> Version:
@@ -133,7 +138,9 @@ class RegistrySync:
         try:
             version = self._fetch_and_try_out(name, number)
         except Exception as error:
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            message = str(error).splitlines()[0] if str(error) else ""
+            known_cause = isinstance(error, ServingGroupMissing)
+            reason = message if known_cause else f"{type(error).__name__}: {message}"
             log.exception("%s v%s is not served", name, number)
             self._failed[name, number] = (time.monotonic(), reason)
             raise _NotServed(reason) from error
@@ -141,12 +148,20 @@ class RegistrySync:
         return version
 
     def _intact(self, known: Version) -> bool:
-        """Return whether the files of an earlier run match the registered digest; checked once."""
+        """Return whether the version of an earlier run can be served as it is; checked once.
+
+        Its files must match the registered digest, and this server must have the packages that it
+        needs and the shared code that it was tried out with.
+        """
         if known.digest not in self._verified:
             try:
                 verify(known.folder, known.digest)
-            except (DigestMismatch, Unsafe, OSError) as fault:
+                check_groups(known.profile.requires)
+            except (DigestMismatch, Unsafe, ServingGroupMissing, OSError) as fault:
                 log.error("v%s in %s: %s; fetched again", known.version, known.folder, fault)
+                return False
+            if known.profile.code != shared_code.fingerprint(Shipped(known.folder).about):
+                log.info("v%s is tried out again: shared code has changed", known.version)
                 return False
             self._verified.add(known.digest)
         return True
@@ -158,10 +173,11 @@ class RegistrySync:
         wanted = tags.get("digest", "")
         folder = fetch(name, number, wanted, self.cache)
         self._verified.add(wanted)
+        shipped = Shipped(folder)
+        check_groups(shipped.serving.requires)
         notes = folder / f"profile{'-triton' if self.settings.triton else ''}.json"
-        try:
-            profile = Profile.model_validate_json(notes.read_bytes())
-        except (OSError, ValidationError):
+        profile = _noted(notes)
+        if profile is None or profile.code != shared_code.fingerprint(shipped.about):
             profile = self._try_out(Source(name, number, folder, self.settings.triton))
             notes.write_text(profile.model_dump_json())
         log.info(
@@ -176,8 +192,11 @@ class RegistrySync:
         process = ModelProcess(
             source, memory=self.settings.model_bytes, batch_rows=self.settings.batch_rows, nice=5
         )
+        serving = source.shipped.serving
+        # A slow model makes one call after it is loaded; the call may take longer here.
+        calls = 2 * serving.latency_seconds if serving.slow else 0
         try:
-            profile: Profile = process.call("try", None, seconds=self.settings.load_seconds)
+            profile: Profile = process.call("try", None, seconds=self.settings.load_seconds + calls)
             return profile
         finally:
             process.kill()
@@ -185,6 +204,14 @@ class RegistrySync:
 
 class _NotServed(Exception):
     """Raised when a version cannot be served; the message is the reason."""
+
+
+def _noted(notes: Path) -> Profile | None:
+    """Return the profile of an earlier try-out, None if there is none of this release."""
+    try:
+        return Profile.model_validate_json(notes.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _previous_snapshot(folder: Path) -> Snapshot:

@@ -49,6 +49,8 @@ class Profile(BaseModel):
     """Whether the model makes its predictions piece by piece."""
     chunk_name: str | None = None
     chunk_schema: dict[str, Any] | None = None
+    code: str = ""
+    """A hash of the library's code that the version ran with in its try-out."""
 
 
 class Version(BaseModel):

@@ -1,5 +1,25 @@
 """How a project's traffic is split among its versions; stored in the registry."""
 
-from slipway.policy.policy import CHALLENGER, CHAMPION, SHADOW, TAG, VARIANTS, Policy, read, write
+from slipway.policy.policy import (
+    CHALLENGER,
+    CHAMPION,
+    SHADOW,
+    TAG,
+    VARIANTS,
+    Policy,
+    for_latency,
+    read,
+    write,
+)
 
-__all__ = ["CHALLENGER", "CHAMPION", "SHADOW", "TAG", "VARIANTS", "Policy", "read", "write"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "SHADOW",
+    "TAG",
+    "VARIANTS",
+    "Policy",
+    "for_latency",
+    "read",
+    "write",
+]

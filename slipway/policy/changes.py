@@ -25,7 +25,7 @@ def change_policy(project: str, change: dict[str, Any], *, actor: str) -> Policy
     model = _model(registry, project)
     before = policy.read(model.tags.get(policy.TAG))
     try:
-        wanted = Policy.model_validate({**before.model_dump(), **change})
+        wanted = Policy.model_validate({**before.model_dump(exclude_unset=True), **change})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ChangeRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,5 +1,6 @@
 """How a project's traffic is split among its versions; stored as a tag in the registry."""
 
+import json
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 TAG = "slipway.policy"
 # The champion gets the requests that the others do not get.
 CHAMPION, CHALLENGER, SHADOW = VARIANTS = ("champion", "challenger", "shadow")
+
+LONGEST_SECONDS = 600
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -32,8 +35,9 @@ class Policy(BaseModel):
     since: float = 0
     """Unix time from which a comparison counts: the last change of the traffic split."""
 
-    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
-    """Time limit of a request."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] = 10
+    """Time limit of a request; of a slow model at least twice its longest call, unless it is set
+    by hand."""
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Requests that may wait for the model; the next one gets 503 and Retry-After."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
@@ -49,6 +53,17 @@ def read(text: str | None) -> Policy:
     return Policy.model_validate_json(text) if text else Policy()
 
 
+def for_latency(policy: Policy, seconds: float) -> Policy:
+    """Return the policy with more time for a model whose longest call takes `seconds`.
+
+    A time limit that was set by hand stays.
+    """
+    if "timeout_seconds" in policy.model_fields_set:
+        return policy
+    limit = min(LONGEST_SECONDS, max(policy.timeout_seconds, 2 * seconds))
+    return policy.model_copy(update={"timeout_seconds": limit})
+
+
 def write(registry: "MlflowClient", project: str, policy: Policy) -> Policy:
     """Write the policy and return it as written; servers follow within their reload time.
 
@@ -60,6 +75,9 @@ def write(registry: "MlflowClient", project: str, policy: Policy) -> Policy:
     same = all(getattr(before, name) == getattr(policy, name) for name in split)
     since = before.since if same else round(time.time(), 3)
     written = policy.model_copy(update={"since": since})
-    text = written.model_dump_json(exclude_defaults=True)
-    registry.set_registered_model_tag(project, TAG, text)
+    # A time limit counts as set by hand even if it is the default one.
+    kept = written.model_dump(exclude_defaults=True)
+    if "timeout_seconds" in written.model_fields_set:
+        kept["timeout_seconds"] = written.timeout_seconds
+    registry.set_registered_model_tag(project, TAG, json.dumps(kept))
     return written
