@@ -5,17 +5,22 @@ Subcommands are defined in modules called `commands.py` anywhere below `slipway/
 one without a name are top-level commands. An image without a package lacks its commands.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from slipway import home
 
 PACKAGES = ("slipway", "services", "infra")
+# With any value, an unexpected error prints its traceback instead of the file that holds it.
+TRACEBACK = "SLIPWAY_TRACEBACK"
 
 
 def command_modules(root: Path) -> Iterator[str]:
@@ -28,16 +33,33 @@ def command_modules(root: Path) -> Iterator[str]:
 def build() -> typer.Typer:
     """Return the command line application with all subcommands."""
     application = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help=(__doc__ or "").partition("\n\n")[0],
     )
+    application.callback()(_options)
     for name in command_modules(Path(__file__).parents[1]):
         for each in vars(import_module(name)).values():
             if isinstance(each, typer.Typer):
                 application.add_typer(each)
     return application
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"slipway {version('slipway')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version"),
+    ] = False,
+) -> None:
+    """Train, serve and observe models. Each subcommand imports what it needs when it runs."""
 
 
 app = build()
@@ -55,15 +77,38 @@ def main() -> None:
         sys.exit(request.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except BrokenPipeError:  # the reader, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         if hasattr(error, "show"):  # click's own usage errors
             error.show()
             sys.exit(2)
-        if not _explains_itself(error):
-            traceback.print_exc()
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"slipway: {message}", file=sys.stderr)
+        print(f"slipway: {_message(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _message(error: Exception) -> str:
+    """Return what the user reads: the message of an error that explains itself, or its place."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if _explains_itself(error):
+        return text
+    first = f"{type(error).__name__}: {text}".strip().partition("\n")[0].removesuffix(": ")
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+        return first
+    kept = _keep_traceback(error)
+    return f"{first} (traceback: {kept or f'set {TRACEBACK}=1'})"
+
+
+def _keep_traceback(error: Exception) -> Path | None:
+    """Write the traceback of an unexpected error to a file; return the file."""
+    with suppress(OSError):
+        file = home.home() / "logs" / "command-error.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(" ".join(sys.argv) + "\n" + "".join(traceback.format_exception(error)))
+        return file
+    return None
 
 
 def _explains_itself(error: Exception) -> bool:

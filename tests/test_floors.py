@@ -19,7 +19,15 @@ from tests.conftest import ROOT
 FLOORS: list[set[str]] = [
     {
         *("slipway", "slipway.arithmetic", "slipway.fault", "slipway.files", "slipway.home"),
-        *("slipway.paths", "slipway.processes", "slipway.quiet", "slipway.stage_events"),
+        *(
+            "slipway.arguments",
+            "slipway.names",
+            "slipway.rest",
+            "slipway.paths",
+            "slipway.processes",
+            "slipway.quiet",
+            "slipway.stage_events",
+        ),
     },
     {"slipway.contract", "slipway.datasets", "slipway.statistics"},
     {"slipway.media"},

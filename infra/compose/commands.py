@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from slipway.arguments import ProjectNames
 from slipway.fault import Fault
 
 app = typer.Typer(name="stack", no_args_is_help=True, help=__doc__)
@@ -49,14 +50,12 @@ def adopt(checkout: Annotated[Path, typer.Argument(help="A checkout that has tra
 
 @app.command()
 def bootstrap(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Projects; the starters if none is given")
-    ] = None,
+    names: ProjectNames = None,
     jobs: Annotated[
         int, typer.Option(min=1, max=64, help="Number of projects to train at once")
     ] = 1,
 ) -> None:
-    """Train projects inside the stack, and register them."""
+    """Train projects inside the stack, and register them; the starters if none is named."""
     from infra.compose.bootstrap import bootstrap as train
 
     done, failed, _ = train(names or [], jobs=jobs)

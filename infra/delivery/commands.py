@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway import home
+from slipway.arguments import AsJson, print_json
 from slipway.fault import Fault
 
 app = typer.Typer()
@@ -17,9 +18,7 @@ Since = Annotated[str, typer.Option(help="A commit, branch or tag to compare the
 @app.command()
 def affected(
     since: Since,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON with the changed inputs of each")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the projects whose stages DVC would run again, a name a line."""
     from infra.delivery.affected import changes
@@ -65,7 +64,9 @@ images = typer.Typer(
 
 Targets = Annotated[
     list[str] | None,
-    typer.Argument(help="Targets of infra/images/Dockerfile; all if none is given"),
+    typer.Argument(
+        metavar="[TARGET]...", help="Targets of infra/images/Dockerfile; all if none is given"
+    ),
 ]
 Tag = Annotated[str, typer.Option(help="Tag of the images")]
 
@@ -75,6 +76,7 @@ def list_(
     export: Annotated[
         bool, typer.Option("--export", help="Set the output `targets` of a workflow's step")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the Dockerfile's targets that are images."""
     from infra.delivery import steps
@@ -82,6 +84,9 @@ def list_(
     found = _selected(None)
     if export:
         steps.set_variable("GITHUB_OUTPUT", "targets", json.dumps(found))
+    if as_json:
+        print_json(found)
+        return
     for target in found:
         typer.echo(target)
 

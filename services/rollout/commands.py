@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway.arguments import AsJson, OptionalProject, ProjectName, print_json
 from slipway.policy.commands import actor
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 top = typer.Typer()
 app = typer.Typer(name="rollout", no_args_is_help=True, help="Show, run and abort rollouts.")
 
-Name = Annotated[str, typer.Argument(metavar="PROJECT")]
 Version = Annotated[str, typer.Argument(help="A registered version's number")]
 Reason = Annotated[str, typer.Option(help="Why, for the promotion log")]
 
@@ -24,7 +24,7 @@ Approver = Annotated[
 
 @top.command()
 def promote(
-    name: Name,
+    name: ProjectName,
     version: Version,
     now: Annotated[bool, typer.Option("--now", help="Without checks, shadow or canary")] = False,
     reason: Reason = "",
@@ -52,7 +52,7 @@ def promote(
 
 @top.command()
 def rollback(
-    name: Name,
+    name: ProjectName,
     to: Annotated[
         str | None, typer.Option(help="A version; by default the previous champion")
     ] = None,
@@ -68,17 +68,23 @@ def rollback(
 
 @top.command()
 def history(
-    name: Annotated[str | None, typer.Argument(help="A project; all by default")] = None,
+    name: OptionalProject = None,
     at: Annotated[
         str | None, typer.Option(help="Show what served the project at this time")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what was promoted when, and on what evidence."""
     from services.rollout import served, traffic
     from slipway.registry import promotions
 
     entries = promotions.history(name)
+    if as_json:
+        print_json(entries)
+        return
     if at is None:
+        if not entries:
+            typer.echo(f"{name}: nothing was promoted" if name else "nothing was promoted")
         for entry in entries:
             typer.echo(served.line(entry))
         return
@@ -98,13 +104,17 @@ def history(
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="PROJECT", help="All by default")] = None,
+    name: OptionalProject = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the last rollout of each project."""
     from services.rollout import state as states
     from services.rollout.running import describe
 
     found = [states.load(name)] if name else states.rollouts()
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
     for state in found:
         control = "" if state.over else f", {_control(state.project)}"
         typer.echo(
@@ -116,13 +126,13 @@ def status(
 
 
 @app.command()
-def watch(name: Name) -> None:
+def watch(name: ProjectName) -> None:
     """Run a rollout until it is over, also one that somebody else started."""
     _exit(_run(name))
 
 
 @app.command()
-def abort(name: Name, reason: Reason = "") -> None:
+def abort(name: ProjectName, reason: Reason = "") -> None:
     """Abort a rollout: the champion serves all requests again."""
     from services import rollout
     from services.rollout import state as states

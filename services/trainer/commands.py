@@ -1,33 +1,29 @@
 """`slipway runs`: training runs of the trainer service. Sends $SLIPWAY_API_KEY if it is set."""
 
-import json
-import os
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
-from http.client import HTTPResponse
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from slipway import home
+from slipway.arguments import AsJson, ProjectName, ProjectOption, print_json
+from slipway.fault import Fault
+from slipway.rest import Service
 
 app = typer.Typer(name="runs", no_args_is_help=True, help=__doc__)
 
-RESPONSE_SECONDS = 60
 Id = Annotated[str, typer.Argument(metavar="RUN", help="Its id, as `slipway runs list` shows it")]
 
 
-class TrainerFault(Exception):
-    """Raised if the trainer refuses or cannot be reached; the message says which and why."""
+class BadAssignment(Fault):
+    """Raised for a parameter that is not like fit.folds=3."""
 
 
 @app.command()
 def start(
-    project: Annotated[str, typer.Argument(help="A project's name")],
+    project: ProjectName,
     reason: Annotated[str, typer.Option(help="Why; recorded with the run")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter, as in fit.folds=3; repeatable")
@@ -48,11 +44,11 @@ def start(
     }
     if feedback:
         request["feedback"] = {"test_share": test_share}
-    run = _request("POST", "/v1/runs", request)
+    run = _trainer().json("POST", "/v1/runs", request)
     typer.echo(run["id"])
     if follow:
         logs(run["id"], follow=True)
-        ended = _request("GET", f"/v1/runs/{run['id']}")
+        ended = _trainer().json("GET", f"/v1/runs/{run['id']}")
         typer.echo(f"{ended['state']}: {ended['outcome']}", err=True)
         if ended["state"] != "succeeded":
             raise typer.Exit(1)
@@ -60,12 +56,19 @@ def start(
 
 @app.command("list")
 def list_(
-    project: Annotated[str | None, typer.Option(help="Only of this project")] = None,
+    project: ProjectOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List the runs, newest first."""
     place = f"/v1/runs?limit={limit}" + (f"&project={project}" if project else "")
-    for run in _request("GET", place)["runs"]:
+    runs = _trainer().json("GET", place)["runs"]
+    if as_json:
+        print_json(runs)
+        return
+    if not runs:
+        typer.echo("no runs; start one: slipway runs start PROJECT --reason WHY")
+    for run in runs:
         what = run["outcome"] or (run["stage"] or "")
         typer.echo(f"{run['id']}  {run['project']:20} {run['state']:10} {what}")
 
@@ -73,10 +76,10 @@ def list_(
 @app.command()
 def show(id: Id) -> None:
     """Print all details of a run."""
-    run = _request("GET", f"/v1/runs/{id}")
+    run = _trainer().json("GET", f"/v1/runs/{id}")
     for name in ("requested", "started", "ended"):
         run[name] = run[name] and datetime.fromtimestamp(run[name], UTC).isoformat()
-    typer.echo(json.dumps(run, indent=1))
+    print_json(run)
 
 
 @app.command()
@@ -85,7 +88,8 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     # No timeout: a followed log is silent while a model is fitted.
-    with _open("GET", f"/v1/runs/{id}/logs?follow={str(follow).lower()}", seconds=None) as response:
+    place = f"/v1/runs/{id}/logs?follow={str(follow).lower()}"
+    with _trainer().open("GET", place, seconds=None) as response:
         shutil.copyfileobj(response, sys.stdout.buffer, 1)
     sys.stdout.flush()
 
@@ -93,18 +97,25 @@ def logs(
 @app.command()
 def cancel(id: Id) -> None:
     """Cancel a run, queued or running."""
-    run = _request("DELETE", f"/v1/runs/{id}")
+    run = _trainer().json("DELETE", f"/v1/runs/{id}")
     typer.echo(f"{id}: {run['outcome'] or 'is being stopped'}")
 
 
 @app.command()
 def decisions(
-    project: Annotated[str | None, typer.Option(help="Only of this project")] = None,
+    project: ProjectOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List what alerts led to, and why; newest first."""
     place = f"/v1/decisions?limit={limit}" + (f"&project={project}" if project else "")
-    for each in _request("GET", place)["decisions"]:
+    found = _trainer().json("GET", place)["decisions"]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo("no decisions: no alert has come yet")
+    for each in found:
         alarm, moment = each["alarm"], datetime.fromtimestamp(each["time"], UTC)
         typer.echo(
             f"{moment.isoformat(timespec='seconds')}  {alarm['project']:20} {each['outcome']:10} "
@@ -116,14 +127,14 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """Return `{"fit": {"folds": 3}}` for `fit.folds=3`; values are parsed as YAML.
 
     Raises:
-        TrainerFault: an assignment has another form.
+        BadAssignment: an assignment has another form.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         *above, name = path.split(".")
         if not equals or not above or not all((*above, name)):
-            raise TrainerFault(f"--set {assignment}: must be like fit.folds=3")
+            raise BadAssignment(f"--set {assignment}: must be like fit.folds=3")
         place = values
         for part in above:
             place = place.setdefault(part, {})
@@ -131,44 +142,5 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-def _request(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    with _open(method, path, body) as response:
-        return json.load(response)
-
-
-def _open(
-    method: str,
-    path: str,
-    body: dict[str, Any] | None = None,
-    seconds: float | None = RESPONSE_SECONDS,
-) -> HTTPResponse:
-    """Send a request to the trainer and return the open response.
-
-    Raises:
-        TrainerFault: the trainer refused, with its own message, or cannot be reached.
-    """
-    address = os.environ.get("SLIPWAY_TRAINER_ADDRESS") or (
-        f"http://{home.LOOPBACK}:{home.port('trainer')}"
-    )
-    request = urllib.request.Request(f"{address}{path}", method=method)
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    if key := os.environ.get("SLIPWAY_API_KEY"):
-        request.add_header("X-API-Key", key)
-    try:
-        return urllib.request.urlopen(request, timeout=seconds)  # type: ignore[no-any-return]
-    except urllib.error.HTTPError as error:
-        raise TrainerFault(_error_message(error)) from None
-    except urllib.error.URLError as error:
-        raise TrainerFault(
-            f"no trainer at {address} ({error.reason}); start it: python -m services.trainer"
-        ) from None
-
-
-def _error_message(error: urllib.error.HTTPError) -> str:
-    try:
-        problem = json.load(error)
-        return f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):
-        return f"the trainer responded with status {error.code}"
+def _trainer() -> Service:
+    return Service("trainer", start="python -m services.trainer")

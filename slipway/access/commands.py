@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slipway.access.scopes import Scope
+from slipway.arguments import AsJson, print_json
+
+if TYPE_CHECKING:
+    from slipway.access.keys import Key
 
 app = typer.Typer(name="keys", no_args_is_help=True, help=__doc__)
 
@@ -60,11 +64,17 @@ def create(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: AsJson = False) -> None:
     """List all keys, also invalid ones, without their texts."""
     from slipway.access import keys
 
-    for key in keys.list_keys():
+    listed = keys.list_keys()
+    if as_json:
+        print_json([_content(key) for key in listed])
+        return
+    if not listed:
+        typer.echo("no keys; create one: slipway keys create NAME --scope predict")
+    for key in listed:
         state = key.state()
         notes = [f"by {key.replaced_by}"] if key.replaced_by else []
         if key.ends < math.inf:
@@ -75,6 +85,18 @@ def list_() -> None:
             f"{key.id}  {key.name:24} {' '.join([state, *notes]):44} {rate:>10}  "
             f"{','.join(key.scopes)}"
         )
+
+
+def _content(key: "Key") -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "state": key.state(),
+        "scopes": list(key.scopes),
+        "rate": key.rate,
+        "ends": _format_time(key.ends) if key.ends < math.inf else None,
+        "replaced_by": key.replaced_by,
+    }
 
 
 @app.command()

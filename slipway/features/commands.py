@@ -2,11 +2,14 @@
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slipway.arguments import AsJson, print_json
+
 if TYPE_CHECKING:
+    from slipway.features.freshness import Freshness
     from slipway.features.lineage import Lineage
 
 app = typer.Typer(name="features", no_args_is_help=True, help=__doc__)
@@ -16,7 +19,9 @@ Service = Annotated[str, typer.Argument(metavar="SERVICE", help="A feature servi
 
 @app.command()
 def build(
-    names: Annotated[list[str] | None, typer.Argument(help="Tables; default: all")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: all")
+    ] = None,
 ) -> None:
     """Build the offline tables from their data sets, unless they are up to date."""
     import pyarrow.parquet as pq
@@ -84,6 +89,7 @@ def get(service: Service, keys: Annotated[list[str], typer.Argument(help="Join k
 @app.command()
 def freshness(
     metrics: Annotated[bool, typer.Option(help="Print Prometheus metrics")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the age of each view's newest event, and when the view was last materialized."""
     if metrics:
@@ -98,6 +104,9 @@ def freshness(
     from slipway.features.freshness import freshness
 
     now = datetime.now(UTC)
+    if as_json:
+        print_json([_freshness(each, now) for each in freshness()])
+        return
     for each in freshness():
         if each.mark is None:
             typer.echo(f"{each.view:24} not in the store")
@@ -111,12 +120,23 @@ def freshness(
         )
 
 
+def _freshness(each: "Freshness", now: datetime) -> dict[str, Any]:
+    mark = each.mark
+    return {
+        "view": each.view,
+        "rows": mark.rows if mark else None,
+        "age_seconds": each.event_age_seconds(now) if mark else None,
+        "materialized_at": mark.materialized_at.isoformat() if mark else None,
+        "current": each.is_current if mark else None,
+    }
+
+
 @app.command()
 def lineage(
-    name: Annotated[str, typer.Argument(help="A model, a view, or view:feature")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the complete records as JSON")
-    ] = False,
+    name: Annotated[
+        str, typer.Argument(metavar="PROJECT|VIEW", help="A project, a view, or view:feature")
+    ],
+    as_json: AsJson = False,
 ) -> None:
     """Show which features a model's versions were trained on, or which versions use a feature."""
     from slipway.features import definitions
@@ -130,7 +150,7 @@ def lineage(
         found = lineages.of_model(name)
     if as_json:
         content = [{"model": each.model, "version": each.version, **each.record} for each in found]
-        typer.echo(json.dumps(content, indent=1))
+        print_json(content)
     elif found:
         for each in found:
             _show(each)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from slipway.arguments import AsJson, ProjectName, print_json
+
 app = typer.Typer(name="policy", no_args_is_help=True, help=__doc__)
 
-Name = Annotated[str, typer.Argument(metavar="PROJECT")]
 Variant = Annotated[str, typer.Argument(help="champion, challenger or shadow")]
 
 
@@ -18,21 +19,26 @@ def actor() -> str:
 
 
 @app.command()
-def show(name: Name) -> None:
+def show(name: ProjectName, as_json: AsJson = False) -> None:
     """Show the versions by variant, and the policy."""
     from slipway import policy
-    from slipway.registry import tracking
+    from slipway.registry.aliases import registered_model
 
-    model = tracking.client().get_registered_model(name)
+    model = registered_model(name)
+    split = policy.read(model.tags.get(policy.TAG))
+    if as_json:
+        variants = {variant: model.aliases.get(variant) for variant in policy.VARIANTS}
+        print_json({"project": name, "variants": variants, "policy": split.model_dump()})
+        return
     for variant in policy.VARIANTS:
         version = model.aliases.get(variant)
         typer.echo(f"{variant:10} {f'v{version}' if version else '-'}")
-    typer.echo(policy.read(model.tags.get(policy.TAG)).model_dump_json(indent=1))
+    typer.echo(split.model_dump_json(indent=1))
 
 
 @app.command("set")
 def set_(
-    name: Name,
+    name: ProjectName,
     challenger: Annotated[
         float | None, typer.Option(help="Percentage of requests that the challenger serves")
     ] = None,
@@ -71,7 +77,7 @@ def set_(
 
 @app.command()
 def assign(
-    name: Name,
+    name: ProjectName,
     variant: Variant,
     version: Annotated[str, typer.Argument(help="A registered version; 0 removes the alias")],
 ) -> None:

@@ -6,33 +6,38 @@ from typing import Annotated
 import typer
 
 from slipway import home
+from slipway.arguments import Address, AsJson, ProjectNames, print_json
 from slipway.fault import Fault
 
 app = typer.Typer()
 
 
 @app.command("list")
-def list_() -> None:
-    """List every project with its data set, primary metric and gate."""
-    from slipway.projects.overview import lines
+def list_(as_json: AsJson = False) -> None:
+    """List every project: in the repository, trained here, served."""
+    from slipway.projects import overview
 
-    for line in lines():
+    rows = overview.rows()
+    if as_json:
+        print_json([each.content() for each in rows])
+        return
+    for line in overview.lines(rows):
         typer.echo(line)
 
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument()] = None,
+    names: ProjectNames = None,
     write: Annotated[
         bool, typer.Option("--write", help="First regenerate pins.json and each dvc.yaml")
     ] = False,
 ) -> None:
     """Check the rules that every project must follow, for all projects or those named."""
     from slipway.dependencies.generate import generate
-    from slipway.project import discover, find
     from slipway.projects.check import repository_shortfalls, shortfalls
+    from slipway.projects.named import named
 
-    projects = [find(name) for name in names] if names else discover()
+    projects = named(names)
     if write:
         for file in generate(home.root(), projects):
             typer.echo(f"{file.relative_to(home.root())} written")
@@ -46,7 +51,9 @@ def check(
 
 
 @app.command()
-def new(place: Annotated[str, typer.Argument(help="Track and name, like ml/loan_default")]) -> None:
+def new(
+    place: Annotated[str, typer.Argument(metavar="TRACK/PROJECT", help="Like ml/loan_default")],
+) -> None:
     """Create the skeleton of a project, which trains without changes."""
     from slipway.projects.scaffold import create
 
@@ -55,23 +62,23 @@ def new(place: Annotated[str, typer.Argument(help="Track and name, like ml/loan_
 
 
 @app.command()
-def readme(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def readme(names: ProjectNames = None) -> None:
     """Write the metrics and plots of the last run into the projects' READMEs."""
-    from slipway.project import discover, find
+    from slipway.projects.named import named
     from slipway.projects.readme import write
 
-    for project in [find(name) for name in names] if names else discover():
+    for project in named(names):
         write(project)
         typer.echo(f"{project.folder.relative_to(home.root())}/README.md written")
 
 
 @app.command()
-def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def measure(names: ProjectNames = None) -> None:
     """Time trained projects on this machine, and read their drift, for the leaderboard."""
-    from slipway.project import discover, find
     from slipway.projects.measured import measure
+    from slipway.projects.named import named
 
-    projects = [find(name) for name in names] if names else discover()
+    projects = named(names)
     measured = measure(projects)
     for project in projects:
         each = measured[project.name]
@@ -83,30 +90,27 @@ def measure(names: Annotated[list[str] | None, typer.Argument()] = None) -> None
 
 @app.command()
 def verify(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Projects; default: those trained in this checkout")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="A model server's address; default: that of make up")
-    ] = None,
+    names: ProjectNames = None,
+    address: Address = None,
     lock: Annotated[
         bool, typer.Option("--lock", help="Train in a scratch folder and compare with dvc.lock")
     ] = False,
 ) -> None:
     """Replay the test set against a running model server, and compare with metrics.json.
 
-    With --lock no server is needed: the projects are trained in a scratch folder, and every output
-    is compared with the committed dvc.lock, which is never written.
+    Without names, those trained in this checkout are verified. With --lock no server is needed: the
+    projects are trained in a scratch folder, and every output is compared with the committed
+    dvc.lock, which is never written.
     """
     if lock:
         _verify_locks(names)
         return
-    from slipway.project import discover, find
     from slipway.projects import verify
+    from slipway.projects.named import named
     from slipway.reporting.figure import figure
     from slipway.training.workspace import Workspace
 
-    works = [Workspace.for_project(each) for each in (map(find, names) if names else discover())]
+    works = [Workspace.for_project(each) for each in named(names)]
     trained = [each for each in works if names or verify.trained(each)]
     untrained = [each.project.name for each in works if each not in trained]
     if not trained:
@@ -134,10 +138,10 @@ def _verify_locks(names: list[str] | None) -> None:
     import tempfile
 
     from slipway import arithmetic
-    from slipway.project import discover, find
+    from slipway.projects.named import named
     from slipway.projects.verify_lock import NotComparable, verify_lock
 
-    projects = [find(name) for name in names] if names else discover()
+    projects = named(names)
     typer.echo(f"processor: {arithmetic.processor()}")
     failed = []
     for project in projects:
@@ -171,16 +175,16 @@ def leaderboard(file: Path) -> None:
 
 @app.command()
 def repro(
-    names: Annotated[list[str] | None, typer.Argument(help="Projects; default: all")] = None,
+    names: ProjectNames = None,
     jobs: Annotated[
         int, typer.Option(min=1, max=64, help="Number of projects trained in parallel")
     ] = 1,
 ) -> None:
     """Bring projects up to date with DVC; a failing project does not stop the others."""
-    from slipway.project import discover, find
+    from slipway.projects.named import named
     from slipway.repro import repro
 
-    projects = [find(name) for name in names] if names else discover()
+    projects = named(names)
     failed = repro(projects, jobs=jobs)
     if failed:
         raise Fault(f"{len(failed)} of {len(projects)} projects failed: {', '.join(failed)}")

@@ -1,6 +1,8 @@
 """Tables of all projects: `slipway list`, and the leaderboard that the root stage writes."""
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
@@ -9,7 +11,11 @@ from slipway import home
 from slipway.project import Project, discover
 from slipway.projects import measured
 from slipway.reporting.figure import figure
+from slipway.rest import Service, ServiceFault
 from slipway.training.candidates import BASELINE
+
+# `slipway list` must not wait for a server that is busy or away.
+SERVER_SECONDS = 2.0
 
 
 def results(project: Project) -> dict[str, Any] | None:
@@ -18,17 +24,74 @@ def results(project: Project) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.is_file() else None
 
 
-def lines() -> list[str]:
-    """Return a header and one line per project."""
-    table = [f"{'project':24} {'data set':24} {'metric':16} {'value':>8}  gate"]
-    for project in discover():
-        params, found = project.params, results(project)
-        condition = params.gate.condition(params.primary)
-        value = figure(found["metrics"][params.primary]) if found else "not run"
-        gate = f"{condition.sign} {condition.bound:g}"
-        name = f"{project.track}/{project.name}"
-        table.append(f"{name:24} {params.dataset:24} {params.primary:16} {value:>8}  {gate}")
-    return table
+@dataclass(frozen=True)
+class Row:
+    """A project of the repository, and how far it has come on this machine."""
+
+    name: str
+    track: str
+    data_set: str
+    metric: str
+    value: float | None
+    """As committed in metrics.json; None if the project was never evaluated."""
+    gate: str
+    trained: bool
+    """Whether it was trained in this checkout."""
+    served: str | None
+    """The version that the model server serves; None if it serves none."""
+
+    def content(self) -> dict[str, Any]:
+        """Return the row as JSON types."""
+        return asdict(self)
+
+
+def rows() -> list[Row]:
+    """Return a row for every project."""
+    served = served_versions()
+    return [_row(project, served.get(project.name)) for project in discover()]
+
+
+def _row(project: Project, served: str | None) -> Row:
+    params, found = project.params, results(project)
+    condition = params.gate.condition(params.primary)
+    return Row(
+        name=project.name,
+        track=project.track,
+        data_set=params.dataset,
+        metric=params.primary,
+        value=found["metrics"][params.primary] if found else None,
+        gate=f"{condition.sign} {condition.bound:g}",
+        trained=(project.folder / "work" / "data" / "test.parquet").is_file(),
+        served=served,
+    )
+
+
+def served_versions() -> dict[str, str]:
+    """Return the served version of each project; nothing if no model server responds."""
+    try:
+        found = Service("predict").json("GET", "/v1/models", seconds=SERVER_SECONDS)
+    except ServiceFault:
+        return {}
+    return {each["name"]: str(each["version"]) for each in found["models"]}
+
+
+def lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a header, one line per project, and the sums."""
+    yield (
+        f"{'project':28} {'data set':24} {'metric':16} {'value':>8}  {'gate':9} "
+        f"{'trained here':12}  served"
+    )
+    count = trained = served = 0
+    for row in rows:
+        value = "not run" if row.value is None else figure(row.value)
+        place = f"{row.track}/{row.name}"
+        yield (
+            f"{place:28} {row.data_set:24} {row.metric:16} {value:>8}  {row.gate:9} "
+            f"{'yes' if row.trained else '-':12}  {f'v{row.served}' if row.served else '-'}"
+        )
+        count, trained = count + 1, trained + row.trained
+        served += row.served is not None
+    yield f"{count} in the repository, {trained} trained here, {served} served"
 
 
 def leaderboard() -> str:

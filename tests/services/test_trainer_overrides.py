@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from services.trainer.commands import TrainerFault, parse_assignments
+from services.trainer.commands import BadAssignment, parse_assignments
 from services.trainer.overrides import BadParameters, Overrides
 from slipway.project import find
 
@@ -51,5 +51,5 @@ def test_assignments_on_the_command_line() -> None:
         "prepare": {"name": "x=y"},
     }
     for bad in ("folds=3", "fit.folds", ".x=3", "fit.=3"):
-        with pytest.raises(TrainerFault, match="must be like fit.folds=3"):
+        with pytest.raises(BadAssignment, match="must be like fit.folds=3"):
             parse_assignments([bad])

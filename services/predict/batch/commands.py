@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway.arguments import ProjectName
+
 app = typer.Typer()
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ LOG_SECONDS = 10.0
 
 @app.command()
 def score(
-    name: Annotated[str, typer.Argument(help="Name of a registered model")],
+    name: ProjectName,
     source: Annotated[Path, typer.Argument(help="The file to score: .csv, .parquet or .jsonl")],
     target: Annotated[Path, typer.Argument(help="The file to write: .csv, .parquet or .jsonl")],
     version: Annotated[

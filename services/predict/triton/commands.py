@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway.arguments import ProjectNames
 from slipway.fault import Fault
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ app = typer.Typer(
 
 @app.command()
 def build(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Registered models; all by default")
-    ] = None,
+    names: ProjectNames = None,
     *,
     into: Annotated[Path, typer.Option(help="Folder of the repository; created if missing")],
     backend: Annotated[str, typer.Option(help="onnx, tensorrt or python")] = "onnx",
