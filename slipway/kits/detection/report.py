@@ -18,10 +18,13 @@ IOU = 0.5
 
 
 def box_scores(
-    predictions: Sequence[Any], labelled: Sequence[Any], labels: Sequence[str]
+    predictions: Sequence[Any], ground_truth: Sequence[Any], labels: Sequence[str]
 ) -> dict[str, float]:
-    """Return `map50`, `map`, and the share of objects found and of boxes right, as served."""
-    found, marked = [each.boxes for each in predictions], [each.boxes for each in labelled]
+    """Return `map50`, `map`, and recall and precision of the served boxes.
+
+    `predictions` and `ground_truth` have a field `boxes`.
+    """
+    found, marked = [each.boxes for each in predictions], [each.boxes for each in ground_truth]
     right = sum(len(matches(*pair)) for pair in zip(marked, found, strict=True))
     return {
         **box_metrics(marked, found, labels),

@@ -71,7 +71,7 @@ class DetectionStudy(TorchStudy[Recipe]):
     """A study of detectors; the label of a picture is its `Detections`, as people marked them.
 
     `network(recipe)` ends in a `detection_head` and makes the picture smaller by `stride`.
-    `answer(records, outputs)` makes the predictions, as in the project's `model.py`.
+    `decode(records, outputs)` makes the predictions, as in the project's `model.py`.
     `augment((images, heat, sides), recipe)` changes a batch at random; see `mirrored_cells`.
     """
 
@@ -82,7 +82,7 @@ class DetectionStudy(TorchStudy[Recipe]):
         self,
         labels: Sequence[str],
         network: Callable[[Recipe], nn.Module],
-        answer: Callable[[list[Any], Arrays], Sequence[Record]],
+        decode: Callable[[list[Any], Arrays], Sequence[Record]],
         *,
         stride: int,
         weights: Path,
@@ -91,7 +91,7 @@ class DetectionStudy(TorchStudy[Recipe]):
         plan: Callable[[Recipe, int], Plan] | None = None,
     ) -> None:
         super().__init__(network, weights=weights, seed=seed, augment=augment, plan=plan)
-        self.labels, self.answer, self.stride = tuple(labels), answer, stride
+        self.labels, self.decode, self.stride = tuple(labels), decode, stride
 
     def arrays(self, records: list[Any]) -> Arrays:
         return {"images": frame_pixels(records)[0]}
@@ -146,7 +146,7 @@ class DetectionStudy(TorchStudy[Recipe]):
         return [each.boxes for each in rows.rows.labels], found
 
     def predictions(self, records: list[Any], outputs: Arrays) -> Sequence[Record]:
-        return self.answer(records, outputs)
+        return self.decode(records, outputs)
 
 
 def placements(records: list[Any]) -> list[Placement]:
