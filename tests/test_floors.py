@@ -67,7 +67,7 @@ def modules() -> dict[str, Path]:
 
 @cache
 def imports() -> dict[str, set[str]]:
-    """Return which modules of the project each one imports, inside functions as well."""
+    """Return which modules of the project each one imports, in functions and by name as well."""
     return {name: set(_imported(name, file)) - {name} for name, file in modules().items()}
 
 
@@ -83,6 +83,16 @@ def _imported(name: str, file: Path) -> Iterator[str]:
                 inner = f"{whole}.{each.name}"
                 if inner in modules() or whole in modules():
                     yield inner if inner in modules() else str(whole)
+        elif isinstance(node, ast.Call):
+            yield from (each for each in _by_name(node) if each in modules())
+
+
+def _by_name(call: ast.Call) -> Iterator[str]:
+    """Yield the module that `import_module("...")` names."""
+    called = call.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    if name == "import_module" and call.args and isinstance(call.args[0], ast.Constant):
+        yield str(call.args[0].value)
 
 
 def room_of(module: str) -> str:
@@ -125,6 +135,14 @@ def test_no_files_import_in_a_circle() -> None:
     with pytest.raises(CycleError):
         TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
     TopologicalSorter(imports()).prepare()
+
+
+def test_imports_by_name_count() -> None:
+    [call] = ast.parse('importlib.import_module("slipway.home")').body
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Call)
+    assert list(_by_name(call.value)) == ["slipway.home"]
+    assert "slipway.reporting.profile" in imports()["slipway.stages.evaluate"]
 
 
 def test_no_rooms_import_in_a_circle() -> None:

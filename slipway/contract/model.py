@@ -1,6 +1,5 @@
 """The typed model: `predict(list[Input]) -> list[Output]`, and its ONNX base class."""
 
-import importlib
 import sys
 import typing
 from abc import ABC, abstractmethod
@@ -150,9 +149,9 @@ def publish(model: Model) -> None:
 def hand_to_mlflow(model: Model) -> None:
     """Make `model` the typed pyfunc that MLflow reads from a file, if it is MLflow that reads."""
     if "mlflow.pyfunc" in sys.modules:
-        # Imported by name: an import statement would make every training stage depend on MLflow.
-        pyfunc = importlib.import_module("slipway.contract.pyfunc")
-        sys.modules["mlflow"].models.set_model(pyfunc.as_pyfunc(model))
+        from slipway.contract.pyfunc import declare
+
+        declare(model)
 
 
 def published_by(module: str) -> Model:

@@ -12,6 +12,9 @@ from slipway.dependencies.pins import normalized
 
 # The folders of the repository that hold importable code.
 OWN = ("slipway", "pipelines")
+# Only MLflow runs this, when it loads a `model.py`; it forwards to `predict` and changes no output.
+# As a dependency it would make every stage of every project depend on MLflow.
+WRAPPER = Path("slipway", "contract", "pyfunc.py")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def direct_imports(file: Path, top: Path) -> tuple[frozenset[Path], frozenset[st
             own |= _files(name, members, top)
         elif first not in sys.stdlib_module_names:
             third_party.add(first)
-    return frozenset(own), frozenset(third_party)
+    return frozenset(own - {top / WRAPPER}), frozenset(third_party)
 
 
 @cache
