@@ -96,7 +96,8 @@ class Service:
 
 def events(response: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Yield the name and the data of each server-sent event."""
-    name, data = "message", []
+    name = "message"
+    data: list[str] = []
     for raw in response:
         line = raw.decode().rstrip("\r\n")
         field, _, value = line.partition(":")

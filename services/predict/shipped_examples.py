@@ -5,7 +5,8 @@ from typing import Any
 from slipway.contract import shared_code
 from slipway.contract.serving import ParityKind
 from slipway.contract.shipped import Shipped
-from slipway.quality.differences import Difference, comparison
+from slipway.quality.comparison import comparison
+from slipway.quality.differences import Difference
 
 # Shipped predictions have 4 significant digits and 6 decimals.
 ROUNDING, DECIMALS = 5e-4, 1e-6

@@ -3,7 +3,7 @@
 import time
 
 from slipway.contract import Record
-from slipway.quality.differences import comparison
+from slipway.quality.comparison import comparison
 from slipway.stages.start import empty_folder, seed_globally
 from slipway.training import candidates
 from slipway.training.batches import batches, predict

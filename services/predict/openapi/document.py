@@ -61,7 +61,7 @@ def _name_operations(paths: dict[str, Any], routes: list[APIRoute]) -> None:
     names = {
         (route.path_format, method.lower()): _operation_id(route)
         for route in routes
-        for method in route.methods
+        for method in route.methods or ()
     }
     counts = Counter(names.values())
     for (path, method), name in names.items():
