@@ -63,16 +63,18 @@ def video_file(
     frames: int = 10,
     size: tuple[int, int] = (64, 48),
     rate: int = 25,
+    key_frames: int = 250,
 ) -> bytes:
     """Return a video of (width, height) whose frame `n` has the grey value `20 + n % 200`.
 
-    The upper left corner is red.
+    The upper left corner is red. Every `key_frames`-th frame is a key frame.
     """
     file = BytesIO()
     with av.open(file, "w", format=container) as output:
         stream = output.add_stream(codec, rate=Fraction(rate))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = key_frames
         for number in range(frames):
             array = np.full((size[1], size[0], 3), 20 + number % 200, dtype=np.uint8)
             array[:16, :16] = (255, 0, 0)

@@ -166,3 +166,20 @@ def test_without_pyav_the_message_names_the_serving_group(
     with pytest.raises(GroupMissing):
         next(decode_frames(clip))
     assert message(Video(), b"text") == "is not MP4, WEBM or AVI video"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_frame_that_grows_is_not_decoded(which: int) -> None:
+    """A key frame of VP8 has a size of its own, whatever the container says."""
+    data = bytearray(video_file("webm", "libvpx", frames=20, key_frames=5))
+    place = -1
+    for _ in range(which + 1):
+        place = data.index(b"\x9d\x01\x2a", place + 1)
+    counts = []
+    for side in (70, 16_000):
+        data[place + 3 : place + 7] = struct.pack("<HH", side, side)
+        frames = list(decode_frames(bytes(data)))
+        assert len({frame.shape for frame in frames}) == 1
+        counts.append(len(frames))
+    # The frames up to the next key frame cannot be decoded without it.
+    assert counts == [20, 15]
