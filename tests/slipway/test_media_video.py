@@ -113,6 +113,10 @@ def test_one_frame_is_in_memory_at_a_time(long_clip: bytes) -> None:
             alive = [each for each in alive if each() is not None]
             alive.append(weakref.ref(frame if frame.base is None else frame.base))
             most, count = max(most, len(alive)), count + 1
+            if count % 500 == 0:
+                # The decoded one, the same in colors, and the next one of the decoder.
+                frames = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+                assert frames <= 4
         largest = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
