@@ -60,11 +60,13 @@ def test_a_logged_model_takes_and_returns_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights").mkdir()
+    folders = {name: tmp_path / name for name in ("weights", "about")}
+    for folder in folders.values():
+        folder.mkdir()
     mlflow.pyfunc.save_model(
         path=tmp_path / "model",
         python_model=as_pyfunc(Inverter()),
-        artifacts={"weights": str(tmp_path / "weights")},
+        artifacts={name: str(folder) for name, folder in folders.items()},
         pip_requirements=[],
     )
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
