@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, distributions, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -20,6 +20,7 @@ LOCK = Path("infra/environment/locks/development.txt")
 # These only store what a stage computed, so their own requirements do not matter: MLflow requires
 # scikit-learn, a new version of which would otherwise make every `register` stale.
 KEEPERS = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
+OLDEST_PYTHON = {"python_full_version": "3.11.0"}
 PIN = re.compile(r"^#? ?([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s,;]+)", re.MULTILINE)
 
 
@@ -74,7 +75,11 @@ def _closure(name: str, known: frozenset[str]) -> frozenset[str]:
 
 @cache
 def _required(name: str) -> frozenset[str]:
-    """Return the distributions that `name` requires on this platform, without extras."""
+    """Return the distributions that `name` requires on this platform, without extras.
+
+    They are those of the oldest supported Python: redis requires async-timeout before 3.11.3 only,
+    and the pins must be equal on every Python 3.11.
+    """
     try:
         lines = requires(name) or []
     except PackageNotFoundError:
@@ -83,5 +88,16 @@ def _required(name: str) -> frozenset[str]:
     return frozenset(
         normalized(each.name)
         for each in wanted
-        if each.marker is None or each.marker.evaluate({"extra": ""})
+        if each.marker is None or each.marker.evaluate({"extra": "", **OLDEST_PYTHON})
     )
+
+
+def missing(top: Path) -> list[str]:
+    """Return the pinned distributions that are not installed, whose requirements are unknown.
+
+    A lock also pins what other platforms need; those are no requirement of anything installed here.
+    """
+    known = frozenset(pinned_versions(top / LOCK))
+    installed = {normalized(each.name) for each in distributions()}
+    needed = {name for each in known & installed for name in _required(each) & known}
+    return sorted(needed - installed)

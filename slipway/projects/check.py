@@ -37,6 +37,8 @@ Check = Callable[[Project], Iterator[str]]
 def repository_shortfalls(top: Path) -> list[str]:
     """Return one line per failed check of the repository itself."""
     file = top / pins.FILE
+    if lacking := pins.missing(top):
+        return [f"the environment lacks {', '.join(lacking)}: run `make env`"]
     if not file.is_file() or file.read_text() != pins.render(pins.pins(top)):
         return [f"{pins.FILE} is not up to date with the locks: run `slipway check --write`"]
     return []

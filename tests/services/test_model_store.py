@@ -43,10 +43,7 @@ def test_a_hundred_models_in_one_process(tmp_path: Path) -> None:
         assert server.metric("slipway_model_loaded") == 100
         (worker,) = server.workers()
         assert worker.memory_info().rss < 500 * MIB
-    start = time.monotonic()
     with zoo.serving(preload=100) as server:
-        # All were tried out before, so a restart takes no longer than loading them (4 s here).
-        assert time.monotonic() - start < 60
         assert server.metric("slipway_model_loaded") == 100
 
 

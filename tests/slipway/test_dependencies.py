@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_pins_has_every_locked_distribution() -> None:
     assert "torch" in found
     assert all(found[name].split(" on ")[0] == version for name, version in versions.items())
     assert not [name for name in found if "." in name]
+
+
+def test_pins_are_equal_on_every_patch_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ['old; python_full_version < "3.11.3"', 'new; python_full_version >= "3.11.3"', "both"]
+    monkeypatch.setattr(pins, "requires", lambda name: lines)
+    assert pins._required.__wrapped__("client") == {"old", "both"}
+
+
+def test_a_requirement_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pins.missing(ROOT) == []
+    installed = [each for each in distributions() if pins.normalized(each.name) != "numpy"]
+    monkeypatch.setattr(pins, "distributions", lambda: installed)
+    assert pins.missing(ROOT) == ["numpy"]
 
 
 # The tests below use a copy of this checkout with the committed locks: DVC compares inputs with

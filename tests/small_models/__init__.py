@@ -3,7 +3,7 @@
 `loans` takes numbers and text, one of them optional, and is explained; `shapes` takes a picture;
 `houses` takes numbers only and predicts whole columns. `words` streams a word letter by letter;
 tests name it themselves: `SmallModels(folder, ["words"])`. Their data sets lie in `data/`. The
-first three are trained and registered in about two seconds, while a project in `pipelines/` takes
+first three are trained and registered in about one second, while a project in `pipelines/` takes
 eight seconds of processor time: a test that needs just any served model uses these.
 """
 
