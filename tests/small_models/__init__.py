@@ -1,10 +1,13 @@
 """Small projects for the tests, trained through all stages and registered in MLflow.
 
 `loans` takes numbers and text, one of them optional, and is explained; `shapes` takes a picture;
-`houses` takes numbers only and predicts whole columns. `words` streams a word letter by letter;
-tests name it themselves: `SmallModels(folder, ["words"])`. Their data sets lie in `data/`. The
-first three are trained and registered in about one second, while a project in `pipelines/` takes
-eight seconds of processor time: a test that needs just any served model uses these.
+`houses` takes numbers only and predicts whole columns. All three are trained and registered in
+about two seconds, while a project in `pipelines/` takes eight seconds of processor time: a test
+that needs just any served model uses these.
+
+Tests name the others themselves, as in `SmallModels(folder, ["words"])`: `words` streams a word
+letter by letter; `readings` has two graphs and a sibling of `model.py`; `dots` finds boxes in
+pictures, with records as labels. The data sets lie in `data/`.
 """
 
 import contextlib
