@@ -1,9 +1,13 @@
-"""Choose how two predictions are compared, by the kind of parity in `params.yaml`."""
+"""How two predictions for the same record are compared, by the kind of parity of their project."""
 
 import importlib
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
-from slipway.quality.differences import Compare, compare_values
+from slipway.quality.differences import Difference, compare_values
+
+Compare = Callable[[Any, Any], Iterator[Difference]]
 
 
 def comparison(kind: str, iou: float) -> Compare:

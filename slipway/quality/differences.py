@@ -19,9 +19,6 @@ class Difference:
     """Without an error: how much is the same, from 0 to 1."""
 
 
-Compare = Callable[[Any, Any], Iterator[Difference]]
-
-
 def compare_values(one: Any, other: Any, field: str = "") -> Iterator[Difference]:
     """Yield the difference of every pair of leaves; a leaf without a partner is one by itself."""
     yield from compare_inside(one, other, field, compare_values)

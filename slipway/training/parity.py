@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from slipway.contract import Record
-from slipway.quality.differences import Compare, compare_values
+from slipway.quality.comparison import Compare
+from slipway.quality.differences import compare_values
 
 
 class ParityMeter:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from slipway.contract import Record
 from slipway.media import Box, Image, Mask, encode_jpeg, encode_png
-from slipway.quality.differences import Difference, comparison
+from slipway.quality.comparison import comparison
+from slipway.quality.differences import Difference
 from slipway.training.parity import ParityMeter, parity
 
 

@@ -2,7 +2,7 @@
 
 `loans` takes numbers and text, one of them optional, and is explained; `shapes` takes a picture;
 `houses` takes numbers only and predicts whole columns. All three are trained and registered in
-about two seconds, while a project in `pipelines/` takes eight seconds of processor time: a test
+about one second, while a project in `pipelines/` takes eight seconds of processor time: a test
 that needs just any served model uses these.
 
 Tests name the others themselves, as in `SmallModels(folder, ["words"])`: `words` streams a word
