@@ -292,7 +292,7 @@ def summarize(running: list[Service], starters: list[Project], training: Starter
     if not training.failed and not training.changed:
         print("\nEverything is up to date.")
     print(f"\nserved: {', '.join(names)}")
-    print(f"  model server   {address}/docs")
+    print(f"  models         {address}/")
     print(f"  metrics        {address}/metrics")
     for name, title in TITLES.items():
         if name in by_name:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.monitor.check import Check, WindowCheck
 from services.monitor.drift import FieldDrift
+from slipway import home
 from slipway.quality.fairness import Slices
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def overview(monitor: "Monitor") -> str:
         "the last known champions are shown.</p>"
     )
     last = _ago(monitor.last_round) if monitor.last_round else "not yet"
-    body = f"""<h1>Slipway monitor</h1>
+    body = f"""{_catalogue_link(monitor)}<h1>Slipway monitor</h1>
 <p class="quiet">Every champion's traffic compared with its test rows. Last round: {last}; one
 every {monitor.settings.interval_seconds:g} s.</p>{away}
 <div class="wide"><table><tr><th>Project</th><th>State</th><th class="n">Version</th>
@@ -72,6 +73,14 @@ def project(monitor: "Monitor", name: str) -> str:
         _past(monitor, name),
     ]
     return _page(name, "".join(parts))
+
+
+def _catalogue_link(monitor: "Monitor") -> str:
+    """Return a link to the model server's catalogue; only on this machine is its address known."""
+    if not home.on_loopback(monitor.settings.host):
+        return ""
+    address = f"http://{home.LOOPBACK}:{home.port('predict')}/"
+    return f'<p><a href="{address}">Catalogue of models</a></p>'
 
 
 def state_of(check: Check) -> tuple[str, str]:

@@ -5,13 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from services.predict import body as bodies
-from services.predict import metrics, openapi
+from services.predict import catalogue, links, metrics, openapi, site_files
 from services.predict.core import Core
 from services.predict.model_store import ServedProject
 from services.web.problem import Problem
@@ -22,11 +22,50 @@ from slipway.contract.shipped import Shipped
 def router(core: Core) -> APIRouter:
     """Return the routes of this module."""
     api = APIRouter()
+    _add_site(api, core)
     _add_documentation(api, core)
     _add_health(api, core)
     _add_models(api, core)
     _add_explain(api, core)
     return api
+
+
+def _add_site(api: APIRouter, core: Core) -> None:
+    """Add the catalogue, the page to try a model, and the files that these load."""
+
+    @api.get("/", include_in_schema=False)
+    async def start(request: Request) -> Response:
+        return site_files.page("catalogue.html", request)
+
+    @api.get("/try/{name}", include_in_schema=False)
+    async def try_page(name: str, request: Request) -> Response:
+        known = name in core.models.served
+        return site_files.page("try.html", request, status=200 if known else 404)
+
+    @api.get("/site/{release}/{name}", include_in_schema=False)
+    async def file(release: str, name: str, request: Request) -> Response:
+        found = site_files.asset(release, name, request)
+        if found is None:
+            raise Problem(404, "Not found", f"the site has no file {name}")
+        return found
+
+    @api.get("/v1/catalogue", tags=["models"])
+    async def catalogue_entries(request: Request) -> dict[str, Any]:
+        """List every project with its question, metric and state, and the platform's pages."""
+        core.admit(request, KeyScope.PREDICT)
+        entries = await run_in_threadpool(lambda: [catalogue.entry(e) for e in core.projects()])
+        pages = await links.platform_links(core.settings)
+        return {"models": entries, "faults": core.models.faults, "links": pages}
+
+    @api.get("/v1/models/{name}/picture", tags=["models"], response_class=Response)
+    async def picture(name: str, request: Request) -> Response:
+        """Return the picture of a project: its own, or the first one in its examples."""
+        core.admit(request, KeyScope.PREDICT)
+        folder = core.predictor.project(name).champion.version.folder
+        found = await run_in_threadpool(catalogue.picture, folder)
+        if found is None:
+            raise Problem(404, "No picture", f"{name} ships no picture")
+        return Response(found.content, media_type=found.media_type)
 
 
 def _add_documentation(api: APIRouter, core: Core) -> None:
@@ -39,10 +78,6 @@ def _add_documentation(api: APIRouter, core: Core) -> None:
     assert spec.origin is not None
     swagger = Path(spec.origin).parent / "_internal" / "server" / "static_content"
     api.mount("/static", StaticFiles(directory=swagger), name="static")
-
-    @api.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @api.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:

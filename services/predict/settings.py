@@ -1,5 +1,6 @@
 """Settings of the model server; each has an environment variable."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,6 +12,12 @@ from slipway import home
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
+def _object(value: Any) -> Any:
+    """Parse a variable such as `{"mlflow": "https://mlflow.example/"}`."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _parse_origins(value: Any) -> Any:
@@ -77,6 +84,12 @@ class Settings(settings.Settings):
     log_bytes: Bytes = 20 * 2**30
     traces: str = ""
     """OTLP endpoint for traces, such as http://127.0.0.1:4318; if empty, traces are off."""
+
+    links: Annotated[dict[str, WebAddress], BeforeValidator(_object)] = Field(default_factory=dict)
+    """Pages that the catalogue links to, as a JSON object: {"mlflow": "https://mlflow.example/"}.
+
+    Without it, a server on loopback links to the services of this machine that listen.
+    """
 
     @model_validator(mode="after")
     def _check_origins(self) -> Self:

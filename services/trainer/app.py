@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Response
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.jobs.kind import Ended, QueueFull, UnknownJob
@@ -87,6 +87,11 @@ def _authorize(guard: Guard, request: HttpRequest, scope: Scope) -> str:
 
 
 def _add_health(app: FastAPI, trainer: Trainer, scraper: Any) -> None:
+    @app.get("/", include_in_schema=False)
+    def start() -> RedirectResponse:
+        """Show the runs to those who open the trainer's address."""
+        return RedirectResponse("/v1/runs")
+
     @app.get("/v1/live", tags=["health"])
     def live() -> dict[str, bool]:
         """Liveness: the process responds."""

@@ -1,8 +1,8 @@
 """Find programs on PATH, or unpack their Debian packages into the cache without root.
 
-Prometheus, its node exporter, Alertmanager, HAProxy and Redis have no Python package. If they are
-not installed, apt-get fetches and verifies Debian's packages, and only their files are unpacked:
-nothing is installed, no service is started, no user is added.
+Prometheus, its node exporter, Alertmanager, HAProxy, Redis and Chromium have no Python package. If
+they are not installed, apt-get fetches and verifies Debian's packages, and only their files are
+unpacked: nothing is installed, no service is started, no user is added.
 """
 
 import shutil
@@ -19,9 +19,17 @@ from slipway import home
 from slipway.datasets.catalogue import Source
 from slipway.datasets.sources import SourceFault, obtain
 from slipway.programs.archives import extract_tar
+from slipway.programs.debian_closure import fetch_closure
 
 PROBE_SECONDS = 20
-UNPACKED = ("usr/bin/", "usr/lib/", "usr/sbin/", "usr/share/prometheus/")
+UNPACKED = (
+    *("lib/", "usr/bin/", "usr/lib/", "usr/sbin/"),
+    *("usr/share/fonts/", "usr/share/prometheus/", "usr/share/X11/xkb/"),
+)
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{folder}</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+"""
 # The descriptor for a folder whose path is compiled into a program; bash scripts may use 3 to 9.
 DESCRIPTOR = 9
 
@@ -44,6 +52,9 @@ class Program:
     """Its names on PATH; default: its key in PROGRAMS."""
     fixed: str | None = None
     """A folder of its package whose absolute path is compiled into the program."""
+    closure: bool = False
+    """Whether the packages need many others: all that this machine lacks are unpacked in one tree,
+    with the fonts among them."""
     version: str = "--version"
     """The option that makes it print its version and exit."""
 
@@ -55,7 +66,15 @@ class Program:
 # Debian's redis-server is a link to redis-check-rdb, which acts according to its argv[0].
 REDIS = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
 HAPROXY = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
+CHROMIUM = ("chromium-headless-shell", "fonts-dejavu-core")
 PROGRAMS = {
+    "chromium": Program(
+        "chromium",
+        "usr/lib/chromium/chromium-headless-shell",
+        CHROMIUM,
+        names=("chromium", "chromium-headless-shell", "google-chrome"),
+        closure=True,
+    ),
     "prometheus": Program("prometheus", "usr/bin/prometheus"),
     "promtool": Program("prometheus", "usr/bin/promtool"),
     "alertmanager": Program(
@@ -118,7 +137,10 @@ def _unpack(name: str, program: Program) -> Path:
         if found := installed(name):  # meanwhile, by another process
             return found
         try:
-            trees = [_tree(package) for package in program.packages]
+            if program.closure:
+                trees = [_closure_tree(program.packages)]
+            else:
+                trees = [_tree(package) for package in program.packages]
         except (SourceFault, OSError, tarfile.TarError) as error:
             raise ProgramUnavailable(
                 f"{name} is not on PATH, and Debian's package cannot be fetched: {error}\n"
@@ -144,6 +166,22 @@ def _tree(package: str) -> Path:
     return target
 
 
+def _closure_tree(packages: tuple[str, ...]) -> Path:
+    """Return the folder of the packages and of all that they need, which are unpacked once."""
+    target = _folder() / "packages" / f"{packages[0]}-closure"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as scratch:
+        downloads, tree = Path(scratch) / "downloads", Path(scratch) / "tree"
+        downloads.mkdir()
+        for archive in fetch_closure(packages, downloads):
+            extract_tar(archive, tree, wanted=_wanted)
+        (tree / "fonts.conf").write_text(FONTS.format(folder=target / "usr/share/fonts"))
+        tree.rename(target)
+    return target
+
+
 def _wanted(member: tarfile.TarInfo) -> bool:
     return member.name.removeprefix("./").startswith(UNPACKED)
 
@@ -156,6 +194,8 @@ def _starter(name: str, program: Program, trees: list[Path]) -> Path:
     file = trees[0] / program.file
     if libraries:
         lines.append(f"export LD_LIBRARY_PATH={quote(':'.join(map(str, libraries)))}")
+    if program.closure:
+        lines.append(f"export FONTCONFIG_FILE={quote(str(trees[0] / 'fonts.conf'))}")
     if program.fixed:
         file = _relocated(file, program.fixed)
         lines.append(f"exec {DESCRIPTOR}< {quote(f'{trees[0]}{program.fixed}')}")

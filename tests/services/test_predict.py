@@ -65,8 +65,7 @@ def test_health_and_readiness(server: httpx.Client) -> None:
 
 
 def test_documentation_needs_nothing_from_outside(server: httpx.Client) -> None:
-    page = server.get("/", follow_redirects=True)
-    assert page.url.path == "/docs"
+    page = server.get("/docs")
     assert "http" not in page.text.replace("http-equiv", "")
     assert server.get("/static/swagger-ui-bundle.js").status_code == 200
 

@@ -1,0 +1,226 @@
+"""Models that answer at once, one for each kind of field that the page to try a model knows."""
+
+import base64
+import io
+import struct
+import wave
+
+from PIL import Image, ImageDraw
+
+from tests.services.fake_models import ModelRegistryFixture
+
+HEAD = '''
+"""{question}
+
+Data: none.
+Task: for tests of the page.
+Model: a few lines of code.
+Limits: it knows nothing.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from slipway.contract import Model, Record, publish
+
+
+def media(kind: str, content: str, **more: object) -> object:
+    return Field(json_schema_extra={{
+        "contentEncoding": "base64",
+        "contentMediaType": content,
+        "x-slipway": {{"kind": kind, "media_types": [content], **more}},
+    }})
+
+
+def drawn(kind: str) -> dict[str, object]:
+    return {{"json_schema_extra": {{"x-slipway": {{"kind": kind}}}}}}
+
+'''
+
+PICTURE = '''
+class Box(Record):
+    model_config = drawn("box")
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    label: str = "cell"
+    score: float = 1.0
+
+
+class Point(Record):
+    model_config = drawn("point")
+    x: float
+    y: float
+
+
+class Photograph(Record):
+    """A photograph, and where to look."""
+
+    image: Annotated[bytes, media("image", "image/png", capture=True, draw=True, max_bytes=100000)]
+    min_score: float = Field(default=0.3, ge=0.05, le=1, description="Boxes below are left out")
+    focus: Point | None = Field(default=None, description="Where to look first")
+    memory: Annotated[bytes | None, media("state", "application/octet-stream")] = None
+
+
+class Found(Record):
+    """What is on the photograph."""
+
+    boxes: list[Box]
+    mirrored: Annotated[bytes, media("image", "image/png")]
+    seen: int = Field(description="Photographs so far")
+    memory: Annotated[bytes, media("state", "application/octet-stream")]
+
+
+class Detector(Model):
+    def predict(self, model_input: list[Photograph]) -> list[Found]:
+        found = []
+        for each in model_input:
+            seen = int(each.memory or b"0") + 1
+            boxes = [
+                Box(x1=12, y1=10, x2=60, y2=64, label="red cell", score=0.91),
+                Box(x1=70, y1=40, x2=110, y2=84, label="platelet", score=0.42),
+            ]
+            found.append(Found(
+                boxes=[box for box in boxes if box.score >= each.min_score],
+                mirrored=each.image, seen=seen, memory=str(seen).encode(),
+            ))
+        return found
+
+
+publish(Detector())
+'''
+
+FORM = '''
+class Stop(Record):
+    city: str = Field(min_length=1, max_length=40)
+    nights: int = Field(default=1, ge=1, le=30)
+
+
+class Journey(Record):
+    """A journey, with every kind of plain field."""
+
+    start: str = Field(pattern=r"^\\d{4}-\\d{2}-\\d{2}$", description="The first day")
+    season: str = Field(pattern="^(dry|rainy)$")
+    travelers: int = Field(ge=1, le=9)
+    budget: float = Field(gt=0, description="Euros")
+    by_train: bool
+    discount: float | None = Field(default=None, ge=0, le=1)
+    stops: list[Stop] = Field(default=[], max_length=20)
+    temperatures: list[float] = Field(min_length=3, max_length=100)
+    tags: list[str] = []
+    notes: str = Field(default="", max_length=500)
+    weights: dict[str, float] = {}
+
+
+class Cost(Record):
+    """What the journey costs."""
+
+    cost: float = Field(description="Euros")
+    cost_low: float
+    cost_high: float
+    by_day: list[float] = Field(description="Euros a day")
+    days: list[Stop]
+    shares: dict[str, float]
+
+
+class Costs(Model):
+    def predict(self, model_input: list[Journey]) -> list[Cost]:
+        return [Cost(
+            cost=each.budget, cost_low=each.budget * 0.8, cost_high=each.budget * 1.3,
+            by_day=each.temperatures, days=each.stops, shares={"food": 0.25, "travel": 0.75},
+        ) for each in model_input]
+
+
+publish(Costs())
+'''
+
+SOUND = '''
+class Recording(Record):
+    """A recording, and how loud the echo is."""
+
+    sound: Annotated[bytes, media("audio", "audio/wav", capture=True, max_seconds=10)]
+    loudness: float = Field(default=0.5, ge=0, le=1)
+
+
+class Echo(Record):
+    """The same sound again, and a page about it."""
+
+    sound: Annotated[bytes, media("audio", "audio/wav")]
+    page: Annotated[bytes, media("blob", "application/pdf")]
+    heard: str
+
+
+class Echoes(Model):
+    def predict(self, model_input: list[Recording]) -> list[Echo]:
+        return [Echo(sound=each.sound, page=b"%PDF-1.4 a page" * 9, heard="hello")
+                for each in model_input]
+
+
+publish(Echoes())
+'''
+
+
+def picture() -> bytes:
+    """Return a PNG of 128 by 96 pixels with two discs."""
+    image = Image.new("RGB", (128, 96), (242, 226, 222))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((12, 10, 60, 64), fill=(206, 96, 110))
+    draw.ellipse((70, 40, 110, 84), fill=(132, 88, 160))
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
+
+
+def sound() -> bytes:
+    """Return half a second of a square wave, as WAV."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        samples = [8000 if at // 20 % 2 else -8000 for at in range(4000)]
+        file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+    return content.getvalue()
+
+
+def as_text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def add_models(registry: ModelRegistryFixture) -> None:
+    """Register the models as champions: `detector`, `journeys` and `echoes`."""
+    journey = {
+        "start": "2024-05-17",
+        "season": "dry",
+        "travelers": 2,
+        "budget": 1250.0,
+        "by_train": True,
+        "discount": None,
+        "stops": [{"city": "Ghent", "nights": 2}, {"city": "Lille", "nights": 1}],
+        "temperatures": [14.5, 17.0, 15.5, 19.0],
+        "tags": ["museums", "canals"],
+        "notes": "window seats",
+        "weights": {"comfort": 0.7},
+    }
+    cost = {
+        "cost": 1250.0,
+        "cost_low": 1000.0,
+        "cost_high": 1625.0,
+        "by_day": journey["temperatures"],
+        "days": journey["stops"],
+        "shares": {"food": 0.25, "travel": 0.75},
+    }
+    box = {"x1": 12.0, "y1": 10.0, "x2": 60.0, "y2": 64.0, "label": "red cell", "score": 0.91}
+    image, tone = as_text(picture()), as_text(sound())
+    found = {"boxes": [box], "mirrored": image, "seen": 1, "memory": as_text(b"1")}
+    echo = {"sound": tone, "page": as_text(b"%PDF-1.4 a page" * 9), "heard": "hello"}
+    models = {
+        "detector": ("Which cells are on this picture?", PICTURE, {"image": image}, found),
+        "journeys": ("What will this journey cost?", FORM, journey, cost),
+        "echoes": ("What does this recording say?", SOUND, {"sound": tone}, echo),
+    }
+    for name, (question, code, record, prediction) in models.items():
+        model = HEAD.format(question=question) + code
+        registry.add(name, model, example={"input": record, "output": prediction})

@@ -1,0 +1,103 @@
+"""Checks of the website that hold for every page and every model, in a real browser."""
+
+import itertools
+import json
+
+from tests.browser import Browser, Tab
+
+# A phone, a tablet and a desktop.
+WIDTHS = (360, 768, 1280)
+
+UNLABELLED = """
+[...document.querySelectorAll('input, select, textarea')]
+  .filter((each) => !each.labels?.length && !each.getAttribute('aria-label'))
+  .map((each) => each.outerHTML.slice(0, 200))
+"""
+UNNAMED = """
+[...document.querySelectorAll('button, a, img, canvas, audio, video, [role=tab], summary')]
+  .filter((each) => !(each.innerText || each.textContent || '').trim()
+    && !each.getAttribute('aria-label') && each.getAttribute('alt') === null)
+  .map((each) => each.outerHTML.slice(0, 200))
+"""
+REPEATED_IDS = """
+[...document.querySelectorAll('[id]')].map((each) => each.id)
+  .filter((id, place, all) => all.indexOf(id) !== place)
+"""
+DANGLING = """
+[...document.querySelectorAll('[aria-describedby], [aria-controls], [aria-labelledby], label[for]')]
+  .flatMap((each) => ['aria-describedby', 'aria-controls', 'aria-labelledby', 'for']
+    .flatMap((name) => (each.getAttribute(name) || '').split(' ').filter(Boolean)))
+  .filter((id) => !document.getElementById(id))
+"""
+HEADINGS = """
+[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+  .filter((each) => each.offsetParent).map((each) => Number(each.tagName[1]))
+"""
+TOO_WIDE = """
+[...document.querySelectorAll('body *')]
+  .filter((each) => each.offsetParent && !each.closest('.scroll, pre, .visually-hidden, .skip')
+    && each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 120))
+"""
+
+
+def hold_the_page_rules(tab: Tab) -> None:
+    """Fail unless the page is accessible in structure, fits its width and has no complaint."""
+    assert tab.run(UNLABELLED) == []
+    assert tab.run(UNNAMED) == []
+    assert tab.run(REPEATED_IDS) == []
+    assert tab.run(DANGLING) == []
+    levels = tab.run(HEADINGS)
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels)), levels
+    assert tab.run("document.documentElement.lang") == "en"
+    assert tab.run("document.querySelectorAll('main, header').length") == 2
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth"), tab.run(TOO_WIDE)
+    assert tab.complaints == []
+
+
+def try_in_browser(browser: Browser, url: str, name: str) -> str:
+    """Open the page of a model; hold that its first example fills the form and is predicted.
+
+    Returns the sentence of the answer.
+    """
+    with browser.tab() as tab:
+        for width in WIDTHS:
+            tab.resize(width)
+            tab.open(f"{url}/try/{name}")
+            tab.wait("document.querySelector('.workbench .headline')")
+            hold_the_page_rules(tab)
+        example = tab.run(
+            f"fetch('{url}/v1/models/{name}/schema').then((each) => each.json())"
+            ".then((each) => each.examples[0].input)"
+        )
+        tab.run("[...document.querySelectorAll('.input [role=tab]')][1].click()")
+        shown = json.loads(tab.run("document.querySelector('#record-json').value"))
+        given = {key for key, value in example.items() if value is not None}
+        assert given <= shown.keys(), f"the form of {name} lost {sorted(given - shown.keys())}"
+        assert not _differing(example, shown), f"the form changed {_differing(example, shown)}"
+        tab.run("[...document.querySelectorAll('.input [role=tab]')][0].click()")
+        tab.click(".send .primary")
+        tab.wait("document.querySelector('.meta .id, .notice.bad')")
+        assert "id" in tab.text(".meta"), tab.text(".answer-place")
+        hold_the_page_rules(tab)
+        return tab.text(".headline")
+
+
+def _differing(example: dict[str, object], shown: dict[str, object]) -> list[str]:
+    """Return the fields whose value changed on its way through the form; files are not compared."""
+    return [
+        name
+        for name, value in example.items()
+        if value is not None and not _equal(value, shown[name])
+    ]
+
+
+def _equal(value: object, shown: object) -> bool:
+    """Return whether the form kept the value; files have names there, or the other alphabet."""
+    if isinstance(value, str) and isinstance(shown, str):
+        shown = shown.replace("+", "-").replace("/", "_")
+        value = value.replace("+", "-").replace("/", "_")
+        return shown == value or shown.startswith("file ")
+    return value == shown
