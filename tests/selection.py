@@ -142,6 +142,7 @@ RULES: Mapping[str, Chooser] = {
     "infra/*": nothing,
     "k8s/*": nothing,
     "benchmarks/*": nothing,
+    "clients/*": nothing,
     "docs/*": nothing,
     "tests/*": nothing,
     ".github/*": nothing,

@@ -59,6 +59,8 @@ TIERS: Mapping[str, Tier] = {
     "tests/pipelines/*": "change",
     "tests/services/*": "change",
     "tests/benchmarks/*": "change",
+    "tests/clients/test_python_client_retries.py": "fast",
+    "tests/clients/*": "change",
     # These two start pytest, the walk starts everything.
     "tests/test_newcomer.py": "change",
     "tests/test_rerun.py": "change",
