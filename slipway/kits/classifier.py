@@ -11,7 +11,7 @@ from torch.nn import functional
 from slipway.contract import Record
 from slipway.deep import Plan
 from slipway.kits.classes import ClassRecord
-from slipway.kits.metrics.classes import class_metrics
+from slipway.kits.metrics.classes import class_metrics, share_error
 from slipway.kits.study import Arrays, TensorRows, Tensors, TorchStudy
 from slipway.training import LabelledRows
 
@@ -54,7 +54,8 @@ class ClassifierStudy(TorchStudy[Recipe]):
         return nn.Sequential(module, nn.Softmax(dim=1))
 
     def metrics(self, outputs: Arrays, rows: TensorRows) -> dict[str, float]:
-        return class_metrics(outputs["probabilities"], rows.targets["labels"].numpy())
+        metrics = class_metrics(outputs["probabilities"], rows.targets["labels"].numpy())
+        return {**metrics, "accuracy_se": share_error(metrics["accuracy"], len(rows))}
 
     def predictions(self, records: list[Any], outputs: Arrays) -> Sequence[Record]:
         return self.output.from_probabilities(outputs["probabilities"])

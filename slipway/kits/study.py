@@ -152,7 +152,7 @@ class TorchStudy(ABC, Generic[Recipe]):
         train.
         """
         self._recipes, self._epochs = recipes, epochs
-        self._progress = Progress(epochs=epochs * (len(recipes) + 1))
+        self._progress = Progress(epochs=epochs * len(recipes))
         parts = self.split(self.tensors(train), held_out, subset)
         for name, recipe in recipes.items():
             module, curves = self.train(recipe, parts[0], epochs, validation=parts[1], name=name)
@@ -175,7 +175,7 @@ class TorchStudy(ABC, Generic[Recipe]):
             ValueError: no candidate was compared.
         """
         chosen = simplest_within_error(self.tried, self.primary, best=self.best).name
-        rows = self.tensors(train)
+        rows, self._progress = self.tensors(train), Progress()
         module, _ = self.train(self._recipes[chosen], rows, self._epochs, name=f"{chosen} on all")
         exported = self.exported(module)
         example = self.feed({name: each[:2] for name, each in rows.inputs.items()})
@@ -265,7 +265,7 @@ class TorchStudy(ABC, Generic[Recipe]):
         code = Path(str(sys.modules[self.network.__module__].__file__)).parent
         sources = [file.read_bytes() for file in sorted(code.glob("*.py"))]
         key = key_of(torch.__version__, recipe, plan, self.seed, rows.digest(), *sources)
-        return Checkpoint(self._checkpoints / name.replace(" ", "_"), key)
+        return Checkpoint(self._checkpoints / f"{name.replace(' ', '_')}-{key[:8]}", key)
 
 
 def described(recipe: Any) -> dict[str, Any]:

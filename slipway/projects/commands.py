@@ -53,11 +53,14 @@ def check(
 @app.command()
 def new(
     place: Annotated[str, typer.Argument(metavar="TRACK/PROJECT", help="Like ml/loan_default")],
+    kit: Annotated[
+        str, typer.Option(help="The kind of task: tabular, image_classification, detection, ...")
+    ] = "tabular",
 ) -> None:
     """Create the skeleton of a project, which trains without changes."""
     from slipway.projects.scaffold import create
 
-    folder = create(place, home.root()).relative_to(home.root())
+    folder = create(place, home.root(), kit).relative_to(home.root())
     typer.echo(f"{folder} created; train it: dvc repro {folder}/dvc.yaml")
 
 

@@ -4,24 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slipway.kits.augmentation import mirrored, shifted
+from slipway.kits.image_classification.report import class_scores, confusion, mistakes, variants
 from slipway.reporting import Evaluation, plots
-from slipway.training import Candidate, LabelledRows
+from slipway.training import Candidate
 
-from .augmentation import augmented
-from .metrics import metrics
-from .model import LABELS, Category, Garment, features, pixels
+from .model import Category
 
 
 def score(*, predictions: list[Category], labels: list[str]) -> dict[str, float]:
-    probabilities = np.array(
-        [[each.probabilities[label] for label in LABELS] for each in predictions]
-    )
-    return metrics(probabilities, np.array([LABELS.index(label) for label in labels]))
+    return class_scores(predictions, labels)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -29,15 +25,17 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     plots.curves(left, evaluation.candidates, "accuracy", "Accuracy on rows held out")
     learning_rates(right, evaluation.candidates)
     yield "learning_curves", figure
-    figure, axes = plt.subplots(figsize=(6.4, 5.6))
-    y_pred = [each.label for each in evaluation.predictions]
-    plots.confusion(axes, evaluation.test.labels, y_pred, LABELS)
-    yield "confusion", figure
+    yield "confusion", confusion(evaluation)
     yield "mistakes", mistakes(evaluation)
-    yield "augmentation", variants(evaluation.train.head(6))
+    title = "Augmentation: mirrored by chance, moved by up to a pixel"
+    yield "augmentation", variants(evaluation.train.records[:6], augmented, title)
     figure, axes = plt.subplots(figsize=(6.0, 3.4))
     difficulty(axes, evaluation.candidates)
     yield "digits", figure
+
+
+def augmented(images: torch.Tensor) -> torch.Tensor:
+    return shifted(mirrored(images))
 
 
 def learning_rates(axes: Axes, tried: Sequence[Candidate]) -> None:
@@ -64,37 +62,3 @@ def difficulty(axes: Axes, tried: Sequence[Candidate]) -> None:
         axes.bar_label(bars, [f"{each:.1f} %\n({100 - each:.1f} % right)" for each in values])
     axes.set_ylabel("errors on rows held out (%)")
     axes.legend(loc="upper right")
-
-
-def mistakes(evaluation: Evaluation, rows: int = 3, columns: int = 7) -> Figure:
-    """Draw the wrong predictions with the highest probabilities among the test rows."""
-    wrong = [
-        (prediction, label, record)
-        for prediction, (record, label) in zip(evaluation.predictions, evaluation.test, strict=True)
-        if prediction.label != label
-    ]
-    surest = sorted(wrong, key=lambda each: -each[0].probability)[: rows * columns]
-    figure, grid = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.65 * rows + 0.4))
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, (prediction, label, record) in zip(grid.flat, surest, strict=False):
-        axes.imshow(pixels(record.image), cmap="gray", vmin=0, vmax=255)
-        title = f"{prediction.label} {prediction.probability:.3f}\nis {label}"
-        axes.set_title(title, size=7.5, weight="normal", loc="center")
-    figure.suptitle("Wrong and surest of it (test rows): answer, probability, truth")
-    return figure
-
-
-def variants(shown: LabelledRows[Garment, str], count: int = 7) -> Figure:
-    """Draw each garment unchanged in the first column, then augmented as in training."""
-    images = torch.from_numpy(features(shown.records)["images"])
-    torch.manual_seed(0)
-    columns = [images, *(augmented(images, flip=True, shift=True) for _ in range(count))]
-    figure, grid = plt.subplots(len(shown), count + 1, figsize=(count + 1, len(shown) + 0.4))
-    for column, batch in enumerate(columns):
-        for row, image in enumerate(batch):
-            grid[row, column].imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1)
-            grid[row, column].axis("off")
-    grid[0, 0].set_title("as it is", loc="center", size=8, weight="normal")
-    figure.suptitle("Augmentation: mirrored by chance, moved by up to a pixel")
-    return figure

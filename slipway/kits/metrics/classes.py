@@ -12,7 +12,7 @@ def class_metrics(y_prob: np.ndarray, y_true: np.ndarray) -> dict[str, float]:
     """Return the metrics of probabilities (rows, labels), given label numbers (rows,).
 
     `calibration_error` is that of the most probable label, over 15 bins of equal width (Guo et al.
-    2017). `accuracy_se` is the standard error of the accuracy.
+    2017).
     """
     y_pred = y_prob.argmax(axis=1)
     # In float64: in float32 the rows sum to 1 only to 7 digits, which scikit-learn warns of.
@@ -20,13 +20,11 @@ def class_metrics(y_prob: np.ndarray, y_true: np.ndarray) -> dict[str, float]:
     exact /= exact.sum(axis=1, keepdims=True)
     confidence, correct = y_prob.max(axis=1), y_pred == y_true
     bins = Reliability.from_predictions(confidence, correct, BINS, equal_width=True)
-    accuracy = float(accuracy_score(y_true, y_pred))
     return {
-        "accuracy": accuracy,
+        "accuracy": float(accuracy_score(y_true, y_pred)),
         "macro_f1": float(f1_score(y_true, y_pred, average="macro", zero_division=0.0)),
         "log_loss": float(log_loss(y_true, exact, labels=range(y_prob.shape[1]))),
         "calibration_error": expected_calibration_error(bins),
-        "accuracy_se": share_error(accuracy, len(y_true)),
     }
 
 

@@ -1,0 +1,18 @@
+"""Test metrics of the served predictions, and pictures of training and mistakes."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from slipway.kits.image_classification.report import class_scores, draw_classes
+from slipway.reporting import Evaluation
+
+from .model import Digit
+
+
+def score(*, predictions: list[Digit], labels: list[str]) -> dict[str, float]:
+    return class_scores(predictions, labels)
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield from draw_classes(evaluation)
