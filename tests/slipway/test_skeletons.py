@@ -1,0 +1,73 @@
+"""`slipway new --kit` writes projects that train through all stages, one for each kit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipway.project import Project
+from slipway.projects.check import shortfalls
+from slipway.projects.scaffold import KITS, create
+from tests.conftest import ROOT
+from tests.services.fake_models import empty_database
+
+PLACES = {"tabular": "ml", "text": "dl", "sequence": "dl", "forecasting": "dl", "generative": "dl"}
+STAGES = """
+import sys
+from importlib import import_module
+from pathlib import Path
+from slipway import arithmetic
+arithmetic.pin()
+from slipway.project import Project
+from slipway.training.workspace import Workspace
+folder, into = map(Path, sys.argv[1:])
+work = Workspace.tiny(Project(folder), into)
+for place, stage in (("stages", "prepare"), ("stages", "fit"), ("stages", "evaluate"),
+                     ("registry", "register")):
+    getattr(import_module(f"slipway.{place}.{stage}"), stage)(work)
+"""
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A repository without projects, with the library, locks and data sets of this checkout."""
+    (tmp_path / "pipelines").mkdir()
+    for name in ("slipway", "infra", "pyproject.toml", "pipelines/datasets"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_a_kits_skeleton_trains_through_all_stages(kit: str, top: Path, own_home: Path) -> None:
+    folder = create(f"{PLACES.get(kit, 'cv')}/my_{kit}", top, kit)
+    place = folder.relative_to(top / "pipelines").as_posix()
+    assert shortfalls(Project(folder)) == [
+        f"{place}: metrics: no metrics.json: run dvc repro and commit it"
+    ]
+    if not (own_home / "mlflow.db").exists():
+        shutil.copy(empty_database(), own_home / "mlflow.db")
+    into = top / "trained"
+    done = subprocess.run(
+        [sys.executable, "-c", STAGES, folder, into],
+        cwd=top,
+        env={**os.environ, "PYTHONPATH": str(top)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((into / "work" / "receipt.json").read_text())["project"] == f"my_{kit}"
+    metrics = json.loads((into / "metrics.json").read_text())
+    assert Project(folder).params.primary in metrics["metrics"]
+    assert "baseline" in metrics["candidates"]
+    pictures = list((into / "work" / "report").glob("*.png"))
+    assert len(pictures) >= 2
+    assert all(file.stat().st_size < 200_000 for file in pictures)
+
+
+def test_an_unknown_kit_is_refused(top: Path) -> None:
+    with pytest.raises(ValueError, match="--kit must be one of .*, got 'vision'"):
+        create("cv/mine", top, "vision")
