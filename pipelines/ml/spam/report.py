@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
-from slipway.reporting import Evaluation, curves, plots
-from slipway.reporting.metrics import binary_metrics
+from slipway.kits.tabular.report import binary_scores, errors
+from slipway.reporting import Evaluation, plots
 
 from .model import Email, Verdict
 
@@ -26,21 +26,14 @@ EXAMPLES = [
 
 
 def score(*, predictions: list[Verdict], labels: list[bool]) -> dict[str, float]:
-    y_true, y_pred = np.array(labels), np.array([each.spam for each in predictions])
     names = ("f1", "precision", "recall", "accuracy", "average_precision")
-    y_prob = [each.probability for each in predictions]
-    return {
-        **binary_metrics(y_true, *names, y_prob=y_prob, y_pred=y_pred),
-        "false_positive_rate": float(y_pred[~y_true].mean()),
-    }
+    y_true, y_pred = np.array(labels), np.array([each.spam for each in predictions])
+    metrics = binary_scores(predictions, labels, "spam", *names)
+    return {**metrics, "false_positive_rate": float(y_pred[~y_true].mean())}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    labels = evaluation.test.labels
-    figure, (left, right) = plots.panels(2)
-    plots.confusion(left, labels, [each.spam for each in evaluation.predictions], [False, True])
-    curves.precision_recall(right, labels, [each.probability for each in evaluation.predictions])
-    yield "errors", figure
+    yield "errors", errors(evaluation, "spam", "precision_recall")
     known = json.loads((evaluation.weights / "vocabulary.json").read_text())
     pushes = json.loads((evaluation.weights / "word_weights.json").read_text())
     ranked = sorted(zip(pushes, known, strict=True))

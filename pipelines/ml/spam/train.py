@@ -13,14 +13,12 @@ from scipy.sparse import csr_matrix
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_validate
+from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Fitted, LabelledRows
-from slipway.training.selection import fold_error, simplest_within_error
-from slipway.training.tabular import export_onnx
+from slipway.kits.tabular.study import PipelineStudy
+from slipway.training import Fitted, LabelledRows
 
 from .model import Email, Verdict, features, verdicts, words
 
@@ -61,8 +59,6 @@ def vocabulary(emails: list[Email], size: int) -> list[str]:
     return sorted(word for word, count in common if count >= 3)
 
 
-# Sums of floats depend on how threads divide them.
-@threadpool_limits.wrap(limits=1)
 def fit(
     *, train: LabelledRows[Email, bool], weights: Path, seed: int, folds: int, vocabulary_size: int
 ) -> Fitted:
@@ -76,23 +72,18 @@ def fit(
     counts = csr_matrix(features(train.records, places)["counts"])
     spam = np.array(train.labels)
     splits = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
-    tried = []
-    for name, pipeline in pipelines().items():
-        scores = cross_validate(pipeline, counts, spam, cv=splits, scoring=SCORES)
-        metrics = {score: float(scores[f"test_{score}"].mean()) for score in SCORES}
-        metrics["f1_std"] = float(scores["test_f1"].std())
-        metrics["f1_se"] = fold_error(scores["test_f1"])
-        tried.append(Candidate(name, metrics, {"estimator": name, "words": len(known)}))
-    chosen = simplest_within_error(tried, "f1", best="highest").name
-    best = pipelines()[chosen].fit(counts, spam)
-    export_onnx(best, {"counts": len(known)}, weights)
+    study = PipelineStudy(
+        pipelines(), SCORES, parameters=lambda name, _: {"estimator": name, "words": len(known)}
+    )
+    study.compare(counts, spam, splits, folds=folds)
+    best = study.fit_best(counts, spam)
     (weights / "vocabulary.json").write_text(json.dumps(known))
     (weights / "word_weights.json").write_text(json.dumps(word_weights(best)))
 
     def framework_predict(emails: list[Email]) -> list[Verdict]:
         return verdicts(best.predict_proba(csr_matrix(features(emails, places)["counts"]))[:, 1])
 
-    return Fitted(tried, chosen, framework_predict)
+    return study.export(best, {"counts": len(known)}, weights, framework_predict)
 
 
 def word_weights(pipeline: Pipeline) -> list[float]:

@@ -1,16 +1,24 @@
 """Split the passenger list into training and test rows with the same share of survivors."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 import pandera.pandas as pa
-from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
-from slipway.training.frames import to_dicts
+from slipway.kits.readers.table import labelled_rows, split_table
 
 from .model import Passenger
 
+COLUMNS = {
+    "Name": "name",
+    "Sex": "sex",
+    "Pclass": "passenger_class",
+    "Age": "age",
+    "SibSp": "siblings_spouses",
+    "Parch": "parents_children",
+    "Fare": "fare",
+    "Embarked": "embarked",
+    "Cabin": "cabin",
+}
 SCHEMA = pa.DataFrameSchema(
     {
         "PassengerId": pa.Column(int, unique=True),
@@ -26,30 +34,11 @@ SCHEMA = pa.DataFrameSchema(
 
 def splits(
     dataset: Dataset, *, seed: int, test_share: float
-) -> dict[str, Iterable[tuple[Passenger, bool]]]:
+) -> dict[str, list[tuple[Passenger, bool]]]:
     """Return passengers, each with whether they survived, by split."""
     frame = SCHEMA.validate(pd.read_csv(dataset.path("train.csv")))
-    train, test = train_test_split(
-        frame, test_size=test_share, random_state=seed, stratify=frame["Survived"]
-    )
-    return {"train": passengers(train), "test": passengers(test)}
-
-
-def passengers(frame: pd.DataFrame) -> list[tuple[Passenger, bool]]:
-    return [
-        (
-            Passenger(
-                name=row["Name"],
-                sex=row["Sex"],
-                passenger_class=row["Pclass"],
-                age=row["Age"],
-                siblings_spouses=row["SibSp"],
-                parents_children=row["Parch"],
-                fare=row["Fare"],
-                embarked=row["Embarked"],
-                cabin=row["Cabin"],
-            ),
-            row["Survived"] == 1,
-        )
-        for row in to_dicts(frame)
-    ]
+    parts = split_table(frame, test_share, seed, same_shares="Survived")
+    return {
+        name: labelled_rows(part, Passenger, COLUMNS, (part["Survived"] == 1).tolist())
+        for name, part in parts.items()
+    }

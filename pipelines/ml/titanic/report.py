@@ -4,19 +4,15 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from slipway.reporting import Evaluation, curves, plots
-from slipway.reporting.metrics import binary_metrics
+from slipway.kits.tabular.report import binary_scores, errors
+from slipway.reporting import Evaluation, plots
 
 from .model import Passenger, Survival
 
 
 def score(*, predictions: list[Survival], labels: list[bool]) -> dict[str, float]:
-    y_prob, y_pred = (
-        [each.probability for each in predictions],
-        [each.survived for each in predictions],
-    )
     names = ("accuracy", "precision", "recall", "f1", "roc_auc")
-    return binary_metrics(labels, *names, y_prob=y_prob, y_pred=y_pred)
+    return binary_scores(predictions, labels, "survived", *names)
 
 
 def family_size(passenger: Passenger) -> str:
@@ -26,11 +22,7 @@ def family_size(passenger: Passenger) -> str:
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    labels = evaluation.test.labels
-    figure, (left, right) = plots.panels(2)
-    plots.confusion(left, labels, [each.survived for each in evaluation.predictions], [False, True])
-    curves.roc(right, labels, [each.probability for each in evaluation.predictions])
-    yield "errors", figure
+    yield "errors", errors(evaluation, "survived", "roc")
     figure, axes = plots.panels(3)
     groups = {
         "sex": [each.sex for each in evaluation.train.records],

@@ -11,16 +11,14 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import RepeatedStratifiedKFold, cross_validate
+from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.kits.tabular.study import PipelineStudy
+from slipway.training import Fitted, LabelledRows
 from slipway.training.frames import concatenate_blocks
-from slipway.training.selection import fold_error, simplest_within_error
-from slipway.training.tabular import export_onnx
 
 from .model import CATEGORIES, NUMBERS, Passenger, Survival, features, survivals
 
@@ -68,26 +66,23 @@ def pipeline(estimator: object) -> Pipeline:
     return Pipeline([("prepared", preprocessing), ("estimator", estimator)])
 
 
-# Sums of floats depend on how threads divide them.
-@threadpool_limits.wrap(limits=1)
 def fit(
     *, train: LabelledRows[Passenger, bool], weights: Path, seed: int, folds: int, repeats: int
 ) -> Fitted:
     """Choose a candidate by cross-validated accuracy and fit it on all training rows."""
     columns, survived = concatenate_blocks(features(train.records)), np.array(train.labels)
     splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
-    tried = []
-    for name, estimator in estimators(seed).items():
-        scores = cross_validate(pipeline(estimator), columns, survived, cv=splits, scoring=SCORES)
-        metrics = {name: float(scores[f"test_{name}"].mean()) for name in SCORES}
-        metrics["accuracy_std"] = float(scores["test_accuracy"].std())
-        metrics["accuracy_se"] = fold_error(scores["test_accuracy"], folds)
-        tried.append(Candidate(name, metrics, {"estimator": type(estimator).__name__}))
-    chosen = simplest_within_error(tried, "accuracy", best="highest").name
-    best = pipeline(estimators(seed)[chosen]).fit(columns, survived)
-    export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
+    candidates = {name: pipeline(each) for name, each in estimators(seed).items()}
+    study = PipelineStudy(candidates, SCORES, parameters=parameters)
+    study.compare(columns, survived, splits, folds=folds)
+    best = study.fit_best(columns, survived)
 
     def framework_predict(passengers: list[Passenger]) -> list[Survival]:
         return survivals(best.predict_proba(concatenate_blocks(features(passengers)))[:, 1])
 
-    return Fitted(tried, chosen, framework_predict)
+    widths = {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}
+    return study.export(best, widths, weights, framework_predict)
+
+
+def parameters(name: str, candidate: Pipeline) -> dict[str, str]:
+    return {"estimator": type(candidate["estimator"]).__name__}

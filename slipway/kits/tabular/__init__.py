@@ -1,0 +1,1 @@
+"""The kit for rows of numbers and categories, with scikit-learn's estimators."""
