@@ -12,12 +12,13 @@ import sys
 import time
 from contextlib import suppress
 
-from benchmarks import machine, registry, report, server, subject, work, wrk
+from benchmarks import registry, report, server, subject, work, wrk
 from benchmarks.environments import versions
 from benchmarks.measure import Settings, measure, raw_rows_per_second
 from benchmarks.results import COMMITTED, Entry, Results
 from benchmarks.rival import NotRun
 from benchmarks.roster import ROSTER
+from infra.load import machine
 from slipway import home
 
 QUICK = Settings(rounds=1, seconds=1.0, warm_seconds=0.5)
@@ -34,7 +35,7 @@ def main() -> int:
     results = Results(
         machine=machine.describe(),
         settings=settings,
-        generator="wrk" if wrk.present() else "benchmarks/load.py",
+        generator="wrk" if wrk.present() else "infra/load/generator.py",
     )
     usual = Settings()
     shorter = settings.rounds < usual.rounds or settings.seconds < usual.seconds

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.at_rates import spread
+from infra.load import machine
 from slipway.access import keys
 from slipway.access.keys import Keyring
 from slipway.access.limits import Limiter

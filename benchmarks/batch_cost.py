@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks import machine, registry, server, subject
+from benchmarks import registry, server, subject
 from benchmarks.measure import Settings, generate, raw_rows_per_second
 from benchmarks.rival import Rival
 from benchmarks.roster import ROSTER, SLIPWAY
+from infra.load import machine
 from services.predict.worker_env import LISTEN
 from slipway import home
 

@@ -208,7 +208,7 @@ def _planted(name: str, records: list[dict[str, Any]]) -> list[Any]:
 
 
 def _write(found: dict[str, Any]) -> None:
-    from benchmarks import machine
+    from infra.load import machine
 
     # Keep the parts that another run measured meanwhile.
     held = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

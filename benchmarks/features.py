@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from infra.load import machine
 from slipway import home
 from slipway.programs import debian
 

@@ -16,9 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.at_rates import README
 from benchmarks.marks import replace_between
+from infra.load import machine
 from slipway import home
 from slipway.repro import dvc_environment
 

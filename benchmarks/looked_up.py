@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import dialects, machine, server
+from benchmarks import dialects, server
 from benchmarks.at_rates import AtRates, parser
 from benchmarks.features import KEY, SERVICE, redis_server
-from benchmarks.load import Figures
 from benchmarks.measure import Settings, generate
 from benchmarks.rival import Call, NotRun, RequestBody, Rival
+from infra.load import machine
+from infra.load.generator import Figures
 from slipway import home
 
 FILE, MARK = Path(__file__).with_name("looked_up.json"), "looked up"

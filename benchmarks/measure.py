@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmarks import generator, work, wrk
-from benchmarks.generator import GeneratorFailed
-from benchmarks.load import Figures, LoadSpec
+from benchmarks import work, wrk
 from benchmarks.rival import Call, NotRun, Rival
 from benchmarks.server import GENERATOR_CORE, SERVER_CORE, on_core, serving
 from benchmarks.subject import Subject
+from infra.load import process
+from infra.load.generator import Figures, LoadSpec
+from infra.load.process import GeneratorFailed
 from slipway import home
 
 GRACE = 60
@@ -150,7 +151,7 @@ def generate(
     )
     with on_core(GENERATOR_CORE):
         try:
-            return generator.generate(spec)
+            return process.generate(spec)
         except GeneratorFailed as error:
             raise NotRun(str(error)) from error
 

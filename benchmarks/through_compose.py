@@ -12,12 +12,12 @@ import random
 import tempfile
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.at_rates import AtRates, parser
-from benchmarks.load import Figures, LoadSpec
 from infra.chaos import prepare
 from infra.chaos.judge import LOOKED_UP, PLAIN
 from infra.compose.running import Stack
+from infra.load import machine
+from infra.load.generator import Figures, LoadSpec
 from infra.locust.mix import PredictRequest
 from infra.locust.open_loop import raw
 from infra.locust.plan import Plan
@@ -87,7 +87,7 @@ def generate(stack: Stack, spec: LoadSpec) -> Figures:
         written.write(spec.model_dump_json())
         written.flush()
         args = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "load")
-        done = stack.compose(*args, "-m", "benchmarks.load", input=Path(written.name))
+        done = stack.compose(*args, "-m", "infra.load.generator", input=Path(written.name))
     return Figures.model_validate_json(done.stdout)
 
 

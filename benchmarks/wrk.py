@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.load import Figures
+from infra.load.generator import Figures
 
 SCRIPT = Path(__file__).with_suffix(".lua")
 

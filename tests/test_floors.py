@@ -47,7 +47,7 @@ FLOORS: list[set[str]] = [
     },
     {"services.trainer"},
     {"services.metrics_page", "services.with_secrets"},
-    {"benchmarks.generator", "benchmarks.load", "benchmarks.machine"},
+    {"benchmarks.generator", "infra.load.generator", "benchmarks.machine"},
     {"infra.committed", "infra.docker", "infra.documentation", "infra.environment"},
     {"infra.cluster", "infra.slo"},
     {"infra.compose", "infra.delivery", "infra.grafana", "infra.images", "infra.local"},

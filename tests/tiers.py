@@ -58,7 +58,6 @@ TIERS: Mapping[str, Tier] = {
     # Nearly every file of these trains, exports or serves a model.
     "tests/pipelines/*": "change",
     "tests/services/*": "change",
-    "tests/benchmarks/*": "change",
     "tests/clients/test_python_client_retries.py": "fast",
     "tests/clients/*": "change",
     # These two start pytest, the walk starts everything.

@@ -65,7 +65,7 @@ def _run_faults(*, names: list[str], rates: dict[str, float], build: bool) -> Re
         Failed: there is no stack, or a fault could not be injected.
         ValueError: a fault's name is unknown.
     """
-    from benchmarks import machine
+    from infra.load import machine
 
     def say(line: str) -> None:
         print(line, flush=True)

@@ -1,8 +1,8 @@
 """Callers at a fixed rate; each response is kept with its id.
 
 Requests are sent on schedule, regardless of earlier ones, and latency counts from when a
-request was due. In benchmarks/load.py a request waits for a free connection; here a caller whose
-connection is refused counts it as an error, since errors are what is measured.
+request was due. In infra/load/generator.py a request waits for a free connection; here a caller
+whose connection is refused counts it as an error, since errors are what is measured.
 """
 
 import asyncio

@@ -8,8 +8,8 @@ slow.
 import base64
 from urllib.parse import urlsplit
 
-from benchmarks.generator import generate
-from benchmarks.load import Figures, LoadSpec
+from infra.load.generator import Figures, LoadSpec
+from infra.load.process import generate
 from infra.locust.mix import PredictRequest, shuffled
 from infra.locust.plan import Plan
 from slipway import home
@@ -21,7 +21,7 @@ def measure(mix: dict[str, list[PredictRequest]], plan: Plan) -> Figures:
     """Measure from a separate process; latencies in milliseconds, from when each request was due.
 
     Raises:
-        benchmarks.generator.GeneratorFailed: the generator failed.
+        infra.load.process.GeneratorFailed: the generator failed.
     """
     place = urlsplit(plan.host)
     spec = LoadSpec(

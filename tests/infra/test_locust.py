@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.load import Figures
+from infra.load.generator import Figures
 from infra.locust import open_loop
 from infra.locust.limits import Limits
 from infra.locust.mix import SINGLES, NoExamples, build_requests, shuffled

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.load import Outcome, Target, closed
+from infra.load.generator import Outcome, Target, closed
 from slipway import home
 from slipway.home import free_port
 from slipway.predictions import reader

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import uvloop
 
-from benchmarks.load import Figures, LoadSpec, Outcome, Target, at_rate, closed
+from infra.load.generator import Figures, LoadSpec, Outcome, Target, at_rate, closed
 from tests.conftest import ROOT
 
 GOOD = b'{"probability": 0.25}'
@@ -261,7 +261,7 @@ def test_the_process_prints_its_figures() -> None:
                 rate=100,
             )
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.load"),
+                *(sys.executable, "-m", "infra.load.generator"),
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.load import Figures, LoadSpec
+from infra.load.generator import Figures, LoadSpec
 from slipway import home
 
 GRACE_SECONDS = 60
@@ -20,7 +20,7 @@ def generate(spec: LoadSpec) -> Figures:
         GeneratorFailed: the generator's process failed.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
+        [sys.executable, "-m", "infra.load.generator"],
         input=spec.model_dump_json().encode(),
         capture_output=True,
         cwd=home.root(),
