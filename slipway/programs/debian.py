@@ -211,9 +211,12 @@ def _relocated(file: Path, fixed: str) -> Path:
     Debian's Alertmanager reads its templates from /usr/share, where only root may write. The path
     in the program is replaced by one of the same length, padded with slashes.
 
-    A patch is the only way that works everywhere: version 0.25 has no option or variable for this
-    folder (`--web.ui-path` is another one), Go opens files without the C library, so LD_PRELOAD has
-    no effect, and a mount namespace needs user namespaces, which Docker denies by default.
+    A patch is the only way that works everywhere. No setting: version 0.25 has no option or
+    variable for this folder (`--web.ui-path` is another one), and `templates` in its configuration
+    adds files to the default ones, which it reads first. No wrapper: Go opens files without the C
+    library, so LD_PRELOAD has no effect, and a mount namespace needs user namespaces, which Docker
+    denies by default. No other build: upstream's contains the templates, but comes from GitHub and
+    as an image only; neither PyPI nor npm nor Debian bookworm has it.
     """
     content = file.read_bytes()
     place = f"/proc/self/fd/{DESCRIPTOR}".ljust(len(fixed), "/").encode()
