@@ -282,6 +282,11 @@ def _accuracy(y_pred: np.ndarray, y_true: np.ndarray, _: np.ndarray) -> float:
     return float((y_pred == y_true).mean())
 
 
+# F1, macro F1 and the area under the ROC curve are not scikit-learn's, since each is measured on
+# hundreds of resamples: on 1,000 rows its F1 takes 1,988 microseconds instead of 3.8, and its area
+# 2,154 instead of 118, mostly to validate the arrays. Two tests compare the values, see
+# `test_metrics_agree_with_scikit_learn` and `test_numbers_and_labels_have_their_own_metrics` in
+# tests/slipway/test_quality_performance.py.
 def _f1(y_pred: np.ndarray, y_true: np.ndarray) -> float:
     hits = float((y_pred & y_true).sum())
     both = float(y_pred.sum() + y_true.sum())

@@ -167,7 +167,12 @@ def extracted(estimator: Any) -> Settings:
 
 
 def _without_spark() -> Any:
-    """Import FLAML's class with pyspark hidden, since importing pyspark starts a Java process."""
+    """Import FLAML's class with pyspark hidden, since FLAML starts a Java process with it.
+
+    FLAML 2.7 has no option or variable against it: it imports pyspark wherever it is installed, and
+    does without only after an ImportError. Python documents None in `sys.modules` as the way to
+    cause that for one module.
+    """
     held = sys.modules.pop("pyspark", None)
     sys.modules["pyspark"] = None  # type: ignore[assignment]
     try:
