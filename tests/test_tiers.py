@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, files_of_checkout
 from tests.tiers import TIERS, all_files, files, tier_of
 
 # A fast test starts no model server, no registry server and no Spark, trains no project, and makes
@@ -18,6 +18,16 @@ SLOW = re.compile(
 def test_every_test_file_is_in_a_tier() -> None:
     without = [name for name in all_files() if tier_of(name) is None]
     assert without == [], "add a pattern to TIERS of tests/tiers.py"
+
+
+def test_no_test_file_is_longer_than_400_lines() -> None:
+    files_of_tests = (file for file in files_of_checkout() if file.startswith("tests/"))
+    lengths = {
+        file: len((ROOT / file).read_text().splitlines())
+        for file in files_of_tests
+        if file.endswith(".py")
+    }
+    assert [f"{file}: {lines}" for file, lines in lengths.items() if lines > 400] == []
 
 
 @pytest.mark.parametrize("pattern", TIERS)

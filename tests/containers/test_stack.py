@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -22,12 +21,16 @@ from infra.compose.running import PROFILES, wait_until
 from infra.docker import docker
 from slipway import home
 from slipway.home import free_port
-from tests.conftest import ROOT
 from tests.containers.stack import Stack, request_status, steadily
+from tests.containers.stack_requests import (
+    ADOPTED,
+    BOOTSTRAPPED,
+    bearer,
+    passenger,
+    predict,
+    wait_until_healthy,
+)
 from tests.slipway.checkout import commit_checkout
-
-# Trained by the checkout, and in a container. Both take half a minute.
-ADOPTED, BOOTSTRAPPED = "titanic", "churn"
 
 UPGRADE = ("up", "--detach", "--no-recreate", "--no-deps", "--wait")
 NEWER = {"SLIPWAY_PREDICT_WORKERS": "2"}
@@ -79,36 +82,6 @@ def key(served: Stack) -> str:
     return drawn
 
 
-def _passenger() -> dict[str, Any]:
-    examples = json.loads((ROOT / "pipelines" / "ml" / ADOPTED / "examples.json").read_text())
-    record: dict[str, Any] = examples[0]["input"]
-    return record
-
-
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def _predict(stack: Stack, key: str) -> httpx.Response:
-    return httpx.post(
-        f"{stack.address}/v1/models/{ADOPTED}/predict",
-        json=_passenger(),
-        headers=_bearer(key),
-        timeout=30,
-    )
-
-
-def _wait_until_healthy(stack: Stack) -> None:
-    def unhealthy() -> list[str]:
-        return [
-            each["Name"]
-            for each in stack.containers()
-            if each["State"].get("Health", {}).get("Status", "healthy") != "healthy"
-        ]
-
-    wait_until(lambda: not unhealthy(), 180, details=lambda: str(unhealthy()))
-
-
 @pytest.mark.quick_container
 def test_it_is_valid_with_every_profile(stack: Stack) -> None:
     services = stack.config("tools", "load", "gpu")["services"]
@@ -117,7 +90,7 @@ def test_it_is_valid_with_every_profile(stack: Stack) -> None:
 
 @pytest.mark.quick_container
 def test_all_come_up_and_are_well(up: Stack) -> None:
-    _wait_until_healthy(up)
+    wait_until_healthy(up)
     for each in up.containers():
         job = each["HostConfig"]["RestartPolicy"]["Name"] == "no"
         assert each["RestartCount"] == 0, each["Name"]
@@ -134,10 +107,10 @@ def test_with_nothing_trained_it_says_what_to_do(up: Stack) -> None:
 
 
 def test_it_serves_what_the_checkout_and_what_a_container_trained(served: Stack, key: str) -> None:
-    answer = _predict(served, key)
+    answer = predict(served, key)
     assert answer.status_code == 200, answer.text
     assert set(answer.json()["predictions"][0]) == {"survived", "probability"}
-    assert request_status(served.address, f"/v1/models/{BOOTSTRAPPED}", _bearer(key)) == 200
+    assert request_status(served.address, f"/v1/models/{BOOTSTRAPPED}", bearer(key)) == 200
 
 
 def test_adopting_again_changes_nothing(served: Stack) -> None:
@@ -158,9 +131,9 @@ def test_what_was_trained_by_other_code_is_not_adopted(served: Stack) -> None:
 
 def test_nobody_gets_in_without_a_key(served: Stack, key: str) -> None:
     path = f"{served.address}/v1/models/{ADOPTED}/predict"
-    assert httpx.post(path, json=_passenger()).status_code == 401
-    assert httpx.post(path, json=_passenger(), headers=_bearer(key[:-1] + "!")).status_code == 401
-    assert request_status(served.address, "/metrics", _bearer(key)) == 404
+    assert httpx.post(path, json=passenger()).status_code == 401
+    assert httpx.post(path, json=passenger(), headers=bearer(key[:-1] + "!")).status_code == 401
+    assert request_status(served.address, "/metrics", bearer(key)) == 404
 
 
 @pytest.mark.quick_container
@@ -290,7 +263,7 @@ def test_prometheus_reaches_all_that_it_watches(served: Stack) -> None:
 
 def test_traffic_is_seen_on_both_model_servers(served: Stack, key: str) -> None:
     for _ in range(20):
-        assert _predict(served, key).status_code == 200
+        assert predict(served, key).status_code == 200
     query = f'sum by (instance) (slipway_requests_total{{project="{ADOPTED}", status="200"}}) > 0'
     wait_until(lambda: len(served.query(query)) == 2, 60, details=lambda: str(served.query(query)))
 
@@ -306,7 +279,7 @@ def _looked_up(stack: Stack, key: str) -> int:
     return httpx.post(
         f"{stack.address}/v1/models/{BOOTSTRAPPED}/predict",
         json={"telco_customer_id": "7590-VHVEG"},
-        headers=_bearer(key),
+        headers=bearer(key),
         timeout=30,
     ).status_code
 
@@ -333,7 +306,7 @@ def test_nobody_notices_that_a_model_server_is_gone(served: Stack, key: str, wor
     back = {"kill": "start", "pause": "unpause"}[word]
     [victim] = [each for each in served.containers("predict") if each["Name"].endswith("-1")]
     path = f"{served.address}/v1/models/{ADOPTED}/predict"
-    request = {"json": _passenger(), "headers": _bearer(key)}
+    request = {"json": passenger(), "headers": bearer(key)}
     found: list[int] = []
     asking = threading.Thread(
         target=lambda: found.extend(steadily(path, request, seconds=20, rate=20))
@@ -356,10 +329,10 @@ def test_a_rollout_queries_every_model_server(served: Stack) -> None:
 def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
     """As in docs/operations.md: new servers start beside the old ones, which then stop."""
     # A paused container counts as unhealthy until its next health check.
-    _wait_until_healthy(served)
+    wait_until_healthy(served)
     before = {each["Id"] for each in served.containers("predict")}
     path = f"{served.address}/v1/models/{ADOPTED}/predict"
-    request = {"json": _passenger(), "headers": _bearer(key)}
+    request = {"json": passenger(), "headers": bearer(key)}
     stop, found = threading.Event(), []
 
     def asking() -> None:
@@ -387,9 +360,9 @@ def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
 
 def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path: Path) -> None:
     """It contains models, keys, records and labels, and is made while the stack serves."""
-    answer = _predict(served, key).json()
+    answer = predict(served, key).json()
     label = {"id": answer["id"], "truth": {"survived": True}}
-    response = httpx.post(f"{served.address}/v1/feedback", json=label, headers=_bearer(key))
+    response = httpx.post(f"{served.address}/v1/feedback", json=label, headers=bearer(key))
     assert response.json()["status"] == "recorded"
     archive = tmp_path / "backup.tar.gz"
     archive.write_bytes(served.compose("run", "--rm", "-T", "backup").stdout)
@@ -403,12 +376,12 @@ def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path
     assert re.search(r"restore: the database and \d+ files of 20\d\d-", output)
     served.up()
     served.ready([ADOPTED, BOOTSTRAPPED], key)
-    again = _predict(served, key)
+    again = predict(served, key)
     assert again.status_code == 200
     assert again.json()["predictions"] == answer["predictions"]
 
     def kept() -> httpx.Response:
-        return httpx.post(f"{served.address}/v1/feedback", json=label, headers=_bearer(key))
+        return httpx.post(f"{served.address}/v1/feedback", json=label, headers=bearer(key))
 
     wait_until(lambda: kept().status_code == 200, 60, details=lambda: kept().text)
     assert kept().json()["status"] == "unchanged"

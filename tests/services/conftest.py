@@ -8,6 +8,7 @@ import pytest
 
 from slipway import home
 from tests.conftest import mlflow_server, serving_alone
+from tests.services.kafka_broker import Broker, Stream
 from tests.small_models import NAMES, SmallModels
 from tests.waiting import until
 
@@ -50,6 +51,22 @@ def server(
         address = str(client.base_url)
         until(lambda: _all_ready(address), lambda: client.get("/v1/models").text)
         yield client
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A Kafka broker without messages."""
+    broker = Broker(tmp_path)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def stream(tmp_path: Path, broker: Broker) -> Stream:
+    """A stream to the broker that is not running, over an empty prediction log."""
+    folder = tmp_path / "own"
+    (folder / "predictions").mkdir(parents=True)
+    return Stream(folder, broker)
 
 
 def _all_ready(address: str) -> bool:
