@@ -97,7 +97,11 @@ def singly(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def check(rival: Rival, rows: np.ndarray, expected: np.ndarray) -> None:
-    """Raises NotRun: the server's predictions differ from the model's for some record."""
+    """Check that the server's predictions are the model's for every record.
+
+    Raises:
+        NotRun: some prediction differs.
+    """
     found = np.concatenate([rival.single.predict(row, rival.port) for row in singly(rows)])
     if rival.runs_model:
         compare(rival.single, found, expected)

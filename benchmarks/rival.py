@@ -32,7 +32,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Call:
-    """How rows (n, 30) are sent to a server, and how probabilities are read from its response."""
+    """The way to send rows (n, 30) to a server, and to read probabilities from its response."""
 
     path: str
     write: Callable[[np.ndarray], RequestBody]
@@ -95,4 +95,4 @@ class Rival:
     packages: Sequence[str] = ()
     """Packages whose versions are reported."""
     runs_model: bool = True
-    """Whether it runs the model."""
+    """True if it runs the model."""

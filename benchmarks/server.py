@@ -60,7 +60,11 @@ class Server:
         return used
 
     def check_pinned(self) -> None:
-        """Raises NotRun: a thread of the server may run on another core."""
+        """Check that no thread of the server may run on another core.
+
+        Raises:
+            NotRun: some thread may.
+        """
         for each in self.process_tree():
             try:
                 threads = [thread.id for thread in each.threads()]

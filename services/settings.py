@@ -23,7 +23,7 @@ class Settings(BaseModel):
     host: str = home.LOOPBACK
     """The address to listen on; any but loopback needs at least one API key."""
     require_keys: bool = False
-    """Whether requests need an API key on loopback as well."""
+    """True if requests need an API key on loopback as well."""
     json_logs: bool = True
 
     @property

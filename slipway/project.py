@@ -33,7 +33,7 @@ class Tiny(BaseModel):
 
 
 class Latency(BaseModel):
-    """How long a call takes, and the threads that it takes."""
+    """The longest call to expect, and the threads that it takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -45,13 +45,13 @@ class Latency(BaseModel):
 
 
 class Parity(BaseModel):
-    """How the exported model's predictions are compared with the training framework's."""
+    """The comparison of the exported model's predictions with the training framework's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: ParityKind = "values"
     reason: str = ""
-    """Why parity is not measured, with the kind `none`."""
+    """The reason that parity is not measured, with the kind `none`."""
     rows: int = Field(default=1000, ge=1, le=100_000)
     """Training rows that are compared. 1,000 include rare categories; a full pass would double the
     time of `fit`."""
@@ -86,7 +86,7 @@ class Params(BaseModel):
     profile: bool = False
     """Write a profile of the training data, with a section per column."""
     starter: bool = False
-    """Whether `make up` trains and serves the project."""
+    """True if `make up` trains and serves the project."""
     tiny: Tiny = Tiny()
     latency: Latency = Latency()
     """The longest call, and the threads that it takes."""

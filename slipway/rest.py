@@ -27,7 +27,8 @@ class Service:
     """A running service, by default at its port on this machine."""
 
     def __init__(self, name: str, *, address: str | None = None, start: str = "make up") -> None:
-        """
+        """Find the service.
+
         Args:
             name: its name in `home.PORTS`.
             address: where it is; default: $SLIPWAY_<NAME>_ADDRESS, or this machine.

@@ -1,4 +1,4 @@
-"""What training reports while it runs: which stage of which project started, ended or failed."""
+"""The events that training reports while it runs: a project's stage started, ended or failed."""
 
 import re
 import time
@@ -15,14 +15,14 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True)
 class Training:
-    """How the training of one project ended."""
+    """The end of the training of one project."""
 
     project: str
     stages: tuple[str, ...]
     """The stages that ran; the others were up to date."""
     seconds: float
     reason: str = ""
-    """Why it failed; empty if it did not."""
+    """The reason that it failed; empty if it did not."""
     tail: tuple[str, ...] = ()
     """The last lines of the output of a training that failed."""
 

@@ -56,7 +56,7 @@ class Recorder:
         """Node ids of failed tests, and what to run again for each."""
         self.passed: set[str] = set()
         self.fatal: list[str] = []
-        """Why nothing is run again."""
+        """The reason why nothing is run again."""
         self.counts: dict[str, int] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

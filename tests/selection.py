@@ -230,7 +230,7 @@ class Selection:
     """The projects of one walk, each with the reason, and those that had to be left out."""
 
     compared: str
-    """What the working tree was compared with, or why it could not be."""
+    """The commit that the working tree was compared with, or why there is none."""
     always: dict[str, str]
     changed: dict[str, str]
     left_out: dict[str, str]

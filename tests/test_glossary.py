@@ -1,6 +1,11 @@
-"""No word of the "do not use" lists in docs/glossary.md comes back in code, docs or READMEs."""
+"""No word of the "do not use" lists in docs/glossary.md comes back in code, docs or READMEs.
 
+Docstrings begin with what the thing does or is, not with a question word.
+"""
+
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -16,6 +21,9 @@ GENERATED = (
     "infra/environment/locks/*",
     "k8s/components/prometheus-operator/rules.yaml",
 )
+ROOMS = ("slipway/", "services/", "infra/", "benchmarks/", "tests/")
+QUESTION = re.compile(r"(Of|What|Whether|Why|How|Who|Which|Where|Does|Is)\b")
+SECTION = re.compile(r"Raises \w+:|(Args|Raises|Returns|Yields):")
 QUOTED = re.compile(r"`([^`]+)`")
 
 
@@ -134,3 +142,68 @@ def test_words_are_matched_as_a_whole() -> None:
     assert not pattern("told").search("untold or toldo")
     assert pattern("Fleet").search("class Fleet:")
     assert not pattern("Fleet").search("a fleet of ships")
+
+
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the docstrings of modules, classes, functions and attributes."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        documented = isinstance(
+            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        )
+        for before, each in zip((None, *body), body, strict=False):
+            text = each.value.value if _is_constant(each) else None
+            after_name = isinstance(before, (ast.Assign, ast.AnnAssign))
+            if isinstance(text, str) and (after_name or (before is None and documented)):
+                yield each.lineno, text.strip()
+
+
+def _is_constant(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def unclear(text: str) -> bool:
+    """Return whether the docstring asks, or begins with a section that has no line before it."""
+    return bool(QUESTION.match(text) or SECTION.match(text))
+
+
+def test_docstrings_say_what_a_thing_does_or_is() -> None:
+    found = [
+        f"{file}:{line}: {text.splitlines()[0]}"
+        for file in files_of_checkout()
+        if file.startswith(ROOMS) and file.endswith(".py")
+        for line, text in docstrings(ast.parse((ROOT / file).read_text()))
+        # A model card begins with the question that the model answers.
+        if unclear(text) and not (file.endswith("/model.py") and text.splitlines()[0].endswith("?"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_docstrings_of_every_kind_are_found() -> None:
+    source = '''
+"""Of a module."""
+
+NAME = 1
+"""Whether it is an attribute."""
+
+
+class Thing:
+    """Raises ValueError: always."""
+
+    size: int
+    """How large it is."""
+
+    def act(self) -> None:
+        """
+        Args:
+            nothing: comes before.
+        """
+        "no docstring"
+'''
+    texts = [text for _, text in docstrings(ast.parse(source))]
+    assert len(texts) == 5
+    assert all(unclear(text) for text in texts)
+    assert not unclear("Return whether it is.")
+    assert not unclear("Isolate a model.")

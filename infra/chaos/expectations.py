@@ -1,4 +1,4 @@
-"""What callers are promised under each fault, with the reason. The default is no error."""
+"""The promises to callers under each fault, with the reason. The default is no error."""
 
 from infra.chaos.faults import Fault
 from infra.chaos.judge import Expectation, Promise

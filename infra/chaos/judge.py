@@ -16,7 +16,7 @@ class Promise(BaseModel):
     errors: frozenset[str] = frozenset()
     """HTTP statuses that may occur; no others may."""
     within_seconds: Annotated[float, Field(ge=0)] = 0
-    """How long errors may go on after the fault was undone, or after a kill."""
+    """The time that errors may go on after the fault was undone, or after a kill."""
     slowest_seconds: Annotated[float, Field(gt=0)] = 15
     """The longest time until a response, successful or not. By default the 10 s that the proxy
     waits for a hanging server, and the time of the next server."""
@@ -25,7 +25,7 @@ class Promise(BaseModel):
 
 
 class Expectation(BaseModel):
-    """What is expected under one fault."""
+    """The expectation under one fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class Expectation(BaseModel):
 
 
 class Seen(BaseModel):
-    """What one kind of caller saw; times in seconds, latencies in milliseconds."""
+    """Measurements of one kind of request under a fault: times in s, latencies in ms."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

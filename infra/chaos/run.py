@@ -22,9 +22,9 @@ class Times:
     steady: float = 5
     """Steady state measured before a fault."""
     hold: float = 10
-    """How long a fault lasts."""
+    """The seconds that a fault lasts."""
     full: float = 30
-    """How long a volume stays full: two segments of the record last for some 15 s."""
+    """The time that a volume stays full: two segments of the record last for some 15 s."""
     patience: float = 120
     """The longest wait until all is healthy and steady again."""
 

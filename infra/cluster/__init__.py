@@ -1,1 +1,1 @@
-"""What a cluster needs besides the manifests: secrets and a writable repository."""
+"""Make what a cluster needs besides the manifests: secrets and a writable repository."""

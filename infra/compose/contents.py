@@ -1,4 +1,4 @@
-"""What a backup of the stack holds, and how it is laid out.
+"""The content of a backup of the stack, and its layout.
 
     slipway-backup.json    the format's version, and when the backup was made
     database.dump          MLflow's database, in pg_dump's own format

@@ -1,4 +1,4 @@
-"""Where containers find what `prepare` writes: one volume for each set of readers."""
+"""The paths at which containers find what `prepare` writes: one volume for each set of readers."""
 
 from pathlib import Path
 

@@ -71,7 +71,11 @@ def restore(stream: IO[bytes]) -> None:
 
 
 def ensure_empty() -> None:
-    """Raises CannotRestore: existing data would be overwritten or mixed with the backup."""
+    """Check that no existing data would be overwritten or mixed with the backup.
+
+    Raises:
+        CannotRestore: there is such data.
+    """
     if _query(COUNT_TABLES) != "0":
         raise CannotRestore(
             "MLflow's database holds tables: stop the stack and delete its volumes first "

@@ -27,7 +27,7 @@ class Difference:
 
     @property
     def worse(self) -> bool:
-        """Whether the metric became worse.
+        """True if the metric became worse.
 
         A metric that is gone counts as worse. A metric that no gate names has no direction. NaN is
         worse than a number.

@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Contents:
-    """What was found in one image, and what its labels allow."""
+    """The findings in one image, and what its labels allow."""
 
     findings: list[Finding]
     allowed: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a change does to the models, as Markdown for the comment on a pull request.
+"""Report a change's effect on the models, as Markdown for the comment on a pull request.
 
 All data comes from files in git, at two revisions. Every metric that became worse stands at the
 top, even if another one became better.

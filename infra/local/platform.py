@@ -58,7 +58,7 @@ class Service:
     ready: str
     environment: dict[str, str]
     reloads: bool = False
-    """Whether it reloads its configuration on SIGHUP."""
+    """True if it reloads its configuration on SIGHUP."""
 
     @property
     def port(self) -> int:
@@ -197,7 +197,11 @@ def show_first(starters: list[Project], shown: Progress, start_time: float, name
 
 
 def check_port(service: Service) -> None:
-    """Raises PlatformFault: another process listens on the service's port."""
+    """Check that no other process listens on the service's port.
+
+    Raises:
+        PlatformFault: another process does.
+    """
     own = service.process()
     tree = {own.pid, *(child.pid for child in own.children(recursive=True))} if own else set()
     for connection in psutil.net_connections("tcp"):
@@ -252,7 +256,11 @@ def start(service: Service, say: Callable[[str], None] = print) -> None:
 
 
 def wait(service: Service, process: psutil.Process) -> None:
-    """Raises PlatformFault: the service ended, or does not respond in time."""
+    """Wait until the service responds.
+
+    Raises:
+        PlatformFault: it ended, or does not respond in time.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if responds(service.address + service.ready):

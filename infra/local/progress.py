@@ -1,4 +1,4 @@
-"""How `make up` shows the training: a live table in a terminal, a line per change elsewhere."""
+"""Show the training of `make up`: a live table in a terminal, a line per change elsewhere."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Which starters the model server serves, compared with the champions of the registry."""
+"""Compare the starters that the model server serves with the champions of the registry."""
 
 import json
 import time
@@ -27,7 +27,7 @@ class Served:
     versions: dict[str, str] = field(default_factory=dict)
     """The version of each champion that is served, by model."""
     faults: dict[str, str] = field(default_factory=dict)
-    """Why a model is not served as the registry wants, by model."""
+    """The reason why a model is not served as the registry wants, by model."""
 
 
 def served(model_server: str) -> Served:

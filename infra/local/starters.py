@@ -38,7 +38,7 @@ class StarterTraining:
         """Projects whose last run is in the registry, in order of registration."""
         self.failed: list[str] = []
         self.changed = False
-        """Whether a project was trained or registered again."""
+        """True if a project was trained or registered again."""
 
     def start(self) -> None:
         self._future = self._pool.submit(self._train_all)

@@ -33,9 +33,9 @@ class ModelState:
     loaded: bool
     """False until its first request, or while it is evicted."""
     drift: str
-    """What the monitor found at its last check."""
+    """The result of the monitor's last check."""
     fault: str | None
-    """Why it is not served as the registry wants."""
+    """The reason that it is not served as the registry wants."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Status:
     services: list[ServiceState]
     models: list[ModelState]
     reached: bool
-    """Whether the model server responded."""
+    """True if the model server responded."""
 
     def content(self) -> dict[str, Any]:
         """Return the status as JSON types."""

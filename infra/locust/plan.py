@@ -23,7 +23,7 @@ class Plan(BaseModel):
 
     host: str = Field(default_factory=lambda: f"http://{home.LOOPBACK}:{home.port('predict')}")
     anywhere: bool = False
-    """Whether another machine's server may be loaded."""
+    """True if another machine's server may be loaded."""
     key: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", repr=False)] = ""
     """An API key of scope `predict`, if the server requires one."""
     users: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -42,7 +42,11 @@ class Plan(BaseModel):
         return host.rstrip("/")
 
     def check(self) -> None:
-        """Raises Refused: the host is not allowed or not plain http."""
+        """Check that the host is allowed and plain http.
+
+        Raises:
+            Refused: it is not.
+        """
         place = urlsplit(self.host)
         # The generator of the open loop speaks no TLS.
         if place.scheme != "http" or not place.hostname or place.path:

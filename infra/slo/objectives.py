@@ -106,10 +106,10 @@ class Alert(_Strict):
     name: str = Field(pattern="^[A-Z][A-Za-z]+$")
     expr: str = Field(min_length=1)
     lasts: Duration | None = None
-    """How long the condition must hold before the alert fires."""
+    """The time for which the condition must hold before the alert fires."""
     severity: Severity
     retrain: bool = False
-    """Whether retraining can cure it: adds `action="retrain"`, which routes it to the trainer."""
+    """True if retraining can cure it: adds `action="retrain"`, which routes it to the trainer."""
     summary: Summary
 
 

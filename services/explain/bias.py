@@ -88,7 +88,7 @@ class Bias:
 
     @property
     def found(self) -> bool:
-        """Whether a group is below four fifths, or differs in opportunity, beyond chance."""
+        """True if a group is below four fifths, or differs in opportunity, beyond chance."""
         return any(
             each.ratio.high < FOUR_FIFTHS
             or (each.opportunity is not None and each.opportunity_verdict.startswith("differs"))

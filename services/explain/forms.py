@@ -21,7 +21,7 @@ class Widget:
     name: str
     kind: Kind
     optional: bool
-    """Whether the field may be null."""
+    """True if the field may be null."""
     description: str = ""
     low: float | None = None
     high: float | None = None

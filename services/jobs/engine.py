@@ -42,12 +42,12 @@ class Engine(Generic[J]):
 
     @property
     def turning(self) -> bool:
-        """Whether the thread that starts and supervises jobs is alive."""
+        """True if the thread that starts and supervises jobs is alive."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop` was called."""
+        """True if `stop` was called."""
         return self._stopping.is_set()
 
     @property

@@ -1,4 +1,4 @@
-"""What the engine needs to know about a kind of jobs, and where they are stored."""
+"""The interfaces of the engine to a kind of jobs, and to the store that keeps them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class Store(Protocol[StoredJob]):
 
 @dataclass(frozen=True)
 class Command:
-    """How a job's process is started: `python -m` with these words."""
+    """The command that starts a job's process: `python -m` with these words."""
 
     words: Sequence[str]
     folder: Path
@@ -66,7 +66,7 @@ class Command:
     errors: Path
     """The file to which its standard error is appended."""
     keep_output: bool = False
-    """Whether its standard output goes there as well; otherwise it is dropped."""
+    """True if its standard output goes there as well; otherwise it is dropped."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables besides those of this process."""
 
@@ -81,7 +81,7 @@ class Kind(ABC, Generic[J]):
     end_seconds: float = 0.0
     """Time between SIGTERM and SIGKILL to the processes of a job that is stopped."""
     outlives: bool
-    """Whether a job's process continues when the engine is killed. The process then holds the
+    """True if a job's process continues when the engine is killed. The process then holds the
     lock `lock(job)` as long as it lives; otherwise it ends when its standard input closes."""
 
     @abstractmethod

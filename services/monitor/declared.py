@@ -10,7 +10,7 @@ UNKNOWN = object()
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a model's source declares."""
+    """The declarations in a model's source."""
 
     protected: tuple[str, ...] = ()
     """Fields of the record by whose groups metrics are computed."""

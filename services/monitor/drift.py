@@ -68,7 +68,7 @@ class FieldDrift(BaseModel):
 
     @property
     def in_prediction(self) -> bool:
-        """Whether this is a field of the prediction, not of the record."""
+        """True if this is a field of the prediction, not of the record."""
         return self.field.startswith(PREDICTION)
 
 

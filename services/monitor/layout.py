@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def numeric(self) -> dict[str, bool]:
-        """Whether each column is numeric."""
+        """True if each column is numeric."""
         return {column: field.numeric for field in self.fields for column in field.columns}
 
     def values(self, record: dict[str, Any], prediction: dict[str, Any]) -> Values:

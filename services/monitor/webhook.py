@@ -47,7 +47,7 @@ class ActiveAlarm(BaseModel):
 
     @property
     def firing(self) -> bool:
-        """Whether the alarm has not ended."""
+        """True until the alarm ends."""
         return self.ended is None
 
     def due(self, now: float, repeat_seconds: float) -> bool:

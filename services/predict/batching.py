@@ -17,7 +17,8 @@ class Batcher(Generic[Key, Value]):
     def __init__(
         self, call: Callable[[list[Key]], Awaitable[Sequence[Value]]], *, max_keys: int
     ) -> None:
-        """
+        """Wait for keys.
+
         Args:
             call: returns the value of each key, in order; no key comes twice.
             max_keys: keys in one call; a caller with more keys is not split.

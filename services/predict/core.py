@@ -14,7 +14,7 @@ from slipway.access.scopes import Scope
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What a route needs. `app.py` makes one for each worker and hands it to every route file."""
+    """The objects that routes share; `app.py` makes one for each worker and passes it to them."""
 
     settings: Settings
     models: ModelStore

@@ -37,7 +37,7 @@ class ColumnBatch:
     """The input fields, (rows,) each."""
     rows: int
     check: Callable[[dict[str, np.ndarray]], None]
-    """Raises Problem: a value is out of bounds."""
+    """Refuses values out of bounds with a Problem."""
     outputs: tuple[str, ...]
     """The output fields that the model must return."""
 
@@ -56,7 +56,7 @@ class Engine:
         schema = str(self.input_type.__pydantic_core_schema__)
         validates = "'function-" in schema or "post_init" in schema
         self.predicts_columns = type(model).predicts_columns() and not validates
-        """Whether whole columns may go to the model once they are within the fields' bounds."""
+        """True if whole columns may go to the model once they are within the fields' bounds."""
         # The bound methods: looking them up again costs a microsecond a request.
         self._validate_one = self._one.validator.validate_json
         self._validate_many = self._many.validator.validate_json

@@ -62,9 +62,9 @@ class LoadedModel:
         self.batcher: RequestBatcher | None = None
         self.isolated: IsolatedModel | None = None
         self.is_isolated = isolated or variant == SHADOW
-        """Whether it runs in a process of its own, once it is loaded."""
+        """True if it runs in a process of its own, once it is loaded."""
         self.inline = cheap(version.profile) and not settings.triton
-        """Whether small requests run on the event loop itself."""
+        """True if small requests run on the event loop itself."""
         lookup = version.profile.looked_up
         self.entity_key = f'"{lookup.entity}"'.encode() if lookup else None
         """The JSON key that is in the body when features are to be looked up."""

@@ -58,7 +58,7 @@ class ModelStore:
         self.faults: dict[str, str] = {}
         self.snapshot = Snapshot()
         self.preloaded = False
-        """Whether the first models are loaded, as the snapshot had them at that time."""
+        """True if the first models are loaded, as the snapshot had them at that time."""
         self._champions_loaded = False
         self.lookups = Lookups(settings)
         self._seen: object = None
@@ -73,7 +73,7 @@ class ModelStore:
 
     @property
     def server_ready(self) -> bool:
-        """Whether a worker of this server is ready, even if this one still loads its models.
+        """True if a worker of this server is ready, even if this one still loads its models.
 
         Any worker answers a readiness probe at once. A probe that waited until a late worker has
         loaded would time out, and the server would count as not ready.
@@ -82,7 +82,7 @@ class ModelStore:
 
     @property
     def not_ready_reason(self) -> str:
-        """Why the server is not ready, for the caller."""
+        """The reason that the server is not ready, for the caller."""
         if self.snapshot.settled and not self.snapshot.projects:
             return "no champion in the registry; train one: make repro"
         if self.snapshot.settled or self.snapshot.reachable:

@@ -33,7 +33,7 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     leaving: ClassVar[bool] = False
-    """Whether the process stops: responses then say `Connection: close`."""
+    """True if the process stops: responses then say `Connection: close`."""
     fast_path: ClassVar["FastPath | None"] = None
     slow_seconds: ClassVar[float] = 30.0
 

@@ -39,7 +39,7 @@ class Settings(settings.Settings):
     slow_seconds: Seconds = 30.0
     """Time to receive a whole request; a connection that is slower is closed."""
     reload_seconds: Seconds = 2.0
-    """How often the registry is polled for changed aliases and policies."""
+    """The time between two polls of the registry for changed aliases and policies."""
 
     origins: Origins = ()
     """Origins whose pages may call the server from a browser, such as https://example.org; several

@@ -44,9 +44,9 @@ class Profile(BaseModel):
     requires: list[str] = []
     """Groups of packages that the version needs, such as `vision`."""
     media: bool = False
-    """Whether a record or a prediction has pictures, sound, video or documents."""
+    """True if a record or a prediction has pictures, sound, video or documents."""
     streams: bool = False
-    """Whether the model makes its predictions piece by piece."""
+    """True if the model makes its predictions piece by piece."""
     chunk_name: str | None = None
     chunk_schema: dict[str, Any] | None = None
     code: str = ""
@@ -82,9 +82,9 @@ class Snapshot(BaseModel):
     faults: dict[str, str] = {}
     """By project: which registered version or policy could not be applied, and why."""
     settled: bool = False
-    """Whether every registered version was tried at least once."""
+    """True if every registered version was tried at least once."""
     reachable: bool = False
-    """Whether the registry responded to the latest poll."""
+    """True if the registry responded to the latest poll."""
 
 
 def write(folder: Path, snapshot: Snapshot) -> None:

@@ -28,7 +28,7 @@ class Stage(StrEnum):
 
     @property
     def over(self) -> bool:
-        """Whether the rollout ends with this stage."""
+        """True if the rollout ends with this stage."""
         return self in (Stage.PROMOTED, Stage.ROLLED_BACK, Stage.REFUSED)
 
 
@@ -50,7 +50,7 @@ class Observation:
     waited: float
     """Seconds since the stage began."""
     serving: bool
-    """Whether every server has served it in this stage."""
+    """True if every server has served it in this stage."""
     champion: Arm = field(default_factory=Arm)
     candidate: Arm = field(default_factory=Arm)
     slow_bound: float | None = None
@@ -59,11 +59,11 @@ class Observation:
     """Scores of champion and version by canary step, the current step last."""
     agreement: Agreement = Agreement()
     isolated: bool = False
-    """Whether a server moved the version to a process of its own because it misbehaved."""
+    """True if a server moved the version to a process of its own because it misbehaved."""
     blind: float = 0
     """The longest time for which a server has given no metrics, in seconds."""
     unavailable: str = ""
-    """What is unavailable now, and why; the rollout does not advance meanwhile."""
+    """The source that is unavailable now, and why; the rollout does not advance meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Plan(BaseModel):
     baseline_requests: Annotated[int, Field(ge=20)] = 100
     """Requests of the champion that its quantile needs at least."""
     quality_margin: Annotated[float, Field(ge=0)] = 0
-    """How much lower its mean score may be than the champion's, in the unit of the scores."""
+    """The margin by which its mean score may be below the champion's, in the unit of the scores."""
     disagreement: Annotated[float, Field(gt=0, lt=1)] | None = 0.3
     """Largest share of requests for which shadow and champion may differ."""
     tolerance: Share = 0.1

@@ -35,7 +35,7 @@ class Series(NamedTuple):
 
     @property
     def group(self) -> tuple[str, str]:
-        """The counters of a group restart from 0 together."""
+        """The version and variant of the series; counters with the same ones restart together."""
         return self.version, self.variant
 
     @classmethod

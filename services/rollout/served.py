@@ -25,7 +25,7 @@ class NoPreviousChampion(LookupError):
 
 @dataclass(frozen=True)
 class Served:
-    """Which versions served a project at a time."""
+    """The champion of a project at one time, and the version that shared its traffic."""
 
     project: str
     at: datetime

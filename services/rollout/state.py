@@ -70,7 +70,7 @@ class RolloutState(BaseModel):
     intended: Transition | None = None
     """A transition that was decided and is not yet done."""
     note: str = ""
-    """What the rollout waits for, or how it ended."""
+    """The condition that the rollout waits for, or how it ended."""
 
     counters: dict[str, Counters] = {}
     """The last values by server."""
@@ -85,12 +85,12 @@ class RolloutState(BaseModel):
     """When each canary step began."""
     compared: ComparedPairs | None = None
     within: bool = False
-    """Whether the servers once ran the challenger in their own process. If it is in a separate one
+    """True if the servers once ran the challenger in their own process. If it is in a separate one
     after that, it was moved there for a fault."""
 
     @property
     def over(self) -> bool:
-        """Whether the rollout has ended."""
+        """True if the rollout has ended."""
         return self.stage.over
 
     @property

@@ -25,7 +25,7 @@ class NoVersion(LookupError):
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """Which version gets which traffic."""
+    """The versions of a project by the traffic that they get."""
 
     aliases: dict[str, str]
     """Versions by variant."""

@@ -43,7 +43,7 @@ class Forwarder:
             LabelSource(settings.records, position, since=since),
         )
         self.fault = "no broker was contacted yet"
-        """Why nothing is sent; empty while sending works."""
+        """The reason that nothing is sent; empty while sending works."""
         self._scanned = dict.fromkeys(KINDS, time.time())
         self._probed = 0.0
         # Records per batch; reduced after a batch that was too large for a broker.

@@ -26,7 +26,7 @@ class Settings(settings.Settings):
     predictions_topic: Topic = "slipway.predictions"
     truths_topic: Topic = "slipway.truths"
     create_topics: bool = True
-    """Whether to create missing topics. If not, they must exist or the brokers create them."""
+    """True to create missing topics. If not, they must exist or the brokers create them."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 6
     """Partitions of a created topic."""
     replication: Annotated[int, Field(ge=-1, le=100)] = -1

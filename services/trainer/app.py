@@ -179,7 +179,7 @@ def _add_alerts(app: FastAPI, trainer: Trainer, caller: Any) -> None:
 
     @app.get("/v1/decisions", tags=["alerts"], dependencies=[Depends(caller)])
     def decisions(project: str | None = None, limit: Limit = 50) -> dict[str, Any]:
-        """What alerts led to, and why; newest first."""
+        """List the decisions on alerts with their reasons, newest first."""
         found = [
             each.model_dump(mode="json")
             for each in reversed(trainer.journal.decisions)

@@ -21,7 +21,7 @@ UNSUITABLE = 3
 
 
 class CollectOrder(BaseModel):
-    """Which feedback to collect, and where to write it."""
+    """The feedback to collect, and the place to write it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

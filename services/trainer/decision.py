@@ -15,7 +15,7 @@ ACTION = "retrain"
 
 
 class AlertOutcome(StrEnum):
-    """What an alert led to: a run, or the reason why it started none."""
+    """The result of an alert: a run, or the reason why it started none."""
 
     STARTED = "started"
     OFF = "off"
@@ -48,7 +48,7 @@ class Alarm(Strict):
 
 
 class Decision(Strict):
-    """What an alarm led to, and why."""
+    """The decision on an alarm, and its reason."""
 
     time: float
     """Unix time."""

@@ -31,7 +31,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the run is over, however it ended."""
+        """True if the run is over, however it ended."""
         return self not in (State.QUEUED, State.RUNNING)
 
 
@@ -48,11 +48,11 @@ class Request(Strict):
     parameters: Overrides = Overrides()
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=ONE_LINE)]
     feedback: FeedbackUse | None = None
-    """Which labels from POST /v1/feedback to train on as well; None trains on no feedback."""
+    """The labels from POST /v1/feedback to train on as well; None trains on no feedback."""
 
 
 class RunOrder(Strict):
-    """What the run's process needs to start and to restart; the trainer writes it to a file."""
+    """The input of the run's process at each start; the trainer writes it to a file."""
 
     id: str
     request: Request
@@ -76,7 +76,7 @@ class Promotion(Strict):
 
 
 class RunOutcome(Strict):
-    """How a run ended."""
+    """The end of a run."""
 
     state: State
     reason: str
@@ -85,16 +85,16 @@ class RunOutcome(Strict):
     version: str | None = None
     """The registered version that holds the trained model."""
     new: bool = False
-    """Whether this run registered it; False if the registry already held the same bytes."""
+    """True if this run registered it; False if the registry already held the same bytes."""
     promotion: Promotion | None = None
     rollout: str | None = None
-    """Whether a rollout of the version was started, and its id or why not."""
+    """The id of the rollout that was started of the version, or why none was."""
     kept: str | None = None
     """The git ref of the run's commits."""
 
 
 class RunProgress(Strict):
-    """How far a run is; its process writes it to a file."""
+    """The progress of a run; its process writes it to a file."""
 
     attempt: int = 0
     stage: str = "begin"
@@ -134,7 +134,7 @@ class Run(Strict):
     """Start of the last attempt."""
     ended: float | None = None
     cancelled_by: str | None = None
-    """Who asked for its cancellation; it is cancelled once its processes have ended."""
+    """The caller who cancelled it; its state changes once its processes have ended."""
     outcome: RunOutcome | None = None
     progress: RunProgress | None = None
     """The last progress, set when the run has ended."""

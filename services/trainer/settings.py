@@ -34,15 +34,15 @@ class Settings(settings.Settings):
     """Length of a request's body."""
 
     automatic: bool = True
-    """Whether alerts start runs."""
+    """True if alerts start runs."""
     cooldown_seconds: Annotated[float, Field(ge=0)] = 6 * 3600.0
     """Time from the end of a project's last run until an alert may start another."""
     runs_per_day: Annotated[int, Field(ge=0)] = 8
     """Automatic runs in any 24 hours, over all projects."""
     feedback: bool = True
-    """Whether automatic runs also train on the labels from feedback."""
+    """True if automatic runs also train on the labels from feedback."""
     feedback_days: Annotated[float, Field(gt=0, le=3650)] = 30
-    """How far back automatic runs take feedback."""
+    """The days of feedback that automatic runs take."""
     feedback_test_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Part of an automatic run's feedback that becomes test rows instead of training rows."""
 

@@ -56,7 +56,7 @@ class Trainer:
 
     @property
     def turning(self) -> bool:
-        """Whether the thread that starts and supervises runs is alive."""
+        """True if the thread that starts and supervises runs is alive."""
         return self._engine.turning
 
     def folder(self, id: str) -> RunFolder:

@@ -14,7 +14,7 @@ BEARER = b"bearer "
 
 
 class Refusal(StrEnum):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     KEY = "key"
     SCOPE = "scope"
@@ -38,7 +38,8 @@ class Guard:
         closed: Iterable[Scope] = (),
         on_refusal: Callable[[Refusal], None] = lambda reason: None,
     ) -> None:
-        """
+        """Read the keys.
+
         Args:
             closed: scopes that need a key on loopback as well.
             on_refusal: called with the reason of each refused request.

@@ -21,7 +21,8 @@ class SecurityHeaders:
     def __init__(
         self, inner: ASGIApp, *, policy: str = POLICY, policies: Mapping[str, str] | None = None
     ) -> None:
-        """
+        """Wrap an application.
+
         Args:
             policy: the content security policy.
             policies: by path, the policy of a page that needs more permissions.

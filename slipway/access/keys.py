@@ -51,7 +51,7 @@ class MissingScope(Exception):
 
 
 class Key(BaseModel):
-    """What is stored of a key. Times are Unix seconds."""
+    """The stored fields of a key. Times are Unix seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

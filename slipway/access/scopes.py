@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a key permits."""
+    """The kinds of requests that a key permits."""
 
     PREDICT = "predict"
     FEEDBACK = "feedback"

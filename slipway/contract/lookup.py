@@ -1,4 +1,4 @@
-"""Where missing record fields come from when a caller sends only an entity key."""
+"""The source of the record fields that are missing when a caller sends only an entity key."""
 
 from dataclasses import dataclass
 

@@ -33,7 +33,7 @@ class Model(ABC):
     """Record fields that the monitor watches for fairness: quality is measured per group."""
 
     looked_up: ClassVar[Lookup | None] = None
-    """Where missing record fields come from when a caller sends only an entity key."""
+    """The source of the record fields that are missing when a caller sends only an entity key."""
 
     def load(self, weights: Path) -> None:  # noqa: B027 - nothing to load is a valid model
         """Load what `fit` wrote into the folder `weights`.

@@ -16,7 +16,7 @@ ParityKind = Literal["values", "image", "boxes", "tokens", "none"]
 
 
 class Serving(BaseModel):
-    """How to serve a version; versions that were registered without the file have the defaults."""
+    """The way to serve a version; defaults apply to versions registered without the file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,9 +27,9 @@ class Serving(BaseModel):
     requires: list[str] = []
     """Groups of packages that the server must have, such as `vision`."""
     media: bool = False
-    """Whether a record or a prediction has pictures, sound, video or documents."""
+    """True if a record or a prediction has pictures, sound, video or documents."""
     parity: ParityKind = "values"
-    """How two predictions for the same record are compared."""
+    """The comparison of two predictions for the same record."""
     iou: float = 0.9
     """Intersection over union from which two boxes are the same."""
 

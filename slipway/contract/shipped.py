@@ -73,7 +73,7 @@ class Shipped:
 
     @property
     def serving(self) -> Serving:
-        """What a server must know before it loads the version."""
+        """The facts that a server needs before it loads the version."""
         return serving.read(self.about)
 
     @property

@@ -52,7 +52,7 @@ class Dataset:
     entry: DatasetEntry
     paths: dict[str, Path]
     origins: dict[str, str]
-    """Where each file came from: `cache`, `pypi package==version`, ..."""
+    """The source of each file: `cache`, `pypi package==version`, ..."""
 
     def path(self, file: str) -> Path:
         """Return the path of `file`.

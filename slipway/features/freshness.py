@@ -24,7 +24,7 @@ class Freshness:
     view: str
     mark: Mark | None
     is_current: bool
-    """Whether the view was materialized with its current definition."""
+    """True if the view was materialized with its current definition."""
 
     def event_age_seconds(self, now: datetime) -> float | None:
         """Return the newest event's age by the store's clock; None if there is no event."""

@@ -47,7 +47,7 @@ class Opened:
     """Read the rows of each view for the same keys."""
     close: Callable[[], None]
     shared: bool
-    """Whether all threads may use the store."""
+    """True if all threads may use the store."""
     current: Callable[[], bool]
     """Return whether the open store is still the one at its address."""
 

@@ -1,4 +1,4 @@
-"""How studies of pictures keep pixels: as bytes until a batch needs them as numbers."""
+"""Keep the pixels of picture studies as bytes until a batch needs them as numbers."""
 
 import torch
 from torch import nn

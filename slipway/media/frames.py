@@ -19,7 +19,7 @@ MARGIN = 128
 
 @dataclass(frozen=True)
 class VideoHeader:
-    """What the container says and how many packets it has, without decoding them."""
+    """The container's description and its number of packets, read without decoding them."""
 
     format: str
     width: int

@@ -36,7 +36,7 @@ MAX_PIXELS = 100_000_000
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What the first bytes of a picture say."""
+    """The facts in the first bytes of a picture."""
 
     format: str
     width: int

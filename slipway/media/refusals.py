@@ -1,4 +1,4 @@
-"""What media fields say about content that they refuse."""
+"""The messages of media fields about content that they refuse."""
 
 DAMAGED = "is damaged or cut off"
 

@@ -28,7 +28,7 @@ TOLERATED = 0.1
 
 @dataclass(frozen=True)
 class SoundHeader:
-    """What the header of a sound file says; recorders in browsers do not write the seconds."""
+    """The facts in the header of a sound file; recorders in browsers do not write the seconds."""
 
     format: str
     sample_rate: int

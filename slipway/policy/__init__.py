@@ -1,4 +1,4 @@
-"""How a project's traffic is split among its versions; stored in the registry."""
+"""The split of a project's traffic among its versions; stored in the registry."""
 
 from slipway.policy.policy import (
     CHALLENGER,

@@ -1,4 +1,4 @@
-"""How a project's traffic is split among its versions; stored as a tag in the registry."""
+"""The split of a project's traffic among its versions; stored as a tag in the registry."""
 
 import json
 import time

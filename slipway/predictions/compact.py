@@ -19,7 +19,7 @@ _NEEDED = {name for name, field in PredictionRecord.model_fields.items() if fiel
 
 @dataclass(frozen=True)
 class Compacted:
-    """What a compaction has converted."""
+    """The counts of a compaction."""
 
     segments: int
     records: int
@@ -29,7 +29,7 @@ class Compacted:
 
 @dataclass(frozen=True)
 class Retained:
-    """What the retention limits have deleted."""
+    """The counts of what the retention limits deleted."""
 
     segments: int
     records: int

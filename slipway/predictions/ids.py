@@ -27,7 +27,7 @@ class NotLogged(LookupError):
 
 @dataclass(frozen=True)
 class Place:
-    """What an id holds: when the prediction was made, and where its record lies."""
+    """The content of an id: when the prediction was made, and where its record lies."""
 
     milliseconds: int
     segment: int

@@ -25,7 +25,7 @@ from slipway.predictions.segment import (
 
 @dataclass(frozen=True)
 class Recovered:
-    """What was recovered from writers that died."""
+    """The counts of what was recovered from writers that died."""
 
     segments: int
     """Segments with records; empty ones are removed."""

@@ -108,12 +108,12 @@ class PredictionLog:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last of each disk operation succeeded."""
+        """True if the last of each disk operation succeeded."""
         return not self.fault
 
     @property
     def fault(self) -> str:
-        """Why records are, or will soon be, dropped; empty when healthy."""
+        """The reason that records are, or will soon be, dropped; empty when healthy."""
         if self._closing:
             return "prediction log: closed"
         late = time.time() - self._trusted_until / 1000

@@ -36,7 +36,7 @@ class Row:
     """As committed in metrics.json; None if the project was never evaluated."""
     gate: str
     trained: bool
-    """Whether it was trained in this checkout."""
+    """True if it was trained in this checkout."""
     served: str | None
     """The version that the model server serves; None if it serves none."""
 

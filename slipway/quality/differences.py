@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a comparison found at one place of two predictions."""
+    """A difference between two predictions at one place."""
 
     field: str
     """The place, such as `boxes.0.score`."""

@@ -39,7 +39,7 @@ class Score(BaseModel):
 
 
 class Margin(BaseModel):
-    """How much worse than on the reference a metric must be to raise an alarm."""
+    """The loss against the reference at which a metric raises an alarm."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -23,7 +23,7 @@ class NoSuchModel(LookupError):
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """What the registry holds about a model beside its versions."""
+    """The registry's entry of a model, without its versions."""
 
     aliases: dict[str, str]
     """Version numbers by alias."""

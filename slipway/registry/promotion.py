@@ -13,7 +13,7 @@ from slipway.training.workspace import rounded
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a candidate becomes champion, and why."""
+    """The decision whether a candidate becomes champion, and its reason."""
 
     promote: bool
     reason: str

@@ -23,7 +23,7 @@ FEEDBACK = "feedback"
 
 @dataclass
 class Extension:
-    """How many rows were added, and how many were left out so that no test row is trained on."""
+    """The counts of rows that were added, and left out so that no test row is trained on."""
 
     train: int = 0
     """Added to the training rows."""

@@ -23,7 +23,7 @@ class Unsuitable(Exception):
 
 
 class FeedbackUse(BaseModel):
-    """Which labels of POST /v1/feedback a run trains on, besides the project's own rows."""
+    """The labels of POST /v1/feedback that a run trains on, besides the project's own rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class FeedbackUse(BaseModel):
 
 @dataclass
 class Counts:
-    """How many labels were used, or left out and why; the names are keys of the run's JSON."""
+    """The counts of labels that were used, or left out by reason; keys of the run's JSON."""
 
     labels: int = 0
     """All labels in the feedback."""

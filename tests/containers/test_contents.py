@@ -1,4 +1,4 @@
-"""What each image holds: its bill against what is installed, and the content policy."""
+"""Test the content of each image: its bill against what is installed, and the content policy."""
 
 import json
 import re

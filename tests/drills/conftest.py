@@ -22,7 +22,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="package")
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    """Stopped with the last drill: idle, it takes 4 % of a core from the tests that follow."""
+    """Start a model server with two workers for all drills.
+
+    It is stopped with the last drill, since an idle server takes 4 % of a core from later tests.
+    """
     zoo = ModelRegistryFixture(tmp_path_factory.mktemp("drill"))
     zoo.add("waiting", right(1.0))
     with zoo.serving(workers=2) as server:

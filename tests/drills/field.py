@@ -70,7 +70,7 @@ class Callers:
     address: str
     name: str
     labels: bool = False
-    """Whether they send a label for each prediction."""
+    """True if they send a label for each prediction."""
     statuses: Counter[int | str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     first: dict[str, float] = field(default_factory=dict)

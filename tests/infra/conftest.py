@@ -34,7 +34,7 @@ def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rendered(k8s: Path) -> Rendered:
-    """What each gives; a component is put on the base."""
+    """The rendered documents of each; a component is put on the base."""
     return {
         place: with_components(k8s, place) if place in COMPONENTS else render(k8s / place)
         for place in PLACES

@@ -20,7 +20,11 @@ def several(values: Sequence[str]) -> str:
 
 
 def filled(text: str, chosen: Mapping[str, str]) -> str:
-    """Raises KeyError: the dashboard has no such variable."""
+    """Return the text with the values of its variables.
+
+    Raises:
+        KeyError: the dashboard has no such variable.
+    """
     known = {**BUILT_IN, **chosen}
     return VARIABLE.sub(lambda found: known[found[1] or found[2]], text)
 

@@ -32,7 +32,7 @@ def response_bytes(body: bytes = GOOD, *, status: str = "200 OK", more: bytes = 
 
 @dataclass
 class Seen:
-    """What the server received."""
+    """The requests that the server received."""
 
     times: list[float] = field(default_factory=list)
     connections: int = 0

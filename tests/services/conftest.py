@@ -1,4 +1,4 @@
-"""What several tests of the services share: the model server over the small models."""
+"""Fixtures of the services' tests: the model server over the small models, a Kafka stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +70,7 @@ def stream(tmp_path: Path, broker: Broker) -> Stream:
 
 
 def _all_ready(address: str) -> bool:
-    """Whether every worker serves all models: of 20 connections some come to each of the two."""
+    """Return whether each of the two workers serves all models; 20 connections reach both."""
     with httpx.Client(base_url=address, timeout=30, headers={"Connection": "close"}) as client:
         found = [client.get("/v1/ready").json() for _ in range(20)]
     return all(each.get("models") == len(NAMES) for each in found)

@@ -40,7 +40,7 @@ class RolloutScenario:
         self.registry, self.exporter, self.address = registry, exporter, address
         self.clock = ManualClock()
         self.bad = False
-        """Whether every request to v2 fails."""
+        """True if every request to v2 fails."""
         exporter.count("1", "champion", times=200)
         exporter.serve("1", "champion")
 

@@ -193,7 +193,7 @@ class Yard:
 
     @property
     def dirt(self) -> str:
-        """What git sees as changed."""
+        """The files that git sees as changed."""
         return self.git("status", "--porcelain")
 
     def home(self, name: str) -> Path:

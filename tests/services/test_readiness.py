@@ -1,4 +1,4 @@
-"""Which workers accept requests, and when the supervisor treats a worker as stuck."""
+"""Test which workers accept requests, and when the supervisor treats a worker as stuck."""
 
 import multiprocessing
 import os

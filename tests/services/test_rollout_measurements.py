@@ -1,4 +1,4 @@
-"""What a rollout measures: server metrics, pairs in the prediction log, scores from feedback."""
+"""Test a rollout's measurements: server metrics, logged pairs, scores from feedback."""
 
 import json
 import math

@@ -11,7 +11,7 @@ from slipway.media import Blob, State, decode_state, encode_state
 
 
 class Counter(Record):
-    """What a model has counted so far."""
+    """The count of a model so far."""
 
     frames: int = Field(ge=0)
 

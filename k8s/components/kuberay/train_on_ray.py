@@ -16,7 +16,7 @@ CORES = 2
 
 @ray.remote(num_cpus=CORES, max_retries=2)
 def train(file: str) -> int:
-    """DVC's exit status; what it says is in the job's log."""
+    """Run `dvc repro` on a dvc.yaml; return its exit status. Its output is in the job's log."""
     return subprocess.run(
         [sys.executable, "-m", "dvc", "repro", file], cwd="/repository"
     ).returncode

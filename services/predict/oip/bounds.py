@@ -24,7 +24,7 @@ class Bounds:
 
     @cached_property
     def checkable(self) -> bool:
-        """Whether the fields have no constraints other than bounds."""
+        """True if the fields have no constraints other than bounds."""
         return all(each.checkable for each in self.columns)
 
     @cached_property

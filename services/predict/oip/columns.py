@@ -48,7 +48,7 @@ class Column:
     required: bool
     bounds: dict[str, float]
     checkable: bool
-    """Whether its constraints are bounds and nothing else."""
+    """True if its constraints are bounds and nothing else."""
 
     @property
     def datatype(self) -> str:

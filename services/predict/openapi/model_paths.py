@@ -38,7 +38,7 @@ EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """What the document needs to know of a served model."""
+    """The facts about a served model that the document shows."""
 
     name: str
     version: str

@@ -45,7 +45,7 @@ class TritonSettings(_Settings):
     preferred_batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Useful only if some sizes are faster than those between, as with TensorRT profiles."""
     max_queue_delay_microseconds: Annotated[int, Field(ge=0)] = 500
-    """How long a request waits for others to join its batch."""
+    """The time that a request waits for others to join its batch."""
     queue: QueuePolicy = QueuePolicy()
     instances: Instances = Instances()
     precision: Literal["FP32", "FP16", "INT8"] = "FP16"

@@ -49,9 +49,9 @@ class Signature:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     batched: bool
-    """Whether the first axis of every tensor is the rows."""
+    """True if the first axis of every tensor is the rows."""
     trial_error: str = ""
-    """Why the graph does not run on zeros and empty texts; empty if it does."""
+    """The reason that the graph does not run on zeros and empty texts; empty if it does."""
 
 
 def read_signature(file: Path) -> Signature:

@@ -57,10 +57,10 @@ def rows(dataset: Dataset) -> Iterator[pa.Table]:
 
 
 def events(file: Path, chunk_lines: int = CHUNK_LINES) -> Iterator[pd.DataFrame]:
-    """Lines that say who bought or sent back which product, chunk by chunk.
+    """Yield the purchases and returns of known customers, chunk by chunk.
 
-    Left out: lines without a customer (23 %), and postage, fees and corrections, whose codes do
-    not begin with five digits. Times are the shop's, taken as UTC.
+    Lines without a customer (23 %) are left out, and so are postage, fees and corrections, whose
+    codes do not begin with five digits. Times are local times of the shop, read as UTC.
     """
     with pd.read_csv(
         file,

@@ -17,7 +17,7 @@ class Detections(Record):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture is in the frame that the network sees."""
+    """The place of a picture in the frame that the network sees."""
 
     scale: float
     left: int

@@ -1,4 +1,4 @@
-"""What a detector's network should say about the cells of its grid, and the loss against it."""
+"""Targets for the cells of a detector's grid, and the loss against them."""
 
 from collections.abc import Sequence
 

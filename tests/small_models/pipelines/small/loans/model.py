@@ -28,7 +28,7 @@ class Applicant(Record):
 
 
 class Decision(Record):
-    """Whether the loan is granted."""
+    """True if the loan is granted."""
 
     granted: bool
     probability: float = Field(ge=0, le=1, description="Of being granted")

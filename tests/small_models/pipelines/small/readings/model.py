@@ -28,7 +28,7 @@ class Reading(Record):
 
 
 class Finding(Record):
-    """Whether the reading is unusual."""
+    """True if the reading is unusual."""
 
     unusual: bool
     distance: float = Field(description="Of the reading from what its two components say")

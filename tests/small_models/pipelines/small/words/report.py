@@ -1,4 +1,4 @@
-"""How many next letters are right, and how likely the model held what it wrote."""
+"""Score the next letters: the share that is right, and their probability."""
 
 from collections.abc import Iterator
 
