@@ -1,4 +1,4 @@
-"""What the catalogue shows of each project: question, metric, track, picture and state."""
+"""Describe each project for the catalogue: question, metric, track, picture and state."""
 
 import base64
 import binascii

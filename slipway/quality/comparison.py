@@ -1,4 +1,4 @@
-"""How two predictions for the same record are compared, by the kind of parity of their project."""
+"""Compare two predictions for the same record, by the kind of parity of their project."""
 
 import importlib
 from collections.abc import Callable, Iterator

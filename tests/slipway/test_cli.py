@@ -97,7 +97,7 @@ def test_an_unknown_project_is_one_line_with_a_suggestion(
     assert done.stderr == "slipway: no project 'titanc'; did you mean titanic?\n"
 
 
-def test_a_project_without_a_version_is_told_apart(tmp_path: Path) -> None:
+def test_a_project_without_a_version_is_marked(tmp_path: Path) -> None:
     done = slipway("policy", "show", "titanic", SLIPWAY_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "slipway repro titanic" in done.stderr
