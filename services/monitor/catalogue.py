@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from services.monitor.declared import Declaration, parse_declaration
 from services.monitor.layout import Layout
 from services.monitor.settings import Settings
+from slipway.contract.modules import package_of
 from slipway.files import replace_text
 from slipway.quality.performance import Score, Target, scores
 
@@ -179,11 +180,18 @@ def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:
 
 
 def _code(version: Version) -> str:
+    """Return the project's `model.py`, which a version with siblings has in a package."""
+    entry = _text(version, "model.py")
+    package = package_of(entry)
+    return _text(version, f"code/{package}/model.py") if package else entry
+
+
+def _text(version: Version, path: str) -> str:
     import mlflow
 
     with tempfile.TemporaryDirectory(prefix="slipway-monitor-") as scratch:
         place = mlflow.artifacts.download_artifacts(
-            f"models:/{version.name}/{version.version}/model.py", dst_path=scratch
+            f"models:/{version.name}/{version.version}/{path}", dst_path=scratch
         )
         return Path(place).read_text()
 

@@ -19,7 +19,9 @@ class Declaration:
 
 
 def parse_declaration(code: str) -> Declaration:
-    """Return what the class whose `predict` takes `list[SomeRecord]`, and that record, declare.
+    """Return what the class of the model and its record declare.
+
+    The model is the class whose `predict` takes `list[SomeRecord]`, or whose `stream` takes one.
 
     Only literals count, and names in the module that are bound to literals: any other value would
     require the code to run.
@@ -44,14 +46,20 @@ def parse_declaration(code: str) -> Declaration:
 
 
 def _record_name(node: ast.ClassDef) -> str | None:
-    """Return `Passenger` for `def predict(self, model_input: list[Passenger])`."""
+    """Return `Passenger` for `def predict(self, model_input: list[Passenger])`.
+
+    Return it for `def stream(self, record: Passenger)`, too.
+    """
     for step in node.body:
-        if not isinstance(step, ast.FunctionDef) or step.name != "predict":
+        if not isinstance(step, ast.FunctionDef) or step.name not in ("predict", "stream"):
             continue
         for argument in step.args.args:
-            hint = argument.annotation
+            hint: ast.expr | None = argument.annotation
             if argument.arg == "model_input" and isinstance(hint, ast.Subscript):
-                return hint.slice.id if isinstance(hint.slice, ast.Name) else None
+                hint = hint.slice
+            elif argument.arg != "record":
+                continue
+            return hint.id if isinstance(hint, ast.Name) else None
     return None
 
 

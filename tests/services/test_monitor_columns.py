@@ -43,6 +43,15 @@ class TestDeclaration:
         assert parse_declaration(code).protected == ("country",)
         assert not trap.exists()
 
+    def test_the_record_of_a_stream_counts(self) -> None:
+        code = (
+            "class Prompt(Record):\n    text: str\n    letters: int = 4\n"
+            "class Words(StreamingModel):\n    protected = ('text',)\n"
+            "    def stream(self, record: Prompt) -> Iterator[Letter]:\n        yield\n"
+        )
+        declaration = parse_declaration(code)
+        assert (declaration.protected, declaration.defaults) == (("text",), {"letters": 4})
+
     def test_a_default_that_must_be_computed_is_unknown(self) -> None:
         code = retail_data.CODE.replace('USUAL = "basic"', "USUAL = str(len('basic'))")
         assert "plan" not in parse_declaration(code).defaults

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from slipway.dependencies.dvcfile import dvc_yaml
 from slipway.dependencies.generate import generate
 from slipway.project import Project
 from slipway.projects.check import repository_shortfalls, shortfalls
@@ -137,6 +139,23 @@ def test_a_model_may_import_siblings_and_what_it_requires(project: Project) -> N
     ]
     params.write_text(f"{params.read_text()}requires: [vision]\n")
     assert not [line for line in shortfalls(Project(project.folder)) if ": imports: " in line]
+
+
+def test_the_stages_depend_on_the_parameters_of_slow_models_and_media(project: Project) -> None:
+    params = project.folder / "params.yaml"
+    before = dvc_yaml(project)
+    assert "      - parity\n" not in before
+    assert "slipway/quality/media_differences.py" not in before
+    params.write_text(f"{params.read_text()}parity: {{kind: boxes}}\nbatch: 16\n")
+    stages = yaml.safe_load(dvc_yaml(Project(project.folder)))["stages"]
+    assert {"batch", "parity"} <= set(filter(is_text, stages["fit"]["params"]))
+    assert "batch" in stages["evaluate"]["params"]
+    assert "../../../slipway/quality/media_differences.py" in stages["fit"]["deps"]
+    assert "../../../slipway/quality/media_differences.py" not in stages["evaluate"]["deps"]
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def test_without_parity_the_gate_needs_no_condition_on_it(project: Project) -> None:

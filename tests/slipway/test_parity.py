@@ -1,5 +1,6 @@
 """Parity: how predictions of the exported model are compared with the framework's, by kind."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,7 +39,9 @@ class Text(Record):
 GREY = np.full((16, 16), 100, dtype=np.uint8)
 
 
-def by(kind: str, one: list[Record], other: list[Record], iou: float = 0.9) -> tuple[float, float]:
+def by(
+    kind: str, one: Sequence[Record], other: Sequence[Record], iou: float = 0.9
+) -> tuple[float, float]:
     """Return error and agreement of two lists of predictions."""
     found = parity(one, other, comparison(kind, iou))
     assert list(found) == ["parity_error", "parity_agreement"]
@@ -135,7 +138,9 @@ def test_texts_agree_as_far_as_their_beginning() -> None:
     assert by("tokens", [one], [same]) == (1e-2, 1.0)
     # After the second token it is another text, whose numbers say nothing.
     other = Text(text="a dog", tokens=[1, 2, 9, 9], logits=[0.1, 0.2, 7.0, 7.0], log_probability=-9)
-    assert by("tokens", [one], [other]) == (1e-12, pytest.approx((2 / 5 + 2 / 4) / 2))
+    error, agreement = by("tokens", [one], [other])
+    assert error == 1e-12
+    assert agreement == pytest.approx((2 / 5 + 2 / 4) / 2)
     shorter = Text(text="a cat", tokens=[1, 2], logits=[0.1, 0.25])
     assert by("tokens", [one], [shorter])[0] == 1e-1
 
