@@ -1,4 +1,4 @@
-"""Compare two predictions for the same record, by the kind of parity of their project."""
+"""Choose the comparison of two predictions for the same record by the kind of parity."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ Compare = Callable[[Any, Any], Iterator[Difference]]
 
 
 def comparison(kind: str, iou: float) -> Compare:
-    """Return how two predictions are compared by the kind of parity in `params.yaml`.
+    """Return the comparison of predictions for the kind of parity in `params.yaml`.
 
     `values`: numbers by their difference, all else by equality.
     `image`, `boxes` and `none`: as `values`, but pictures are decoded, boxes matched and masks laid

@@ -1,4 +1,4 @@
-"""Parity: how predictions of the exported model are compared with the framework's, by kind."""
+"""Parity kinds: comparisons of the exported model's predictions with the framework's."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
