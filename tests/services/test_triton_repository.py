@@ -165,7 +165,7 @@ def test_models_that_cannot_be_served_are_skipped_with_the_reason(tmp_path: Path
     assert list((tmp_path / "models").iterdir()) == []
     assert "output_probability is seq(map(" in built.skipped["zipmap"]
     assert "zipmap=False" in built.skipped["zipmap"]
-    assert "no artifacts/weights/model.onnx" in built.skipped["none"]
+    assert "no ONNX graph in artifacts/weights" in built.skipped["none"]
     assert "does not load" in built.skipped["broken"]
     assert "y is declared (1, 2) but its real shape is (any, 2)" in built.skipped["wrong"]
     assert "sum has no axis" in built.skipped["total"]

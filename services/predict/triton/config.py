@@ -15,6 +15,14 @@ GRAPH, PYTHON = "model.onnx", "model.py"
 THREADS = "intra_op_thread_count"
 
 
+def triton_name(project: str, stem: str) -> str:
+    """Return the name in Triton of a project's graph `<stem>.onnx`.
+
+    `model.onnx` has the project's name, any other one is `<project>.<stem>`.
+    """
+    return project if f"{stem}.onnx" == GRAPH else f"{project}.{stem}"
+
+
 def model_config(
     name: str,
     signature: Signature,

@@ -18,7 +18,7 @@ from tritonclient.utils import (  # type: ignore[import-untyped]
     triton_to_np_dtype,
 )
 
-from services.predict.triton.config import GRAPH
+from services.predict.triton.config import triton_name
 from slipway.contract.graph import Graph, Opener
 
 SECONDS = 5.0
@@ -76,9 +76,7 @@ def opener(address: str, name: str, version: str) -> Opener:
     """
 
     def open_graph(file: Path) -> Graph:
-        if file.name != GRAPH:
-            raise TritonRefused(f"{name} opens {file.name}, but Triton has only {GRAPH}")
-        return TritonGraph(address, name, version)
+        return TritonGraph(address, triton_name(name, file.stem), version)
 
     return open_graph
 

@@ -1,4 +1,8 @@
-"""Writes a Triton model repository: `<name>/config.pbtxt` and `<name>/<version>/`."""
+"""Writes a Triton model repository: `<name>/config.pbtxt` and `<name>/<version>/`.
+
+Each graph is a model of its own in Triton: `model.onnx` has the name of its project, and
+`decoder.onnx` is `<project>.decoder`.
+"""
 
 import re
 import shutil
@@ -34,9 +38,9 @@ class Built:
     """The outcome of a build, for each model."""
 
     models: dict[str, list[str]] = field(default_factory=dict)
-    """The versions in the repository, the one just built first."""
+    """By name in Triton the versions in the repository, the one just built first."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Models that were not built, with the reason; their previous versions stay."""
+    """Projects that were not built, with the reason; their previous versions stay."""
     cold: dict[str, str] = field(default_factory=dict)
     """Models built without a warm-up, with the reason."""
     removed: list[str] = field(default_factory=list)
@@ -77,18 +81,18 @@ def build(
     ) as scratch:
         for each in models:
             _check(each)
-            names.add(each.name)
             try:
-                versions, trial_error = _stage(
-                    each, Path(scratch), folder / each.name, backend=backend, settings=settings
-                )
+                staged = _stage_all(each, Path(scratch), folder, backend=backend, settings=settings)
             except GraphRefused as refused:
                 built.skipped[each.name] = str(refused)
+                names |= _models_of(each.name, folder)
                 continue
-            _publish(Path(scratch) / each.name, folder / each.name, Path(scratch) / "old")
-            built.models[each.name] = versions
-            if settings.warmup and trial_error:
-                built.cold[each.name] = f"it does not run on zeros and empty texts: {trial_error}"
+            for name, (versions, trial_error) in staged.items():
+                _publish(Path(scratch) / name, folder / name, Path(scratch) / "old")
+                names.add(name)
+                built.models[name] = versions
+                if settings.warmup and trial_error:
+                    built.cold[name] = f"it does not run on zeros and empty texts: {trial_error}"
         if prune:
             for place in sorted(folder.iterdir()):
                 if place.name not in names and (place / CONFIG).is_file():
@@ -104,41 +108,86 @@ def _check(model: Registered) -> None:
         raise ValueError(f"version of {model.name} must be a number from 1, got {model.version!r}")
 
 
+def _models_of(project: str, folder: Path) -> set[str]:
+    """Return the names in the repository of the project's graphs."""
+    names = {place.name for place in folder.iterdir()}
+    return {name for name in names if name == project or name.startswith(f"{project}.")}
+
+
+def _stage_all(
+    model: Registered, scratch: Path, folder: Path, *, backend: Backend, settings: TritonSettings
+) -> dict[str, tuple[list[str], str]]:
+    """Stage every graph of the model; return versions and trial error by name in Triton.
+
+    Raises:
+        GraphRefused: the model has no graph, or Triton cannot serve one of them.
+    """
+    files = sorted(model.shipped.weights.glob("*.onnx"))
+    if not files:
+        raise GraphRefused("no ONNX graph in artifacts/weights: Triton runs nothing else")
+    staged = {}
+    for file in files:
+        name = configs.triton_name(model.name, file.stem)
+        try:
+            staged[name] = _stage(
+                file, name, model.version, scratch, folder / name, backend, settings
+            )
+        except GraphRefused as refused:
+            problem = str(refused) if file.name == GRAPH else f"{file.name}: {refused}"
+            raise GraphRefused(problem) from refused
+    return staged
+
+
 def _stage(
-    model: Registered,
+    file: Path,
+    name: str,
+    version: str,
     scratch: Path,
     place: Path,
-    *,
     backend: Backend,
     settings: TritonSettings,
 ) -> tuple[list[str], str]:
-    """Write the model's new folder into `scratch`; return its versions and the trial error."""
-    weights, staged = model.shipped.weights, scratch / model.name
-    if not (weights / GRAPH).is_file():
-        raise GraphRefused(f"no artifacts/weights/{GRAPH}: its weights are not an ONNX graph")
-    _copy(weights, staged / model.version, backend)
+    """Write the graph's new folder into `scratch`; return its versions and the trial error."""
+    staged = scratch / name
+    _copy_graph(file, staged / version, backend)
     # Read from the copy: tensors stored in separate files must have been copied too.
-    graph_signature = read_signature(staged / model.version / GRAPH)
+    graph_signature = read_signature(staged / version / GRAPH)
     config = configs.model_config(
-        model.name, graph_signature, [model.version], backend=backend, settings=settings
+        name, graph_signature, [version], backend=backend, settings=settings
     )
-    versions = [model.version]
+    versions = [version]
     for before in _compatible_versions(place, config):
-        if before != model.version and len(versions) < settings.versions:
-            _copy(place / before, staged / before, backend)
+        if before != version and len(versions) < settings.versions:
+            _copy_version(place / before, staged / before, backend)
             versions.append(before)
     policy = config.version_policy.specific
     del policy.versions[:]
-    policy.versions.extend(int(version) for version in versions)
+    policy.versions.extend(int(each) for each in versions)
     (staged / CONFIG).write_text(configs.write(config))
     return versions, graph_signature.trial_error
 
 
-def _copy(source: Path, target: Path, backend: Backend) -> None:
+def _copy_graph(graph: Path, target: Path, backend: Backend) -> None:
+    """Copy a graph as `model.onnx`, with the files of its tensors.
+
+    Large graphs store those in a separate file, such as `decoder.onnx.data`, whose name is in the
+    graph.
+    """
     target.mkdir(parents=True)
-    # Large graphs store their tensors in a separate file, such as model.onnx.data.
-    for file in source.glob(f"{GRAPH}*"):
+    for file in graph.parent.glob(f"{graph.name}*"):
+        shutil.copyfile(file, target / (GRAPH if file == graph else file.name))
+    _add_python(target, backend)
+
+
+def _copy_version(source: Path, target: Path, backend: Backend) -> None:
+    """Copy a version that is in the repository already."""
+    target.mkdir(parents=True)
+    for file in source.glob("*.onnx*"):
         shutil.copyfile(file, target / file.name)
+    _add_python(target, backend)
+
+
+def _add_python(target: Path, backend: Backend) -> None:
     if backend == "python":
         shutil.copyfile(Path(__file__).with_name("python_model.py"), target / PYTHON)
 
