@@ -6,7 +6,6 @@ The same engine runs on the event loop, in a thread and in a process of its own.
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -117,17 +116,6 @@ class Engine:
             if name not in outputs or len(outputs[name]) != batch.rows:
                 raise ValueError(f"predict_columns gave no {name} for {batch.rows} rows")
         return outputs, validated - start, perf_counter() - validated
-
-    def parse_form(self, fields: dict[str, Any]) -> Record:
-        """Return the record that a form's texts and files make.
-
-        Raises:
-            Problem: it is no valid record.
-        """
-        try:
-            return self._one.validate_python(fields)
-        except ValidationError as error:
-            raise refused(error) from None
 
     def serialize(self, predictions: list[Record], rows: int) -> bytes:
         """Return the predictions as JSON.

@@ -70,6 +70,13 @@ QUEUE = Histogram(
     "slipway_queue_seconds", "Time a request waited for its model", MODEL_LABELS, buckets=SECONDS
 )
 INFER = Histogram("slipway_infer_seconds", "Time the model took", MODEL_LABELS, buckets=SECONDS)
+FIRST_CHUNK = Histogram(
+    "slipway_predict_first_chunk_seconds",
+    "Time to the first chunk of a streamed prediction",
+    MODEL_LABELS,
+    buckets=SECONDS,
+)
+CHUNKS = Counter("slipway_predict_chunks", "Chunks of streamed predictions", MODEL_LABELS)
 ROWS = Counter("slipway_rows", "Records predicted", MODEL_LABELS)
 BATCH = Histogram(
     "slipway_batch_requests",
@@ -168,9 +175,15 @@ def initialize_project(project: str, *, shadow: bool, looks_up: bool) -> None:
         initialize_series(LOOKUPS, (project,), tuple(LookedUp))
 
 
-def initialize_version(project: str, version: str, variant: str) -> None:
-    """Create the series of a version that serves as a variant, at zero."""
+def initialize_version(project: str, version: str, variant: str, *, streams: bool) -> None:
+    """Create the series of a version that serves as a variant, at zero.
+
+    `streams` is whether its predictions can be streamed.
+    """
     initialize_series(REQUESTS, (project,), (version,), (variant,), SERVER_ERRORS)
+    if streams:
+        FIRST_CHUNK.labels(project, version, variant)
+        initialize_series(CHUNKS, (project,), (version,), (variant,))
     initialize_series(MODEL_ERRORS, (project,), (version,), tuple(Failure))
 
 

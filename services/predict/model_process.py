@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from services.predict.backend import Source
+from services.predict.chunks import stream_prediction
 from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records
 from services.predict.shipped_examples import check_examples
@@ -31,6 +32,11 @@ from slipway.contract.groups import check_groups
 PRELOADED = ["services.predict.model_process", "numpy", "onnxruntime", "pydantic"]
 TIMED_CALLS, TIMED_BATCHES, TIMED_SECONDS = 20, 3, 2.0
 BATCH = 16
+STREAM, STOP = "stream", "stop"
+# Chunks that are handed on together when the model is faster than its caller.
+CHUNKS = 64
+# How long a model may take for its current chunk when its caller has gone.
+STOP_SECONDS = 2.0
 
 
 class ModelProcessFailed(Exception):
@@ -49,6 +55,8 @@ class ModelProcess:
     def __init__(self, source: Source, *, memory: int, batch_rows: int, nice: int = 0) -> None:
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
+        self.calling = self.streaming = False
+        """Whether a call, or a stream, has not ended yet."""
         self._process: BaseProcess = _forkserver_context().Process(
             target=_serve, args=(theirs, source, memory, batch_rows, nice), daemon=True
         )
@@ -69,24 +77,77 @@ class ModelProcess:
             ModelProcessFailed: the process ended, or took longer than `seconds`.
             Exception: raised by the model.
         """
-        try:
-            self._pipe.send((verb, argument))
-            if not self._pipe.poll(seconds):
-                self.kill()
-                raise ModelProcessFailed(f"no response in {seconds:g} s")
-            succeeded, result = self._pipe.recv()
-        except (OSError, EOFError) as error:
-            self.kill()
-            raise ModelProcessFailed(_exit_reason(self._process.exitcode)) from error
+        self.begin(verb, argument)
+        succeeded, result = self._receive(seconds)
+        self.calling = False
         if not succeeded:
             raise result
         return result
+
+    def begin(self, verb: str, argument: Any) -> None:
+        """Send a request without waiting for anything.
+
+        Raises:
+            ModelProcessFailed: the process has ended.
+        """
+        self.calling, self.streaming = True, verb == STREAM
+        try:
+            self._pipe.send((verb, argument))
+        except OSError as error:
+            raise self._failed() from error
+
+    def receive_chunks(self, *, seconds: float) -> list[Any]:
+        """Return what the stream has produced since the last call, at least one item.
+
+        The items are chunks in bytes. The last item of a stream is its response, an exception of
+        the model, or a ModelProcessFailed: the process ended, or took longer than `seconds`.
+        """
+        items: list[Any] = []
+        while not items or (self.streaming and len(items) < CHUNKS and self._pipe.poll()):
+            try:
+                _, item = self._receive(seconds)
+            except ModelProcessFailed as failure:
+                item = failure  # the chunks before it are not lost
+            items.append(item)
+            if not isinstance(item, bytes):
+                self.calling = self.streaming = False
+        return items
+
+    def request_stop(self) -> None:
+        """Ask the model to end its stream after the current chunk."""
+        with contextlib.suppress(OSError):
+            self._pipe.send((STOP, None))
+
+    def settle(self) -> None:
+        """Wait until the stream that was requested to stop has ended; otherwise end the process."""
+        while self.streaming:
+            self.receive_chunks(seconds=STOP_SECONDS)
+
+    def _receive(self, seconds: float) -> tuple[bool, Any]:
+        try:
+            if not self._pipe.poll(seconds):
+                self.kill()
+                raise ModelProcessFailed(f"no response in {seconds:g} s")
+            message: tuple[bool, Any] = self._pipe.recv()
+            return message
+        except (OSError, EOFError) as error:
+            raise self._failed() from error
+
+    def _failed(self) -> ModelProcessFailed:
+        self.kill()
+        return ModelProcessFailed(_exit_reason(self._process.exitcode))
 
     async def ask(self, verb: str, argument: Any, *, seconds: float) -> Any:
         """Run `call` in a thread, for use from the event loop."""
         return await asyncio.to_thread(self.call, verb, argument, seconds=seconds)
 
+    def terminate(self) -> None:
+        """End the process at once, without waiting for it."""
+        self._process.kill()
+
     def kill(self) -> None:
+        """End the process and free what belongs to it."""
+        self.calling = self.streaming = False
         self._process.kill()
         self._process.join(5)
         self._pipe.close()
@@ -123,6 +184,11 @@ def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice:
                     result = None
                 elif verb == "try":
                     result = try_out(source, batch_rows)
+                elif verb == STOP:  # the stream had just ended
+                    continue
+                elif verb == STREAM:
+                    assert engine is not None
+                    result = _send_chunks(pipe, engine, argument)
                 else:
                     assert engine is not None
                     result = _handlers(engine, source)[verb](argument)
@@ -132,6 +198,19 @@ def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice:
                 pipe.send((False, ModelRaised(f"{type(error).__name__}: {error}"[:2000])))
             else:
                 pipe.send((True, result))
+
+
+def _send_chunks(pipe: Connection, engine: Engine, body: bytes) -> ModelResponse | None:
+    """Send the chunks as the model makes them; return the response, None if it was stopped."""
+    with contextlib.closing(stream_prediction(engine, body)) as stream:
+        for item in stream:
+            if isinstance(item, ModelResponse):
+                return item
+            pipe.send((True, item))
+            if pipe.poll():
+                pipe.recv()
+                return None
+    raise AssertionError("a stream ends with its response")
 
 
 def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 
 from services.predict.core import Core
 from services.predict.model_store import ServedProject
-from services.predict.snapshot import Profile
 from slipway.access.scopes import Scope
 from slipway.contract.shipped import Shipped
 
@@ -37,16 +36,10 @@ def describe(served: ServedProject) -> dict[str, Any]:
         "question": profile.question,
         "input": profile.input_schema,
         "output": profile.output_schema,
-        "chunk": getattr(profile, "chunk_schema", None),
-        "streams": bool(getattr(profile, "streams", False)),
+        "chunk": profile.chunk_schema,
+        "streams": profile.streams,
         "explains": profile.explains,
-        "latency_seconds": expected_seconds(profile),
+        "latency_seconds": max(profile.latency_seconds, profile.one_seconds),
         "examples": Shipped(version.folder).examples,
         "links": {"self": f"{place}/schema", "model": place, **links, "feedback": "/v1/feedback"},
     }
-
-
-def expected_seconds(profile: Profile) -> float:
-    """Return the longest call to expect, in seconds; at least the one that was measured."""
-    declared = float(getattr(profile, "latency_seconds", 0.0))
-    return max(declared, profile.one_seconds)
