@@ -22,8 +22,10 @@ from services.predict import (
     model_schema,
     oip_http,
     pages,
+    prediction_routes,
     scoring,
 )
+from services.predict.async_predictions import AsyncPredictions
 from services.predict.core import Core
 from services.predict.endpoint import FAILED, PredictEndpoint, reply_problem
 from services.predict.model_store import ModelStore
@@ -76,9 +78,10 @@ class App:
         )
         self.recorder = Recorder(settings)
         self.predictor = Predictor(self.models, guard, self.recorder, self.watch, settings)
-        self.core = Core(settings, self.models, guard, self.recorder, self.predictor)
+        self.later = AsyncPredictions(self.predictor, settings.folder / "predictions")
+        self.core = Core(settings, self.models, guard, self.recorder, self.predictor, self.later)
         self.cross_origin = CrossOrigin(settings.origins)
-        self.predict = PredictEndpoint(self.predictor)
+        self.predict = PredictEndpoint(self.predictor, self.later)
         self.infer = InferEndpoint(self.core)
         self.rest = _rest(self.core)
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,7 +175,7 @@ class App:
             )
         self._tasks = [asyncio.create_task(self._beat())]
         await self.models.apply_latest()
-        loops = (self.models.follow(), self._measure())
+        loops = (self.models.follow(), self._measure(), self.later.follow())
         self._tasks += [asyncio.create_task(loop) for loop in loops]
 
     async def _open_grpc(self) -> None:
@@ -192,7 +195,8 @@ class App:
             await self._grpc.stop(self.settings.drain_seconds)
         for task in self._tasks:
             task.cancel()
-        await self.predictor.drain(5)
+        await self.later.drain(self.settings.drain_seconds)
+        await self.predictor.mirroring.drain(5)
         self.models.update_metrics()
         self.models.close()
         self.watch.stop()
@@ -221,7 +225,7 @@ class App:
 
 def _rest(core: Core) -> FastAPI:
     """Return the routes beside the prediction paths."""
-    routers = (pages, model_schema, feedback, administration, scoring, oip_http)
+    routers = (pages, model_schema, prediction_routes, feedback, administration, scoring, oip_http)
     rest = FastAPI(
         title="Slipway model server",
         version="1",

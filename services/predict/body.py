@@ -17,6 +17,12 @@ class Disconnected(Exception):
     """Raised when the caller disconnected before the whole body arrived."""
 
 
+async def disconnected(receive: Receive) -> None:
+    """Return when the caller has disconnected; the whole body must have been read before."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def too_large(limit: int) -> Problem:
     """Return the problem to raise for a body over `limit` bytes."""
     return Problem(413, "Body too large", f"the body must be at most {limit} bytes")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from services.predict.async_predictions import AsyncPredictions
 from services.predict.model_store import ModelStore, ServedProject
 from services.predict.predictor import Predictor
 from services.predict.recording import Recorder
@@ -21,6 +22,7 @@ class Core:
     guard: Guard
     recorder: Recorder
     predictor: Predictor
+    later: AsyncPredictions
 
     def admit(self, request: Request, scope: Scope) -> str:
         """Check the caller's key; return the caller's name for the audit log.

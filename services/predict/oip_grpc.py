@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC: the same requests as over HTTP."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -91,7 +92,12 @@ class InferenceService(services.GRPCInferenceServiceServicer):  # type: ignore[m
 
             sent = b"".join(request.raw_input_contents)
             tensors = TensorRequest(
-                self.core, _headers(context), request.model_version or None, decode, sent
+                self.core,
+                _headers(context),
+                request.model_version or None,
+                decode,
+                sent,
+                asyncio.Event().wait,  # gRPC cancels the method itself
             )
             prediction = await self.core.predictor.predict(request.model_name, tensors)
             return encode_message(prediction, tensors.inference)

@@ -1,6 +1,6 @@
 """The Open Inference Protocol over HTTP. Errors are what its clients read: `{"error": "..."}`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -65,10 +65,20 @@ class TensorRequest:
     """An inference request, over HTTP or gRPC, for `Predictor.predict`."""
 
     def __init__(
-        self, core: Core, headers: Headers, version: str | None, decode: Decode, sent: bytes
+        self,
+        core: Core,
+        headers: Headers,
+        version: str | None,
+        decode: Decode,
+        sent: bytes,
+        disconnected: Callable[[], Awaitable[object]],
     ) -> None:
-        """`sent`: the request's bytes; the record of a large batch holds their hash."""
-        self.headers = headers
+        """
+        Args:
+            sent: the request's bytes; the record of a large batch holds their hash.
+            disconnected: returns when the caller has gone.
+        """
+        self.headers, self.disconnected = headers, disconnected
         self._core, self._version, self._decode, self._sent = core, version, decode, sent
         self._named: LoadedModel | None = None
         self._json: bytes | None = None
@@ -139,7 +149,9 @@ class InferEndpoint:
             def decode(columns: tuple[Column, ...], most_rows: int) -> InferenceRequest:
                 return codec.decode(body, json_length=length, columns=columns, most_rows=most_rows)
 
-            request = TensorRequest(self.core, headers, version, decode, body)
+            request = TensorRequest(
+                self.core, headers, version, decode, body, lambda: bodies.disconnected(receive)
+            )
             prediction = await self.core.predictor.predict(name, request)
             content, json_length = codec.encode(
                 output_columns(prediction),
@@ -154,9 +166,10 @@ class InferEndpoint:
             return
         else:
             if json_length is None:
-                await reply(send, 200, JSON, content)
+                await reply(send, 200, JSON, content, prediction[0].pace)
             else:
-                await reply(send, 200, BINARY, content, (LENGTH, b"%d" % json_length))
+                length_header = (LENGTH, b"%d" % json_length)
+                await reply(send, 200, BINARY, content, length_header, prediction[0].pace)
 
 
 def output_columns(prediction: Prediction) -> dict[str, Any]:

@@ -5,16 +5,18 @@ recorded. A protocol brings a `PredictionRequest` and encodes the `Prediction` t
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic_core import to_json
 
 from services.predict import metrics, routing
 from services.predict.engine import ColumnBatch, ModelResponse
+from services.predict.isolated_model import Items
 from services.predict.loaded_model import INLINE_BYTES, LoadedModel
+from services.predict.mirroring import Mirroring
 from services.predict.model_store import ModelStore, ServedProject
 from services.predict.recording import Recorder, trace_id
 from services.predict.settings import Settings
@@ -33,6 +35,8 @@ SCOPE = Scope.PREDICT
 # millisecond.
 INLINE_BATCH_SECONDS = 0.005
 Headers = dict[bytes, bytes]
+# A status of nginx: the caller disconnected before its response was ready.
+GONE = 499
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
@@ -65,6 +69,9 @@ class PredictionRequest(Protocol):
     def recorded(self) -> bytes:
         """Return what the prediction log keeps of a request that ran as whole columns."""
 
+    def disconnected(self) -> Awaitable[object]:
+        """Return when the caller has gone; a protocol that cancels the request never returns."""
+
 
 # A response on record: the version that gave it, the response, and the id of its record. A plain
 # tuple: one is made for each request.
@@ -86,8 +93,7 @@ class Predictor:
         self.watch, self.settings = watch, settings
         self.lookups = models.lookups
         self.tracer: Tracer | None = None
-        self._mirrored: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.mirroring = Mirroring(models, recorder)
 
     async def predict(self, name: str, request: PredictionRequest) -> Prediction:
         """Respond to a request for the project `name`.
@@ -106,13 +112,59 @@ class Predictor:
             batch = request.columns(model)
             if batch is None:
                 body = await request.records(model)
-                response, model = await self._run_or_fall_back(served, model, body)
+                response, model = await self._run_or_fall_back(served, model, body, request)
             else:
                 response = await self._run_columns(model, batch)
                 body = request.recorded()
             return self._finish(served, model, headers, body, response, start)
         except Problem as problem:
-            self._count_failure(name, model, problem)
+            self._count_failure(name, model, problem.status)
+            raise
+        except asyncio.CancelledError:
+            self._count_failure(name, model, GONE)
+            raise
+
+    async def stream(
+        self, name: str, request: PredictionRequest
+    ) -> AsyncGenerator[list[bytes] | Prediction, None]:
+        """Yield the chunks of the prediction for a request, and last the prediction on record.
+
+        The version is chosen before the first chunk. Closing the generator stops the model; the
+        request then counts as one whose caller has gone, and is not recorded.
+
+        Raises:
+            Problem: the request is refused, or the model failed; it is counted.
+        """
+        start = perf_counter()
+        model: LoadedModel | None = None
+        prediction: Prediction | None = None
+        try:
+            headers = request.headers
+            self.guard.admit(headers, SCOPE)
+            served = self.project(name)
+            await request.read(served)
+            model = request.choose(served)
+            body = await request.records(model)
+            first = True
+            async with aclosing(self._stream_or_fall_back(served, model, body)) as stream:
+                async for model, items in stream:
+                    if first:
+                        model.first_chunk.observe(perf_counter() - start)
+                        first = False
+                    response = items[-1]
+                    chunks = [each for each in items if isinstance(each, bytes)]
+                    model.chunks.inc(len(chunks))
+                    if chunks:
+                        yield chunks
+                    if isinstance(response, ModelResponse):
+                        prediction = self._finish(served, model, headers, body, response, start)
+                        yield prediction
+        except Problem as problem:
+            self._count_failure(name, model, problem.status)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if prediction is None:
+                self._count_failure(name, model, GONE)
             raise
 
     def predict_inline(self, name: str, headers: Headers, body: bytes) -> Prediction | None:
@@ -169,8 +221,47 @@ class Predictor:
         known = ", ".join(sorted(models.served)[:50]) or "none"
         return Problem(404, "No such model", f"no model is called {name!r}; served: {known}")
 
-    async def _run_or_fall_back(
+    async def _stream_or_fall_back(
         self, served: ServedProject, model: LoadedModel, body: bytes
+    ) -> AsyncGenerator[tuple[LoadedModel, Items], None]:
+        """Yield what `model` streams, or the champion in place of a challenger that cannot start.
+
+        A challenger that fails after its first chunk is not replaced: the caller has that chunk.
+
+        Raises:
+            Problem: the request is refused, or the version failed.
+        """
+        started = False
+        try:
+            if model.streams or model.variant == CHAMPION:
+                async with aclosing(self._stream(model, body)) as stream:
+                    async for items in stream:
+                        started = True
+                        yield model, items
+                return
+        except Problem as problem:
+            if started or model.variant == CHAMPION or problem.status < 500:
+                raise
+            model.count_failure(problem.status)
+        champion = served.champion
+        async with aclosing(self._stream(champion, body)) as stream:
+            async for items in stream:
+                yield champion, items
+
+    async def _stream(self, model: LoadedModel, body: bytes) -> AsyncGenerator[Items, None]:
+        if not model.loaded:
+            await self.models.load(model)
+        model.last_used = perf_counter()
+        async with aclosing(model.stream(body)) as stream:
+            async for items in stream:
+                yield items
+
+    async def _run_or_fall_back(
+        self,
+        served: ServedProject,
+        model: LoadedModel,
+        body: bytes,
+        request: PredictionRequest,
     ) -> tuple[ModelResponse, LoadedModel]:
         """Run `model`, or the champion in place of a challenger that fails.
 
@@ -180,18 +271,22 @@ class Predictor:
             Problem: the request is refused, or the champion failed.
         """
         try:
-            return await self._run(model, body), model
+            return await self._run(model, body, request), model
         except Problem as problem:
             if model.variant == CHAMPION or problem.status < 500:
                 raise
             model.count_failure(problem.status)
             champion = served.champion
-            return await self._run(champion, body), champion
+            return await self._run(champion, body, request), champion
 
-    async def _run(self, model: LoadedModel, body: bytes) -> ModelResponse:
+    async def _run(
+        self, model: LoadedModel, body: bytes, request: PredictionRequest
+    ) -> ModelResponse:
         if not model.loaded:
             await self.models.load(model)
         model.last_used = perf_counter()
+        if model.is_isolated:
+            return await _stop_with_caller(request, model.predict(body))
         engine = model.engine
         if engine is None or len(body) > INLINE_BYTES or not model.inline:
             return await model.predict(body)
@@ -264,55 +359,35 @@ class Predictor:
             (seconds, response.validate_seconds, response.infer_seconds, response.rows)
         )
         if served.policy.shadow:
-            self._mirror(served, body, identifier, trace)
+            self.mirroring.mirror(served, body, identifier, trace)
         return model, response, identifier
 
-    def _count_failure(self, name: str, model: LoadedModel | None, problem: Problem) -> None:
+    def _count_failure(self, name: str, model: LoadedModel | None, status: int) -> None:
         """Count the failure for the version; if none was chosen, for the project's champion."""
         if model is None and name in self.models.served:
             model = self.models.served[name].champion
         if model is not None:
-            model.count_failure(problem.status)
+            model.count_failure(status)
         else:
             project = name if name in self.models.faults else metrics.UNKNOWN
-            metrics.REQUESTS.labels(project, "", "", problem.status).inc()
+            metrics.REQUESTS.labels(project, "", "", status).inc()
 
-    def _mirror(
-        self, served: ServedProject, body: bytes, identifier: str, trace: str | None
-    ) -> None:
-        """Mirror the request to the shadow, unless its queue is full; the caller does not wait."""
-        shadow = routing.choose_shadow(served)
-        if shadow is None:
-            return
-        if self._mirrored.get(served.name, 0) >= served.policy.queue:
-            metrics.SHADOW_DROPPED.labels(served.name).inc()
-            return
-        self._mirrored[served.name] = self._mirrored.get(served.name, 0) + 1
-        task = asyncio.create_task(self._run_shadow(shadow, body, identifier, trace))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _run_shadow(
-        self, shadow: LoadedModel, body: bytes, identifier: str, trace: str | None
-    ) -> None:
-        start = perf_counter()
-        try:
-            if not shadow.loaded:
-                await self.models.load(shadow)
-            response = await shadow.predict(body)
-        except Problem as problem:
-            shadow.count_failure(problem.status)
-        else:
-            seconds = perf_counter() - start
-            shadow.completed.append(
-                (seconds, response.validate_seconds, response.infer_seconds, response.rows)
-            )
-            self.recorder.record(shadow, body, response, seconds, trace, mirror_of=identifier)
-        finally:
-            self._mirrored[shadow.name] -= 1
+async def _stop_with_caller(
+    request: PredictionRequest, work: Coroutine[Any, Any, ModelResponse]
+) -> ModelResponse:
+    """Return the response, unless the caller disconnects before: that stops the model.
 
-    async def drain(self, seconds: float) -> None:
-        """Wait until the mirrored requests that run now have ended, `seconds` at most."""
-        if self._tasks:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait(set(self._tasks), timeout=seconds)
+    Raises:
+        Problem: the caller has gone, or whatever `work` raises.
+    """
+    running = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.disconnected())
+    try:
+        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        raise Problem(GONE, "Caller gone", "the caller disconnected, so the model was stopped")
+    finally:
+        running.cancel()
+        gone.cancel()

@@ -42,6 +42,7 @@ class Protocol(HttpToolsProtocol):
         self._held: list[bytes] | None = None
         self._project = ""
         self._began: float | None = None
+        self._closing_since: float | None = None
         self._last = self.loop.time()
 
     def on_message_begin(self) -> None:
@@ -130,8 +131,16 @@ class Protocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def sweep(self, now: float) -> None:
-        """Close the connection if its request is overdue, or if it was idle for too long."""
-        if self._began is not None:
+        """Close the connection if its request is overdue, or if it was idle for too long.
+
+        A connection that closes waits until its client has taken the rest of the response, which
+        may be never.
+        """
+        if self.transport.is_closing():
+            self._closing_since = self._closing_since or now
+            if now - self._closing_since > self.slow_seconds:
+                self.transport.abort()
+        elif self._began is not None:
             if now - self._began > self.slow_seconds:
                 self.transport.abort()
         elif self._idle() and now - self._last > IDLE_SECONDS:

@@ -97,9 +97,19 @@ class ModelRegistryFixture:
         return MlflowClient(self.uri, self.uri)
 
     def add(
-        self, name: str, model: str, *, alias: str | None = "champion", weights=None, example=None
+        self,
+        name: str,
+        model: str,
+        *,
+        alias: str | None = "champion",
+        weights=None,
+        example=None,
+        serving: str = "",
     ) -> str:
-        """Register a model.py and return its version. `weights` are files by name."""
+        """Register a model.py and return its version.
+
+        `weights` are files by name, `serving` is the content of serving.json.
+        """
         place = self.folder / "versions" / f"{name}-{time.monotonic_ns()}"
         shipped = Shipped(place)
         for folder in (shipped.weights, shipped.about):
@@ -114,6 +124,8 @@ class ModelRegistryFixture:
         (shipped.about / "card.md").write_text(f"# {name}\n\n**Is it {name}?**\n")
         (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.9}}')
         (shipped.about / "examples.json").write_text(json.dumps([example]))
+        if serving:
+            (shipped.about / "serving.json").write_text(serving)
         return self.register(name, shipped, alias=alias)
 
     def register(self, name: str, shipped: Shipped, *, alias: str | None = "champion") -> str:

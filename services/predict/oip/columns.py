@@ -16,6 +16,8 @@ called `records` may hold one JSON record for each row.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from services.predict.form_fields import is_media
+
 Kind = Literal["bool", "int", "float", "str", "bytes", "json"]
 DATATYPES: dict[Kind, str] = {
     "bool": "BOOL",
@@ -68,7 +70,7 @@ def _column(name: str, field: dict[str, Any], required: bool) -> Column:
     known = [each for each in choices if each.get("type") != "null"]
     own = known[0] if len(known) == 1 else {}
     kind: Kind = KINDS.get(own.get("type", ""), "json")
-    if kind == "str" and "base64" in own.get("format", ""):
+    if kind == "str" and is_media(own):
         kind = "bytes"
     bounds = {bound: own[bound] for bound in BOUNDS if bound in own}
     return Column(
