@@ -18,6 +18,7 @@ FILE = ROOT / "infra" / "proxy" / "haproxy.cfg"
 SERVICE = "predict"
 # The same containers on another network.
 ASIDE = "predict-aside"
+QUICK = "    http-reuse always\n    timeout server {}s\n"
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,21 @@ def configuration(*, port: int, figures: int, names: str, servers: int) -> str:
 
 
 @contextmanager
-def run_proxy(folder: Path, names: Names, *, servers: int) -> Iterator[Proxy]:
-    """Run HAProxy before the model servers that `names` resolves, all on the port `servers`."""
+def run_proxy(
+    folder: Path, names: Names, *, servers: int, quick_seconds: int = 10
+) -> Iterator[Proxy]:
+    """Run HAProxy before the model servers that `names` resolves, all on the port `servers`.
+
+    After `quick_seconds` a prediction of a quick model is repeated.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port, figures = free_port(), free_port()
     file = folder / "haproxy.cfg"
     address = f"http://{home.LOOPBACK}:{port}"
     with names.answering() as resolver:
-        file.write_text(configuration(port=port, figures=figures, names=resolver, servers=servers))
+        text = configuration(port=port, figures=figures, names=resolver, servers=servers)
+        assert QUICK.format(10) in text
+        file.write_text(text.replace(QUICK.format(10), QUICK.format(quick_seconds)))
         command = (binary("haproxy"), "-db", "-f", file)
         log = folder / "haproxy.log"
         with running(*command, env={}, log=log, ready=f"{address}/proxy/live"):

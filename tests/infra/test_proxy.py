@@ -17,6 +17,7 @@ from tests.infra import proxy_fixture
 from tests.infra.names import Names
 from tests.infra.proxy_fixture import Proxy
 from tests.services.fake_models import ModelRegistryFixture, Server, echo
+from tests.services.streaming_models import EXAMPLE, slow, streaming
 from tests.waiting import until
 
 SECOND = "127.0.0.2"
@@ -109,6 +110,53 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
     # Some requests went to the stopped server first and were retried on the other.
     assert place.proxy.metric("haproxy_backend_retry_warnings_total", proxy="predictions") > 0
     assert place.proxy.metric("haproxy_backend_redispatch_warnings_total", proxy="predictions") > 0
+
+
+def test_a_slow_call_is_neither_cut_nor_repeated(tmp_path: Path) -> None:
+    """Calls of a quick model are repeated after 1 s here, those of a slow model take 3 s."""
+    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
+    zoo.add("slow", slow("slow"), example=EXAMPLE, serving='{"latency_seconds": 20.0}')
+    zoo.add("words", streaming("words"), example=EXAMPLE)
+    zoo.add("quick", slow("quick"), example=EXAMPLE)
+    names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
+    with (
+        zoo.serving(port=port) as server,
+        proxy_fixture.run_proxy(
+            tmp_path / "proxy", names, servers=port, quick_seconds=1
+        ) as standing,
+        httpx.Client(base_url=standing.address, timeout=60) as client,
+    ):
+        until(lambda: standing.servers() == 1)
+        until(lambda: len(client.get("/v1/models").json()["models"]) == 3)
+
+        def ask(name: str, **record: float) -> httpx.Response:
+            body = {"number": 1, **record}
+            return client.post(f"/v1/models/{name}/predict", json=body)
+
+        def requests(name: str) -> float:
+            return server.metric(f'slipway_requests_total project="{name}"')
+
+        # The second call comes when the proxy knows the model's pace.
+        for _ in range(2):
+            assert ask("slow", seconds=3).status_code == 200
+        assert requests("slow") == 2
+        # A model that is not known yet may be slow; from then on this one is quick.
+        assert ask("quick", seconds=3).status_code == 200
+        assert requests("quick") == 1
+        assert ask("quick", seconds=3).status_code == 504
+        until(lambda: requests("quick") == 4)
+        streamed = client.post(
+            "/v1/models/words/predict?stream=true", json={"number": 5, "seconds": 0.6}
+        )
+        assert streamed.text.count("event: chunk") == 5
+        assert streamed.text.count("event: prediction") == 1
+        # An asynchronous prediction comes back from the server that has it.
+        later = client.post(
+            "/v1/models/quick/predict",
+            json={"number": 1, "seconds": 3},
+            headers={"Prefer": "respond-async"},
+        )
+        until(lambda: client.get(later.headers["location"]).json()["state"] == "succeeded")
 
 
 def test_without_one_network_servers_are_reached_on_the_other(tmp_path: Path) -> None:
