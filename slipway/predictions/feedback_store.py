@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from slipway.predictions.facts import is_facts
 from slipway.predictions.ids import MalformedId, NotLogged
 from slipway.predictions.reader import find, seconds
 
@@ -347,7 +348,12 @@ def _score(truth: dict[str, Any], prediction: dict[str, Any], reward: float | No
 
 
 def _field_score(name: str, truth: Any, predicted: Any) -> float | None:
-    """Return the score of one field; None for lists, objects and a number predicted as null."""
+    """Return the score of one field; None for lists, objects and a number predicted as null.
+
+    Also None where only facts about the prediction are on record.
+    """
+    if is_facts(predicted):
+        return None
     place = f"truth.{name}"
     if truth is not None and predicted is not None and _kind(truth) != _kind(predicted):
         raise BadLabel(

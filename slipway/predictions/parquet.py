@@ -28,14 +28,16 @@ SCHEMA = pa.schema(
         ("inputs", pa.large_string()),
         ("inputs_sha256", pa.string()),
         ("outputs", pa.large_string()),
+        # Columns added later come last; files that were written before lack them.
+        ("features", pa.large_string()),
     ]
 )
 # To read one record costs a row group, so these bound its rows and its bytes before compression.
 GROUP_ROWS, GROUP_BYTES = 10_000, 8 * 2**20
 BATCH_ROWS = 500
-_JSON = ("inputs", "outputs")
+_JSON = ("inputs", "outputs", "features")
 # Left out of a record when null; null `inputs` are kept.
-_OPTIONAL = ("of", "inputs_sha256")
+_OPTIONAL = ("of", "inputs_sha256", "features")
 
 
 def write(file: Path, records: Iterable[tuple[dict[str, Any], int]]) -> int:
@@ -167,7 +169,7 @@ def _table(records: list[dict[str, Any]]) -> Any:
         if field.name == "time":
             values = [datetime.fromisoformat(value) for value in values]
         elif field.name in _JSON:
-            values = [to_json(value).decode() for value in values]
+            values = [_text(value, field.name) for value in values]
         columns.append(pa.array(values, field.type))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
@@ -176,8 +178,13 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     at = row["time"].astimezone(UTC).replace(tzinfo=None)
     record = {**row, "time": at.isoformat(timespec="milliseconds") + "Z"}
     for name in _JSON:
-        record[name] = from_json(row[name])
+        if record.get(name) is not None:
+            record[name] = from_json(row[name])
     for name in _OPTIONAL:
-        if record[name] is None:
-            del record[name]
+        if record.get(name) is None:
+            record.pop(name, None)
     return record
+
+
+def _text(value: Any, name: str) -> str | None:
+    return None if value is None and name in _OPTIONAL else to_json(value).decode()

@@ -29,12 +29,16 @@ class PredictionRecord(BaseModel):
     """The digest of the model's artifact."""
     variant: Literal["champion", "challenger", "shadow"]
     inputs: list[Any] | None
-    """The records of the request; null when they were longer than the limit."""
+    """The records of the request, with facts in the place of media (`slipway/media/summary.py`);
+    null when they were longer than the limit."""
     inputs_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """The hash of the bytes that were sent, when `inputs` is null."""
+    """The hash of the bytes that were sent, when `inputs` does not hold all of them."""
     outputs: list[Any]
-    """A prediction for every record, in order. The line of a large batch holds them as an object of
-    columns, which readers turn into rows: writing rows would take as long as the model."""
+    """A prediction for every record, in order, bounded like `inputs`. The line of a large batch
+    holds them as an object of columns, which readers turn into rows: writing rows would take as
+    long as the model."""
+    features: dict[str, list[float | None]] | None = None
+    """The model's monitoring features by name, a number for every record."""
     seconds: Annotated[float, Field(ge=0)]
     trace: str | None
     of: str | None = None
@@ -55,19 +59,25 @@ def line(
     of: str | None = None,
     input_bytes: int = INPUT_BYTES,
     by_column: bool = False,
+    inputs_sha256: str | None = None,
+    features: bytes | None = None,
 ) -> bytes:
     """Return the record as one line of JSON, with its newline.
 
-    `inputs` and `outputs` are valid JSON already; a single record is treated as a list of one.
-    With `by_column`, `outputs` is an object of columns. Inputs of more than `input_bytes` are
-    recorded by their hash alone.
+    `inputs`, `outputs` and `features` are valid JSON already; a single record is treated as a list
+    of one. With `by_column`, `outputs` is an object of columns. Inputs of more than `input_bytes`
+    are recorded by their hash alone; inputs that come with a hash were bounded before.
     """
     at = ids.milliseconds(id)
     about = _about(project, version, digest, variant)
     rest = f'"seconds":{seconds:.6f},"trace":{_text(trace)}'
     if of is not None:
         rest += f',"of":{_text(of)}'
-    if len(inputs) > input_bytes:
+    if features is not None:
+        rest += f',"features":{features.decode()}'
+    if inputs_sha256 is not None:
+        sent = b'%b,"inputs_sha256":"%b"' % (_as_list(inputs), inputs_sha256.encode())
+    elif len(inputs) > input_bytes:
         sent = b'null,"inputs_sha256":"%b"' % hashlib.sha256(inputs).hexdigest().encode()
     else:
         sent = _as_list(inputs)

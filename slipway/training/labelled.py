@@ -5,10 +5,11 @@ import typing
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from slipway.contract import Model, Record
 from slipway.predictions import reader
@@ -35,7 +36,8 @@ class FeedbackUse(BaseModel):
     """The share of them that goes to the test rows; a prediction is always on the same side. With 0
     the test rows stay the project's own: candidate and champion are compared on old data only."""
     truth: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")] | None = None
-    """The prediction field that holds the label; by default the first field of the labels' type."""
+    """The prediction field that holds the label. By default the first field of the labels' type, or
+    all fields of a label that is a record and has no such field."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Counts:
     no_record: int = 0
     """The prediction log no longer has the prediction."""
     no_input: int = 0
-    """The log has only the hash of the input, because the input was long."""
+    """The log has not the input itself: of long inputs it has the hash, of pictures, sound, video
+    and documents facts such as their size."""
     bad_input: int = 0
     """The input is invalid for the project's current record type."""
 
@@ -83,52 +86,69 @@ class FeedbackRows:
 
 @dataclass(frozen=True)
 class Label:
-    """The prediction field that holds the label in feedback, and the label's type."""
+    """Where feedback holds the label, and the label's type."""
 
-    name: str
-    kind: type
+    name: str | None
+    """The prediction field that holds it; None if the whole of `truth` is the label, a record."""
+    kind: type | None
+    """The type that numbers and texts are converted to; None for records."""
     check: TypeAdapter[Any]
 
     @classmethod
     def from_types(cls, model: Model, data: ModuleType, name: str | None) -> "Label":
         """Find the prediction field whose type is that of the labels in `data.splits`.
 
+        A record without such a field is the whole of `truth` if its fields are fields of the
+        prediction.
+
         Raises:
-            Unsuitable: no field of the prediction has the labels' type.
+            Unsuitable: the prediction has no place for the labels.
         """
         kind = label_type(data)
         fields = model.output_type().model_fields
         fitting = [
-            each for each, about in fields.items() if _without_none(about.annotation) is kind
+            each for each, about in fields.items() if _without_none(about.annotation) == kind
         ]
+        if name is None and not fitting and _is_part_of(kind, fields):
+            return cls(None, None, TypeAdapter(kind))
         chosen = name or next(iter(fitting), None)
         if chosen not in fitting:
             problem = f"feedback.truth: {name!r} is not a" if name else "the prediction has no"
             raise Unsuitable(
-                f"{problem} field of type {kind.__name__}, the type of the labels in data.splits; "
-                f"such fields: {', '.join(fitting) or 'none'}"
+                f"{problem} field of type {_type_name(kind)}, the type of the labels in "
+                f"data.splits; such fields: {', '.join(fitting) or 'none'}"
             )
         about = fields[chosen]
         parts: Any = about.annotation
         if about.metadata:
             parts = Annotated[parts, *about.metadata]
+        if kind not in LABELS:
+            return cls(chosen, None, TypeAdapter(parts))
         return cls(chosen, kind, TypeAdapter(parts, config=ConfigDict(strict=True)))
 
-    def read(self, values: dict[str, Any]) -> Any:
+    def value(self, truth: dict[str, Any]) -> Any:
+        """Return the label's JSON value in a feedback's `truth`; None if it has none."""
+        return truth.get(self.name) if self.name is not None else truth or None
+
+    def read(self, truth: dict[str, Any]) -> Any:
         """Return the label in a feedback's `truth`.
 
         Raises:
-            pydantic.ValidationError: the value is invalid for the field.
+            pydantic.ValidationError: the value is invalid for the label's type.
         """
-        value = self.check.validate_python(values[self.name])
+        value = self.value(truth)
+        if self.kind is None:
+            # As JSON, in which bytes such as pictures are base64.
+            return self.check.validate_json(_json(value))
+        value = self.check.validate_python(value)
         return None if value is None else self.kind(value)
 
 
-def label_type(data: ModuleType) -> type:
+def label_type(data: ModuleType) -> Any:
     """Return the labels' type by the type hints of `data.splits`: `bool`, `float` and so on.
 
     Raises:
-        Unsuitable: the type is not bool, int, float or str.
+        Unsuitable: the type is not bool, int, float, str, a record or a list of records.
     """
     splits = typing.get_type_hints(data.splits).get("return")
     try:
@@ -140,16 +160,39 @@ def label_type(data: ModuleType) -> type:
             "feedback needs data.splits to be annotated as "
             f"dict[str, Iterable[tuple[a Record, a type]]], got {splits!r}"
         ) from None
-    if label not in LABELS:
+    if label not in LABELS and not _is_record(label) and not _is_record_list(label):
         raise Unsuitable(
             f"the labels of data.splits are {label!r}: only "
-            f"{', '.join(x.__name__ for x in LABELS)} can be taken from one field of a prediction"
+            f"{', '.join(x.__name__ for x in LABELS)}, records and lists of records can be taken "
+            "from feedback"
         )
-    return typing.cast(type, label)
+    return label
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
+
+
+def _is_record_list(kind: Any) -> bool:
+    return typing.get_origin(kind) is list and all(map(_is_record, typing.get_args(kind)))
+
+
+def _is_part_of(kind: Any, fields: dict[str, FieldInfo]) -> bool:
+    """Return whether the kind is a record of fields that the prediction has, too."""
+    return _is_record(kind) and all(
+        name in fields and _without_none(fields[name].annotation) == _without_none(about.annotation)
+        for name, about in kind.model_fields.items()
+    )
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def _without_none(annotation: Any) -> Any:
     """Return `float` for `float | None`."""
+    if typing.get_origin(annotation) not in (typing.Union, UnionType):
+        return annotation
     parts = [each for each in typing.get_args(annotation) if each is not type(None)]
     return parts[0] if len(parts) == 1 else annotation
 
@@ -209,7 +252,8 @@ def _joined(
     for record in reader.records(folder, project=project, **window):
         for each in by_id.get(record["id"], ()):
             joined += 1
-            if record["inputs"] is None or each.row >= len(record["inputs"]):
+            # With the hash, the inputs hold facts about media, not the media themselves.
+            if record.get("inputs_sha256") or each.row >= len(record["inputs"] or ()):
                 counts.no_input += 1
                 continue
             key = (record.get("of") or record["id"], each.row)
@@ -228,7 +272,7 @@ def _joined(
 def _pair(
     given: FeedbackRecord, inputs: Any, record: type[Record], label: Label, counts: Counts
 ) -> tuple[Record, Any] | None:
-    if given.truth.get(label.name) is None:
+    if label.value(given.truth) is None:
         counts.no_truth += 1
         return None
     try:

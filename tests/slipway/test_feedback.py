@@ -58,6 +58,18 @@ def logged(
     return logged_ids
 
 
+def test_a_prediction_known_by_facts_alone_has_no_score(tmp_path: Path) -> None:
+    """A mask in PNG, and so many boxes that only the first are on record."""
+    box = {"x1": 0.0, "y1": 0.0, "x2": 9.0, "y2": 9.0, "label": "cell", "score": 1.0}
+    mask = {"sha256": "ab" * 32, "bytes": 900, "media_type": "image/png"}
+    [id] = logged(tmp_path, [{"mask": mask, "boxes": {"count": 300, "first": [box] * 200}}])
+    store = FeedbackStore(tmp_path)
+    truth = {"mask": "iVBORw0KGgo=", "boxes": [box]}
+    attached = store.attach(id=id, truth=truth)
+    assert (attached.status, attached.score) == ("recorded", None)
+    assert store.history(id=id)[0].truth == truth
+
+
 def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
     [id] = logged(tmp_path, SURVIVAL)
     store = FeedbackStore(tmp_path)

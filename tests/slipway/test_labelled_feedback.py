@@ -67,7 +67,7 @@ def test_the_label_is_the_first_field_of_the_labels_type() -> None:
         Label.from_types(Prices(), data_module(float), "cheap")
     with pytest.raises(Unsuitable, match="the prediction has no field of type str"):
         Label.from_types(Prices(), data_module(str), None)
-    with pytest.raises(Unsuitable, match="only bool, int, float, str can be taken"):
+    with pytest.raises(Unsuitable, match="only bool, int, float, str, records and lists of recor"):
         Label.from_types(Prices(), data_module(dict[str, float]), None)
 
 

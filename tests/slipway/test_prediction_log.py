@@ -122,6 +122,15 @@ def test_long_inputs_are_recorded_by_their_hash() -> None:
     assert PredictionRecord.model_validate_json(example(id, size=100)).inputs_sha256 is None
 
 
+def test_bounded_inputs_come_with_the_hash_of_what_was_sent() -> None:
+    id = ids.compose(milliseconds=1, count=1, segment=1, offset=0)
+    facts = {"inputs_sha256": "ab" * 32, "features": b'{"brightness":[0.5,null]}'}
+    record = PredictionRecord.model_validate_json(example(id, size=100, input_bytes=9, **facts))
+    assert record.inputs is not None
+    assert record.inputs_sha256 == "ab" * 32
+    assert record.features == {"brightness": [0.5, None]}
+
+
 # Writing and finding
 
 

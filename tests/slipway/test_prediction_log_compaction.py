@@ -19,7 +19,9 @@ def filled(folder: Path, count: int = 300) -> dict[str, dict[str, Any]]:
     log = PredictionLog(folder, segment_bytes=SMALL)
     added = []
     for number in range(count):
-        more = {"of": log.next_id(), "variant": "shadow"} if number % 3 == 0 else {}
+        more: dict[str, Any] = {"of": log.next_id(), "variant": "shadow"} if number % 3 == 0 else {}
+        if number % 4 == 0:
+            more["features"] = b'{"brightness":[0.5,null]}'
         project = "titanic" if number % 2 else "spam"
         trace = None if number % 5 else 'a "quoted" trace'
         limit = 50 if number % 7 == 0 else 2**16
