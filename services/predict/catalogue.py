@@ -40,7 +40,7 @@ def entry(served: ServedProject) -> dict[str, Any]:
     return {
         "name": served.name,
         "question": version.profile.question,
-        "track": _serving(folder).get("track"),
+        "track": Shipped(folder).serving.track or None,
         "metric": metric(folder),
         "version": version.version,
         "state": "loaded" if champion.loaded else "served",
@@ -81,17 +81,11 @@ def _primary(
     folder: Path, metrics: dict[str, float], candidates: dict[str, dict[str, float]]
 ) -> str | None:
     """Return the metric that decides about promotion, or the first that the baseline also has."""
-    if (stated := _serving(folder).get("primary")) in metrics:
-        return str(stated)
+    stated = Shipped(folder).serving.primary
+    if stated in metrics:
+        return stated
     compared = candidates.get(BASELINE, {})
     return next((name for name in metrics if name in compared), next(iter(metrics), None))
-
-
-@lru_cache(maxsize=512)
-def _serving(folder: Path) -> dict[str, Any]:
-    file = Shipped(folder).about / "serving.json"
-    content: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return content
 
 
 @lru_cache(maxsize=64)

@@ -20,6 +20,10 @@ class Serving(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    track: str = ""
+    """The folder of `pipelines/` that the project belongs to, such as `ml`."""
+    primary: str = ""
+    """The metric that decides about promotion."""
     latency_seconds: float = Field(default=SLOW_SECONDS, gt=0)
     """The longest call to expect."""
     threads: int = Field(default=1, ge=1)

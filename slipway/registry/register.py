@@ -148,6 +148,8 @@ def _serving(work: Workspace) -> Serving:
     if isinstance(model, StreamingModel):
         types.append(model.chunk_type())
     return Serving(
+        track=work.project.track,
+        primary=params.primary,
         latency_seconds=params.latency.seconds,
         threads=params.latency.threads,
         requires=list(params.requires),

@@ -68,6 +68,7 @@ def test_the_catalogue_says_what_each_model_is_for(server: httpx.Client) -> None
     assert listing["faults"] == {}
     loans = models["loans"]
     assert loans["question"] == "Would this applicant be granted a loan?"
+    assert loans["track"] == "small"
     assert loans["metric"]["name"] == "accuracy"
     assert loans["metric"]["validation"] > loans["metric"]["baseline"]
     assert loans["metric"]["test"] > 0.7
@@ -78,11 +79,16 @@ def test_the_catalogue_says_what_each_model_is_for(server: httpx.Client) -> None
 
 
 def test_a_model_without_a_picture_of_its_own_shows_its_first_example(server: httpx.Client) -> None:
-    path = server.get("/v1/catalogue").json()["models"][2]["picture"]
+    path = _entry(server, "shapes")["picture"]
     picture = server.get(f"/{path}")
     assert picture.headers["content-type"] == "image/png"
     assert picture.content.startswith(b"\x89PNG")
     assert server.get("/v1/models/loans/picture").status_code == 404
+
+
+def _entry(server: httpx.Client, name: str) -> dict:
+    models = server.get("/v1/catalogue").json()["models"]
+    return next(each for each in models if each["name"] == name)
 
 
 def test_a_version_ships_a_picture(tmp_path: Path) -> None:
