@@ -23,54 +23,26 @@ from typing import Annotated
 from pydantic import Field
 
 from slipway.contract import Model, Record, publish
-
-
-def media(kind: str, content: str, **more: object) -> object:
-    return Field(json_schema_extra={{
-        "contentEncoding": "base64",
-        "contentMediaType": content,
-        "x-slipway": {{"kind": kind, "media_types": [content], **more}},
-    }})
-
-
-def drawn(kind: str) -> dict[str, object]:
-    return {{"json_schema_extra": {{"x-slipway": {{"kind": kind}}}}}}
-
+from slipway.media import Audio, Blob, Box, Image, Point, State
 '''
 
 PICTURE = '''
-class Box(Record):
-    model_config = drawn("box")
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    label: str = "cell"
-    score: float = 1.0
-
-
-class Point(Record):
-    model_config = drawn("point")
-    x: float
-    y: float
-
-
 class Photograph(Record):
     """A photograph, and where to look."""
 
-    image: Annotated[bytes, media("image", "image/png", capture=True, draw=True, max_bytes=100000)]
+    image: Annotated[bytes, Image(capture=True, draw=True, max_bytes=100_000)]
     min_score: float = Field(default=0.3, ge=0.05, le=1, description="Boxes below are left out")
     focus: Point | None = Field(default=None, description="Where to look first")
-    memory: Annotated[bytes | None, media("state", "application/octet-stream")] = None
+    memory: Annotated[bytes | None, State()] = None
 
 
 class Found(Record):
     """What is on the photograph."""
 
     boxes: list[Box]
-    mirrored: Annotated[bytes, media("image", "image/png")]
+    mirrored: Annotated[bytes, Image()]
     seen: int = Field(description="Photographs so far")
-    memory: Annotated[bytes, media("state", "application/octet-stream")]
+    memory: Annotated[bytes, State()]
 
 
 class Detector(Model):
@@ -140,15 +112,15 @@ SOUND = '''
 class Recording(Record):
     """A recording, and how loud the echo is."""
 
-    sound: Annotated[bytes, media("audio", "audio/wav", capture=True, max_seconds=10)]
+    sound: Annotated[bytes, Audio(capture=True, max_seconds=10)]
     loudness: float = Field(default=0.5, ge=0, le=1)
 
 
 class Echo(Record):
     """The same sound again, and a page about it."""
 
-    sound: Annotated[bytes, media("audio", "audio/wav")]
-    page: Annotated[bytes, media("blob", "application/pdf")]
+    sound: Annotated[bytes, Audio()]
+    page: Annotated[bytes, Blob()]
     heard: str
 
 
@@ -212,9 +184,10 @@ def add_models(registry: ModelRegistryFixture) -> None:
         "days": journey["stops"],
         "shares": {"food": 0.25, "travel": 0.75},
     }
-    box = {"x1": 12.0, "y1": 10.0, "x2": 60.0, "y2": 64.0, "label": "red cell", "score": 0.91}
+    red = {"x1": 12.0, "y1": 10.0, "x2": 60.0, "y2": 64.0, "label": "red cell", "score": 0.91}
+    other = {"x1": 70.0, "y1": 40.0, "x2": 110.0, "y2": 84.0, "label": "platelet", "score": 0.42}
     image, tone = as_text(picture()), as_text(sound())
-    found = {"boxes": [box], "mirrored": image, "seen": 1, "memory": as_text(b"1")}
+    found = {"boxes": [red, other], "mirrored": image, "seen": 1, "memory": as_text(b"1")}
     echo = {"sound": tone, "page": as_text(b"%PDF-1.4 a page" * 9), "heard": "hello"}
     models = {
         "detector": ("Which cells are on this picture?", PICTURE, {"image": image}, found),
