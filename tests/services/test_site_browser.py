@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from services.predict import site_files
+from slipway.datasets.sources import SourceFault
 from slipway.programs.debian import ProgramUnavailable, binary
+from tests.axe import violations
 from tests.browser import Browser, Tab, chromium
 from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.services.page_models import add_models
@@ -106,6 +108,18 @@ def test_the_catalogue_lists_and_finds_models(tab: Tab, toys: Server, dark: bool
     tab.run(f"{shown}[0].querySelector('h2 a').click()")
     tab.wait("document.querySelector('.workbench .headline')")
     assert "Cost: 1,250" in tab.text(".headline")
+
+
+@pytest.mark.parametrize("path", ["", *(f"try/{name}" for name in TOYS)])
+def test_axe_finds_no_fault(tab: Tab, toys: Server, path: str) -> None:
+    for width, dark in ((1280, False), (360, True)):
+        tab.resize(width, dark=dark)
+        tab.open(f"{toys.address}/{path}")
+        tab.wait("document.querySelector('.card, .workbench .headline')")
+        try:
+            assert violations(tab) == []
+        except SourceFault as fault:
+            pytest.skip(f"npm does not provide axe-core: {fault}")
 
 
 def test_boxes_are_drawn_and_the_state_is_carried_over(tab: Tab, toys: Server) -> None:
