@@ -1,4 +1,4 @@
-"""Describe each project for the catalogue: question, metric, track, picture and state."""
+"""Describes each project for the catalogue: question, metric, track, picture and state."""
 
 import base64
 import binascii

@@ -53,8 +53,7 @@ class Program:
     fixed: str | None = None
     """A folder of its package whose absolute path is compiled into the program."""
     closure: bool = False
-    """True if the packages need many others: all that this machine lacks are unpacked in one tree,
-    with the fonts among them."""
+    """Unpack all that the packages need and this machine lacks, with fonts, in one tree."""
     version: str = "--version"
     """The option that makes it print its version and exit."""
 
