@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from services.rollout import traffic
+from slipway.contract import Model
+from slipway.contract.serving import carries_media
 from slipway.contract.shipped import Shipped
 from slipway.project import Project, find
 from slipway.registry import reference
 from slipway.registry.promotion import judge
 from slipway.registry.registered import fetch
 from slipway.training.batches import predict_all
-from slipway.training.labelled_rows import LabelledRows
+from slipway.training.labelled_rows import LabelledRows, label_reader
 from slipway.training.workspace import rounded
 
 
 class CannotCompare(Exception):
-    """Raised if the version has no reference rows, or no project can score it."""
+    """Raised if the version has no reference rows to score, or no project can score it."""
 
 
 def compare(project: str, version: str, champion: str) -> dict[str, Any]:
@@ -44,13 +46,10 @@ def compare(project: str, version: str, champion: str) -> dict[str, Any]:
         model, champion_model = (
             _load(project, each, folder / each) for each in (version, champion)
         )
-        input_type = model.input_type()
-        test = LabelledRows(
-            [input_type.model_validate(row["record"]) for row in rows],
-            [row["truth"] for row in rows],
-        )
+        test = _labelled(rows, model)
         primary, score = found.params.primary, found.module("report").score
-        scores = score(predictions=predict_all(model, test.records), labels=test.labels)
+        batch = found.params.batch
+        scores = score(predictions=predict_all(model, test.records, batch), labels=test.labels)
         own = rounded(scores[primary])
         verdict = judge(
             primary=found.params.gate.condition(primary),
@@ -59,6 +58,7 @@ def compare(project: str, version: str, champion: str) -> dict[str, Any]:
             champion_version=champion,
             test=test,
             score=score,
+            batch=batch,
         )
     return {
         "not_worse": verdict.promote,
@@ -68,6 +68,29 @@ def compare(project: str, version: str, champion: str) -> dict[str, Any]:
         "champion_score": verdict.champion_score,
         "rows": len(test),
     }
+
+
+def _labelled(rows: list[dict[str, Any]], model: Model) -> LabelledRows[Any, Any]:
+    """Return the reference rows as records with labels.
+
+    Raises:
+        CannotCompare: the records carry media, of which the reference has only facts.
+    """
+    record = model.input_type()
+    if carries_media(record):
+        raise CannotCompare(
+            f"the reference rows of {record.__name__} hold facts instead of its media; leave "
+            "`comparison` out of the plan's checks"
+        )
+    return LabelledRows(
+        [record.model_validate(row["record"]) for row in rows],
+        [
+            label_reader(row["label"], record).validate_python(row["truth"])
+            if "label" in row
+            else row["truth"]
+            for row in rows
+        ],
+    )
 
 
 def _find_project(name: str) -> Project:
