@@ -1,6 +1,7 @@
 // Shows a prediction: its sentence, then each field as what it is.
 
 import { mediaTypeOf, objectUrl, shortened, sizeText, sniff, toBytes } from "./bytes.js";
+import { inline } from "./card.js";
 import { bars, curve, interval, shown, table } from "./charts.js";
 import { h } from "./dom.js";
 import { paint } from "./image_field.js";
@@ -45,11 +46,11 @@ function isDrawn(kind) {
 }
 
 function note({ field }) {
-  return field.description ? h("span", { class: "quiet" }, ` ${field.description}`) : null;
+  return field.description ? h("span", { class: "quiet" }, inline(field.description)) : null;
 }
 
 function section({ name, field }, view) {
-  return h("section", { class: "part" }, h("h3", {}, titleOf(name)), field.description ? h("p", { class: "hint" }, field.description) : null, view);
+  return h("section", { class: "part" }, h("h3", {}, titleOf(name)), field.description ? h("p", { class: "hint" }, inline(field.description)) : null, view);
 }
 
 /** Return an element for a larger value, or a text for a small one. */

@@ -29,7 +29,8 @@ function block(text) {
   return [h("p", {}, inline(lines.join(" ")))];
 }
 
-function inline(text) {
+/** Return texts and elements for a line of Markdown: bold, code and links. */
+export function inline(text) {
   return text.split(INLINE).map((part) => {
     if (/^\*\*.+\*\*$/.test(part)) return h("strong", {}, part.slice(2, -2));
     if (/^`.+`$/.test(part)) return h("code", {}, part.slice(1, -1));

@@ -93,8 +93,9 @@ function failedCard(name, fault) {
 function scores(metric) {
   if (!metric) return null;
   const compared = metric.baseline !== null && metric.baseline !== undefined && metric.validation !== null;
-  return h("p", { class: "scores" }, h("strong", {}, figure(metric.test)), ` ${metric.name.replaceAll("_", " ")}`,
-    compared ? h("span", { class: "quiet", title: "Both on validation rows; the first number is on test rows" }, ` · ${figure(metric.validation)} against the baseline's ${figure(metric.baseline)} in validation`) : null);
+  const [test, validation, baseline] = [metric.test, metric.validation, metric.baseline].map((each) => figure(each, 3));
+  return h("p", { class: "scores" }, h("strong", {}, test), ` ${metric.name.replaceAll("_", " ")}`,
+    compared ? h("span", { class: "quiet", title: "Both on validation rows; the first number is on test rows" }, ` · in validation ${validation}, baseline ${baseline}`) : null);
 }
 
 async function showPicture(media, path) {

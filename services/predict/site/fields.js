@@ -1,5 +1,6 @@
 // Inputs for single values. Each has `element`, `read(faults)`, `fill(value)` and `fail(message)`.
 
+import { inline } from "./card.js";
 import { h, uniqueId } from "./dom.js";
 import { choicesOf, limitsOf, rulesOf, titleOf } from "./schema.js";
 
@@ -15,7 +16,7 @@ const LONG_TEXT = 120;
 export function field(name, schema, value, { required, group = false, rules = rulesOf(schema) }) {
   const own = uniqueId("field");
   const error = h("p", { class: "error", id: `${own}-error`, hidden: true });
-  const hint = schema.description ? h("p", { class: "hint", id: `${own}-hint` }, schema.description) : null;
+  const hint = schema.description ? h("p", { class: "hint", id: `${own}-hint` }, inline(schema.description)) : null;
   const title = titleOf(name);
   const toggle = schema.nullable ? notGiven(title, (given) => { body.hidden = !given; }) : null;
   const target = value.input;

@@ -7,11 +7,11 @@ const BOUNDS = [["low", "high"], ["lower", "upper"], ["minimum", "maximum"]];
 const MEDIA = ["image", "audio", "video", "blob", "bytes"];
 const DRAWN_WORDS = { box: ["box", "boxes"], point: ["point", "points"], track: ["track", "tracks"], mask: ["mask", "masks"] };
 
-/** Return a number for people: four significant digits, thousands grouped. */
-export function figure(value) {
+/** Return a number for people: by default four significant digits, thousands grouped. */
+export function figure(value, significant = 4) {
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  const digits = Math.abs(value) >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value) || 1)));
+  const digits = Math.abs(value) >= 1000 ? 0 : Math.max(0, significant - 1 - Math.floor(Math.log10(Math.abs(value) || 1)));
   return value.toLocaleString("en-US", { maximumFractionDigits: Math.min(digits, 6) });
 }
 
@@ -70,12 +70,10 @@ function wordsFor({ name, field, kind, value }, fields) {
 function chanceOf(label, fields) {
   const number = fields.find(({ name, kind, value }) => PROBABILITIES.includes(name) && kind === "number" && value >= 0 && value <= 1);
   if (number) {
-    const { description } = number.field;
-    const about = description ? ` (${description.charAt(0).toLowerCase()}${description.slice(1).replaceAll("`", "")})` : "";
-    return { detail: `${number.name} ${percent(number.value)}${about}`, spoken: number.name };
+    return { detail: likelihood(number), spoken: number.name };
   }
   const shares = fields.find(({ kind, value }) => kind === "numbers-by-name" && typeof value[String(label)] === "number");
-  return { detail: shares ? `probability ${percent(shares.value[String(label)])}` : "" };
+  return { detail: shares ? `Probability ${percent(shares.value[String(label)])}` : "" };
 }
 
 /** Return {low, high, names} of a number's interval, if the prediction has one. */
@@ -99,6 +97,14 @@ function countsByLabel(found) {
 /** Whether a prediction's main field is something that a person can correct with one input. */
 export function isLabel(kind, field) {
   return ["choice", "boolean", "string", "number", "integer"].includes(kind) && (kind !== "choice" || choicesOf(field).length > 1);
+}
+
+/** Say a probability with its description: "Probability of survival: 10 %". */
+function likelihood({ name, field, value }) {
+  const about = (field.description ?? "").replaceAll("`", "");
+  if (about.toLowerCase().startsWith(name)) return `${about}: ${percent(value)}`;
+  if (about.toLowerCase().startsWith("of ")) return `${titleOf(name)} ${about.charAt(0).toLowerCase()}${about.slice(1)}: ${percent(value)}`;
+  return `${titleOf(name)} ${percent(value)}${about ? ` (${about})` : ""}`;
 }
 
 /** Count what was found; a track has an entry in each frame of a video. */

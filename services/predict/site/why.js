@@ -18,6 +18,7 @@ export function whyButton(path, record) {
     try {
       const { explanations } = await json(path, { method: "POST", body: JSON.stringify(record) });
       place.replaceChildren(explanationOf(explanations[0], record));
+      ask.hidden = true;
     } catch (refusal) {
       place.replaceChildren(h("p", { class: "error" }, refusal.message));
       ask.disabled = false;
