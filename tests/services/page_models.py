@@ -5,6 +5,8 @@ import io
 import struct
 import wave
 
+import av
+import numpy as np
 from PIL import Image, ImageDraw
 
 from tests.services.fake_models import ModelRegistryFixture
@@ -23,7 +25,7 @@ from typing import Annotated
 from pydantic import Field
 
 from slipway.contract import Model, Record, publish
-from slipway.media import Audio, Blob, Box, Image, Point, State
+from slipway.media import Audio, Blob, Box, Image, Point, State, Track, Video
 '''
 
 PICTURE = '''
@@ -134,6 +136,35 @@ publish(Echoes())
 '''
 
 
+VIDEO = '''
+class Clip(Record):
+    """A short video."""
+
+    clip: Annotated[bytes, Video(max_seconds=5)]
+
+
+class Followed(Record):
+    """What moves through the video."""
+
+    tracks: list[Track]
+
+
+class Follower(Model):
+    def predict(self, model_input: list[Clip]) -> list[Followed]:
+        tracks = [
+            Track(
+                id=7, label="ball", frame=frame, trail=[Point(x=15, y=30)] if frame else [],
+                box=Box(x1=6 * frame, y1=20, x2=20 + 6 * frame, y2=40),
+            )
+            for frame in range(10)
+        ]
+        return [Followed(tracks=tracks) for _ in model_input]
+
+
+publish(Follower())
+'''
+
+
 def picture() -> bytes:
     """Return a PNG of 128 by 96 pixels with two discs."""
     image = Image.new("RGB", (128, 96), (242, 226, 222))
@@ -142,6 +173,20 @@ def picture() -> bytes:
     draw.ellipse((70, 40, 110, 84), fill=(132, 88, 160))
     content = io.BytesIO()
     image.save(content, "PNG")
+    return content.getvalue()
+
+
+def video() -> bytes:
+    """Return a second of a white square that moves to the right, as WebM."""
+    content = io.BytesIO()
+    with av.open(content, "w", format="webm") as file:
+        stream = file.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for place in range(10):
+            frame = np.zeros((64, 96, 3), dtype=np.uint8)
+            frame[20:40, 6 * place : 20 + 6 * place] = 255
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
     return content.getvalue()
 
 
@@ -162,7 +207,7 @@ def as_text(content: bytes) -> str:
 
 
 def add_models(registry: ModelRegistryFixture) -> None:
-    """Register the models as champions: `detector`, `journeys` and `echoes`."""
+    """Register the models as champions: `detector`, `echoes`, `followers` and `journeys`."""
     journey = {
         "start": "2024-05-17",
         "season": "dry",
@@ -189,7 +234,26 @@ def add_models(registry: ModelRegistryFixture) -> None:
     image, tone = as_text(picture()), as_text(sound())
     found = {"boxes": [red, other], "mirrored": image, "seen": 1, "memory": as_text(b"1")}
     echo = {"sound": tone, "page": as_text(b"%PDF-1.4 a page" * 9), "heard": "hello"}
+    tracks = [
+        {
+            "id": 7,
+            "box": {
+                "x1": 6.0 * at,
+                "y1": 20,
+                "x2": 20.0 + 6 * at,
+                "y2": 40,
+                "label": "",
+                "score": 1,
+            },
+            "label": "ball",
+            "frame": at,
+            "trail": [{"x": 15, "y": 30}] if at else [],
+        }
+        for at in range(10)
+    ]
+    clip, followed = as_text(video()), {"tracks": tracks}
     models = {
+        "followers": ("What moves through this video?", VIDEO, {"clip": clip}, followed),
         "detector": ("Which cells are on this picture?", PICTURE, {"image": image}, found),
         "journeys": ("What will this journey cost?", FORM, journey, cost),
         "echoes": ("What does this recording say?", SOUND, {"sound": tone}, echo),

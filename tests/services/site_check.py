@@ -15,7 +15,8 @@ UNLABELLED = """
 """
 UNNAMED = """
 [...document.querySelectorAll('button, a, img, canvas, audio, video, [role=tab], summary')]
-  .filter((each) => !(each.innerText || each.textContent || '').trim()
+  .filter((each) => !each.closest('[aria-hidden=true]')
+    && !(each.innerText || each.textContent || '').trim()
     && !each.getAttribute('aria-label') && each.getAttribute('alt') === null)
   .map((each) => each.outerHTML.slice(0, 200))
 """

@@ -18,7 +18,7 @@ from tests.services.site_check import WIDTHS, hold_the_page_rules, try_in_browse
 from tests.small_models import NAMES
 from tests.waiting import until
 
-TOYS = ("detector", "echoes", "journeys")
+TOYS = ("detector", "echoes", "followers", "journeys")
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,20 @@ def test_camera_drawing_and_live_pictures(tab: Tab, toys: Server) -> None:
     tab.wait("document.querySelector('.output').innerText.includes('frames a second')")
     tab.wait("document.querySelector('.state').innerText.includes('carried over')")
     press(tab, "Stop the camera")
+    assert tab.complaints == []
+
+
+def test_tracks_are_drawn_over_the_video(tab: Tab, toys: Server) -> None:
+    open_model(tab, toys, "followers")
+    predict(tab)
+    assert "1 track found" in tab.text(".headline")
+    assert "1 track over 10 frames" in tab.text(".drawn")
+    tab.wait("document.querySelector('canvas.over-video').width === 96")
+    drawn = (
+        "document.querySelector('canvas.over-video').getContext('2d')"
+        ".getImageData(0, 0, 96, 64).data.some((each) => each)"
+    )
+    tab.wait(drawn)
     assert tab.complaints == []
 
 

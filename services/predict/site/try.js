@@ -226,6 +226,7 @@ class Workbench {
   showFault(fault) {
     if (fault.name === "AbortError") {
       this.said.textContent = "Stopped.";
+      this.answer.querySelector(".streaming")?.classList.remove("streaming");
       return;
     }
     this.said.textContent = "";
