@@ -18,7 +18,7 @@ from services.predict.isolated_model import Items
 from services.predict.loaded_model import INLINE_BYTES, LoadedModel
 from services.predict.mirroring import Mirroring
 from services.predict.model_store import ModelStore, ServedProject
-from services.predict.recording import Recorder, trace_id
+from services.predict.recording import Recorder, purpose_of, trace_id
 from services.predict.settings import Settings
 from services.predict.watch import Overrun, Watch
 from services.web import logs
@@ -354,7 +354,8 @@ class Predictor:
             trace: str | None = self.tracer.record(model, traceparent, response, seconds)
         else:
             trace = trace_id(traceparent) if traceparent else None
-        identifier = self.recorder.record(model, body, response, seconds, trace)
+        purpose = purpose_of(headers)
+        identifier = self.recorder.record(model, body, response, seconds, trace, purpose=purpose)
         model.completed.append(
             (seconds, response.validate_seconds, response.infer_seconds, response.rows)
         )

@@ -1,6 +1,8 @@
 """Records every prediction, without any request waiting for it."""
 
 import logging
+import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -9,8 +11,10 @@ from services.predict.engine import ModelResponse
 from services.predict.loaded_model import LoadedModel
 from services.predict.metrics import Recorded
 from services.predict.settings import Settings
-from slipway.predictions.record import line
+from slipway.predictions.record import PURPOSE, line
 from slipway.predictions.writer import PredictionLog
+
+PURPOSE_PATTERN = re.compile(PURPOSE)
 
 log = logging.getLogger("slipway.predict")
 
@@ -39,10 +43,12 @@ class Recorder:
         trace: str | None = None,
         *,
         mirror_of: str | None = None,
+        purpose: str | None = None,
     ) -> str:
         """Record the prediction unless the log is down; return its id.
 
-        `mirror_of` is the id of the prediction that a shadow repeats.
+        `mirror_of` is the id of the prediction that a shadow repeats, `purpose` why the request was
+        sent, if it is not a caller's own.
         """
         records = self._log
         if records is None:
@@ -61,6 +67,7 @@ class Recorder:
                 seconds=seconds,
                 trace=trace,
                 of=mirror_of,
+                purpose=purpose,
                 input_bytes=self.settings.log_input_bytes,
                 by_column=response.columns is not None,
             )
@@ -98,6 +105,15 @@ class Recorder:
         if self._log:
             self._log.close()
             self.update_metrics()
+
+
+def purpose_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return why the request was sent, by the header `Slipway-Purpose`; None if none is valid."""
+    sent = headers.get(b"slipway-purpose")
+    if sent is None:
+        return None
+    text = sent.decode("latin-1")
+    return text if PURPOSE_PATTERN.fullmatch(text) else None
 
 
 def trace_id(traceparent: bytes | None) -> str | None:

@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("outputs", pa.large_string()),
         # Columns added later come last; files that were written before lack them.
         ("features", pa.large_string()),
+        ("purpose", pa.string()),
     ]
 )
 # To read one record costs a row group, so these bound its rows and its bytes before compression.
@@ -37,7 +38,7 @@ GROUP_ROWS, GROUP_BYTES = 10_000, 8 * 2**20
 BATCH_ROWS = 500
 _JSON = ("inputs", "outputs", "features")
 # Left out of a record when null; null `inputs` are kept.
-_OPTIONAL = ("of", "inputs_sha256", "features")
+_OPTIONAL = ("of", "inputs_sha256", "features", "purpose")
 
 
 def write(file: Path, records: Iterable[tuple[dict[str, Any], int]]) -> int:

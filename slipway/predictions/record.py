@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from slipway.predictions import ids
 
 INPUT_BYTES = 64 * 2**10
+PURPOSE = "^[a-z][a-z0-9-]{0,31}$"
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -43,6 +44,9 @@ class PredictionRecord(BaseModel):
     trace: str | None
     of: str | None = None
     """For a shadow prediction: the id of the prediction that the caller got."""
+    purpose: Annotated[str, Field(pattern=PURPOSE)] | None = None
+    """Why the request was sent, if it is not a caller's own, such as `demo`: nothing is trained
+    from such a record."""
 
 
 def line(
@@ -57,6 +61,7 @@ def line(
     seconds: float,
     trace: str | None = None,
     of: str | None = None,
+    purpose: str | None = None,
     input_bytes: int = INPUT_BYTES,
     by_column: bool = False,
     inputs_sha256: str | None = None,
@@ -73,6 +78,8 @@ def line(
     rest = f'"seconds":{seconds:.6f},"trace":{_text(trace)}'
     if of is not None:
         rest += f',"of":{_text(of)}'
+    if purpose is not None:
+        rest += f',"purpose":{_text(purpose)}'
     if features is not None:
         rest += f',"features":{features.decode()}'
     if inputs_sha256 is not None:

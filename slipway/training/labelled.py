@@ -65,6 +65,8 @@ class Counts:
     no_input: int = 0
     """The log has not the input itself: of long inputs it has the hash, of pictures, sound, video
     and documents facts such as their size."""
+    demo: int = 0
+    """The request was not a caller's own: its record has a purpose, such as `demo`."""
     bad_input: int = 0
     """The input is invalid for the project's current record type."""
 
@@ -246,10 +248,14 @@ def _joined(
     for each in feedback:
         by_id.setdefault(each.id, []).append(each)
     rows: dict[tuple[str, int], tuple[FeedbackRecord, Any]] = {}
+    # Also of the shadow's predictions, which are found by the id of what the caller got.
+    demo: set[str] = set()
     joined = 0
     # The log's times are rounded to milliseconds.
     window = {"since": feedback[0].predicted - 1, "until": feedback[-1].predicted + 1}
     for record in reader.records(folder, project=project, **window):
+        if record.get("purpose"):
+            demo.add(record["id"])
         for each in by_id.get(record["id"], ()):
             joined += 1
             # With the hash, the inputs hold facts about media, not the media themselves.
@@ -266,7 +272,8 @@ def _joined(
                     continue
             rows[key] = (each, record["inputs"][each.row])
     counts.no_record += len(feedback) - joined
-    return rows
+    counts.demo += sum(id in demo for id, _ in rows)
+    return {key: row for key, row in rows.items() if key[0] not in demo}
 
 
 def _pair(

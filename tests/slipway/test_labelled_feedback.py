@@ -136,6 +136,23 @@ def test_each_row_is_joined_once_with_its_latest_label(tmp_path: Path, log: Pred
     assert (tmp_path / "again" / "train.parquet").read_bytes() == first
 
 
+def test_nothing_is_trained_from_a_demo(tmp_path: Path, log: PredictionLog) -> None:
+    """Nor from what the shadow predicted for its requests, whose records have no purpose."""
+    own = log_prediction(log, {"area": 1.0})
+    demo = log_prediction(log, {"area": 2.0}, purpose="demo")
+    shadow = log_prediction(log, {"area": 2.0}, variant="shadow", of=demo)
+    alone = log_prediction(log, {"area": 3.0}, purpose="demo")
+    store = FeedbackStore(tmp_path)
+    for id in (own, demo, shadow, alone):
+        store.attach(id=id, truth={"price": 10.0})
+    log.close()
+    for _ in range(2):
+        found = collect_houses(tmp_path)
+        assert [(house.area, price) for house, price in found.train] == [(1.0, 10.0)]
+        assert (found.counts.labels, found.counts.used, found.counts.demo) == (4, 1, 2)
+        compact(tmp_path)
+
+
 def test_of_two_labels_for_one_prediction_the_later_one_counts(
     tmp_path: Path, log: PredictionLog
 ) -> None:

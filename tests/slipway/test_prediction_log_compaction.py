@@ -22,6 +22,8 @@ def filled(folder: Path, count: int = 300) -> dict[str, dict[str, Any]]:
         more: dict[str, Any] = {"of": log.next_id(), "variant": "shadow"} if number % 3 == 0 else {}
         if number % 4 == 0:
             more["features"] = b'{"brightness":[0.5,null]}'
+        if number % 5 == 0:
+            more["purpose"] = "demo"
         project = "titanic" if number % 2 else "spam"
         trace = None if number % 5 else 'a "quoted" trace'
         limit = 50 if number % 7 == 0 else 2**16
@@ -124,3 +126,22 @@ def test_retention_deletes_the_oldest_and_counts_the_records(tmp_path: Path) -> 
     assert max(gone) <= min(each["time"] for each in kept)
     assert retain(tmp_path, days=1e-9, bytes=size).records == len(kept)
     assert list(records(tmp_path)) == []
+
+
+def test_files_without_a_purpose_are_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were written before records had one."""
+    from slipway.predictions import parquet
+
+    before = filled(tmp_path, 30)
+    columns = [field for field in parquet.SCHEMA if field.name != "purpose"]
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "SCHEMA", parquet.pa.schema(columns))
+        compact(tmp_path, seconds=0)
+    without = {
+        id: {key: value for key, value in record.items() if key != "purpose"}
+        for id, record in before.items()
+    }
+    assert {id: find(tmp_path, id) for id in before} == without
+    assert list(records(tmp_path)) == list(without.values())
