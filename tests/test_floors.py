@@ -50,7 +50,7 @@ FLOORS: list[set[str]] = [
     {"infra.committed", "infra.docker", "infra.documentation", "infra.environment", "infra.load"},
     {"infra.cluster", "infra.slo"},
     {"infra.compose", "infra.delivery", "infra.grafana", "infra.images", "infra.local"},
-    {"infra.chaos", "infra.locust"},
+    {"infra.chaos", "infra.demo", "infra.locust"},
     {"benchmarks"},
 ]
 TOPS = ("slipway", "services", "infra", "benchmarks", "feature_repo", "pipelines")

@@ -45,8 +45,8 @@ class PredictionRecord(BaseModel):
     of: str | None = None
     """For a shadow prediction: the id of the prediction that the caller got."""
     purpose: Annotated[str, Field(pattern=PURPOSE)] | None = None
-    """Why the request was sent, if it is not a caller's own, such as `demo`: nothing is trained
-    from such a record."""
+    """The reason of a request that is not a caller's own, such as `demo`. Nothing is trained from
+    such a record."""
 
 
 def line(
