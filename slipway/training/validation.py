@@ -45,6 +45,25 @@ def compute(
     return values
 
 
+def regression_metrics(y_true: Any, y_pred: Any, *names: str) -> dict[str, float]:
+    """Return the metrics `names` (`rmse`, `mae`, `r2`), in that order, of numbers (rows,).
+
+    Raises:
+        KeyError: a metric is unknown.
+    """
+    return {name: float(REGRESSION[name](y_true, y_pred)) for name in names}
+
+
+def brier_skill(y_true: np.ndarray, y_prob: np.ndarray, reference: float | None = None) -> float:
+    """Return the reduction of the Brier score relative to predicting `reference` for every row.
+
+    The default is the share of positive labels, which makes data sets with more and fewer of them
+    comparable. Both arrays are (rows,).
+    """
+    known = float(y_true.mean()) if reference is None else reference
+    return 1 - float(np.mean((y_prob - y_true) ** 2)) / float(np.mean((known - y_true) ** 2))
+
+
 def mean_over_folds(folds: Sequence[Mapping[str, float]], *spread: str) -> dict[str, float]:
     """Return the mean of each metric over `folds`, and `NAME_std` for the metrics in `spread`."""
     means = {name: float(np.mean([each[name] for each in folds])) for name in folds[0]}
@@ -58,6 +77,11 @@ def _log_loss(y_true: np.ndarray, y_prob: np.ndarray) -> float:
 
 
 DTYPES = {"y_prob": np.float64, "y_pred": np.bool_}
+REGRESSION: dict[str, Callable[[Any, Any], float]] = {
+    "rmse": metrics.root_mean_squared_error,
+    "mae": metrics.mean_absolute_error,
+    "r2": metrics.r2_score,
+}
 KNOWN: dict[str, Metric] = {
     "roc_auc": ("y_prob", metrics.roc_auc_score),
     "average_precision": ("y_prob", metrics.average_precision_score),

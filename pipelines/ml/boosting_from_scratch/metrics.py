@@ -4,7 +4,8 @@
 """
 
 import numpy as np
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from slipway.training.validation import regression_metrics
 
 from .model import HIGHEST, UNIT
 
@@ -17,8 +18,4 @@ def in_dollars(scores: np.ndarray) -> np.ndarray:
 def errors(scores: np.ndarray, values: np.ndarray) -> dict[str, float]:
     """Return RMSE and MAE in dollars, and R2, of scores and true values in 100,000 dollars."""
     y_pred, y_true = in_dollars(scores), values * UNIT
-    return {
-        "rmse": float(root_mean_squared_error(y_true, y_pred)),
-        "mae": float(mean_absolute_error(y_true, y_pred)),
-        "r2": float(r2_score(y_true, y_pred)),
-    }
+    return regression_metrics(y_true, y_pred, "rmse", "mae", "r2")

@@ -8,12 +8,13 @@ import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from sklearn.linear_model import Ridge
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
 
 from slipway.reporting import Evaluation, plots
 from slipway.training import Candidate
 from slipway.training.frames import concatenate_blocks
+from slipway.training.validation import regression_metrics
 
 from .model import NUMBERS, TYPICAL, House, Valuation, features
 from .recipes import CRAFTED, PENALTIES, Recipe, imputer, penalty_grid, pipeline
@@ -47,12 +48,10 @@ SHOWN = (
 def score(*, predictions: list[Valuation], labels: list[float]) -> dict[str, float]:
     prices = [each.price for each in predictions]
     within = [p.low <= label <= p.high for p, label in zip(predictions, labels, strict=True)]
+    in_logs = regression_metrics(np.log(labels), np.log(prices), "r2", "rmse")
     return {
-        "r2_log": float(r2_score(np.log(labels), np.log(prices))),
-        "rmse_log": float(root_mean_squared_error(np.log(labels), np.log(prices))),
-        "r2": float(r2_score(labels, prices)),
-        "rmse": float(root_mean_squared_error(labels, prices)),
-        "mae": float(mean_absolute_error(labels, prices)),
+        **{f"{name}_log": value for name, value in in_logs.items()},
+        **regression_metrics(labels, prices, "r2", "rmse", "mae"),
         "coverage": float(np.mean(within)),
     }
 

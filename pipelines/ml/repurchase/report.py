@@ -10,8 +10,9 @@ from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics
 from slipway.training import Candidate
 from slipway.training.calibration import Reliability, expected_calibration_error
+from slipway.training.validation import brier_skill
 
-from .metrics import NAMES, brier_skill
+from .metrics import NAMES
 from .model import Repurchase
 
 BINS = ("y_prob", "observed", "rows")

@@ -27,9 +27,9 @@ from slipway.training.candidates import BASELINE
 from slipway.training.platt import platt
 from slipway.training.selection import bootstrap_error, simplest_within_error
 from slipway.training.tabular import export_onnx
-from slipway.training.validation import binary_metrics
+from slipway.training.validation import binary_metrics, brier_skill
 
-from .metrics import NAMES, brier_skill
+from .metrics import NAMES
 from .model import (
     CALIBRATION,
     NUMBERS,

@@ -1,7 +1,9 @@
 """Metrics of predicted directions, with intervals for correlated neighbouring rows."""
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
+
+from slipway.training.validation import brier_skill
 
 # Rows per resampled block, about a month, since neighbouring rows are correlated.
 BLOCK, DRAWS = 100, 4000
@@ -44,6 +46,6 @@ def direction_metrics(
         "hit_rate": float(hits.mean()),
         "hit_rate_low": low,
         "hit_rate_high": high,
-        "brier_skill": 1 - float(brier_score_loss(up, probabilities)) / 0.25,
+        "brier_skill": brier_skill(up, probabilities, 0.5),
         "share_up": float(up.mean()),
     }
