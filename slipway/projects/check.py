@@ -28,6 +28,9 @@ SERVING = (
     *("slipway.contract", "slipway.media", "slipway.statistics"),
     *("slipway.kits.classes", "slipway.kits.images"),
     *("slipway.kits.detection.decode", "slipway.kits.detection.record"),
+    *("slipway.kits.segmentation.record", "slipway.kits.generative.record"),
+    *("slipway.kits.sequence.steps", "slipway.kits.text.vocabulary"),
+    "slipway.kits.tabular.features",
     *("numpy", "pydantic", "onnxruntime", "PIL"),
 )
 

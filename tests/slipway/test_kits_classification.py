@@ -14,8 +14,8 @@ from torch import nn
 
 from slipway.contract.graph import open_graph
 from slipway.kits.augmentation import dimmed, mirrored, shifted
+from slipway.kits.class_report import class_scores
 from slipway.kits.classes import ClassRecord
-from slipway.kits.image_classification.report import class_scores
 from slipway.kits.image_classification.study import PictureStudy
 from slipway.kits.images import ImageRecord, image_batch
 from slipway.kits.metrics.classes import class_metrics, share_error

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.kits.augmentation import mirrored, shifted
-from slipway.kits.image_classification.report import class_scores, confusion, mistakes, variants
+from slipway.kits.class_report import class_scores, confusion
+from slipway.kits.image_classification.report import mistakes, variants
 from slipway.reporting import Evaluation, plots
 from slipway.training import Candidate
 

@@ -1,6 +1,6 @@
-"""Test metrics of classified pictures, and what reports show of them."""
+"""What reports show of classified pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,35 +8,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from slipway.kits.classes import ClassRecord
+from slipway.kits.class_report import confusion, learning_curves
 from slipway.kits.images import image_batch, pixel_batch
-from slipway.kits.metrics.classes import class_metrics
-from slipway.reporting import Evaluation, plots
-
-
-def class_scores(predictions: Sequence[ClassRecord], labels: list[str]) -> dict[str, float]:
-    """Return the metrics of the served predictions, given the true labels."""
-    kind = type(predictions[0])
-    return class_metrics(kind.to_probabilities(list(predictions)), kind.numbers(labels))
+from slipway.reporting import Evaluation
 
 
 def draw_classes(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     """Yield the learning curves, the confusion matrix and the surest mistakes."""
-    figure, (axes,) = plots.panels(1)
-    plots.curves(axes, evaluation.candidates, "accuracy", "Accuracy on rows held out")
-    yield "learning_curves", figure
+    yield "learning_curves", learning_curves(evaluation, "accuracy")
     yield "confusion", confusion(evaluation)
     yield "mistakes", mistakes(evaluation)
-
-
-def confusion(evaluation: Evaluation) -> Figure:
-    """Draw the confusion matrix of the test rows."""
-    labels = evaluation.predictions[0].labels
-    side = 2.4 + 0.4 * max(len(labels), 4)
-    figure, axes = plt.subplots(figsize=(side, 0.875 * side))
-    y_pred = [each.label for each in evaluation.predictions]
-    plots.confusion(axes, evaluation.test.labels, y_pred, labels)
-    return figure
 
 
 def mistakes(evaluation: Evaluation, rows: int = 3, columns: int = 7) -> Figure:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from slipway.kits.image_classification.report import class_scores, draw_classes
+from slipway.kits.class_report import class_scores
+from slipway.kits.image_classification.report import draw_classes
 from slipway.reporting import Evaluation
 
 from .model import Digit

@@ -1,0 +1,1 @@
+"""The kit for forecasts of the next steps of a series."""

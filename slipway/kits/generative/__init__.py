@@ -1,0 +1,1 @@
+"""The kit for pictures that a network makes of pictures."""

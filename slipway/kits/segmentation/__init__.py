@@ -1,0 +1,1 @@
+"""The kit for the class of every pixel of a picture."""

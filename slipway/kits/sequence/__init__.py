@@ -1,0 +1,1 @@
+"""The kit for sequences of steps, such as measurements over time."""

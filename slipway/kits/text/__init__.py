@@ -1,0 +1,1 @@
+"""The kit for texts: words as numbers; classes are in `slipway.kits.classes`."""

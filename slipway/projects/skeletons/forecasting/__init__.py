@@ -1,0 +1,1 @@
+"""The skeleton for the kit `forecasting`."""

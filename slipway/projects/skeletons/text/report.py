@@ -1,0 +1,19 @@
+"""Test metrics of the served predictions, learning curves and the confusion matrix."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from slipway.kits.class_report import class_scores, confusion, learning_curves
+from slipway.reporting import Evaluation
+
+from .model import Topic
+
+
+def score(*, predictions: list[Topic], labels: list[str]) -> dict[str, float]:
+    return class_scores(predictions, labels)
+
+
+def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    yield "learning_curves", learning_curves(evaluation, "accuracy")
+    yield "confusion", confusion(evaluation)
