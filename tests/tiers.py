@@ -31,10 +31,10 @@ FAST_BY_FOLDER = {
     """,
     "slipway": """
         ab_comparison access_audit access_keys access_limits always_valid archives arrays
-        calibration card chain check conformal contract distributions explain feedback
-        kits_detection kits_metrics kits_readers kits_records labelled_feedback labelled_records
-        media_boxes
-        media_cache media_fields media_fuzz media_hostile media_mlflow media_page media_pictures
+        calibration card chain check conformal contract datasets_add distributions explain
+        feedback kits_detection kits_metrics kits_readers kits_records kits_tensors
+        labelled_feedback labelled_records media_boxes media_cache media_fields
+        media_fuzz media_hostile media_mlflow media_page media_pictures
         media_sound media_state media_summary media_video metrics parity prediction_log
         prediction_log_compaction prediction_log_durability promotion record selection
         training_graph training_plots two_sample_statistics

@@ -1,6 +1,9 @@
 """Generate a project's `dvc.yaml`: its four stages with the inputs of their code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
 
 from slipway.dependencies.stages import PINS, stage_inputs
 from slipway.project import Project, Stage
@@ -86,3 +89,40 @@ def _parameters(project: Project, name: Stage) -> list[str]:
 
 def _items(names: Sequence[str], indent: int) -> list[str]:
     return [f"{' ' * indent}- {name}\n" for name in names]
+
+
+def differences(found: str, wanted: str) -> list[str]:
+    """Return what the text of a `dvc.yaml` lacks or has too much, by stage, in a few words each.
+
+    A text that is not valid YAML, or has other stages, is one difference.
+    """
+    try:
+        stages, expected = (_stages(text) for text in (found, wanted))
+    except (yaml.YAMLError, AttributeError, TypeError):
+        return ["it cannot be read"]
+    lines = []
+    for name in sorted({*stages, *expected}):
+        if name not in stages or name not in expected:
+            lines.append(f"{name}: {'is missing' if name in expected else 'is no stage'}")
+            continue
+        lacks, surplus = expected[name] - stages[name], stages[name] - expected[name]
+        lines += [f"{name} lacks {each}" for each in sorted(lacks)]
+        lines += [f"{name} has {each} too much" for each in sorted(surplus)]
+    return lines or ["the order or layout of its lines"]
+
+
+def _stages(text: str) -> dict[str, set[str]]:
+    """Return the entries of each stage: its command, files, parameters, packages and outputs."""
+    return {
+        name: {entry for part in stage.values() for entry in _entries(part)}
+        for name, stage in yaml.safe_load(text)["stages"].items()
+    }
+
+
+def _entries(part: Any) -> Iterator[str]:
+    for each in part if isinstance(part, list) else [part]:
+        if isinstance(each, dict):
+            for key, inner in each.items():
+                yield from _entries(inner) if isinstance(inner, list) else [str(key)]
+        else:
+            yield str(each).removeprefix(UP)

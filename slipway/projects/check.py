@@ -12,7 +12,7 @@ from pathlib import Path
 from slipway.contract.groups import GROUPS
 from slipway.datasets import catalogue
 from slipway.dependencies import pins
-from slipway.dependencies.dvcfile import dvc_yaml
+from slipway.dependencies.dvcfile import differences, dvc_yaml
 from slipway.dependencies.served_code import served_code
 from slipway.dependencies.stages import UnseenInput, stage_inputs
 from slipway.project import NAME, Project
@@ -33,6 +33,9 @@ SERVING = (
     "slipway.kits.tabular.features",
     *("numpy", "pydantic", "onnxruntime", "PIL"),
 )
+
+# Differences of a generated file that a failure names.
+SHOWN = 4
 
 Check = Callable[[Project], Iterator[str]]
 
@@ -155,8 +158,14 @@ def _dvc(project: Project) -> Iterator[str]:
     except UnseenInput as error:
         yield str(error)
         return
-    if (project.folder / "dvc.yaml").read_text() != wanted:
-        yield "dvc.yaml is not up to date with the imports: run `slipway check --write`"
+    found = (project.folder / "dvc.yaml").read_text()
+    if found != wanted:
+        lines = differences(found, wanted)
+        more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        yield (
+            "dvc.yaml is not up to date with the imports: run `slipway check --write` "
+            f"({'; '.join(lines[:SHOWN])}{more})"
+        )
 
 
 def _fit_alone(project: Project) -> Iterator[str]:

@@ -70,7 +70,11 @@ def test_the_unchanged_copy_passes(project: Project) -> None:
             replace("data.py", "import pandas", "import pipelines.ml.spam.data\nimport pandas"),
             "projects must be independent",
         ),
-        (replace("dvc.yaml", "cmd: python", "cmd: python3"), "dvc: dvc.yaml is not up to date"),
+        (
+            replace("dvc.yaml", "cmd: python", "cmd: python3"),
+            "(prepare lacks python -m slipway prepare; prepare has python3 -m slipway prepare too",
+        ),
+        (replace("dvc.yaml", "stages:", "stages: ["), "(it cannot be read)"),
         (
             replace("train.py", "import numpy as np", "import numpy as np\n\nfrom . import data"),
             "dvc: dvc.yaml is not up to date with the imports: run `slipway check --write`",
@@ -115,7 +119,8 @@ def test_a_new_file_is_a_dependency_once_it_is_generated(project: Project) -> No
     (project.folder / "families.py").write_text("SIZE = 7\n")
     train.write_text(f"from . import families\n{train.read_text()}")
     stale = [
-        "ml/titanic: dvc: dvc.yaml is not up to date with the imports: run `slipway check --write`"
+        "ml/titanic: dvc: dvc.yaml is not up to date with the imports: run `slipway check --write` "
+        "(fit lacks families.py)"
     ]
     assert shortfalls(project) == stale
     top = project.folder.parents[2]

@@ -71,3 +71,15 @@ def test_a_kits_skeleton_trains_through_all_stages(kit: str, top: Path, own_home
 def test_an_unknown_kit_is_refused(top: Path) -> None:
     with pytest.raises(ValueError, match="--kit must be one of .*, got 'vision'"):
         create("cv/mine", top, "vision")
+
+
+def test_the_kits_page_shows_the_skeleton_of_a_picture_classifier(top: Path) -> None:
+    page = (ROOT / "docs" / "kits.md").read_text()
+    folder = create("cv/digits", top, "image_classification")
+    for file in ("model.py", "data.py", "train.py", "report.py"):
+        assert f"`{file}`:\n\n```python\n{(folder / file).read_text()}```\n" in page
+
+
+def test_the_kits_page_has_a_row_for_each_kit() -> None:
+    page = (ROOT / "docs" / "kits.md").read_text()
+    assert [kit for kit in KITS if f"| `{kit}` |" not in page] == []

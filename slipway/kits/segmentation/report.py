@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from slipway.kits.class_report import learning_curves
@@ -16,15 +17,15 @@ def mask_scores(
     predictions: Sequence[Segmentation], ground_truth: Sequence[Segmentation], labels: Sequence[str]
 ) -> dict[str, float]:
     """Return `miou` and `pixel_accuracy` of the served masks, in the pictures' own size."""
-    counts = sum(
+    counts = [
         confusion_counts(
             truth.classes(labels, _size(truth, found)),
             found.classes(labels, _size(truth, found)),
             len(labels) + 1,
         )
         for truth, found in zip(ground_truth, predictions, strict=True)
-    )
-    return mask_metrics(counts)
+    ]
+    return mask_metrics(np.sum(counts, axis=0))
 
 
 def draw_masks(

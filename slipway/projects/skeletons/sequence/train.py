@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -44,7 +45,7 @@ def plan(recipe: Recipe, epochs: int) -> Plan:
     return Plan(epochs, 0.01, "one_cycle", batch=64, clip=1.0)
 
 
-def steps(records: list[Rows]) -> dict[str, object]:
+def steps(records: list[Rows]) -> dict[str, np.ndarray]:
     """Return the network's input."""
     return {"steps": step_batch([each.rows for each in records], STEPS)["steps"]}
 

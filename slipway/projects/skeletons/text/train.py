@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -64,7 +65,7 @@ def fit(
     vocabulary = Vocabulary.from_texts((each.text for each in train.records), most)
     vocabulary.write(weights)
 
-    def tokens(reports: list[Report]) -> dict[str, object]:
+    def tokens(reports: list[Report]) -> dict[str, np.ndarray]:
         return {"tokens": vocabulary.tokens([each.text for each in reports], LENGTH)}
 
     study = ClassifierStudy(Topic, tokens, MeanOfWords, weights=weights, seed=seed, plan=plan)
