@@ -43,7 +43,7 @@ class Expectation(BaseModel):
         return {PLAIN: self.plain, LOOKED_UP: self.looked_up}
 
 
-class Seen(BaseModel):
+class CallerMeasurements(BaseModel):
     """Measurements of one kind of request under a fault: times in s, latencies in ms."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,7 +80,7 @@ class Outcome(BaseModel):
 
     fault: str
     why: str
-    seen: dict[str, Seen]
+    seen: dict[str, CallerMeasurements]
     records: Records
     well_again: float | None
     """Seconds from the fault until every container was well, None if never."""
@@ -100,7 +100,7 @@ def missed(fault: str, expectation: Expectation, outcome: Outcome) -> list[str]:
     return [f"expectation not met: {fault}: {line}" for line in lines]
 
 
-def _caller_shortfalls(caller: str, promise: Promise, seen: Seen) -> list[str]:
+def _caller_shortfalls(caller: str, promise: Promise, seen: CallerMeasurements) -> list[str]:
     lines = []
     if not seen.asked:
         return [f"{caller} predictions sent, got none"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from infra.chaos.judge import Seen
+from infra.chaos.judge import CallerMeasurements
 from infra.chaos.load import Response
 
 # A second is calm without an error and with 95% of its responses within twice the steady p99. The
@@ -53,7 +53,7 @@ def summarize(
     lasted: float,
     undone: float,
     end: float,
-) -> Seen:
+) -> CallerMeasurements:
     """Summarize responses due from `struck` to `end`, times of the monotonic clock.
 
     `undone` is when the fault was undone, and latencies count until `lasted`. Where Docker undoes
@@ -63,7 +63,7 @@ def summarize(
     # An error counts at the time when it arrives.
     errors = [each.due + each.seconds for each in responses if not each.good]
     last = max(errors, default=None)
-    return Seen(
+    return CallerMeasurements(
         asked=len(responses),
         errors=dict(Counter(each.status for each in responses if not each.good)),
         steady_p99=1000 * _percentile(steady, 99),

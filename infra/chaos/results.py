@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.chaos.judge import Outcome, Seen, format_errors
+from infra.chaos.judge import CallerMeasurements, Outcome, format_errors
 from slipway.projects.readme import END, START, put
 
 COMMITTED = Path(__file__).with_name("results.json")
@@ -58,7 +58,7 @@ def table(results: Results) -> str:
     return "\n\n".join(part for part in (head, "\n".join(rows), wrong) if part)
 
 
-def _row(outcome: Outcome, caller: str, seen: Seen, *, first: bool) -> list[str]:
+def _row(outcome: Outcome, caller: str, seen: CallerMeasurements, *, first: bool) -> list[str]:
     records = outcome.records
     return [
         outcome.fault if first else "",

@@ -28,32 +28,35 @@ MEGABYTES = {"serving": 650, "monitor": 1100}
 def registry(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[ModelRegistryFixture, str]]:
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("zoo"))
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("fake_models"))
     # Containers read it as another user.
-    for folder in (zoo.folder, *zoo.folder.parents[:3]):
+    for folder in (fake_models.folder, *fake_models.folder.parents[:3]):
         folder.chmod(0o755)
-    zoo.add("echo", echo("echo"))
+    fake_models.add("echo", echo("echo"))
     port = free_port()
     address = f"http://{home.LOOPBACK}:{port}"
     with running(
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", zoo.uri),
+        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", fake_models.uri),
         *("--workers", "1", "--port", port),
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        log=zoo.folder / "mlflow.log",
+        log=fake_models.folder / "mlflow.log",
         ready=f"{address}/health",
     ):
-        yield zoo, address
+        yield fake_models, address
 
 
 @pytest.fixture(scope="module")
 def predict(registry: tuple[ModelRegistryFixture, str]) -> Iterator[tuple[Container, str, float]]:
     """The container, its address, and the seconds until it was ready."""
-    zoo, address = registry
+    fake_models, address = registry
     port, began = free_port(), time.monotonic()
     own = f"http://{home.LOOPBACK}:{port}"
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
     with container(
-        "serving", "--volume", f"{zoo.folder}:{zoo.folder}:ro", environment=settings
+        "serving",
+        "--volume",
+        f"{fake_models.folder}:{fake_models.folder}:ro",
+        environment=settings,
     ) as it:
         wait_until(lambda: responds(f"{own}/v1/ready"), 60, details=lambda: it.log)
         yield it, own, time.monotonic() - began
@@ -113,10 +116,10 @@ def test_it_writes_to_its_home_alone(predict: tuple[Container, str, float]) -> N
 
 
 def test_it_stops_cleanly_on_sigterm(registry: tuple[ModelRegistryFixture, str]) -> None:
-    zoo, address = registry
+    fake_models, address = registry
     port = free_port()
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
-    volume = f"{zoo.folder}:{zoo.folder}:ro"
+    volume = f"{fake_models.folder}:{fake_models.folder}:ro"
     with container("serving", "--volume", volume, environment=settings) as it:
         wait_until(
             lambda: responds(f"http://{home.LOOPBACK}:{port}/v1/ready"), 60, details=lambda: it.log

@@ -26,10 +26,10 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
 
     It is stopped with the last drill, since an idle server takes 4 % of a core from later tests.
     """
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("drill"))
-    zoo.add("waiting", right(1.0))
-    with zoo.serving(workers=2) as server:
-        yield Field(zoo, server)
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("drill"))
+    fake_models.add("waiting", right(1.0))
+    with fake_models.serving(workers=2) as server:
+        yield Field(fake_models, server)
 
 
 @pytest.fixture(scope="session")

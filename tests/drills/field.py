@@ -134,17 +134,17 @@ class Callers:
 class Field:
     """A registry, the real server over it, and the `slipway` command."""
 
-    def __init__(self, zoo: ModelRegistryFixture, server: Server) -> None:
-        self.zoo, self.server = zoo, server
+    def __init__(self, fake_models: ModelRegistryFixture, server: Server) -> None:
+        self.fake_models, self.server = fake_models, server
 
     def publish(self, name: str, champion: str, challenger: str) -> None:
         """Register both versions and wait until the first serves as champion."""
-        self.zoo.add(name, champion)
-        self.zoo.add(name, challenger, alias=None)
+        self.fake_models.add(name, champion)
+        self.fake_models.add(name, challenger, alias=None)
         until(lambda: self.server.ask(name).is_success, lambda: self.server.ask(name).text)
 
     def plan(self, name: str, **more: object) -> Path:
-        file = self.zoo.folder / f"{name}.yaml"
+        file = self.fake_models.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump({**PLAN, **more}))
         return file
 
@@ -155,7 +155,7 @@ class Field:
             cwd=ROOT,
             env={
                 **os.environ,
-                **self.zoo.variables(),
+                **self.fake_models.variables(),
                 **home.TELEMETRY_OFF,
                 "SLIPWAY_ROLLOUT_SERVERS": self.server.address,
             },
@@ -169,7 +169,7 @@ class Field:
     def history(self, name: str) -> list[dict]:
         """Return the project's entries in the promotion log; raises if its chain is broken."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SLIPWAY_HOME", str(self.zoo.home))
+            patch.setenv("SLIPWAY_HOME", str(self.fake_models.home))
             return promotions.history(name)
 
     def events(self, name: str) -> list[str]:
@@ -177,7 +177,7 @@ class Field:
 
     def registry_state(self, name: str) -> tuple[dict[str, str], str]:
         """Return the aliases and the policy's tag."""
-        model = self.zoo.client.get_registered_model(name)
+        model = self.fake_models.client.get_registered_model(name)
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
         return aliases, model.tags.get("slipway.policy", "")
 

@@ -23,7 +23,7 @@ from slipway.datasets import fetch
 from slipway.home import free_port
 from slipway.registry import promotions
 from tests.conftest import running
-from tests.services.server_fixture import PARAMS, Client, Yard
+from tests.services.server_fixture import PARAMS, Client, TrainingRepository
 from tests.waiting import until
 
 # From the first grown flower to the new champion; 60 s on an idle machine.
@@ -120,8 +120,8 @@ class Loop:
     """One home with the three services."""
 
     def __init__(self, folder: Path) -> None:
-        self.yard = Yard(folder)
-        self.home = self.yard.home("loop")
+        self.training_repository = TrainingRepository(folder)
+        self.home = self.training_repository.home("loop")
         self.ports = {name: free_port() for name in ("predict", "monitor")}
         self.plan = folder / "plan.yaml"
         self.plan.write_text(yaml.safe_dump(PLAN))
@@ -151,16 +151,16 @@ class Loop:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SLIPWAY_ROLLOUT_SERVERS", self.address("predict"))
             patch.setenv("SLIPWAY_ROLLOUT_PLAN", str(self.plan))
-            with self.yard.trainer(self.home, **TRAINER) as client:
+            with self.training_repository.trainer(self.home, **TRAINER) as client:
                 yield client
 
     def slow_fit(self, seconds: float) -> None:
         """Slow down the fit, so that it can be killed half-way."""
-        file = self.yard.folder / "pipelines" / "ml" / "flowers" / "params.yaml"
+        file = self.training_repository.folder / "pipelines" / "ml" / "flowers" / "params.yaml"
         file.write_text(PARAMS.replace("seconds: 0.0", f"seconds: {seconds}"))
 
     def first_champion(self) -> None:
-        with self.yard.trainer(self.home) as client:
+        with self.training_repository.trainer(self.home) as client:
             run = client.followed(client.start())
             assert run["promotion"]["promoted"], client.log(run["id"])
 

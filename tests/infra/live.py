@@ -27,11 +27,11 @@ from tests.infra import proxy_fixture
 from tests.infra.flaky_backend import FAILS_AT_13
 from tests.infra.names import Names
 from tests.infra.proxy_fixture import Proxy
-from tests.services import retail_data
+from tests.services import monitored_project
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
 from tests.services.kafka_broker import Broker, Stream
-from tests.services.server_fixture import Yard
-from tests.slipway.retail_data import Shop, made_up
+from tests.services.server_fixture import TrainingRepository
+from tests.slipway.feature_repository import FeatureRepository, made_up
 from tests.waiting import until
 
 # One call costs the same for one record or many, so waiting requests form a batch.
@@ -73,7 +73,7 @@ FAILED = 8
 class Services:
     """All services, running."""
 
-    zoo: ModelRegistryFixture
+    fake_models: ModelRegistryFixture
     predict: Server
     proxy: Proxy
     addresses: dict[str, str]
@@ -86,44 +86,46 @@ class Services:
         """Send a little load: successes, failures, labels, look-ups, and a check of the monitor."""
         variants(self.predict, requests=5)
         for _ in range(3):
-            assert self.predict.ask("ill", 13).status_code == 500
+            assert self.predict.ask("failing", 13).status_code == 500
             self.predict.answer("slow")
         self.predict.client.post("/v1/models/known/predict", json={"customer_id": 1})
-        through = f"{self.proxy.address}/v1/models/well/predict"
+        through = f"{self.proxy.address}/v1/models/healthy/predict"
         assert httpx.post(through, json={"number": 1}, timeout=60).is_success
-        httpx.post(f"{self.addresses['monitor']}/v1/projects/{retail_data.NAME}/check", timeout=60)
+        httpx.post(
+            f"{self.addresses['monitor']}/v1/projects/{monitored_project.NAME}/check", timeout=60
+        )
 
 
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
     """Run all services until the block ends."""
-    zoo = ModelRegistryFixture(folder / "zoo")
+    fake_models = ModelRegistryFixture(folder / "fake_models")
     with ExitStack() as stack:
-        predict = start_predict(stack, zoo)
+        predict = start_predict(stack, fake_models)
         proxy = start_proxy(stack, folder / "proxy", predict)
         addresses = {
             "predict": predict.address,
-            "monitor": start_monitor(stack, zoo),
-            "trainer": start_trainer(stack, Yard(folder / "yard")),
+            "monitor": start_monitor(stack, fake_models),
+            "trainer": start_trainer(stack, TrainingRepository(folder / "training_repository")),
             "features": start_features(stack, folder),
-            "stream": start_stream(stack, zoo),
+            "stream": start_stream(stack, fake_models),
             "proxy": proxy.metrics_address,
             "node": start_node_exporter(stack, folder),
         }
-        yield Services(zoo, predict, proxy, addresses)
+        yield Services(fake_models, predict, proxy, addresses)
 
 
-def start_predict(stack: ExitStack, zoo: ModelRegistryFixture) -> Server:
+def start_predict(stack: ExitStack, fake_models: ModelRegistryFixture) -> Server:
     """Start a model server; produce successes, failures, a fault and two versions at once."""
     for alias in ("champion", "challenger", "shadow"):
-        zoo.add("well", echo("well"), alias=alias)
-    policy.write(zoo.client, "well", policy.Policy(challenger=50, shadow=100))
-    zoo.add("ill", FAILS_AT_13)
-    zoo.add("broken", code(BROKEN))
-    zoo.add("slow", code(SLOW))
-    zoo.add("known", LOOKING_UP, example={"input": {"orders": 1}, "output": {"orders": 1}})
-    server = stack.enter_context(zoo.serving())
-    wanted = {"well", "ill", "slow", "known"}
+        fake_models.add("healthy", echo("healthy"), alias=alias)
+    policy.write(fake_models.client, "healthy", policy.Policy(challenger=50, shadow=100))
+    fake_models.add("failing", FAILS_AT_13)
+    fake_models.add("broken", code(BROKEN))
+    fake_models.add("slow", code(SLOW))
+    fake_models.add("known", LOOKING_UP, example={"input": {"orders": 1}, "output": {"orders": 1}})
+    server = stack.enter_context(fake_models.serving())
+    wanted = {"healthy", "failing", "slow", "known"}
 
     def served() -> set[str]:
         return {each["name"] for each in server.client.get("/v1/models").json()["models"]}
@@ -133,10 +135,10 @@ def start_predict(stack: ExitStack, zoo: ModelRegistryFixture) -> Server:
     until(lambda: {"champion", "challenger"} == variants(server, requests=20))
     until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0)
     for _ in range(FAILED):
-        assert server.ask("ill", 13).status_code == 500
+        assert server.ask("failing", 13).status_code == 500
     for _ in range(3):
         assert server.answer("slow")["predictions"]
-    look_up(server, zoo)
+    look_up(server, fake_models)
     return server
 
 
@@ -144,28 +146,30 @@ def variants(server: Server, *, requests: int) -> set[str]:
     """Return the variants that served requests; send a label for each prediction."""
     found = set()
     for _ in range(requests):
-        response = server.answer("well")
+        response = server.answer("healthy")
         found.add(response["variant"])
         label = {"id": response["id"], "truth": {"number": 1.0}}
         assert server.client.post("/v1/feedback", json=label).is_success
     return found
 
 
-def look_up(server: Server, zoo: ModelRegistryFixture) -> None:
+def look_up(server: Server, fake_models: ModelRegistryFixture) -> None:
     """Look up features in a missing store, then in an existing one."""
 
     def predict() -> httpx.Response:
         return server.client.post("/v1/models/known/predict", json={"customer_id": 1})
 
     assert predict().status_code == 503
-    small = Shop(zoo.folder / "store")
+    small = FeatureRepository(fake_models.folder / "store")
     small.write(made_up())
     variables = {**os.environ, **small.environment, "PYTHONPATH": str(ROOT)}
     variables.pop(places.REDIS, None)
     command = [sys.executable, "-m", "slipway", "features", "materialize"]
     done = subprocess.run(command, cwd=small.root, env=variables, capture_output=True, text=True)
     assert (small.root / "home" / "features" / "online.db").is_file(), done.stdout + done.stderr
-    shutil.copytree(small.root / "home" / "features", zoo.home / "features", dirs_exist_ok=True)
+    shutil.copytree(
+        small.root / "home" / "features", fake_models.home / "features", dirs_exist_ok=True
+    )
     # The store has more fields than the model accepts (422), but the look-up succeeds.
     until(lambda: predict().status_code != 503)
 
@@ -195,10 +199,10 @@ def start_features(stack: ExitStack, folder: Path) -> str:
     return address
 
 
-def start_stream(stack: ExitStack, zoo: ModelRegistryFixture) -> str:
+def start_stream(stack: ExitStack, fake_models: ModelRegistryFixture) -> str:
     """Start a stream, wait until it has sent predictions and labels; return its address."""
-    broker = stack.enter_context(Broker(zoo.folder).running())
-    stream = stack.enter_context(Stream(zoo.home, broker).running())
+    broker = stack.enter_context(Broker(fake_models.folder).running())
+    stream = stack.enter_context(Stream(fake_models.home, broker).running())
     until(lambda: stream.metric("slipway_stream_sent_total predictions") > 0)
     until(lambda: stream.metric("slipway_stream_sent_total truths") > 0)
     return stream.address
@@ -228,25 +232,25 @@ def start_node_exporter(stack: ExitStack, folder: Path) -> str:
     return address
 
 
-def start_monitor(stack: ExitStack, zoo: ModelRegistryFixture) -> str:
+def start_monitor(stack: ExitStack, fake_models: ModelRegistryFixture) -> str:
     """Start a monitor, check a project and one without reference; return its address."""
-    retail_data.register(zoo, retail_data.reference_rows(ROWS))
-    records, folder = retail_data.traffic(ROWS, seed=1), zoo.home / "predictions"
-    ids = retail_data.write_segment(folder, records, segment=901, at=time.time() - 5)
-    retail_data.attach(folder, list(zip(ids, records, strict=True)), right=0.85)
+    monitored_project.register(fake_models, monitored_project.reference_rows(ROWS))
+    records, folder = monitored_project.traffic(ROWS, seed=1), fake_models.home / "predictions"
+    ids = monitored_project.write_segment(folder, records, segment=901, at=time.time() - 5)
+    monitored_project.attach(folder, list(zip(ids, records, strict=True)), right=0.85)
     address = f"http://{home.LOOPBACK}:{free_port()}"
     env = {
-        "SLIPWAY_HOME": str(zoo.home),
-        "MLFLOW_TRACKING_URI": zoo.uri,
+        "SLIPWAY_HOME": str(fake_models.home),
+        "MLFLOW_TRACKING_URI": fake_models.uri,
         "SLIPWAY_MONITOR_PORT": address.rpartition(":")[2],
         "SLIPWAY_MONITOR_REPORTS": "0",
         "SLIPWAY_MONITOR_MATURITY_SECONDS": "0",
     }
-    log = zoo.folder / "monitor.log"
+    log = fake_models.folder / "monitor.log"
     command = (sys.executable, "-m", "services.monitor")
     stack.enter_context(running(*command, env=env, log=log, ready=f"{address}/v1/live"))
     client = stack.enter_context(httpx.Client(base_url=address, timeout=60))
-    outcomes = {retail_data.NAME: "judged", "well": "no_reference"}
+    outcomes = {monitored_project.NAME: "judged", "healthy": "no_reference"}
 
     def checked() -> bool:
         responses = [client.post(f"/v1/projects/{name}/check") for name in outcomes]
@@ -257,9 +261,9 @@ def start_monitor(stack: ExitStack, zoo: ModelRegistryFixture) -> str:
     return address
 
 
-def start_trainer(stack: ExitStack, yard: Yard) -> str:
+def start_trainer(stack: ExitStack, training_repository: TrainingRepository) -> str:
     """Start a trainer with a failed and a successful run in its journal; return its address."""
-    own_home = yard.home("trainer")
+    own_home = training_repository.home("trainer")
     journal = Journal(own_home / "trainer")
     for number, state in enumerate((State.FAILED, State.SUCCEEDED)):
         run = Run(
@@ -271,7 +275,7 @@ def start_trainer(stack: ExitStack, yard: Yard) -> str:
         )
         journal.queued(run)
         journal.change(run.id, "ended", state=state, ended=time.time())
-    client = stack.enter_context(yard.trainer(own_home))
+    client = stack.enter_context(training_repository.trainer(own_home))
     # An alert that retraining cannot cure, so that no run starts.
     alert = {"status": "firing", "labels": {"project": "petals", "action": "page"}}
     response = client.http.post("/v1/alerts", json={"version": "4", "alerts": [alert]})

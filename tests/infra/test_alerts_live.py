@@ -78,12 +78,12 @@ def test_alertmanager_reports_a_failing_model(
     """The trainer receives only alerts that it can cure, the operators receive all."""
     from services.trainer.webhook import Notification
 
-    zoo = ModelRegistryFixture(tmp_path / "zoo")
-    zoo.add("well", echo("well"))
-    zoo.add("ill", FAILS_AT_13)
+    fake_models = ModelRegistryFixture(tmp_path / "fake_models")
+    fake_models.add("healthy", echo("healthy"))
+    fake_models.add("failing", FAILS_AT_13)
     with (
         Receiver().listening() as receiver,
-        zoo.serving() as server,
+        fake_models.serving() as server,
     ):
         monkeypatch.setenv("SLIPWAY_TRAINER_PORT", str(receiver.port))
         monkeypatch.setenv("SLIPWAY_PREDICT_PORT", server.address.rpartition(":")[2])
@@ -96,8 +96,8 @@ def test_alertmanager_reports_a_failing_model(
         ):
 
             def come() -> bool:
-                assert server.ask("well").status_code == 200
-                assert server.ask("ill", 13).status_code == 500
+                assert server.ask("healthy").status_code == 200
+                assert server.ask("failing", 13).status_code == 500
                 burnt = [
                     alert
                     for alert in receiver.alerts("/operators")
@@ -117,22 +117,22 @@ def test_alertmanager_reports_a_failing_model(
     )
     assert burnt["labels"] == {
         "alertname": "PredictAvailabilityBurn",
-        "project": "ill",
+        "project": "failing",
         "service": "predict",
         "severity": "critical",
         "window": "30s",
     }
     assert burnt["status"] == "firing"
-    assert burnt["annotations"]["summary"].startswith("ill: in 30s ")
-    assert {alert["labels"]["project"] for alert in receiver.alerts("/operators")} == {"ill"}
+    assert burnt["annotations"]["summary"].startswith("failing: in 30s ")
+    assert {alert["labels"]["project"] for alert in receiver.alerts("/operators")} == {"failing"}
     assert {alert["labels"]["alertname"] for alert in receiver.alerts("/v1/alerts")} == {
         "ModelFails"
     }
     notices = [Notification.model_validate(body) for at, body in receiver.got if at == "/v1/alerts"]
     first = notices[0].alarms()[0]
-    assert (first.project, first.name, first.action) == ("ill", "ModelFails", "retrain")
+    assert (first.project, first.name, first.action) == ("failing", "ModelFails", "retrain")
     assert first.firing
-    assert first.summary == "ill: its model raises"
+    assert first.summary == "failing: its model raises"
 
 
 def alert(name: str, **labels: str) -> dict[str, Any]:

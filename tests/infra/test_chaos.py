@@ -13,7 +13,7 @@ import yaml
 from infra.chaos import discover, measure, results
 from infra.chaos.expectations import expected
 from infra.chaos.faults import Cut, Fault, Fill, Kill, Pause
-from infra.chaos.judge import Expectation, Outcome, Promise, Records, Seen, missed
+from infra.chaos.judge import CallerMeasurements, Expectation, Outcome, Promise, Records, missed
 from infra.chaos.load import CONNECTION, Caller, Load, Response
 from infra.chaos.results import Results
 from infra.chaos.run import unhealthy
@@ -22,7 +22,7 @@ from slipway.home import free_port
 from slipway.projects.readme import BLOCK, END, START
 from tests.conftest import ROOT
 
-CALM = Seen(asked=500, steady_p99=10, p50=4, p99=12, max=30, steady_again=0)
+CALM = CallerMeasurements(asked=500, steady_p99=10, p50=4, p99=12, max=30, steady_again=0)
 HURT = CALM.model_copy(
     update={"errors": {"503": 3}, "last_error": 4.0, "last_error_undone": 1.0, "steady_again": 1}
 )
@@ -32,8 +32,8 @@ KEPT = Records(promised=700, found=700, unpromised=0)
 def lines(
     expectation: Expectation,
     *,
-    plain: Seen = CALM,
-    looked_up: Seen = CALM,
+    plain: CallerMeasurements = CALM,
+    looked_up: CallerMeasurements = CALM,
     records: Records = KEPT,
     well_again: float | None = 5,
 ) -> list[str]:
@@ -73,7 +73,7 @@ def test_what_was_promised_is_met() -> None:
             {"looked_up": CALM.model_copy(update={"steady_again": None})},
             "looked up predictions as fast as before, got none within the time",
         ),
-        ({"plain": Seen(asked=0, steady_p99=1)}, "plain predictions sent, got none"),
+        ({"plain": CallerMeasurements(asked=0, steady_p99=1)}, "plain predictions sent, got none"),
         (
             {"records": Records(promised=700, found=698, unpromised=0)},
             "every promised record found, got 2 of 700 lost",

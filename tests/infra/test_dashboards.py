@@ -269,7 +269,7 @@ def prometheus(
         found = Prometheus(address, began)
         with closing(found.client):
             until(lambda: len(found.values("label_values(up, job)")) == len(services.addresses))
-            services.zoo.add("later", echo("later"))
+            services.fake_models.add("later", echo("later"))
             until(lambda: services.predict.ask("later").is_success)
             for _ in range(5):
                 services.send_requests()
@@ -353,7 +353,7 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
 
 def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: live.Services) -> None:
     """A counter that starts with the event would show no increase."""
-    services.zoo.add("failing", FAILS_AT_13)
+    services.fake_models.add("failing", FAILS_AT_13)
     until(lambda: services.predict.ask("failing").is_success)
     seen = 'slipway_requests_total{project="failing",status="500"}'
     until(lambda: prometheus.series(seen, now=time.time(), instant=True))

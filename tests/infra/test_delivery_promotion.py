@@ -65,13 +65,13 @@ def github() -> Iterator[GitHub]:
 class Runner:
     """Runs the steps of promote.yml in order, as GitHub's runner does."""
 
-    def __init__(self, folder: Path, zoo: ModelRegistryFixture, github: GitHub) -> None:
+    def __init__(self, folder: Path, fake_models: ModelRegistryFixture, github: GitHub) -> None:
         self.exported = folder / "env"
         self.exported.touch()
         (self.job,) = yaml.safe_load(WORKFLOW.read_text())["jobs"].values()
         self.variables = {
             **os.environ,
-            **zoo.variables(),
+            **fake_models.variables(),
             "GITHUB_API_URL": github.address,
             "GITHUB_REPOSITORY": "we/slipway",
             "GITHUB_RUN_ID": "77",
@@ -112,29 +112,29 @@ class Runner:
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> ModelRegistryFixture:
-    made = ModelRegistryFixture(tmp_path / "zoo")
+def fake_models(tmp_path: Path) -> ModelRegistryFixture:
+    made = ModelRegistryFixture(tmp_path / "fake_models")
     made.add("echo", echo("one"))
     made.add("echo", echo("two"), alias=None)
     return made
 
 
 @pytest.fixture
-def runner(tmp_path: Path, zoo: ModelRegistryFixture, github: GitHub) -> Runner:
-    return Runner(tmp_path, zoo, github)
+def runner(tmp_path: Path, fake_models: ModelRegistryFixture, github: GitHub) -> Runner:
+    return Runner(tmp_path, fake_models, github)
 
 
-def champion(zoo: ModelRegistryFixture) -> str:
-    return str(zoo.client.get_model_version_by_alias("echo", "champion").version)
+def champion(fake_models: ModelRegistryFixture) -> str:
+    return str(fake_models.client.get_model_version_by_alias("echo", "champion").version)
 
 
-def log(zoo: ModelRegistryFixture) -> list[dict]:
-    file = zoo.home / "promotions.jsonl"
+def log(fake_models: ModelRegistryFixture) -> list[dict]:
+    file = fake_models.home / "promotions.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def test_an_approved_version_is_champion_and_its_approver_on_record(
-    runner: Runner, zoo: ModelRegistryFixture, github: GitHub
+    runner: Runner, fake_models: ModelRegistryFixture, github: GitHub
 ) -> None:
     github.approvals = [
         approval("passer-by", environment="elsewhere"),
@@ -143,8 +143,8 @@ def test_an_approved_version_is_champion_and_its_approver_on_record(
     ]
     status, output = runner.run(project="echo", version="2", reason="better on last week's callers")
     assert status == 0, output
-    assert champion(zoo) == "2"
-    (entry,) = log(zoo)
+    assert champion(fake_models) == "2"
+    (entry,) = log(fake_models)
     assert entry["version"] == "2"
     assert entry["reason"] == "better on last week's callers"
     assert entry["evidence"]["approver"].startswith("ada, through the command line (")
@@ -166,18 +166,18 @@ def test_an_approved_version_is_champion_and_its_approver_on_record(
     ],
 )
 def test_without_an_approval_nothing_changes(
-    runner: Runner, zoo: ModelRegistryFixture, github: GitHub, approvals: object
+    runner: Runner, fake_models: ModelRegistryFixture, github: GitHub, approvals: object
 ) -> None:
     github.approvals = approvals
     status, output = runner.run(project="echo", version="2", reason="because")
     assert status != 0
     assert "slipway: " in output
-    assert champion(zoo) == "1"
-    assert log(zoo) == []
+    assert champion(fake_models) == "1"
+    assert log(fake_models) == []
 
 
 def test_a_token_that_is_not_the_runs_learns_nothing(
-    runner: Runner, zoo: ModelRegistryFixture, github: GitHub
+    runner: Runner, fake_models: ModelRegistryFixture, github: GitHub
 ) -> None:
     github.approvals = [approval("ada")]
     runner.job["steps"] = [
@@ -187,7 +187,7 @@ def test_a_token_that_is_not_the_runs_learns_nothing(
     status, output = runner.run(project="echo", version="2", reason="because")
     assert status != 0
     assert "cannot read from GitHub who approved run 77" in output
-    assert log(zoo) == []
+    assert log(fake_models) == []
 
 
 @pytest.mark.parametrize(
@@ -200,18 +200,22 @@ def test_a_token_that_is_not_the_runs_learns_nothing(
     ],
 )
 def test_what_cannot_be_promoted_is_refused(
-    runner: Runner, zoo: ModelRegistryFixture, github: GitHub, inputs: dict[str, str], message: str
+    runner: Runner,
+    fake_models: ModelRegistryFixture,
+    github: GitHub,
+    inputs: dict[str, str],
+    message: str,
 ) -> None:
     github.approvals = [approval("ada")]
     status, output = runner.run(**inputs)
     assert status != 0
     assert message in output
-    assert champion(zoo) == "1"
-    assert log(zoo) == []
+    assert champion(fake_models) == "1"
+    assert log(fake_models) == []
 
 
 def test_a_log_that_would_go_with_the_runner_is_refused(
-    runner: Runner, zoo: ModelRegistryFixture, github: GitHub
+    runner: Runner, fake_models: ModelRegistryFixture, github: GitHub
 ) -> None:
     github.approvals = [approval("ada")]
     for place in ("", str(ROOT / ".slipway")):
@@ -219,11 +223,13 @@ def test_a_log_that_would_go_with_the_runner_is_refused(
         status, output = runner.run(project="echo", version="2", reason="because")
         assert status != 0
         assert "the promotion log is deleted with it" in output
-    assert champion(zoo) == "1"
+    assert champion(fake_models) == "1"
 
 
-def test_at_a_keyboard_the_same_command_names_who_typed_it(zoo: ModelRegistryFixture) -> None:
-    variables = {**os.environ, **zoo.variables(), "PROJECT": "echo", "VERSION": "2"}
+def test_at_a_keyboard_the_same_command_names_who_typed_it(
+    fake_models: ModelRegistryFixture,
+) -> None:
+    variables = {**os.environ, **fake_models.variables(), "PROJECT": "echo", "VERSION": "2"}
     variables.pop("SLIPWAY_APPROVER", None)
     done = subprocess.run(
         ["make", "--silent", "promote"],
@@ -233,5 +239,5 @@ def test_at_a_keyboard_the_same_command_names_who_typed_it(zoo: ModelRegistryFix
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert champion(zoo) == "2"
-    assert log(zoo)[0]["evidence"]["approver"].startswith("command line (")
+    assert champion(fake_models) == "2"
+    assert log(fake_models)[0]["evidence"]["approver"].startswith("command line (")

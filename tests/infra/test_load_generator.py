@@ -31,7 +31,7 @@ def response_bytes(body: bytes = GOOD, *, status: str = "200 OK", more: bytes = 
 
 
 @dataclass
-class Seen:
+class ReceivedRequests:
     """The requests that the server received."""
 
     times: list[float] = field(default_factory=list)
@@ -44,9 +44,9 @@ Reply = Callable[[int], Awaitable[bytes | None]]
 
 
 @asynccontextmanager
-async def serving(reply: Reply) -> AsyncIterator[tuple[Target, Seen]]:
+async def serving(reply: Reply) -> AsyncIterator[tuple[Target, ReceivedRequests]]:
     """Run a server that sends `reply(i)` to request i; None closes the connection."""
-    seen = Seen()
+    seen = ReceivedRequests()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.connections += 1
@@ -75,8 +75,8 @@ async def serving(reply: Reply) -> AsyncIterator[tuple[Target, Seen]]:
 
 def under(
     reply: Reply, load: Callable[[Target], Coroutine[Any, Any, Outcome]]
-) -> tuple[Outcome, Seen]:
-    async def whole() -> tuple[Outcome, Seen]:
+) -> tuple[Outcome, ReceivedRequests]:
+    async def whole() -> tuple[Outcome, ReceivedRequests]:
         async with serving(reply) as (target, seen):
             return await load(target), seen
 

@@ -42,11 +42,11 @@ FAILS_ON_BATCH = f"""
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("locust") / "zoo")
-    models = {"well": echo("well"), "slow": code(SLOW), "failing": code(FAILS_ON_BATCH)}
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("locust") / "fake_models")
+    models = {"healthy": echo("healthy"), "slow": code(SLOW), "failing": code(FAILS_ON_BATCH)}
     for name, model in models.items():
-        zoo.add(name, model)
-    with zoo.serving() as found:
+        fake_models.add(name, model)
+    with fake_models.serving() as found:
         until(lambda: len(found.client.get("/v1/models").json()["models"]) == len(models))
         yield found
 
@@ -69,7 +69,7 @@ def load(server: Server, folder: Path, *words: str) -> "subprocess.CompletedProc
 
 
 def test_both_loads_reach_every_project_and_limits_are_met(server: Server, tmp_path: Path) -> None:
-    names = ("well", "slow", "failing")
+    names = ("healthy", "slow", "failing")
     before = {name: server.metric(f'slipway_rows_total project="{name}"') for name in names}
     done = load(server, tmp_path, *GENEROUS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -24,7 +24,7 @@ from slipway.project import Project
 from slipway.projects import measured
 from slipway.stage_events import Training
 from tests.conftest import copy_checkout
-from tests.services.server_fixture import Yard
+from tests.services.server_fixture import TrainingRepository
 from tests.waiting import PATIENCE, until
 
 # A run of `up` starts a dozen processes with seconds of imports: 120 s at a load of 20.
@@ -114,20 +114,20 @@ class SmallPlatform:
     """A repository with three starters, its services on free ports."""
 
     def __init__(self, folder: Path) -> None:
-        self.yard = Yard(folder)
-        self.folder = self.yard.folder
-        self.home = self.yard.home("home")
+        self.training_repository = TrainingRepository(folder)
+        self.folder = self.training_repository.folder
+        self.home = self.training_repository.home("home")
         self.held_until = folder / "go-on"
         self.runs: list[Up] = []
         self.env = {
             **os.environ,
-            **self.yard.variables(self.home, home.free_port()),
+            **self.training_repository.variables(self.home, home.free_port()),
             **{f"SLIPWAY_{name.upper()}_PORT": str(home.free_port()) for name in home.PORTS},
             "SLIPWAY_PREDICT_RELOAD_SECONDS": "0.3",
             "HELD_UNTIL": str(self.held_until),
         }
         copy_checkout(self.folder, "params.yaml", "infra")
-        self.yard.add("broken")
+        self.training_repository.add("broken")
         self._append("broken", "train.py", FAILING)
         self._append("petals", "train.py", HELD)
         for every, name in enumerate(("flowers", "broken", "petals"), start=5):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.monitor.settings import Settings
-from tests.services import retail_data
+from tests.services import monitored_project
 from tests.services.fake_models import ModelRegistryFixture
 from tests.webhook import Receiver
 
@@ -49,8 +49,8 @@ def plant(fake_models: ModelRegistryFixture, segment: int, **changed: Any) -> li
         name: changed.pop(name) for name in ("at", "seconds", "version") if name in changed
     }
     rows = changed.pop("rows", ROWS)
-    return retail_data.write_segment(
-        log_folder(fake_models), retail_data.traffic(rows, seed=segment, **changed), **options
+    return monitored_project.write_segment(
+        log_folder(fake_models), monitored_project.traffic(rows, seed=segment, **changed), **options
     )
 
 

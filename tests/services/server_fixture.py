@@ -160,7 +160,7 @@ gate:
 """
 
 
-class Yard:
+class TrainingRepository:
     """The repository in `folder`, and a home without runs."""
 
     def __init__(self, folder: Path) -> None:

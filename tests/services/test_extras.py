@@ -25,10 +25,10 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("extras"))
-    zoo.add("model", echo("model"))
-    return zoo
+def fake_models(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("extras"))
+    fake_models.add("model", echo("model"))
+    return fake_models
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def collector() -> Iterator[tuple[str, list]]:
 
 
 @pytest.fixture(scope="module")
-def server(zoo: ModelRegistryFixture, collector: tuple[str, list]) -> Iterator[Server]:
+def server(fake_models: ModelRegistryFixture, collector: tuple[str, list]) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
-        with zoo.serving(traces=collector[0]) as running:
+        with fake_models.serving(traces=collector[0]) as running:
             yield running
 
 
@@ -105,15 +105,15 @@ def test_invalid_jobs_are_refused(server: Server) -> None:
     assert server.client.get(f"{job['self']}/result").status_code == 409
 
 
-def test_a_job_outlives_the_server(zoo: ModelRegistryFixture) -> None:
+def test_a_job_outlives_the_server(fake_models: ModelRegistryFixture) -> None:
     slow = """
         import time
         time.sleep(0.001 * len(model_input))
         return [Answer(number=each.number, model="slow") for each in model_input]
     """
-    zoo.add("slow", code(slow))
+    fake_models.add("slow", code(slow))
     body = "number\n" + "".join(f"{number % 1000}\n" for number in range(12_000))
-    with zoo.serving() as first:
+    with fake_models.serving() as first:
         until(lambda: first.ask("slow").status_code == 200)
         job = first.client.post("/v1/models/slow/jobs", content=body).json()
 
@@ -122,14 +122,14 @@ def test_a_job_outlives_the_server(zoo: ModelRegistryFixture) -> None:
             return progress["rows"] if progress else 0
 
         until(lambda: rows() > 1000)
-    with zoo.serving() as second:
+    with fake_models.serving() as second:
         until(lambda: second.client.get(job["self"]).json()["state"] == "done")
         result = second.client.get(f"{job['self']}/result").text.splitlines()
         assert len(result) == 12_001
 
 
 def test_traces_continue_the_callers_trace(
-    server: Server, collector: tuple[str, list], zoo: ModelRegistryFixture
+    server: Server, collector: tuple[str, list], fake_models: ModelRegistryFixture
 ) -> None:
     response = server.answer("model", headers={"traceparent": PARENT})
     trace = PARENT.split("-")[1]
@@ -145,15 +145,15 @@ def test_traces_continue_the_callers_trace(
     for name in ("validate", "infer"):
         assert by_name[name].parent_span_id == outer.span_id
         assert outer.start_time_unix_nano <= by_name[name].start_time_unix_nano
-    found = reader.find(zoo.home / "predictions", response["id"])
+    found = reader.find(fake_models.home / "predictions", response["id"])
     assert found is not None
     assert found["trace"] == trace
     # A request without a trace gets a new one.
-    assert reader.find(zoo.home / "predictions", server.answer("model")["id"])["trace"]
+    assert reader.find(fake_models.home / "predictions", server.answer("model")["id"])["trace"]
 
 
-def test_logs_are_json_with_the_trace_id(server: Server, zoo: ModelRegistryFixture) -> None:
-    zoo.add(
+def test_logs_are_json_with_the_trace_id(server: Server, fake_models: ModelRegistryFixture) -> None:
+    fake_models.add(
         "raising",
         code(
             "if model_input[0].number > 1: raise KeyError('x')\nreturn "
@@ -196,13 +196,13 @@ def test_observing_many_values_equals_observing_each() -> None:
     assert samples[0] == pytest.approx(samples[1])
 
 
-def test_the_command_line_scores_a_file(zoo: ModelRegistryFixture, tmp_path: Path) -> None:
+def test_the_command_line_scores_a_file(fake_models: ModelRegistryFixture, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("number\n1\n2\n")
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "score", "model", str(source), str(target)],
         cwd=ROOT,
-        env={**os.environ, **zoo.variables(), **home.TELEMETRY_OFF},
+        env={**os.environ, **fake_models.variables(), **home.TELEMETRY_OFF},
         capture_output=True,
         text=True,
     )
@@ -211,12 +211,12 @@ def test_the_command_line_scores_a_file(zoo: ModelRegistryFixture, tmp_path: Pat
 
 
 def test_uploads_need_their_scope(
-    zoo: ModelRegistryFixture, monkeypatch: pytest.MonkeyPatch
+    fake_models: ModelRegistryFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
+    monkeypatch.setenv("SLIPWAY_HOME", str(fake_models.home))
     _, predict = keys.create("caller", ["predict"])
     _, score = keys.create("batch", ["score"])
-    with zoo.serving(require_keys="true", upload_bytes=1000) as guarded:
+    with fake_models.serving(require_keys="true", upload_bytes=1000) as guarded:
         place = "/v1/models/model/jobs"
 
         def post(key: str, body: bytes) -> int:
@@ -226,7 +226,7 @@ def test_uploads_need_their_scope(
         assert post(predict, b"number\n1\n") == 403
         assert post(score, b"number\n" + b"1\n" * 1000) == 413
         assert post(score, b"number\n1\n") == 202
-        left = list((zoo.home / "predict" / "uploads").iterdir())
+        left = list((fake_models.home / "predict" / "uploads").iterdir())
         assert left == []
 
 
@@ -237,11 +237,11 @@ def test_triton_runs_the_graph(small_models: SmallModels, tmp_path: Path) -> Non
     from slipway.contract.shipped import Shipped
 
     triton.environment()
-    zoo = ModelRegistryFixture(tmp_path)
+    fake_models = ModelRegistryFixture(tmp_path)
     work = small_models.works["loans"]
-    version = zoo.register("loans", shipped_of(work, tmp_path / "loans"))
+    version = fake_models.register("loans", shipped_of(work, tmp_path / "loans"))
     models = tmp_path / "models"
-    shipped = Shipped(zoo.artifact("loans", version))
+    shipped = Shipped(fake_models.artifact("loans", version))
     build([Registered("loans", version, shipped)], models, backend="python")
     examples = json.loads(work.examples.read_text())
     records = [each["input"] for each in examples]
@@ -249,7 +249,7 @@ def test_triton_runs_the_graph(small_models: SmallModels, tmp_path: Path) -> Non
     place = "/v1/models/loans/predict"
     with (
         triton.running(models, **ports, log=tmp_path / "triton.log") as running,
-        zoo.serving(triton=running.grpc) as server,
+        fake_models.serving(triton=running.grpc) as server,
     ):
         until(lambda: server.client.post(place, json=records).status_code == 200)
         there = server.client.post(place, json=records).json()["predictions"]
@@ -258,6 +258,6 @@ def test_triton_runs_the_graph(small_models: SmallModels, tmp_path: Path) -> Non
         gone = server.client.post(place, json=records)
         assert gone.status_code in (500, 503), gone.text
         assert server.client.get("/v1/live").status_code == 200
-    with zoo.serving() as server:
+    with fake_models.serving() as server:
         until(lambda: server.client.post(place, json=records).status_code == 200)
         assert server.client.post(place, json=records).json()["predictions"] == there

@@ -22,7 +22,7 @@ from slipway.features import offline, places
 from slipway.features.materialize import materialize
 from slipway.predictions import reader
 from tests.services.fake_models import ModelRegistryFixture, Server, echo
-from tests.slipway.retail_data import Shop, made_up, served
+from tests.slipway.feature_repository import FeatureRepository, made_up, served
 from tests.slipway.test_features import MOMENT, customers
 from tests.slipway.test_features_redis import Server as Redis
 from tests.waiting import PATIENCE, until
@@ -68,22 +68,33 @@ publish(Loyal())
 
 
 class Store:
-    """A filled Redis, the shop that it is filled from, and a model server that looks up in it."""
+    """A filled Redis, the repository that it is filled from, and a model server that reads it."""
 
-    def __init__(self, server: Server, zoo: ModelRegistryFixture, redis: Redis, shop: Shop) -> None:
-        self.server, self.zoo, self.redis, self.shop = server, zoo, redis, shop
+    def __init__(
+        self,
+        server: Server,
+        fake_models: ModelRegistryFixture,
+        redis: Redis,
+        feature_repository: FeatureRepository,
+    ) -> None:
+        self.server, self.fake_models, self.redis, self.feature_repository = (
+            server,
+            fake_models,
+            redis,
+            feature_repository,
+        )
 
     def predict(self, body: object):
         return self.server.client.post("/v1/models/loyal/predict", json=body)
 
     def features(self, customer: int) -> dict[str, object]:
-        features = served(self.shop.lines, customer, MOMENT)
+        features = served(self.feature_repository.lines, customer, MOMENT)
         assert features is not None
         return features
 
     @property
     def known(self) -> list[int]:
-        lines = self.shop.lines
+        lines = self.feature_repository.lines
         return [key for key in customers(lines) if served(lines, key, MOMENT)]
 
 
@@ -92,21 +103,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     patch = pytest.MonkeyPatch()
     redis = Redis(tmp_path_factory.mktemp("redis"))
     redis.start()
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("zoo"))
-    shop = Shop(tmp_path_factory.mktemp("shop"))
-    shop.write(made_up())
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("fake_models"))
+    feature_repository = FeatureRepository(tmp_path_factory.mktemp("feature_repository"))
+    feature_repository.write(made_up())
     try:
         with patch.context() as patched:
-            shop.enter(patched)
+            feature_repository.enter(patched)
             patched.setenv(places.REDIS, redis.url)
             offline.build("customer_days")
             materialize(until=MOMENT)
-            example = {"input": served(shop.lines, 1, MOMENT), "output": {"orders": 1, "spent": 1}}
-        zoo.add("loyal", CODE, example=example)
-        zoo.add("plain", echo("plain"))
+            example = {
+                "input": served(feature_repository.lines, 1, MOMENT),
+                "output": {"orders": 1, "spent": 1},
+            }
+        fake_models.add("loyal", CODE, example=example)
+        fake_models.add("plain", echo("plain"))
         patch.setenv(places.REDIS, redis.url)
-        with zoo.serving(feature_seconds=1) as server:
-            yield Store(server, zoo, redis, shop)
+        with fake_models.serving(feature_seconds=1) as server:
+            yield Store(server, fake_models, redis, feature_repository)
     finally:
         patch.undo()
         redis.stop()
@@ -123,7 +137,7 @@ def test_the_entity_alone_is_enough(store: Store) -> None:
 
 def test_the_record_holds_the_looked_up_features(store: Store) -> None:
     identifier = store.predict({"customer_id": str(store.known[1])}).json()["id"]
-    folder = store.zoo.home / "predictions"
+    folder = store.fake_models.home / "predictions"
     until(lambda: reader.find(folder, identifier) is not None)
     record = reader.find(folder, identifier)
     assert record["inputs"][0] == pytest.approx(store.features(store.known[1]), abs=1e-3)
@@ -190,7 +204,7 @@ def test_an_unavailable_store_fails_only_the_lookups(store: Store) -> None:
     # It came back empty: no customer is known until it is filled again.
     until(lambda: store.predict(known).status_code == 422)
     with pytest.MonkeyPatch.context() as patch:
-        store.shop.enter(patch)
+        store.feature_repository.enter(patch)
         patch.setenv(places.REDIS, store.redis.url)
         materialize(until=MOMENT, anew=True)
     until(lambda: store.predict(known).status_code == 200)
@@ -231,7 +245,7 @@ def test_slow_name_resolution_keeps_no_caller_waiting(
             raise socket.gaierror(socket.EAI_AGAIN, "no response")
         return resolve(home.LOOPBACK if host == name else host, *rest, **more)
 
-    store.shop.enter(monkeypatch)
+    store.feature_repository.enter(monkeypatch)
     monkeypatch.setenv(places.REDIS, store.redis.url.replace(home.LOOPBACK, name))
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
     settings = Settings(feature_seconds=0.2)

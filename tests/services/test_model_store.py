@@ -31,11 +31,11 @@ def heavy(name: str, mib: int) -> str:
 
 def test_a_hundred_models_in_one_process(tmp_path: Path) -> None:
     """The server is ready before all are tried out, loads few at first and serves each of them."""
-    zoo = ModelRegistryFixture(tmp_path)
+    fake_models = ModelRegistryFixture(tmp_path)
     names = [f"model_{number:03d}" for number in range(100)]
     for name in names:
-        zoo.add(name, echo(name))
-    with zoo.serving(preload=4) as server:
+        fake_models.add(name, echo(name))
+    with fake_models.serving(preload=4) as server:
         until(lambda: len(server.client.get("/v1/models").json()["models"]) == 100)
         assert server.metric("slipway_model_loaded") <= 8
         for name in names:
@@ -43,16 +43,16 @@ def test_a_hundred_models_in_one_process(tmp_path: Path) -> None:
         assert server.metric("slipway_model_loaded") == 100
         (worker,) = server.workers()
         assert worker.memory_info().rss < 500 * MIB
-    with zoo.serving(preload=100) as server:
+    with fake_models.serving(preload=100) as server:
         assert server.metric("slipway_model_loaded") == 100
 
 
 def test_models_are_evicted_within_the_memory_budget(tmp_path: Path) -> None:
-    zoo = ModelRegistryFixture(tmp_path)
+    fake_models = ModelRegistryFixture(tmp_path)
     for name in ("one", "two", "three", "four"):
-        zoo.add(name, heavy(name, 60))
-    zoo.add("giant", heavy("giant", 300))
-    with zoo.serving(memory_bytes=200 * MIB, preload=0) as server:
+        fake_models.add(name, heavy(name, 60))
+    fake_models.add("giant", heavy("giant", 300))
+    with fake_models.serving(memory_bytes=200 * MIB, preload=0) as server:
         until(lambda: len(server.client.get("/v1/models").json()["models"]) == 5)
         (worker,) = server.workers()
         before = worker.memory_info().rss
@@ -78,7 +78,7 @@ def test_models_are_evicted_within_the_memory_budget(tmp_path: Path) -> None:
 
 
 def test_concurrent_callers_share_one_load(tmp_path: Path) -> None:
-    zoo, closed = ModelRegistryFixture(tmp_path), tmp_path / "closed"
+    fake_models, closed = ModelRegistryFixture(tmp_path), tmp_path / "closed"
     loads = f"""
     def load(self, weights):
         import time
@@ -87,13 +87,13 @@ def test_concurrent_callers_share_one_load(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 """
-    zoo.add(
+    fake_models.add(
         "slow",
         echo("slow").replace("class FakeModel(Model):\n", f"class FakeModel(Model):\n{loads}"),
     )
-    zoo.add("quick", echo("quick"))
-    zoo.add("late", echo("late"))
-    with zoo.serving(preload=0) as server:
+    fake_models.add("quick", echo("quick"))
+    fake_models.add("late", echo("late"))
+    with fake_models.serving(preload=0) as server:
         until(lambda: len(server.client.get("/v1/models").json()["models"]) == 3)
         assert predict_once(server, "quick") == 200
         closed.touch()
@@ -123,18 +123,18 @@ def predict_once(server: Server, name: str) -> int:
 
 
 def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
-    zoo = ModelRegistryFixture(tmp_path)
+    fake_models = ModelRegistryFixture(tmp_path)
     slow = """
         import time
         time.sleep(1.2 * len(model_input))
         return [Answer(number=0, model="slow") for _ in model_input]
     """
-    zoo.add("slow", code(slow))
-    zoo.add("good", echo("good"))
-    zoo.client.set_registered_model_tag(
+    fake_models.add("slow", code(slow))
+    fake_models.add("good", echo("good"))
+    fake_models.client.set_registered_model_tag(
         "slow", "slipway.policy", json.dumps({"queue": 4, "timeout_seconds": 20})
     )
-    with zoo.serving() as server:
+    with fake_models.serving() as server:
         until(lambda: server.ask("slow").status_code == 200)
         responses: list[httpx.Response] = []
 
@@ -159,7 +159,7 @@ def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
 
 def test_batches_grow_with_the_load(tmp_path: Path) -> None:
     """A call costs 20 ms for any number of records, so the requests that wait share one call."""
-    zoo, closed = ModelRegistryFixture(tmp_path), tmp_path / "closed"
+    fake_models, closed = ModelRegistryFixture(tmp_path), tmp_path / "closed"
     text = f"""
         import time
         from pathlib import Path
@@ -168,8 +168,8 @@ def test_batches_grow_with_the_load(tmp_path: Path) -> None:
             time.sleep(0.01)
         return [Answer(number=each.number * 2, model="batched") for each in model_input]
     """
-    zoo.add("batched", code(text))
-    with zoo.serving() as server:
+    fake_models.add("batched", code(text))
+    with fake_models.serving() as server:
         until(lambda: server.ask("batched").status_code == 200)
         started = "slipway_queue_seconds_count batched"
         metrics = [f"slipway_batch_requests_{each} batched" for each in ("count", "sum")] + [

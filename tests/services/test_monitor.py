@@ -16,7 +16,7 @@ from slipway import home
 from slipway.home import free_port
 from slipway.predictions.reader import records
 from tests.conftest import running
-from tests.services import retail_data
+from tests.services import monitored_project
 from tests.services.fake_models import ModelRegistryFixture
 from tests.services.monitor_fixture import (
     FAIL_FAST,
@@ -41,7 +41,7 @@ class RunningMonitor:
     def __init__(self, client: httpx.Client, process: Any, log: Path) -> None:
         self.client, self.process, self.log = client, process, log
 
-    def check(self, name: str = retail_data.NAME) -> dict[str, Any]:
+    def check(self, name: str = monitored_project.NAME) -> dict[str, Any]:
         response = self.client.post(f"/v1/projects/{name}/check")
         assert response.status_code == 200, response.text
         return response.json()
@@ -92,10 +92,12 @@ def test_from_steady_traffic_to_an_alarm_and_back(
     fake_models: ModelRegistryFixture, receiver: Receiver
 ) -> None:
     """Over HTTP: no drift, drift, notification, kill, restart, end of the alarm."""
-    retail_data.register(fake_models, retail_data.reference_rows(800))
+    monitored_project.register(fake_models, monitored_project.reference_rows(800))
     planted = plant(fake_models, 0x10)
     sent = [each["inputs"][0] for each in records(log_folder(fake_models))]
-    retail_data.attach(log_folder(fake_models), list(zip(planted, sent, strict=True)), right=0.85)
+    monitored_project.attach(
+        log_folder(fake_models), list(zip(planted, sent, strict=True)), right=0.85
+    )
     with running_monitor(fake_models, webhook=receiver.address, windows="count") as monitor:
         steady = monitor.check()
         assert steady["outcome"] == "judged"
@@ -180,7 +182,7 @@ def check_pages(monitor: RunningMonitor, check: dict[str, Any]) -> None:
 def test_without_the_registry_the_cached_reference_is_used(
     fake_models: ModelRegistryFixture,
 ) -> None:
-    retail_data.register(fake_models, retail_data.reference_rows(500))
+    monitored_project.register(fake_models, monitored_project.reference_rows(500))
     plant(fake_models, 0x10)
     Monitor(settings()).round()
     nowhere = f"http://{home.LOOPBACK}:{free_port()}"
@@ -221,23 +223,28 @@ def test_wrong_settings_are_reported_by_name(
 
 def test_with_the_real_model_server(fake_models: ModelRegistryFixture) -> None:
     """Records with and without optional fields, as the model server logs them."""
-    retail_data.register(fake_models, retail_data.reference_rows(500))
-    steady = retail_data.traffic(150, seed=3)
+    monitored_project.register(fake_models, monitored_project.reference_rows(500))
+    steady = monitored_project.traffic(150, seed=3)
     with fake_models.serving() as server:
         for record in steady:
             body = {name: value for name, value in record.items() if value != "basic"}
             server.client.post("/v1/models/shop/predict", json=body).raise_for_status()
-        batch = server.client.post("/v1/models/shop/predict", json=retail_data.traffic(300, seed=4))
+        batch = server.client.post(
+            "/v1/models/shop/predict", json=monitored_project.traffic(300, seed=4)
+        )
         assert batch.status_code == 200, batch.text
         monitor = Monitor(settings())
-        check = monitor.check(retail_data.NAME)
+        check = monitor.check(monitored_project.NAME)
         assert [window.rows for window in check.windows] == [450, ROWS]
         assert not check.drift_alarm, check.drift_summary()
-        sent = retail_data.traffic(ROWS, seed=5, country=lambda record, rng: "pl")
+        sent = monitored_project.traffic(ROWS, seed=5, country=lambda record, rng: "pl")
         server.client.post("/v1/models/shop/predict", json=sent).raise_for_status()
         until(
             lambda: (
                 "country"
-                in {field.field for field in monitor.check(retail_data.NAME).windows[1].drifted}
+                in {
+                    field.field
+                    for field in monitor.check(monitored_project.NAME).windows[1].drifted
+                }
             )
         )

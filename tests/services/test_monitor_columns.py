@@ -14,9 +14,9 @@ from services.monitor import derived
 from services.monitor.declared import parse_declaration
 from services.monitor.layout import Layout
 from slipway.quality.values import category, number
-from tests.services import retail_data
+from tests.services import monitored_project
 
-REFERENCE = retail_data.reference_rows(1000)
+REFERENCE = monitored_project.reference_rows(1000)
 LAYOUT = Layout.learn(REFERENCE, defaults={"plan": "basic", "remark": "", "age": None})
 
 
@@ -33,13 +33,13 @@ def picture(level: int, *, side: int = 8, alphabet: str = "url") -> str:
 
 class TestDeclaration:
     def test_protected_fields_and_defaults_are_read_from_the_source(self) -> None:
-        declaration = parse_declaration(retail_data.CODE)
+        declaration = parse_declaration(monitored_project.CODE)
         assert declaration.protected == ("country",)
         assert declaration.defaults == {"age": None, "plan": "basic", "remark": ""}
 
     def test_no_code_is_run(self, tmp_path: Path) -> None:
         trap = tmp_path / "ran"
-        code = f"open({str(trap)!r}, 'w')\n{retail_data.CODE}\nraise SystemExit\n"
+        code = f"open({str(trap)!r}, 'w')\n{monitored_project.CODE}\nraise SystemExit\n"
         assert parse_declaration(code).protected == ("country",)
         assert not trap.exists()
 
@@ -53,11 +53,11 @@ class TestDeclaration:
         assert (declaration.protected, declaration.defaults) == (("text",), {"letters": 4})
 
     def test_a_default_that_must_be_computed_is_unknown(self) -> None:
-        code = retail_data.CODE.replace('USUAL = "basic"', "USUAL = str(len('basic'))")
+        code = monitored_project.CODE.replace('USUAL = "basic"', "USUAL = str(len('basic'))")
         assert "plan" not in parse_declaration(code).defaults
 
     def test_fields_of_a_base_record_count(self) -> None:
-        code = retail_data.CODE.replace(
+        code = monitored_project.CODE.replace(
             "class Visitor(Record):",
             "class Guest(Record):\n    hat: int = 1\n\n\nclass Visitor(Guest):",
         )
@@ -100,7 +100,7 @@ class TestLayout:
 
     def test_a_field_left_out_by_the_caller_has_its_default(self) -> None:
         sent = {"visits": 3, "country": "de"}
-        values = LAYOUT.values(sent, retail_data.answer({"age": None}))
+        values = LAYOUT.values(sent, monitored_project.answer({"age": None}))
         assert values["plan"] == "basic"
         assert values["age"] is None
         assert LAYOUT.values({**sent, "plan": None}, {})["plan"] is None

@@ -9,16 +9,18 @@ import pytest
 from services.monitor import drift
 from services.monitor.drift import Rule
 from services.monitor.layout import Layout
-from tests.services import retail_data
+from tests.services import monitored_project
 
-REFERENCE = retail_data.reference_rows(1000)
+REFERENCE = monitored_project.reference_rows(1000)
 LAYOUT = Layout.learn(REFERENCE, defaults={"plan": "basic", "remark": "", "age": None})
 TABLE = LAYOUT.table(LAYOUT.values(row["record"], row["answer"]) for row in REFERENCE)
 
 
 def compared(records: list[dict[str, Any]], **rule: Any) -> dict[str, drift.FieldDrift]:
     """Compare a window of these records with the reference; return the fields by name."""
-    window = LAYOUT.table(LAYOUT.values(record, retail_data.answer(record)) for record in records)
+    window = LAYOUT.table(
+        LAYOUT.values(record, monitored_project.answer(record)) for record in records
+    )
     return {each.field: each for each in drift.compare(TABLE, window, LAYOUT, Rule(**rule))}
 
 
@@ -27,7 +29,7 @@ def drifted(records: list[dict[str, Any]], **rule: Any) -> set[str]:
 
 
 def test_no_alarm_in_twenty_undrifted_windows() -> None:
-    alarms = {seed: drifted(retail_data.traffic(400, seed=seed)) for seed in range(100, 120)}
+    alarms = {seed: drifted(monitored_project.traffic(400, seed=seed)) for seed in range(100, 120)}
     assert not any(alarms.values()), alarms
 
 
@@ -47,7 +49,7 @@ def test_no_alarm_in_twenty_undrifted_windows() -> None:
     ],
 )
 def test_planted_drift_is_found_and_named(field: str, column: str, change: Any) -> None:
-    records = retail_data.traffic(400, seed=5, **{field: change})
+    records = monitored_project.traffic(400, seed=5, **{field: change})
     fields = drifted(records)
     assert column in fields
     # A prediction that depends on the field may drift with it; no other field does.
@@ -55,15 +57,19 @@ def test_planted_drift_is_found_and_named(field: str, column: str, change: Any) 
 
 
 def test_the_reason_is_reported() -> None:
-    missing = compared(retail_data.traffic(400, seed=6, age=lambda record, rng: None))["age"]
+    missing = compared(monitored_project.traffic(400, seed=6, age=lambda record, rng: None))["age"]
     assert missing.because == ["missing"]
     assert (missing.missing_share, missing.typical) == (1, "none")
     assert missing.reference_missing_share == pytest.approx(0.1, abs=0.04)
-    new = compared(retail_data.traffic(400, seed=6, country=lambda record, rng: "pl"))["country"]
+    new = compared(monitored_project.traffic(400, seed=6, country=lambda record, rng: "pl"))[
+        "country"
+    ]
     assert new.new_category_share == 1
     assert new.constant
     far = compared(
-        retail_data.traffic(400, seed=6, age=lambda record, rng: 500 if rng.random() < 0.05 else 40)
+        monitored_project.traffic(
+            400, seed=6, age=lambda record, rng: 500 if rng.random() < 0.05 else 40
+        )
     )["age"]
     assert "range" in far.because
     assert far.out_of_range_share == pytest.approx(0.05, abs=0.04)
@@ -86,11 +92,13 @@ def test_a_small_real_difference_raises_no_alarm() -> None:
 
 def test_windows_and_references_that_are_too_small_are_errors() -> None:
     with pytest.raises(ValueError, match="window: at least 100 rows are needed, got 99"):
-        compared(retail_data.traffic(99, seed=1))
+        compared(monitored_project.traffic(99, seed=1))
     with pytest.raises(ValueError, match="reference: at least 2000 rows are needed, got 1000"):
-        compared(retail_data.traffic(2000, seed=1), least_rows=2000)
+        compared(monitored_project.traffic(2000, seed=1), least_rows=2000)
 
 
 def test_results_can_be_written_as_json() -> None:
-    for each in compared(retail_data.traffic(200, seed=2, age=lambda record, rng: None)).values():
+    for each in compared(
+        monitored_project.traffic(200, seed=2, age=lambda record, rng: None)
+    ).values():
         json.loads(each.model_dump_json())

@@ -18,7 +18,7 @@ from slipway.predictions.compact import compact
 from slipway.predictions.feedback_store import FeedbackStore
 from slipway.predictions.record import line
 from slipway.predictions.writer import PredictionLog
-from tests.services import retail_data
+from tests.services import monitored_project
 
 
 class TestWindowSampler:
@@ -146,7 +146,9 @@ class TestFollower:
         log.close()
 
     def test_foreign_and_damaged_files_do_not_block_others(self, tmp_path: Path) -> None:
-        retail_data.write_segment(tmp_path, retail_data.traffic(5, seed=1), segment=0x10)
+        monitored_project.write_segment(
+            tmp_path, monitored_project.traffic(5, seed=1), segment=0x10
+        )
         (tmp_path / "notes.jsonl").write_text("hello\n")
         (tmp_path / "00000001.parquet").write_bytes(b"PAR1 not at all")
         (tmp_path / "00000002.jsonl").write_bytes(b'{"id": 1}\n\xff\xfe\n[]\n{"id"')
@@ -158,14 +160,16 @@ class TestFollower:
         assert follower.faults == {"00000001", "00000003"}
 
     def test_old_segments_are_not_opened(self, tmp_path: Path) -> None:
-        retail_data.write_segment(tmp_path, retail_data.traffic(5, seed=1), segment=0x10)
+        monitored_project.write_segment(
+            tmp_path, monitored_project.traffic(5, seed=1), segment=0x10
+        )
         assert list(Follower(tmp_path).advance(since=time.time() + 60)) == []
 
 
 class TestLabels:
     def joined(self, folder: Path, **options: Any) -> Any:
         labels = Labels(
-            folder, project=retail_data.NAME, version="1", protected=["country"], **options
+            folder, project=monitored_project.NAME, version="1", protected=["country"], **options
         )
         return labels.mature(since=0, until=time.time() + 60)
 
@@ -173,9 +177,9 @@ class TestLabels:
     def test_labels_are_joined_with_their_predictions(
         self, tmp_path: Path, compacted: bool
     ) -> None:
-        records = retail_data.traffic(30, seed=1)
-        ids = retail_data.write_segment(tmp_path, records, segment=0x10)
-        retail_data.attach(tmp_path, list(zip(ids, records, strict=True))[:20], right=1.0)
+        records = monitored_project.traffic(30, seed=1)
+        ids = monitored_project.write_segment(tmp_path, records, segment=0x10)
+        monitored_project.attach(tmp_path, list(zip(ids, records, strict=True))[:20], right=1.0)
         if compacted:
             compact(tmp_path, seconds=0)
             assert (tmp_path / "00000010.parquet").exists()
@@ -187,9 +191,9 @@ class TestLabels:
         )
 
     def test_the_newest_feedback_counts(self, tmp_path: Path) -> None:
-        records = retail_data.traffic(1, seed=1)
-        [id] = retail_data.write_segment(tmp_path, records, segment=0x10)
-        labels = Labels(tmp_path, project=retail_data.NAME, version="1")
+        records = monitored_project.traffic(1, seed=1)
+        [id] = monitored_project.write_segment(tmp_path, records, segment=0x10)
+        labels = Labels(tmp_path, project=monitored_project.NAME, version="1")
         store = FeedbackStore(tmp_path)
         for label in (True, False, False, True):
             store.attach(id=id, truth={"bought": label})
@@ -205,29 +209,29 @@ class TestLabels:
             (0x12, "1", "challenger", 7200),
             (0x13, "1", "champion", 10),
         ):
-            records = retail_data.traffic(4, seed=segment)
-            ids = retail_data.write_segment(
+            records = monitored_project.traffic(4, seed=segment)
+            ids = monitored_project.write_segment(
                 tmp_path, records, segment=segment, at=now - ago, version=version, variant=variant
             )
-            retail_data.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
-        labels = Labels(tmp_path, project=retail_data.NAME, version="1")
+            monitored_project.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
+        labels = Labels(tmp_path, project=monitored_project.NAME, version="1")
         assert labels.mature(since=0, until=now - 3600).total == 4
         assert labels.mature(since=0, until=now + 60).total == 8
 
     def test_the_newest_labels_are_joined_and_all_are_counted(self, tmp_path: Path) -> None:
-        records = retail_data.traffic(50, seed=1)
-        ids = retail_data.write_segment(tmp_path, records, segment=0x10, seconds=50)
-        retail_data.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
+        records = monitored_project.traffic(50, seed=1)
+        ids = monitored_project.write_segment(tmp_path, records, segment=0x10, seconds=50)
+        monitored_project.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
         rows, total = self.joined(tmp_path, limit=10)
         assert (len(rows), total) == (10, 50)
         assert [row.prediction for row in rows] == [
-            retail_data.answer(each) for each in records[:-11:-1]
+            monitored_project.answer(each) for each in records[:-11:-1]
         ]
 
     def test_deleted_predictions_are_left_out(self, tmp_path: Path) -> None:
-        records = retail_data.traffic(5, seed=1)
-        ids = retail_data.write_segment(tmp_path, records, segment=0x10)
-        retail_data.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
+        records = monitored_project.traffic(5, seed=1)
+        ids = monitored_project.write_segment(tmp_path, records, segment=0x10)
+        monitored_project.attach(tmp_path, list(zip(ids, records, strict=True)), right=1.0)
         (tmp_path / "00000010.jsonl").unlink()
         assert self.joined(tmp_path) == ([], 5)
 

@@ -271,9 +271,9 @@ publish(Summed())
 
 
 def test_models_may_predict_whole_columns(tmp_path) -> None:
-    zoo = ModelRegistryFixture(tmp_path)
-    zoo.add("summed", COLUMNS_MODEL)
-    with zoo.serving() as server:
+    fake_models = ModelRegistryFixture(tmp_path)
+    fake_models.add("summed", COLUMNS_MODEL)
+    with fake_models.serving() as server:
         until(lambda: server.ask("summed").status_code == 200)
 
         def infer(values: list[float]) -> httpx.Response:

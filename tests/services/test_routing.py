@@ -19,23 +19,23 @@ from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
-    zoo = ModelRegistryFixture(tmp_path_factory.mktemp("routing"))
+def fake_models(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:
+    fake_models = ModelRegistryFixture(tmp_path_factory.mktemp("routing"))
     for alias in ("champion", "challenger", "shadow"):
-        zoo.add("model", echo(alias), alias=alias)
-    return zoo
+        fake_models.add("model", echo(alias), alias=alias)
+    return fake_models
 
 
 @pytest.fixture(scope="module")
-def server(zoo: ModelRegistryFixture) -> Iterator[Server]:
-    with zoo.serving(workers=2) as running:
+def server(fake_models: ModelRegistryFixture) -> Iterator[Server]:
+    with fake_models.serving(workers=2) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def admin(zoo: ModelRegistryFixture) -> dict[str, str]:
+def admin(fake_models: ModelRegistryFixture) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_HOME", str(zoo.home))
+        patch.setenv("SLIPWAY_HOME", str(fake_models.home))
         _, text = keys.create("admin", ["admin"])
     return {"Authorization": f"Bearer {text}"}
 
@@ -101,7 +101,7 @@ def test_a_field_of_the_record_can_be_the_key(server: Server, policy) -> None:
 
 
 def test_a_shadow_is_logged_and_never_returned(
-    server: Server, zoo: ModelRegistryFixture, policy
+    server: Server, fake_models: ModelRegistryFixture, policy
 ) -> None:
     policy(shadow=100)
     ids = set()
@@ -111,24 +111,28 @@ def test_a_shadow_is_logged_and_never_returned(
         ids.add(response["id"])
 
     def shadowed() -> set[str]:
-        logged = reader.records(zoo.home / "predictions")
+        logged = reader.records(fake_models.home / "predictions")
         return {each["of"] for each in logged if each["variant"] == "shadow"}
 
     until(lambda: ids <= shadowed())
-    logged = [each for each in reader.records(zoo.home / "predictions") if each.get("of") in ids]
+    logged = [
+        each for each in reader.records(fake_models.home / "predictions") if each.get("of") in ids
+    ]
     assert {each["outputs"][0]["model"] for each in logged} == {"shadow"}
     assert {each["version"] for each in logged} == {"3"}
 
 
-def test_a_slow_shadow_slows_nobody(server: Server, zoo: ModelRegistryFixture, policy) -> None:
+def test_a_slow_shadow_slows_nobody(
+    server: Server, fake_models: ModelRegistryFixture, policy
+) -> None:
     slow = """
         import time
         time.sleep(3)
         return [Answer(number=0, model="slow") for _ in model_input]
     """
-    zoo.add("slow_shadow", echo("fast"))
-    zoo.add("slow_shadow", code(slow), alias="shadow")
-    zoo.client.set_registered_model_tag(
+    fake_models.add("slow_shadow", echo("fast"))
+    fake_models.add("slow_shadow", code(slow), alias="shadow")
+    fake_models.client.set_registered_model_tag(
         "slow_shadow", "slipway.policy", '{"shadow": 100, "queue": 5}'
     )
     until(lambda: server.ask("slow_shadow").status_code == 200)
@@ -159,15 +163,15 @@ def listed(server: Server, name: str) -> dict:
 
 
 def test_the_champion_responds_when_the_challenger_fails(
-    server: Server, zoo: ModelRegistryFixture, admin: dict[str, str]
+    server: Server, fake_models: ModelRegistryFixture, admin: dict[str, str]
 ) -> None:
-    zoo.add("fragile", echo("steady"))
+    fake_models.add("fragile", echo("steady"))
     broken = code(
         "if model_input[0].number > 1: raise RuntimeError('no')\n"
         "return [Answer(number=each.number, model='fragile') for each in model_input]"
     )
-    zoo.add("fragile", broken, alias="challenger")
-    zoo.client.set_registered_model_tag("fragile", "slipway.policy", '{"challenger": 100}')
+    fake_models.add("fragile", broken, alias="challenger")
+    fake_models.client.set_registered_model_tag("fragile", "slipway.policy", '{"challenger": 100}')
     until(lambda: listed(server, "fragile")["variants"].get("challenger") == "2")
     until(lambda: server.answer("fragile", 1)["variant"] == "challenger")
     for _ in range(20):
@@ -179,14 +183,14 @@ def test_the_champion_responds_when_the_challenger_fails(
 
 
 def test_administration_needs_a_key_with_its_scope(
-    server: Server, zoo: ModelRegistryFixture
+    server: Server, fake_models: ModelRegistryFixture
 ) -> None:
     place = "/v1/admin/models/model/policy"
     assert server.client.patch(place, json={"challenger": 1}).status_code == 401
     wrong = {"Authorization": "Bearer slw_00000000_" + "A" * 43}
     assert server.client.patch(place, json={"challenger": 1}, headers=wrong).status_code == 401
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_HOME", str(zoo.home))
+        patch.setenv("SLIPWAY_HOME", str(fake_models.home))
         _, text = keys.create("caller", ["predict"])
     lesser = {"Authorization": f"Bearer {text}"}
     until(lambda: server.ask("model", headers=lesser).status_code == 200)
@@ -213,12 +217,12 @@ def test_an_invalid_change_is_refused(
 
 def test_variants_are_assigned_and_on_record(
     server: Server,
-    zoo: ModelRegistryFixture,
+    fake_models: ModelRegistryFixture,
     admin: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    zoo.add("changing", echo("one"))
-    zoo.add("changing", echo("two"), alias=None)
+    fake_models.add("changing", echo("one"))
+    fake_models.add("changing", echo("two"), alias=None)
     until(lambda: server.ask("changing").status_code == 200)
     place = "/v1/admin/models/changing/variants"
     response = server.client.put(f"{place}/champion", json={"version": "2"}, headers=admin)
@@ -229,7 +233,7 @@ def test_variants_are_assigned_and_on_record(
         response = server.client.put(f"{place}/champion", json=assignment, headers=admin)
         assert response.status_code == status, response.text
     assert server.client.delete(f"{place}/champion", headers=admin).status_code == 422
-    monkeypatch.setenv("SLIPWAY_HOME", str(zoo.home))
+    monkeypatch.setenv("SLIPWAY_HOME", str(fake_models.home))
     (entry,) = [each for each in audit.entries() if each["target"] == "changing champion"]
     assert entry["detail"] == {"version": "2", "before": "1"}
     assert entry["actor"].startswith("key ")
@@ -239,16 +243,16 @@ def test_variants_are_assigned_and_on_record(
     assert promotion["version"] == "2"
 
 
-def test_the_command_line_does_the_same(server: Server, zoo: ModelRegistryFixture) -> None:
-    zoo.add("commanded", echo("one"))
-    zoo.add("commanded", echo("two"), alias=None)
+def test_the_command_line_does_the_same(server: Server, fake_models: ModelRegistryFixture) -> None:
+    fake_models.add("commanded", echo("one"))
+    fake_models.add("commanded", echo("two"), alias=None)
     until(lambda: server.ask("commanded").status_code == 200)
 
     def slipway(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "slipway", *words],
             cwd=ROOT,
-            env={**os.environ, **zoo.variables(), **home.TELEMETRY_OFF},
+            env={**os.environ, **fake_models.variables(), **home.TELEMETRY_OFF},
             capture_output=True,
             text=True,
         )
@@ -266,13 +270,13 @@ def test_the_command_line_does_the_same(server: Server, zoo: ModelRegistryFixtur
 
 
 def test_an_invalid_policy_leaves_the_previous_one(
-    server: Server, zoo: ModelRegistryFixture
+    server: Server, fake_models: ModelRegistryFixture
 ) -> None:
-    zoo.client.set_registered_model_tag("model", "slipway.policy", '{"challenger": 500}')
+    fake_models.client.set_registered_model_tag("model", "slipway.policy", '{"challenger": 500}')
     until(lambda: "model" in server.client.get("/v1/models").json()["faults"])
     assert "challenger" in server.client.get("/v1/models").json()["faults"]["model"]
     assert variants(server, 20) == {"champion": 20}
-    zoo.client.set_registered_model_tag("model", "slipway.policy", "{}")
+    fake_models.client.set_registered_model_tag("model", "slipway.policy", "{}")
     until(lambda: server.client.get("/v1/models").json()["faults"] == {})
 
 

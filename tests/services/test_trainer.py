@@ -20,30 +20,32 @@ from slipway.predictions.writer import PredictionLog
 from tests.conftest import ROOT
 from tests.services.alertmanager_notification import notification
 from tests.services.registered_versions import registered_versions
-from tests.services.server_fixture import Client, Yard
+from tests.services.server_fixture import Client, TrainingRepository
 from tests.waiting import until
 
 LONG = {"fit": {"seconds": 120.0}}
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("trainer"))
+def repository(tmp_path_factory: pytest.TempPathFactory) -> TrainingRepository:
+    return TrainingRepository(tmp_path_factory.mktemp("trainer"))
 
 
 @pytest.fixture(scope="module")
-def trainer_home(repository: Yard) -> Path:
+def trainer_home(repository: TrainingRepository) -> Path:
     return repository.home("home")
 
 
 @pytest.fixture(scope="module")
-def trainer(repository: Yard, trainer_home: Path) -> Iterator[Client]:
+def trainer(repository: TrainingRepository, trainer_home: Path) -> Iterator[Client]:
     settings = {"workers": 2, "queue": 3, "cooldown_seconds": 3600, "runs_per_day": 1}
     with repository.trainer(trainer_home, **settings) as client:
         yield client
 
 
-def kept_file(repository: Yard, run: dict[str, Any], file: str, project: str = "flowers") -> str:
+def kept_file(
+    repository: TrainingRepository, run: dict[str, Any], file: str, project: str = "flowers"
+) -> str:
     return repository.git("show", f"{run['kept']}:pipelines/ml/{project}/{file}")
 
 
@@ -97,7 +99,10 @@ def two_runs(trainer: Client, feedback: None) -> dict[str, dict[str, Any]]:
 
 
 def test_a_run_registers_a_version_and_leaves_the_users_files_unchanged(
-    repository: Yard, trainer_home: Path, trainer: Client, two_runs: dict[str, dict[str, Any]]
+    repository: TrainingRepository,
+    trainer_home: Path,
+    trainer: Client,
+    two_runs: dict[str, dict[str, Any]],
 ) -> None:
     run = two_runs["flowers"]
     assert ID.fullmatch(run["id"])
@@ -136,7 +141,10 @@ def test_an_unmet_gate_fails_the_run_with_its_reason(
 
 
 def test_feedback_becomes_a_data_version(
-    repository: Yard, trainer_home: Path, trainer: Client, two_runs: dict[str, dict[str, Any]]
+    repository: TrainingRepository,
+    trainer_home: Path,
+    trainer: Client,
+    two_runs: dict[str, dict[str, Any]],
 ) -> None:
     first = two_runs["flowers"]
     about = first["feedback"]
@@ -265,7 +273,7 @@ def test_the_queue_is_bounded_and_alerts_start_one_run(trainer: Client, trainer_
 
 
 def test_callers_need_a_key_where_keys_are_required(
-    repository: Yard, monkeypatch: pytest.MonkeyPatch
+    repository: TrainingRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded_home = repository.home("guarded")
     refused = repository.command(guarded_home, free_port(), host="0.0.0.0")

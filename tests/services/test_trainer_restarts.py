@@ -10,13 +10,13 @@ from services.trainer.run import State
 from slipway.home import free_port
 from tests.services.alertmanager_notification import notification
 from tests.services.registered_versions import registered_versions
-from tests.services.server_fixture import Yard
+from tests.services.server_fixture import TrainingRepository
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard(tmp_path_factory.mktemp("restarts"))
+def repository(tmp_path_factory: pytest.TempPathFactory) -> TrainingRepository:
+    return TrainingRepository(tmp_path_factory.mktemp("restarts"))
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -27,7 +27,9 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_runs_survive_kill_9_of_the_trainer_and_of_themselves(repository: Yard) -> None:
+def test_runs_survive_kill_9_of_the_trainer_and_of_themselves(
+    repository: TrainingRepository,
+) -> None:
     """First the trainer alone: the run goes on. Then the run's first process: it restarts."""
     own_home = repository.home("killed")
     with repository.trainer(own_home, cooldown_seconds=0, runs_per_day=1) as first:
@@ -77,7 +79,7 @@ def test_runs_survive_kill_9_of_the_trainer_and_of_themselves(repository: Yard) 
 
 
 def test_an_alarm_of_the_monitor_starts_a_run_which_is_held_to_its_limits(
-    repository: Yard,
+    repository: TrainingRepository,
 ) -> None:
     """The monitor posts its alarms itself where no Alertmanager runs."""
     own_home = repository.home("limits")

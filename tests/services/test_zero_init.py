@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.predict.supervisor import REASONS
 from tests.conftest import ROOT
 from tests.infra.live import BROKEN, LOOKING_UP
-from tests.services import retail_data
+from tests.services import monitored_project
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
-from tests.services.server_fixture import Yard
+from tests.services.server_fixture import TrainingRepository
 from tests.waiting import until
 
 KINDS = ("raised", "timeout", "process ended")
@@ -131,7 +131,7 @@ def test_first_events_add_no_new_series(server: Server, initial: dict[Sample, fl
 
 
 def test_the_trainer_initializes_its_counters(tmp_path: Path) -> None:
-    servers = Yard(tmp_path / "yard")
+    servers = TrainingRepository(tmp_path / "training_repository")
     with servers.trainer(servers.home("own")) as client:
         values = counters(client.http.get("/metrics").text)
     assert values[series("slipway_trainer_alerts_total")] == 0
@@ -154,7 +154,7 @@ print(exposition().decode())
 def test_the_monitor_initializes_its_counters(tmp_path: Path) -> None:
     """It runs in a process of its own, since other tests change the counters of this one."""
     registry = ModelRegistryFixture(tmp_path)
-    retail_data.register(registry, retail_data.reference_rows(200))
+    monitored_project.register(registry, monitored_project.reference_rows(200))
     env = {**os.environ, "SLIPWAY_HOME": str(registry.home), "MLFLOW_TRACKING_URI": registry.uri}
     done = subprocess.run(
         [sys.executable, "-c", ROUND], cwd=ROOT, env=env, capture_output=True, text=True, check=True
@@ -164,7 +164,7 @@ def test_the_monitor_initializes_its_counters(tmp_path: Path) -> None:
         assert values[series("slipway_monitor_webhooks_total", outcome=outcome)] == 0
     checks = {
         outcome: values[
-            series("slipway_monitor_checks_total", project=retail_data.NAME, outcome=outcome)
+            series("slipway_monitor_checks_total", project=monitored_project.NAME, outcome=outcome)
         ]
         for outcome in ("judged", "too_few_rows", "no_reference", "failed")
     }

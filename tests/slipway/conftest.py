@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.slipway.retail_data import Shop, made_up
+from tests.slipway.feature_repository import FeatureRepository, made_up
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def feature_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureRepository:
     """A repository with a small made-up shop, which the process works in."""
-    made = Shop(tmp_path)
+    made = FeatureRepository(tmp_path)
     made.write(made_up())
     made.enter(monkeypatch)
     return made

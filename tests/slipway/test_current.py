@@ -12,38 +12,38 @@ import pytest
 from slipway.dependencies import pins
 from slipway.dependencies.lock import is_current
 from slipway.repro import dvc_environment
-from tests.services.server_fixture import Yard
+from tests.services.server_fixture import TrainingRepository
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
+def training_repository(tmp_path_factory: pytest.TempPathFactory) -> TrainingRepository:
     """A small repository whose project `flowers` was trained by DVC."""
-    yard = Yard(tmp_path_factory.mktemp("yard"))
-    done = dvc(yard, "repro", "--quiet", "pipelines/ml/flowers/dvc.yaml")
+    training_repository = TrainingRepository(tmp_path_factory.mktemp("training_repository"))
+    done = dvc(training_repository, "repro", "--quiet", "pipelines/ml/flowers/dvc.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    return yard
+    return training_repository
 
 
-def dvc(yard: Yard, *words: str) -> "subprocess.CompletedProcess[str]":
-    place = yard.folder.parent / "home"
+def dvc(training_repository: TrainingRepository, *words: str) -> "subprocess.CompletedProcess[str]":
+    place = training_repository.folder.parent / "home"
     if not place.exists():
-        yard.home("home")
+        training_repository.home("home")
     return subprocess.run(
         [sys.executable, "-m", "dvc", *words],
-        cwd=yard.folder,
+        cwd=training_repository.folder,
         env={
             **dvc_environment(),
-            **yard.variables(place, 1),
-            "PYTHONPATH": str(yard.folder),
-            "DVC_SITE_CACHE_DIR": str(yard.folder / ".dvc" / "tmp" / "site"),
+            **training_repository.variables(place, 1),
+            "PYTHONPATH": str(training_repository.folder),
+            "DVC_SITE_CACHE_DIR": str(training_repository.folder / ".dvc" / "tmp" / "site"),
         },
         capture_output=True,
         text=True,
     )
 
 
-def current_for_dvc(yard: Yard) -> bool:
-    done = dvc(yard, "status", "--json", "pipelines/ml/flowers/dvc.yaml")
+def current_for_dvc(training_repository: TrainingRepository) -> bool:
+    done = dvc(training_repository, "status", "--json", "pipelines/ml/flowers/dvc.yaml")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) == {}
 
@@ -119,16 +119,24 @@ SAME: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("change", [*STALE, *SAME])
-def test_slipway_and_dvc_agree(yard: Yard, change: str, tmp_path: Path) -> None:
-    folder = yard.folder / "pipelines" / "ml" / "flowers"
-    kept = {folder: tmp_path / "project", yard.folder / "slipway": tmp_path / "slipway"}
-    others = [yard.folder / pins.FILE, yard.folder / "pipelines" / "datasets" / "iris.yaml"]
+def test_slipway_and_dvc_agree(
+    training_repository: TrainingRepository, change: str, tmp_path: Path
+) -> None:
+    folder = training_repository.folder / "pipelines" / "ml" / "flowers"
+    kept = {
+        folder: tmp_path / "project",
+        training_repository.folder / "slipway": tmp_path / "slipway",
+    }
+    others = [
+        training_repository.folder / pins.FILE,
+        training_repository.folder / "pipelines" / "datasets" / "iris.yaml",
+    ]
     texts = {file: file.read_text() for file in others}
     for place, copy in kept.items():
         shutil.copytree(place, copy)
     try:
         {**STALE, **SAME}[change](folder)
-        assert is_current(folder) == current_for_dvc(yard) == (change in SAME)
+        assert is_current(folder) == current_for_dvc(training_repository) == (change in SAME)
     finally:
         for place, copy in kept.items():
             shutil.rmtree(place)
@@ -137,12 +145,14 @@ def test_slipway_and_dvc_agree(yard: Yard, change: str, tmp_path: Path) -> None:
             file.write_text(text)
 
 
-def test_a_project_with_other_dvc_features_is_left_to_dvc(yard: Yard, tmp_path: Path) -> None:
+def test_a_project_with_other_dvc_features_is_left_to_dvc(
+    training_repository: TrainingRepository, tmp_path: Path
+) -> None:
     folder = tmp_path / "flowers"
-    shutil.copytree(yard.folder / "pipelines" / "ml" / "flowers", folder)
+    shutil.copytree(training_repository.folder / "pipelines" / "ml" / "flowers", folder)
     replaced("dvc.yaml", "train.py", "${file}")(folder)
     assert not is_current(folder)
     shutil.rmtree(folder)
-    shutil.copytree(yard.folder / "pipelines" / "ml" / "flowers", folder)
+    shutil.copytree(training_repository.folder / "pipelines" / "ml" / "flowers", folder)
     (folder / "feedback.dvc").write_text("outs: []\n")
     assert not is_current(folder)

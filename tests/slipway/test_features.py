@@ -19,13 +19,13 @@ from slipway.features.online import Online
 from slipway.features.tables import TIME, customer_days
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.fake_models import ModelRegistryFixture, echo
-from tests.slipway.retail_data import (
+from tests.slipway.feature_repository import (
     KEY,
     MOMENT,
     SERVICE,
     START,
     TELCO,
-    Shop,
+    FeatureRepository,
     customers,
     entity_rows,
     rows,
@@ -48,19 +48,21 @@ def test_looking_up_does_not_import_torch() -> None:
     assert done.stdout == "2.0\n", done.stderr
 
 
-def test_a_row_holds_events_before_its_timestamp(shop: Shop) -> None:
+def test_a_row_holds_events_before_its_timestamp(feature_repository: FeatureRepository) -> None:
     table = pq.read_table(offline.build("customer_days")).to_pylist()
     assert len({(row[KEY], row[TIME]) for row in table}) == len(table) > 100
     for row in table:
-        counted = stored(shop.lines, row[KEY], row[TIME])
+        counted = stored(feature_repository.lines, row[KEY], row[TIME])
         assert counted == {
             name: pytest.approx(row[name]) if isinstance(row[name], float) else row[name]
             for name in counted
         }
 
 
-def test_the_size_of_chunks_and_files_changes_nothing(shop: Shop, tmp_path: Path) -> None:
-    file = shop.root / "given" / "online_retail_ii" / customer_days.FILE
+def test_the_size_of_chunks_and_files_changes_nothing(
+    feature_repository: FeatureRepository, tmp_path: Path
+) -> None:
+    file = feature_repository.root / "given" / "online_retail_ii" / customer_days.FILE
     found = []
     for chunk, files in ((100_000, 1), (7, 3)):
         folder = tmp_path / f"dealt-{files}"
@@ -72,12 +74,12 @@ def test_the_size_of_chunks_and_files_changes_nothing(shop: Shop, tmp_path: Path
     pd.testing.assert_frame_equal(*found)
 
 
-def test_training_features_are_as_of_their_time(shop: Shop) -> None:
+def test_training_features_are_as_of_their_time(feature_repository: FeatureRepository) -> None:
     offline.build("customer_days")
     draw = random.Random(1)
     keys, moments = [], []
-    for key in customers(shop.lines):
-        stamps = [line[4] for line in shop.lines if line[6] == key]
+    for key in customers(feature_repository.lines):
+        stamps = [line[4] for line in feature_repository.lines if line[6] == key]
         midnight = draw.choice(stamps).replace(hour=0, minute=0) + timedelta(days=1)
         for moment in (midnight, midnight - timedelta(seconds=1), draw.choice(stamps), START):
             if (key, moment) not in zip(keys, moments, strict=True):
@@ -85,17 +87,20 @@ def test_training_features_are_as_of_their_time(shop: Shop) -> None:
                 moments.append(moment)
     found = training_set(SERVICE, entity_rows(keys, moments))
     assert found[KEY].tolist() == keys
-    wanted = [served(shop.lines, key, moment) for key, moment in zip(keys, moments, strict=True)]
+    wanted = [
+        served(feature_repository.lines, key, moment)
+        for key, moment in zip(keys, moments, strict=True)
+    ]
     names = list(definitions.load().plan(SERVICE).names)
-    assert sum(each is None for each in wanted) > len(customers(shop.lines))
-    assert sum(each is not None for each in wanted) > len(customers(shop.lines))
+    assert sum(each is None for each in wanted) > len(customers(feature_repository.lines))
+    assert sum(each is not None for each in wanted) > len(customers(feature_repository.lines))
     for row, counted in zip(rows(found, names), wanted, strict=True):
         assert row == (pytest.approx(counted) if counted else dict.fromkeys(names))
 
 
-def test_no_row_of_the_future_leaks_into_the_past(shop: Shop) -> None:
+def test_no_row_of_the_future_leaks_into_the_past(feature_repository: FeatureRepository) -> None:
     """An order planted after the moment, however large, changes nothing before its day is over."""
-    keys = customers(shop.lines)
+    keys = customers(feature_repository.lines)
     offline.build("customer_days")
     before = training_set(SERVICE, entity_rows(keys, [MOMENT] * len(keys)))
     # At the time of the entity rows, and a year later.
@@ -103,7 +108,7 @@ def test_no_row_of_the_future_leaks_into_the_past(shop: Shop) -> None:
         planted = [
             ("999999", "77777", "planted", 1000, late, 1000.0, key, "Atlantis") for key in keys
         ]
-        shop.write([*shop.lines, *planted])
+        feature_repository.write([*feature_repository.lines, *planted])
     offline.build("customer_days")
     after = training_set(SERVICE, entity_rows(keys, [MOMENT] * len(keys)))
     pd.testing.assert_frame_equal(before, after)
@@ -113,7 +118,7 @@ def test_no_row_of_the_future_leaks_into_the_past(shop: Shop) -> None:
     assert (seen["spent"] >= 1e6).all()
 
 
-def test_invalid_entities_are_refused(shop: Shop) -> None:
+def test_invalid_entities_are_refused(feature_repository: FeatureRepository) -> None:
     offline.build("customer_days")
     good = entity_rows([1, 2], [MOMENT, MOMENT])
     with pytest.raises(KeyError, match="no feature service 'repurchases'; known: churn, repurch"):
@@ -129,22 +134,26 @@ def test_invalid_entities_are_refused(shop: Shop) -> None:
 
 
 def test_a_table_is_rebuilt_only_if_data_or_code_changed(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    feature_repository: FeatureRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = offline.build("customer_days")
     first = file.stat()
     assert offline.build("customer_days").stat() == first
     # The cache is keyed by data and code: another home needs no second build.
-    monkeypatch.setenv("SLIPWAY_HOME", str(shop.root / "other"))
+    monkeypatch.setenv("SLIPWAY_HOME", str(feature_repository.root / "other"))
     with monkeypatch.context() as patch:
         patch.setattr(customer_days, "rows", None)
         assert offline.build("customer_days").read_bytes() == file.read_bytes()
     count = pq.read_metadata(file).num_rows
-    shop.write([*shop.lines, ("999999", "77777", "new", 1, MOMENT, 1.0, 4711, "Eire")])
+    feature_repository.write(
+        [*feature_repository.lines, ("999999", "77777", "new", 1, MOMENT, 1.0, 4711, "Eire")]
+    )
     assert pq.read_metadata(offline.build("customer_days")).num_rows == count + 1
 
 
-def test_a_table_out_of_order_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_out_of_order_is_refused(
+    feature_repository: FeatureRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = next(iter(tables.find("customer_days").rows(offline.fetch("online_retail_ii"))))
     for batches, message in (
         ([good, good], "occurs in two batches"),
@@ -156,9 +165,11 @@ def test_a_table_out_of_order_is_refused(shop: Shop, monkeypatch: pytest.MonkeyP
         assert not places.table("customer_days").exists()
 
 
-def test_a_missing_data_set_affects_only_its_own_views(shop: Shop) -> None:
-    shop.give("telco_customer_churn", TELCO, b"not the table")
-    (shop.root / "given" / "telco_customer_churn" / TELCO).unlink()
+def test_a_missing_data_set_affects_only_its_own_views(
+    feature_repository: FeatureRepository,
+) -> None:
+    feature_repository.give("telco_customer_churn", TELCO, b"not the table")
+    (feature_repository.root / "given" / "telco_customer_churn" / TELCO).unlink()
     with pytest.raises(
         DatasetUnavailable, match="(?s)telco_customer_churn.*Materialized: customer_pur"
     ):
@@ -166,7 +177,7 @@ def test_a_missing_data_set_affects_only_its_own_views(shop: Shop) -> None:
     assert Online(timeout=2.0).look_up(SERVICE, KEY, [1])[0] is not None
 
 
-def test_every_view_has_freshness_metrics(shop: Shop) -> None:
+def test_every_view_has_freshness_metrics(feature_repository: FeatureRepository) -> None:
     from prometheus_client import CollectorRegistry
 
     from slipway.features.freshness import FreshnessCollector, freshness
@@ -196,7 +207,7 @@ def test_every_view_has_freshness_metrics(shop: Shop) -> None:
 
 
 def test_lineage_links_versions_and_features(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    feature_repository: FeatureRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
@@ -207,9 +218,9 @@ def test_lineage_links_versions_and_features(
         definitions.load().view("customer_purchases")
     )
     (sha,) = view["source"]["files"].values()
-    assert sha in (shop.root / "pipelines/datasets/online_retail_ii.yaml").read_text()
-    zoo = ModelRegistryFixture(tmp_path / "zoo")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", zoo.uri)
+    assert sha in (feature_repository.root / "pipelines/datasets/online_retail_ii.yaml").read_text()
+    fake_models = ModelRegistryFixture(tmp_path / "fake_models")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", fake_models.uri)
     old = {
         **written,
         "views": {**written["views"], "customer_returns": {**view, "definition": "old"}},
@@ -217,8 +228,8 @@ def test_lineage_links_versions_and_features(
     old["views"]["customer_returns"]["features"] = ["returns"]
     for record in (old, written):
         content = json.dumps(record).encode()
-        zoo.add("asker", echo("asker"), weights={lineage.FILE: content})
-    zoo.add("other", echo("other"))
+        fake_models.add("asker", echo("asker"), weights={lineage.FILE: content})
+    fake_models.add("other", echo("other"))
     new, first = lineage.of_model("asker")
     assert (new.version, new.aliases, new.changed()) == ("2", ("champion",), [])
     assert (first.version, first.aliases, first.changed()) == ("1", (), ["customer_returns"])
@@ -232,8 +243,8 @@ def test_lineage_links_versions_and_features(
         lineage.of_feature("customer_returns", "orders")
 
 
-def test_a_fingerprint_changes_with_the_definition(shop: Shop) -> None:
-    file = shop.root / "feature_repo" / "online_retail.py"
+def test_a_fingerprint_changes_with_the_definition(feature_repository: FeatureRepository) -> None:
+    file = feature_repository.root / "feature_repo" / "online_retail.py"
     text = file.read_text()
 
     def prints() -> dict[str, str]:

@@ -13,12 +13,12 @@ from slipway.features.history import training_set
 from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
 from slipway.features.tables import TIME, customer_days
-from tests.slipway.retail_data import (
+from tests.slipway.feature_repository import (
     KEY,
     MOMENT,
     SERVICE,
     START,
-    Shop,
+    FeatureRepository,
     customers,
     entity_rows,
     rows,
@@ -30,8 +30,8 @@ def look_up(keys: list[str | int]) -> list[dict[str, object] | None]:
     return Online(timeout=2.0).look_up(SERVICE, KEY, keys)
 
 
-def test_online_features_are_the_training_features(shop: Shop) -> None:
-    keys = customers(shop.lines)
+def test_online_features_are_the_training_features(feature_repository: FeatureRepository) -> None:
+    keys = customers(feature_repository.lines)
     offline.build("customer_days")
     for day in (60, 120, 400):
         moment = START + timedelta(days=day)
@@ -45,8 +45,8 @@ def test_online_features_are_the_training_features(shop: Shop) -> None:
                 assert online == pytest.approx(row, abs=1e-3)  # the clock runs on: 86 s
 
 
-def test_materializing_in_steps_gives_the_same(shop: Shop) -> None:
-    keys = list(customers(shop.lines))
+def test_materializing_in_steps_gives_the_same(feature_repository: FeatureRepository) -> None:
+    keys = list(customers(feature_repository.lines))
     at_once = materialize(anew=True)
     wanted = look_up(keys)
     assert at_once[0].newest == max(
@@ -64,14 +64,14 @@ def test_materializing_in_steps_gives_the_same(shop: Shop) -> None:
     assert [each.rows for each in again] == [each.rows for each in last]
 
 
-def test_the_store_goes_back_only_if_emptied(shop: Shop) -> None:
-    keys = list(customers(shop.lines))
+def test_the_store_goes_back_only_if_emptied(feature_repository: FeatureRepository) -> None:
+    keys = list(customers(feature_repository.lines))
     materialize(until=MOMENT)
     early = START + timedelta(days=40)
     with pytest.raises(ValueError, match="cannot go back to 2010-02-13.*--anew"):
         materialize(until=early)
     materialize(until=early, anew=True)
-    known = [served(shop.lines, key, early) for key in keys]
+    known = [served(feature_repository.lines, key, early) for key in keys]
     for found, counted in zip(look_up(keys), known, strict=True):
         assert found == (pytest.approx(counted, abs=1e-3) if counted else None)
     assert None in known
@@ -79,12 +79,12 @@ def test_the_store_goes_back_only_if_emptied(shop: Shop) -> None:
         materialize(until=datetime(2010, 5, 1))
 
 
-def test_a_changed_definition_empties_its_view(shop: Shop) -> None:
+def test_a_changed_definition_empties_its_view(feature_repository: FeatureRepository) -> None:
     view, early = "customer_returns", START + timedelta(days=40)
     (first,) = materialize(until=MOMENT, views=[view])
     with pytest.raises(ValueError, match="cannot go back"):
         materialize(until=early, views=[view])
-    file = shop.root / "feature_repo" / "online_retail.py"
+    file = feature_repository.root / "feature_repo" / "online_retail.py"
     text = file.read_text()
     assert '"returns", dtype=Int64' in text
     file.write_text(text.replace('"returns", dtype=Int64', '"returns", dtype=Float64'))
@@ -118,7 +118,7 @@ print(rows, pa.default_memory_pool().max_memory())
 """
 
 
-def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
+def test_memory_is_bounded_by_the_batch(feature_repository: FeatureRepository) -> None:
     """A table of 1,000 batches is read with less than a tenth of it in memory."""
     count = 1_000_000
     schema = customer_days.SCHEMA
@@ -132,7 +132,7 @@ def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
             if field.name != "abroad"
         }
     ).append_column("abroad", pa.array([True] * count))
-    file = shop.root / "large.parquet"
+    file = feature_repository.root / "large.parquet"
     pq.write_table(table, file, row_group_size=20_000)
     words = [sys.executable, "-c", READ, str(file), MOMENT.isoformat(), "1000"]
     output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
@@ -141,7 +141,7 @@ def test_memory_is_bounded_by_the_batch(shop: Shop) -> None:
     assert 0 < highest < table.nbytes / 10
 
 
-def test_invalid_keys_are_unknown(shop: Shop) -> None:
+def test_invalid_keys_are_unknown(feature_repository: FeatureRepository) -> None:
     materialize(until=MOMENT)
     (one,) = look_up([1])
     assert one is not None
@@ -159,7 +159,9 @@ def test_invalid_keys_are_unknown(shop: Shop) -> None:
         Online(timeout=0)
 
 
-def test_without_a_store_features_are_unavailable_until_there_is_one(shop: Shop) -> None:
+def test_without_a_store_features_are_unavailable_until_there_is_one(
+    feature_repository: FeatureRepository,
+) -> None:
     online = Online(timeout=2.0)
     with pytest.raises(FeaturesUnavailable, match="no online.db in .*: run slipway features mat"):
         online.warm(SERVICE)
@@ -182,7 +184,7 @@ def test_the_clock_of_the_store_starts_at_the_end_of_its_data() -> None:
     assert marks.clock([], later) == later
 
 
-def test_telephone_customers_are_looked_up_by_id(shop: Shop) -> None:
+def test_telephone_customers_are_looked_up_by_id(feature_repository: FeatureRepository) -> None:
     materialize(views=["telco_household", "telco_services", "telco_billing"])
     online = Online(timeout=2.0)
     billed, new, nobody = online.look_up(

@@ -22,12 +22,12 @@ from slipway.features.materialize import materialize
 from slipway.features.online import FeaturesUnavailable, Online
 from slipway.home import free_port
 from slipway.programs import debian
-from tests.slipway.retail_data import (
+from tests.slipway.feature_repository import (
     KEY,
     MOMENT,
     SERVICE,
     START,
-    Shop,
+    FeatureRepository,
     customers,
     entity_rows,
     made_up,
@@ -89,20 +89,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def feature_repository(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> FeatureRepository:
     """Made-up retail data whose online store is the server, which is empty."""
     if server.process is None:
         server.start()
     server.client.flushall()
-    made = Shop(tmp_path)
+    made = FeatureRepository(tmp_path)
     made.write(made_up())
     made.enter(monkeypatch)
     monkeypatch.setenv(places.REDIS, server.url)
     return made
 
 
-def test_redis_holds_the_training_features(shop: Shop) -> None:
-    keys = customers(shop.lines)
+def test_redis_holds_the_training_features(feature_repository: FeatureRepository) -> None:
+    keys = customers(feature_repository.lines)
     offline.build("customer_days")
     materialize(until=MOMENT)
     assert not places.online_file().exists()
@@ -114,8 +116,8 @@ def test_redis_holds_the_training_features(shop: Shop) -> None:
         assert online == (pytest.approx(row, abs=1e-3) if row["orders"] else None)
 
 
-def test_materializing_in_steps_and_back_in_redis(shop: Shop) -> None:
-    keys = list(customers(shop.lines))
+def test_materializing_in_steps_and_back_in_redis(feature_repository: FeatureRepository) -> None:
+    keys = list(customers(feature_repository.lines))
     early = START + timedelta(days=40)
     for day in (40, 90, 200):
         materialize(until=START + timedelta(days=day), batch_rows=5)
@@ -125,11 +127,11 @@ def test_materializing_in_steps_and_back_in_redis(shop: Shop) -> None:
             materialize(until=early, anew=True)
             online = Online(timeout=2.0)
         for key, found in zip(keys, online.look_up(SERVICE, KEY, keys), strict=True):
-            counted = served(shop.lines, int(key), moment)
+            counted = served(feature_repository.lines, int(key), moment)
             assert found == (pytest.approx(counted, abs=1e-3) if counted else None)
 
 
-def test_feasts_own_reader_finds_the_same(shop: Shop) -> None:
+def test_feasts_own_reader_finds_the_same(feature_repository: FeatureRepository) -> None:
     """Feast's SDK reads the same features from the store."""
     from feast import FeatureStore
 
@@ -150,7 +152,9 @@ def test_feasts_own_reader_finds_the_same(shop: Shop) -> None:
         assert {name: theirs[name][place] for name in found} == pytest.approx(found, abs=1e-3)
 
 
-def test_redis_flushed_while_serving_makes_keys_unknown(shop: Shop, server: Server) -> None:
+def test_redis_flushed_while_serving_makes_keys_unknown(
+    feature_repository: FeatureRepository, server: Server
+) -> None:
     materialize(until=MOMENT)
     online = Online(timeout=2.0)
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
@@ -163,7 +167,7 @@ def test_redis_flushed_while_serving_makes_keys_unknown(shop: Shop, server: Serv
 
 
 def test_an_unreachable_redis_is_reported_in_time_and_reconnected(
-    shop: Shop, server: Server
+    feature_repository: FeatureRepository, server: Server
 ) -> None:
     materialize(until=MOMENT)
     online = Online(timeout=WAIT)
@@ -192,11 +196,13 @@ def test_an_unreachable_redis_is_reported_in_time_and_reconnected(
     assert online.look_up(SERVICE, KEY, [1])[0] is not None
 
 
-def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Server) -> None:
+def test_threads_share_it_while_it_is_filled_and_flushed(
+    feature_repository: FeatureRepository, server: Server
+) -> None:
     """Every response is complete and for the requested key, or None."""
     materialize(until=MOMENT)
     online = Online(timeout=5.0)
-    keys = list(customers(shop.lines))
+    keys = list(customers(feature_repository.lines))
     wanted = dict(zip(keys, online.look_up(SERVICE, KEY, keys), strict=True))
     known = [key for key in keys if wanted[key]]
     faults: list[object] = []
@@ -239,14 +245,18 @@ def test_threads_share_it_while_it_is_filled_and_flushed(shop: Shop, server: Ser
     assert min(counts) >= 100
 
 
-def test_an_invalid_address_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_refused(
+    feature_repository: FeatureRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(places.REDIS, "http://:secret@somewhere")
     with pytest.raises(ValueError, match="SLIPWAY_REDIS_URL must be redis://") as refused:
         Online().look_up(SERVICE, KEY, [1])
     assert "secret" not in str(refused.value)
 
 
-def test_the_serving_packages_are_enough(shop: Shop, serving_python: Path, server: Server) -> None:
+def test_the_serving_packages_are_enough(
+    feature_repository: FeatureRepository, serving_python: Path, server: Server
+) -> None:
     materialize(until=MOMENT)
     code = (
         "import sys\n"
@@ -259,12 +269,12 @@ def test_the_serving_packages_are_enough(shop: Shop, serving_python: Path, serve
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [serving_python, "-c", code],
-        cwd=shop.root,
+        cwd=feature_repository.root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    counted = served(shop.lines, 1, MOMENT)
+    counted = served(feature_repository.lines, 1, MOMENT)
     assert counted is not None
     assert done.stdout.strip() == str(counted["orders"])

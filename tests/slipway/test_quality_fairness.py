@@ -4,18 +4,20 @@ import random
 
 from slipway.quality import fairness
 from slipway.quality.performance import Target
-from tests.services import retail_data
+from tests.services import monitored_project
 
 
 def sliced(unfair: bool, rows: int = 600) -> fairness.Slices:
     rng = random.Random(3)
     predictions, labelled = [], []
-    for record in retail_data.traffic(rows, seed=4):
-        predicted = retail_data.answer(record)
+    for record in monitored_project.traffic(rows, seed=4):
+        predicted = monitored_project.answer(record)
         if unfair and record["country"] == "it":
             predicted = {**predicted, "bought": False}
         predictions.append((record["country"], predicted))
-        truth = retail_data.truth(predicted, rng, right=0.5 if record["country"] == "it" else 0.9)
+        truth = monitored_project.truth(
+            predicted, rng, right=0.5 if record["country"] == "it" else 0.9
+        )
         labelled.append((record["country"], (predicted, {"bought": truth})))
     window = fairness.GroupedRows(predictions, labelled)
     reference = fairness.GroupedRows([], [])

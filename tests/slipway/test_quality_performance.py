@@ -8,9 +8,9 @@ import pytest
 
 from slipway.quality import performance
 from slipway.quality.performance import Margin, Target
-from tests.services import retail_data
+from tests.services import monitored_project
 
-REFERENCE = retail_data.reference_rows(1000)
+REFERENCE = monitored_project.reference_rows(1000)
 
 
 def test_metrics_agree_with_scikit_learn() -> None:
@@ -98,9 +98,9 @@ def test_the_target_field_is_learnt() -> None:
 def window(rows: int, right: float, seed: int) -> list[performance.Score]:
     rng = random.Random(seed)
     pairs: list[Any] = []
-    for record in retail_data.traffic(rows, seed=seed):
-        predicted = retail_data.answer(record)
-        pairs.append((predicted, {"bought": retail_data.truth(predicted, rng, right=right)}))
+    for record in monitored_project.traffic(rows, seed=seed):
+        predicted = monitored_project.answer(record)
+        pairs.append((predicted, {"bought": monitored_project.truth(predicted, rng, right=right)}))
     return performance.scores(pairs, Target("bought", "flag", "probability"))
 
 

@@ -17,7 +17,7 @@ from slipway.project import discover, find
 from slipway.repro import dvc, repro, training_log
 from slipway.stage_events import Observer, StageReader, Training
 from tests.conftest import ROOT, copy_checkout
-from tests.services.server_fixture import Yard
+from tests.services.server_fixture import TrainingRepository
 from tests.waiting import PATIENCE, until
 
 
@@ -170,7 +170,7 @@ def test_stop_ends_a_process_with_its_children(tmp_path: Path) -> None:
 def test_a_failing_project_does_not_stop_the_others_and_its_output_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository = Yard(tmp_path)
+    repository = TrainingRepository(tmp_path)
     copy_checkout(repository.folder, "params.yaml")
     own_home = repository.home("home")
     monkeypatch.chdir(repository.folder)

@@ -48,7 +48,7 @@ Bank transfer (automatic),20.1, ,No
 """
 
 
-class Shop:
+class FeatureRepository:
     """A repository in `root` with its own home, cache and data; `enter` activates it."""
 
     def __init__(self, root: Path) -> None:

@@ -42,7 +42,7 @@ class Purchase(Record):
     probability: float
 
 
-class Shop(Model):
+class PurchaseModel(Model):
     explained = "probability"
     protected = ("country",)
 
@@ -51,7 +51,7 @@ class Shop(Model):
         return [Purchase(bought=chance >= 0.5, probability=chance) for chance in chances]
 
 
-publish(Shop())
+publish(PurchaseModel())
 '''
 WORDS = "please send it soon and wrapped as a present for my friend in the north".split()
 
@@ -157,12 +157,16 @@ def attach(
 
 
 def register(
-    zoo: ModelRegistryFixture, rows: list[dict[str, Any]], *, name: str = NAME, code: str = CODE
+    fake_models: ModelRegistryFixture,
+    rows: list[dict[str, Any]],
+    *,
+    name: str = NAME,
+    code: str = CODE,
 ) -> str:
     """Register a champion with a reference in its run, as `slipway.registry` does; its version."""
     from mlflow.exceptions import MlflowException
 
-    folder = zoo.folder / "versions" / f"{name}-{time.monotonic_ns()}"
+    folder = fake_models.folder / "versions" / f"{name}-{time.monotonic_ns()}"
     shipped = Shipped(folder)
     for place in (shipped.weights, shipped.about):
         place.mkdir(parents=True)
@@ -172,16 +176,18 @@ def register(
     example = {"input": visitor(random.Random(0)), "output": {}}
     example["output"] = answer(example["input"])
     (shipped.about / "examples.json").write_text(json.dumps([example]))
-    registry = zoo.client
+    registry = fake_models.client
     try:
         registry.create_registered_model(name)
-        place = registry.create_experiment(name, artifact_location=(zoo.folder / name).as_uri())
+        place = registry.create_experiment(
+            name, artifact_location=(fake_models.folder / name).as_uri()
+        )
     except MlflowException:  # another version exists
         place = registry.get_experiment_by_name(name).experiment_id
     run = registry.create_run(place).info.run_id
     tags = {"digest": digest(shipped.parts)}
     if rows:
-        file = zoo.folder / "reference.jsonl.gz"
+        file = fake_models.folder / "reference.jsonl.gz"
         text = "".join(f"{json.dumps(row)}\n" for row in rows)
         file.write_bytes(gzip.compress(text.encode()))
         registry.log_artifact(run, str(file), str(Path(reference.FILE).parent))
