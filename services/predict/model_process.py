@@ -56,7 +56,7 @@ class ModelProcess:
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
         self.calling = self.streaming = False
-        """Whether a call, or a stream, has not ended yet."""
+        """True while a call, or a stream, runs."""
         self._process: BaseProcess = _forkserver_context().Process(
             target=_serve, args=(theirs, source, memory, batch_rows, nice), daemon=True
         )

@@ -33,7 +33,7 @@ SIGNATURES = (
 
 
 class Style(StrEnum):
-    """How a prediction is written."""
+    """The form in which a prediction is written."""
 
     JSON = "json"
     EVENTS = "events"
@@ -42,7 +42,7 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """What the caller wants to get, as far as the model can give it."""
+    """The form that the caller prefers among those that the model can give."""
 
     style: Style
     accepted: tuple[str, ...] = ()

@@ -73,7 +73,8 @@ class TensorRequest:
         sent: bytes,
         disconnected: Callable[[], Awaitable[object]],
     ) -> None:
-        """
+        """Hold the request of one tensor call.
+
         Args:
             sent: the request's bytes; the record of a large batch holds their hash.
             disconnected: returns when the caller has gone.

@@ -22,7 +22,7 @@ LATENCY_MARGIN = 2.0
 
 
 class ServedVersion:
-    """What the ways to run a version have in common, whether or not it is loaded."""
+    """The part that all ways to run a version share, whether or not it is loaded."""
 
     def __init__(self, name: str, variant: str, version: Version, settings: Settings) -> None:
         self.name, self.variant, self.version, self.settings = name, variant, version, settings
