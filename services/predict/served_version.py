@@ -29,7 +29,7 @@ class ServedVersion:
         self.policy = Policy()
         self.digest = version.digest.encode("ascii").ljust(64)[:64]
         self.streams = version.profile.streams
-        """Whether the model streams its predictions in chunks."""
+        """True if the model streams its predictions in chunks."""
         self.latency_seconds = version.profile.latency_seconds
         """The longest call that its project expects."""
         labels = (name, version.version, variant)
@@ -46,7 +46,7 @@ class ServedVersion:
 
     @property
     def slow(self) -> bool:
-        """Whether it expects calls so long that they are to stop when their caller has gone."""
+        """True if calls are so long that they stop when their caller has gone."""
         return self.latency_seconds > SLOW_SECONDS
 
     @property
@@ -69,7 +69,7 @@ class ServedVersion:
 
     @cached_property
     def form_fields(self) -> FormFields:
-        """How forms send the fields of its record."""
+        """The way in which forms send the fields of its record."""
         return FormFields(self.version.profile.input_schema)
 
     @cached_property

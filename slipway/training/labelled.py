@@ -88,7 +88,7 @@ class FeedbackRows:
 
 @dataclass(frozen=True)
 class Label:
-    """Where feedback holds the label, and the label's type."""
+    """The field of feedback that holds the label, and the label's type."""
 
     name: str | None
     """The prediction field that holds it; None if the whole of `truth` is the label, a record."""

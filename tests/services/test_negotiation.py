@@ -1,4 +1,4 @@
-"""What comes in and goes out besides JSON: raw media, forms with files, and what is refused."""
+"""Requests and responses besides JSON: raw media, forms with files, and refusals."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What is kept of records with media: facts, and the beginnings of what is long."""
+"""The log keeps facts of media, and the beginnings of long values."""
 
 import base64
 import hashlib

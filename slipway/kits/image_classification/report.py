@@ -1,4 +1,4 @@
-"""What reports show of classified pictures."""
+"""Draw classified pictures for reports."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""How near a generated picture is to the wanted one."""
+"""Measure how near a generated picture is to the wanted one."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
