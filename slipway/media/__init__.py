@@ -16,6 +16,7 @@ from slipway.media.mask import Mask
 from slipway.media.pictures import decode_image, encode_jpeg, encode_png
 from slipway.media.sound import decode_audio
 from slipway.media.state import State, decode_state, encode_state
+from slipway.media.summary import summarize_record
 from slipway.media.video import Video
 from slipway.media.wav import encode_wav
 
@@ -43,4 +44,5 @@ __all__ = [
     "letterbox",
     "media_fields",
     "nms",
+    "summarize_record",
 ]

@@ -79,9 +79,9 @@ def _summarizer(model: Model) -> Callable[[Record], dict[str, Any]]:
     """Return what turns records into JSON types; of media only facts remain."""
     if not any(map(carries_media, (model.input_type(), model.output_type()))):
         return lambda record: record.model_dump(mode="json")
-    # Imported by name: only projects with media depend on it.
-    summary = importlib.import_module("slipway.media.summary")
-    summarize: Callable[[Record], dict[str, Any]] = summary.summarize_record
+    # Imported by name: only projects whose model.py imports it depend on it.
+    media = importlib.import_module("slipway.media")
+    summarize: Callable[[Record], dict[str, Any]] = media.summarize_record
     return summarize
 
 

@@ -148,6 +148,8 @@ def test_links_and_pickles_among_the_siblings_are_refused(shipped: Shipped, tmp_
 def test_about_says_how_to_serve_the_version(shipped: Shipped) -> None:
     content = json.loads((shipped.about / "serving.json").read_text())
     assert content == {
+        "track": "small",
+        "primary": "accuracy",
         "latency_seconds": 1.0,
         "threads": 1,
         "requires": [],
