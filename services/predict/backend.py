@@ -21,6 +21,8 @@ class Source:
     folder: Path
     triton: str = ""
     """host:port of Triton's gRPC; if empty, the graph runs in this process."""
+    thumbnails: bool = False
+    """Keep small pictures of the pictures in the prediction log."""
 
     @property
     def shipped(self) -> Shipped:

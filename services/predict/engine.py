@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from services.predict.summaries import Summarizer, Summary
 from services.web.problem import Problem, refused
 from slipway.contract import Model, Record
 from slipway.explain import Shapley
@@ -26,6 +27,8 @@ class ModelResponse:
     infer_seconds: float
     columns: dict[str, np.ndarray] | None = None
     """The output fields, (rows,) each, of a request that came as whole columns."""
+    summary: Summary | None = None
+    """What the prediction log keeps; None for the request and the predictions as they are."""
 
 
 @dataclass(slots=True)
@@ -44,8 +47,9 @@ class ColumnBatch:
 class Engine:
     """A model with its validators and serializers at hand."""
 
-    def __init__(self, model: Model, *, batch_rows: int) -> None:
+    def __init__(self, model: Model, *, batch_rows: int, thumbnails: bool = False) -> None:
         self.model, self.batch_rows = model, batch_rows
+        self._summarizer = Summarizer(model, thumbnails=thumbnails) or None
         self.shapley: Shapley | None = None
         self.input_type, self.output_type = model.input_type(), model.output_type()
         self._one: TypeAdapter[Record] = TypeAdapter(self.input_type)
@@ -73,12 +77,28 @@ class Engine:
         validated = perf_counter()
         predictions = self.model.predict(records)
         inferred = perf_counter()
-        return ModelResponse(
-            self.serialize(predictions, len(records)),
-            len(records),
-            validated - start,
-            inferred - validated,
+        return self.respond(body, records, predictions, validated - start, inferred - validated)
+
+    def respond(
+        self,
+        body: bytes,
+        records: list[Record],
+        predictions: list[Record],
+        validate_seconds: float,
+        infer_seconds: float,
+    ) -> ModelResponse:
+        """Return the response that holds the predictions for the records of a body.
+
+        Raises:
+            ValueError: there are not as many predictions as records.
+        """
+        rows = len(records)
+        response = ModelResponse(
+            self.serialize(predictions, rows), rows, validate_seconds, infer_seconds
         )
+        if self._summarizer is not None:
+            response.summary = self._summarizer.summarize(body, records, predictions)
+        return response
 
     def parse(self, body: bytes) -> list[Record]:
         """Return the validated records of a JSON body.
@@ -153,12 +173,11 @@ class Engine:
             )
         responses: list[ModelResponse | Problem] = []
         place = 0
-        for one in parsed:
+        for body, one in zip(bodies, parsed, strict=True):
             if isinstance(one, Problem):
                 responses.append(one)
                 continue
-            rows = len(one[0])
-            part = predictions[place : place + rows]
-            place += rows
-            responses.append(ModelResponse(self.serialize(part, rows), rows, one[1], seconds))
+            part = predictions[place : place + len(one[0])]
+            place += len(one[0])
+            responses.append(self.respond(body, one[0], part, one[1], seconds))
         return responses

@@ -96,9 +96,12 @@ class LoadedModel(ServedVersion):
                 isolated.start_process()
             self.isolated = isolated
         else:
-            engine = Engine(self.source.load(), batch_rows=self.settings.batch_rows)
+            source = self.source
+            engine = Engine(
+                source.load(), batch_rows=self.settings.batch_rows, thumbnails=source.thumbnails
+            )
             # The first call of a session allocates memory; the first caller should not wait for it.
-            for example in self.source.shipped.examples[:1]:
+            for example in source.shipped.examples[:1]:
                 engine.predict(to_json(example["input"]))
             self.batcher = RequestBatcher(self, engine, self.isolate)
             self.engine = engine

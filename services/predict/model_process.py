@@ -222,7 +222,7 @@ def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]
 
 
 def _load(source: Source, batch_rows: int) -> Engine:
-    return Engine(source.load(), batch_rows=batch_rows)
+    return Engine(source.load(), batch_rows=batch_rows, thumbnails=source.thumbnails)
 
 
 def _resident_bytes() -> int:

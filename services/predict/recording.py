@@ -11,12 +11,15 @@ from services.predict.engine import ModelResponse
 from services.predict.loaded_model import LoadedModel
 from services.predict.metrics import Recorded
 from services.predict.settings import Settings
+from services.predict.summaries import Summary
 from slipway.predictions.record import PURPOSE, line
 from slipway.predictions.writer import PredictionLog
 
 PURPOSE_PATTERN = re.compile(PURPOSE)
 
 log = logging.getLogger("slipway.predict")
+
+AS_IT_IS = Summary()
 
 
 class Recorder:
@@ -54,7 +57,7 @@ class Recorder:
         if records is None:
             return str(uuid4())
         identifier = records.next_id()
-        version = model.version
+        version, summary = model.version, response.summary or AS_IT_IS
         records.append(
             line(
                 id=identifier,
@@ -62,14 +65,16 @@ class Recorder:
                 version=version.version,
                 digest=version.digest,
                 variant=model.variant,
-                inputs=body,
-                outputs=response.predictions,
+                inputs=summary.inputs or body,
+                outputs=summary.outputs or response.predictions,
                 seconds=seconds,
                 trace=trace,
                 of=mirror_of,
                 purpose=purpose,
                 input_bytes=self.settings.log_input_bytes,
                 by_column=response.columns is not None,
+                inputs_sha256=summary.inputs_sha256,
+                features=summary.features,
             )
         )
         return identifier

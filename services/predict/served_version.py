@@ -64,8 +64,10 @@ class ServedVersion:
 
     @property
     def source(self) -> Source:
-        version = self.version
-        return Source(self.name, version.version, version.folder, self.settings.triton)
+        version, settings = self.version, self.settings
+        return Source(
+            self.name, version.version, version.folder, settings.triton, settings.log_thumbnails
+        )
 
     @cached_property
     def form_fields(self) -> FormFields:

@@ -78,6 +78,8 @@ class Settings(settings.Settings):
     """Write the prediction log."""
     log_input_bytes: Annotated[int, Field(ge=0)] = 64 * 2**10
     """For longer inputs, only the hash is recorded."""
+    log_thumbnails: bool = False
+    """Record a thumbnail of 64 pixels of each picture. Leave it off where they show people."""
     log_segment_bytes: Annotated[int, Field(ge=2**18, le=2**30)] = 64 * 2**20
     """Size of a log segment. Each worker allocates two on disk."""
     log_days: Annotated[float, Field(gt=0)] = 30

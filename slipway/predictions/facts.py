@@ -18,6 +18,13 @@ def is_cut_list(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"count", "first"}
 
 
+def has_facts(value: Any) -> bool:
+    """Return whether the value is facts or contains some."""
+    if isinstance(value, list):
+        return any(map(has_facts, value))
+    return isinstance(value, dict) and (is_facts(value) or any(map(has_facts, value.values())))
+
+
 def is_facts(value: Any) -> bool:
     """Return whether the value stands for media, or for a text or list that was too long."""
     return is_media(value) or is_cut_text(value) or is_cut_list(value)
