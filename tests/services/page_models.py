@@ -165,6 +165,48 @@ publish(Follower())
 '''
 
 
+STREAM = '''
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway.contract import StreamingModel
+
+
+class Prompt(Record):
+    """The beginning of a count, and how far it goes."""
+
+    until: int = Field(default=5, ge=1, le=1000)
+    pause: float = Field(default=0, ge=0, le=1, description="Seconds before each number")
+
+
+class Word(Record):
+    text: str
+
+
+class Count(Record):
+    """The whole count."""
+
+    text: str
+
+
+class Counter(StreamingModel):
+    def load(self, weights: Path) -> None:
+        """It counts without a graph."""
+
+    def stream(self, record: Prompt) -> Iterator[Word]:
+        for number in range(1, record.until + 1):
+            time.sleep(record.pause)
+            yield Word(text=f"{number} ")
+
+    def join(self, record: Prompt, chunks: list[Word]) -> Count:
+        return Count(text="".join(each.text for each in chunks))
+
+
+publish(Counter())
+'''
+
+
 def picture() -> bytes:
     """Return a PNG of 128 by 96 pixels with two discs."""
     image = Image.new("RGB", (128, 96), (242, 226, 222))
@@ -202,12 +244,16 @@ def sound() -> bytes:
     return content.getvalue()
 
 
+# The names under which `add_models` registers them.
+TOYS = ("counts", "detector", "echoes", "followers", "journeys")
+
+
 def as_text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
 def add_models(registry: ModelRegistryFixture) -> None:
-    """Register the models as champions: `detector`, `echoes`, `followers` and `journeys`."""
+    """Register the models as champions, by the names that `TOYS` lists."""
     journey = {
         "start": "2024-05-17",
         "season": "dry",
@@ -252,7 +298,9 @@ def add_models(registry: ModelRegistryFixture) -> None:
         for at in range(10)
     ]
     clip, followed = as_text(video()), {"tracks": tracks}
+    count = {"text": "1 2 3 4 5 "}
     models = {
+        "counts": ("How does this count go on?", STREAM, {"until": 5}, count),
         "followers": ("What moves through this video?", VIDEO, {"clip": clip}, followed),
         "detector": ("Which cells are on this picture?", PICTURE, {"image": image}, found),
         "journeys": ("What will this journey cost?", FORM, journey, cost),

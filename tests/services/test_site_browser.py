@@ -13,12 +13,10 @@ from slipway.programs.debian import ProgramUnavailable, binary
 from tests.axe import violations
 from tests.browser import Browser, Tab, chromium
 from tests.services.fake_models import ModelRegistryFixture, Server
-from tests.services.page_models import add_models
+from tests.services.page_models import TOYS, add_models
 from tests.services.site_check import WIDTHS, hold_the_page_rules, try_in_browser
 from tests.small_models import NAMES
 from tests.waiting import until
-
-TOYS = ("detector", "echoes", "followers", "journeys")
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +181,23 @@ def test_camera_drawing_and_live_pictures(tab: Tab, toys: Server) -> None:
     tab.wait("document.querySelector('.output').innerText.includes('frames a second')")
     tab.wait("document.querySelector('.state').innerText.includes('carried over')")
     press(tab, "Stop the camera")
+    assert tab.complaints == []
+
+
+def test_a_streaming_model_writes_as_it_goes_and_can_be_stopped(tab: Tab, toys: Server) -> None:
+    open_model(tab, toys, "counts")
+    predict(tab)
+    assert "1 2 3 4 5" in tab.text(".headline")
+    assert "id" in tab.text(".meta")
+    for name, value in (("until", "1000"), ("pause", "0.1")):
+        tab.run(f"document.querySelector('[data-field={name}] input').value = '{value}'")
+    tab.click(".send .primary")
+    tab.wait("document.querySelector('.streaming')?.textContent.startsWith('1 2 3')")
+    press(tab, "Stop")
+    tab.wait("document.querySelector('.send').innerText.includes('Stopped')")
+    assert "1 2 3" in tab.text(".answer-place")
+    predicting = "document.querySelector('.send .primary').disabled"
+    assert tab.run(predicting) is False
     assert tab.complaints == []
 
 
