@@ -63,7 +63,8 @@ function wordsFor({ name, field, kind, value }, fields) {
   const count = value.length;
   const drawn = DRAWN_WORDS[kind.replace("list-of-", "")];
   if (drawn) return foundWords(drawn, value);
-  return { headline: `${title}: ${count} ${count === 1 ? "entry" : "entries"}`, detail: description };
+  const unit = kind === "list-of-numbers" ? ["value", "values"] : ["entry", "entries"];
+  return { headline: `${title}: ${count} ${unit[count === 1 ? 0 : 1]}`, detail: description };
 }
 
 /** Return how likely a label is as {detail, spoken}: `spoken` names the field that says so. */
