@@ -24,6 +24,27 @@ DESCRIPTION = (
     "One record, or a list of records, whose predictions come in the same order. A form with the "
     "record's fields is accepted as well, with files for media such as pictures."
 )
+PREFER_HEADER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`respond-async`: return at once, and keep the response for 15 minutes",
+}
+EVENTS = "text/event-stream"
+STREAM = (
+    "Server-sent events: `chunk` with each piece as JSON, at last `prediction` with the ordinary "
+    "response, or `error` with problem details"
+)
+RUNNING = {
+    "type": "object",
+    "required": ["id", "state", "url"],
+    "properties": {
+        "id": {"type": "string", "format": "uuid"},
+        "state": {"type": "string"},
+        "url": {"type": "string", "description": "GET it for the response, DELETE it to cancel"},
+    },
+}
 # The server takes image/png and so on as well; generators know only this type of whole files.
 RAW = "application/octet-stream"
 KEY_HEADER = {
@@ -79,6 +100,9 @@ def _predict(model: DescribedModel, record: Schema, components: Components) -> d
             **fields,
             "predictions": [model.examples[0]["output"]],
         }
+    if profile.streams and profile.chunk_schema and profile.chunk_name:
+        chunk = components.add_record(model.name, profile.chunk_name, profile.chunk_schema)
+        content[EVENTS] = {"schema": {"type": "string", "description": STREAM}, "x-chunk": chunk}
     for field in media_fields(profile.output_schema).values():
         content |= {each: {"schema": BINARY} for each in media_types(field)}
     return {
@@ -86,12 +110,22 @@ def _predict(model: DescribedModel, record: Schema, components: Components) -> d
         "operationId": f"predict_{model.name}",
         "summary": profile.question,
         "description": DESCRIPTION,
-        "parameters": [KEY_HEADER],
+        "parameters": [KEY_HEADER, PREFER_HEADER],
         "requestBody": {"required": True, "content": _body(model, record, components)},
         "responses": {
             "200": {"description": "A prediction for every record", "content": content},
+            "202": _accepted(components),
             **refusals.responses(*refusals.PREDICTION),
         },
+    }
+
+
+def _accepted(components: Components) -> dict[str, Any]:
+    """Return the response to a caller who prefers to fetch the prediction later."""
+    return {
+        "description": "With `Prefer: respond-async`: the prediction runs",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": components.add("RunningPrediction", RUNNING)}},
     }
 
 

@@ -45,7 +45,7 @@ TEXTS = {
     "507": "The server's disk is full",
 }
 KEYS = ("401", "403", "429")
-PREDICTION = ("400", *KEYS, "408", "411", "413", "415", "422", "500", "503", "504")
+PREDICTION = ("400", *KEYS, "406", "408", "411", "413", "415", "422", "500", "503", "504", "507")
 UPLOAD = ("413", "503", "507")
 ADMINISTRATION = ("422", "502", "503")
 WITHOUT_KEYS = ("/v1/live", "/v1/ready", "/v2", "/v2/health/live", "/v2/health/ready")

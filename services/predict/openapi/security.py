@@ -14,7 +14,7 @@ SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 ANY_SCHEME: list[dict[str, list[str]]] = [{name: []} for name in SCHEMES]
-ADMINISTRATION = "/v1/admin"
+ADMINISTRATION = ("/v1/admin", "/v1/records")
 
 
 def add(components: Components) -> None:
