@@ -244,12 +244,19 @@ def test_every_command_of_the_readmes_works(
 
 
 def test_every_python_example_runs(clone: Path, environment: dict[str, str]) -> None:
-    """Run the ```python blocks of the page about clients against the server of `make up`."""
+    """Run the ```python blocks of the pages about clients against the server of `make up`."""
     examples = PYTHON_BLOCK.findall((clone / "docs" / "clients.md").read_text())
-    assert len(examples) == 2
+    examples += PYTHON_BLOCK.findall((clone / "clients" / "python" / "README.md").read_text())
+    assert len(examples) == 7
+    # slipway-client is no part of Slipway's own environment.
+    variables = {
+        **activated(environment, clone),
+        "PYTHONPATH": str(clone / "clients" / "python"),
+        "SLIPWAY_ADDRESS": predict(environment),
+    }
     for example in examples:
         command = f"python - <<'END'\n{example}END"
-        done = shell(command, clone, activated(environment, clone))
+        done = shell(command, clone, variables)
         assert done.returncode == 0, example + done.stderr
         assert done.stdout.strip()
 
