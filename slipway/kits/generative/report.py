@@ -27,11 +27,11 @@ def picture_scores(
     }
 
 
-def draw_pictures(evaluation: Evaluation, count: int = 5) -> Iterator[tuple[str, Figure]]:
+def draw_pictures(evaluation: Evaluation, count: int = 4) -> Iterator[tuple[str, Figure]]:
     """Yield the learning curves, and test pictures as sent, made and wanted."""
     yield "learning_curves", learning_curves(evaluation, "psnr")
     shown = list(zip(evaluation.test, evaluation.predictions, strict=True))[:count]
-    figure, grid = plt.subplots(3, len(shown), figsize=(1.8 * len(shown), 5.8), squeeze=False)
+    figure, grid = plt.subplots(3, len(shown), figsize=(1.4 * len(shown), 4.6), squeeze=False)
     for column, ((record, wanted), made) in enumerate(shown):
         for row, content in enumerate((record.image, made.picture, wanted.picture)):
             grid[row, column].imshow(decode_image(content))
