@@ -28,7 +28,7 @@ class ModelResponse:
     columns: dict[str, np.ndarray] | None = None
     """The output fields, (rows,) each, of a request that came as whole columns."""
     summary: Summary | None = None
-    """What the prediction log keeps; None for the request and the predictions as they are."""
+    """The form that the log keeps; None for the request and the predictions as they are."""
 
 
 @dataclass(slots=True)

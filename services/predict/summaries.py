@@ -18,7 +18,7 @@ log = logging.getLogger("slipway.predict")
 
 @dataclass(slots=True)
 class Summary:
-    """What the prediction log keeps of a request besides, or instead of, its bytes."""
+    """The part of a request that the prediction log keeps besides, or instead of, its bytes."""
 
     inputs: bytes | None = None
     """The records with facts in the place of media; None if the request itself is kept."""

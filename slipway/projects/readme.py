@@ -1,16 +1,21 @@
 """The block of a project's README that is generated from its last run, between two marks."""
 
 import json
+import mimetypes
 import re
 import shlex
 import shutil
 from pathlib import Path
 
+from slipway.media.base64_text import decode_base64
+from slipway.media.fields import media_fields
 from slipway.project import Project
 from slipway.registry import card
 from slipway.training.workspace import Workspace
 
 START, END = "<!-- results -->", "<!-- /results -->"
+# Texts of a prediction that are longer are cut in the README: pictures in base64.
+LONGEST_SHOWN = 500
 BLOCK = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
 
 
@@ -23,7 +28,8 @@ def results(project: Project) -> str:
     work = Workspace.for_project(project)
     found = json.loads(work.metrics.read_text())
     rows = found["rows"]
-    pictures = sorted(file.name for file in (project.folder / "pictures").glob("*.png"))
+    files = (project.folder / "pictures").glob("*.png")
+    pictures = sorted(file.name for file in files if not file.name.startswith("example_"))
     parts = [
         f"Trained on {rows['train']:,} rows and tested on {rows['test']:,} held-out rows.",
         card.gate_table(work, found["metrics"]),
@@ -31,7 +37,7 @@ def results(project: Project) -> str:
         card.candidates_table(work, found),
         "\n".join(f"![{name.removesuffix('.png')}](pictures/{name})" for name in pictures),
         *_request(project),
-        f"```json\n{json.dumps(example(project)['output'], indent=2)}\n```",
+        f"```json\n{json.dumps(_shown(example(project)['output']), indent=2)}\n```",
     ]
     return f"{START}\n\n" + "\n\n".join(part for part in parts if part) + f"\n\n{END}"
 
@@ -55,11 +61,48 @@ def example(project: Project) -> dict[str, dict[str, object]]:
 
 
 def curl(project: Project, port: int = 8000) -> str:
-    """Return a command that sends the first example to the model server."""
+    """Return a command that sends the first example to the model server.
+
+    Media are sent from the files that `write` keeps beside the pictures, the other fields as texts.
+    """
     sent = {key: value for key, value in example(project)["input"].items() if value is not None}
-    body = shlex.quote(json.dumps(sent, ensure_ascii=False))
     address = f"http://127.0.0.1:{port}/v1/models/{project.name}/predict"
-    return f"curl -s {address} -H 'Content-Type: application/json' -d {body}"
+    files = media_files(project)
+    if not files:
+        body = shlex.quote(json.dumps(sent, ensure_ascii=False))
+        return f"curl -s {address} -H 'Content-Type: application/json' -d {body}"
+    place = f"pipelines/{project.track}/{project.name}/pictures"
+    fields = [f"{name}=@{place}/{file}" for name, (file, _) in files.items()]
+    for name, value in sent.items():
+        if name not in files:
+            fields.append(f"{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return " ".join(["curl", "-s", address, *(f"-F {shlex.quote(each)}" for each in fields)])
+
+
+def media_files(project: Project) -> dict[str, tuple[str, bytes]]:
+    """Return file name and content of each media field of the first example, by field."""
+    kinds = media_fields(project.model().input_type())
+    found = {}
+    for name, value in example(project)["input"].items():
+        if name in kinds and isinstance(value, str):
+            content = decode_base64(value, len(value))
+            found[name] = (f"example_{name}{_suffix(kinds[name].media_type_of(content))}", content)
+    return found
+
+
+def _suffix(media_type: str) -> str:
+    return ".wav" if media_type == "audio/wav" else mimetypes.guess_extension(media_type) or ".bin"
+
+
+def _shown(value: object) -> object:
+    """Return a prediction with long texts, such as pictures in base64, cut after 40 characters."""
+    if isinstance(value, dict):
+        return {name: _shown(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+        return f"{value[:40]}... ({len(value):,} characters)"
+    return value
 
 
 def write(project: Project) -> None:
@@ -72,6 +115,9 @@ def write(project: Project) -> None:
     if report.is_dir():
         shutil.rmtree(pictures, ignore_errors=True)
         shutil.copytree(report, pictures)
+    for name, content in media_files(project).values():
+        pictures.mkdir(exist_ok=True)
+        (pictures / name).write_bytes(content)
     put(project.folder / "README.md", results(project))
 
 

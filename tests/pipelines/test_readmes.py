@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from slipway import home
+from slipway.media.base64_text import encode_base64
 from slipway.project import Project
 from slipway.projects import readme
 from tests.conftest import PROJECTS, ROOT, by_name
@@ -42,8 +43,19 @@ def test_the_generated_commands_are_the_templates(project: Project) -> None:
 
 def test_the_model_accepts_the_request(project: Project) -> None:
     for words in requests(project):
-        body = json.loads(words[words.index("-d") + 1])
+        body = json.loads(words[words.index("-d") + 1]) if "-d" in words else form(words)
         project.model().input_type().model_validate_json(json.dumps(body))
+
+
+def form(words: list[str]) -> dict[str, str]:
+    """Return the fields of a form by the options -F of a command, files as base64."""
+    fields = dict(
+        words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-F"
+    )
+    return {
+        name: encode_base64((ROOT / value[1:]).read_bytes()) if value.startswith("@") else value
+        for name, value in fields.items()
+    }
 
 
 def requests(project: Project) -> Iterator[list[str]]:
