@@ -54,7 +54,9 @@ class Reference:
     @cached_property
     def table(self) -> "pd.DataFrame":
         return self.layout.table(
-            self.layout.values(row.get("record") or {}, row.get("answer") or {})
+            self.layout.values(
+                row.get("record") or {}, row.get("answer") or {}, row.get("features") or {}
+            )
             for row in self.rows
         )
 

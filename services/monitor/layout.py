@@ -2,20 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from services.monitor import derived
+from services.monitor import derived, derived_objects
+from slipway.predictions.facts import is_cut_list, is_cut_text, is_media
 from slipway.quality.values import category, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Source = Literal["record", "answer"]
-Kind = Literal["number", "category", "text", "picture", "numbers"]
+Source = Literal["record", "answer", "features"]
+Kind = Literal[
+    *("number", "category", "text", "picture", "numbers", "sound", "video", "document", "mask"),
+    *("boxes", "objects"),
+]
 Values = dict[str, float | str | None]
 
 PREDICTION = "answer."
 """The prefix of the prediction's columns."""
+FEATURE = "feature."
+"""The prefix of the columns of the model's monitoring features."""
+PREFIXES: dict[Source, str] = {"answer": PREDICTION, "features": FEATURE, "record": ""}
 # Strings of which more than half are distinct are names or prose: most would be new categories.
 DISTINCT_SHARE, DISTINCT_LEAST = 0.5, 10
 MOST_CATEGORIES = 200
@@ -24,25 +31,38 @@ LONG_TEXT = 60
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the record or of the prediction, and how its values are read."""
+    """A field of the record or of the prediction, or a feature, and how its values are read."""
 
     source: Source
     name: str
     kind: Kind
+    labels: tuple[str, ...] = ()
+    """The labels of boxes that are counted."""
 
     @property
     def label(self) -> str:
-        return self.name if self.source == "record" else PREDICTION + self.name
+        return PREFIXES[self.source] + self.name
 
     @property
     def columns(self) -> list[str]:
         """The field's own column, or one for each numeric feature that represents it."""
-        derive = derived.DERIVE.get(self.kind)
-        return [self.label] if derive is None else [f"{self.label}:{part}" for part in derive(None)]
+        return list(self.values(None))
 
     @property
     def numeric(self) -> bool:
         return self.kind != "category"
+
+    def values(self, value: Any) -> Values:
+        """Return what the field's columns hold for a value."""
+        if self.kind == "number":
+            return {self.label: number(value)}
+        if self.kind == "category":
+            return {self.label: category(value)}
+        if self.kind == "boxes":
+            parts = derived_objects.box_features(value, self.labels)
+        else:
+            parts = derived.DERIVE[self.kind](value)
+        return {f"{self.label}:{part}": each for part, each in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -63,20 +83,21 @@ class Layout:
         defaults: dict[str, Any] | None = None,
         limit: int = 100,
     ) -> "Layout":
-        """Learn the columns from rows of `record` and `answer`.
+        """Learn the columns from rows of `record`, `answer` and perhaps `features`.
 
-        There are at most `limit` columns, those of the prediction first.
+        There are at most `limit` columns, those of the prediction first, then the features.
         """
         defaults = defaults or {}
         fields: list[Field] = []
         left_out: list[str] = []
         columns = 0
-        sources: tuple[Source, ...] = ("answer", "record")
-        for source in sources:
+        for source in PREFIXES:
             rows = [row[source] for row in reference if isinstance(row.get(source), dict)]
             for name in _names(rows):
-                kind = _kind([row.get(name) for row in rows])
-                field = Field(source, name, kind or "category")
+                values = [row.get(name) for row in rows]
+                kind: Kind | None = "number" if source == "features" else _kind(values)
+                labels = derived_objects.frequent_labels(values) if kind == "boxes" else ()
+                field = Field(source, name, kind or "category", labels)
                 if kind is None or columns + len(field.columns) > limit:
                     left_out.append(field.label)
                     continue
@@ -89,23 +110,21 @@ class Layout:
         """True if each column is numeric."""
         return {column: field.numeric for field in self.fields for column in field.columns}
 
-    def values(self, record: dict[str, Any], prediction: dict[str, Any]) -> Values:
+    def values(
+        self,
+        record: dict[str, Any],
+        prediction: dict[str, Any],
+        features: dict[str, Any] | None = None,
+    ) -> Values:
         """Return a row by column, None where a value is missing or cannot be read."""
+        rows: dict[Source, dict[str, Any]] = {
+            "record": {**self.defaults, **record},
+            "answer": prediction,
+            "features": features or {},
+        }
         found: Values = {}
         for field in self.fields:
-            if field.source == "answer":
-                value = prediction.get(field.name)
-            elif field.name in record:
-                value = record[field.name]
-            else:
-                value = self.defaults.get(field.name)
-            if field.kind == "number":
-                found[field.label] = number(value)
-            elif field.kind == "category":
-                found[field.label] = category(value)
-            else:
-                parts = derived.DERIVE[field.kind](value)
-                found.update({f"{field.label}:{part}": each for part, each in parts.items()})
+            found.update(field.values(rows[field.source].get(field.name)))
         return found
 
     def table(self, rows: Iterable[Values]) -> "pd.DataFrame":
@@ -131,10 +150,17 @@ def _names(rows: list[dict[str, Any]]) -> list[str]:
 def _kind(values: list[Any]) -> Kind | None:
     """Return the kind of the values; None for objects, which are not compared."""
     known = [value for value in values if value is not None]
+    media = [value for value in known if is_media(value)]
+    if media:
+        return cast(Kind, derived.media_kind(media[0]))
+    if any(isinstance(value, list) or is_cut_list(value) for value in known):
+        return _list_kind(
+            [each for value in known for each in derived_objects.objects(value)[0] or ()]
+        )
+    if any(is_cut_text(value) for value in known):
+        return "text"
     if any(isinstance(value, dict) for value in known):
-        return None
-    if any(isinstance(value, list) for value in known):
-        return "numbers" if _all_numbers(known) else None
+        return "mask" if all(map(derived_objects.is_mask, known)) else None
     if known and all(type(value) in (int, float) for value in known):
         return "number"
     if known and all(isinstance(value, str) for value in known):
@@ -142,11 +168,11 @@ def _kind(values: list[Any]) -> Kind | None:
     return "category"
 
 
-def _all_numbers(known: list[Any]) -> bool:
-    return all(
-        isinstance(value, list) and all(type(each) in (int, float) for each in value)
-        for value in known
-    )
+def _list_kind(items: list[Any]) -> Kind:
+    """Return the kind of lists that have these items."""
+    if items and all(map(derived_objects.is_box, items)):
+        return "boxes"
+    return "numbers" if all(type(each) in (int, float) for each in items) else "objects"
 
 
 def _text_kind(known: list[str]) -> Kind:

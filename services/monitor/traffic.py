@@ -68,16 +68,20 @@ class Watched:
             for _ in outputs:
                 self.sampler.miss(at)  # too long: only the hash was logged
             return
-        for sent, prediction in zip(inputs, outputs, strict=False):
+        columns = record.get("features") or {}
+        for row, (sent, prediction) in enumerate(zip(inputs, outputs, strict=False)):
             if isinstance(sent, dict) and isinstance(prediction, dict):
-                self.sampler.add(at, _DeferredRow(self, sent, prediction))
+                features = {name: values[row] for name, values in columns.items()}
+                self.sampler.add(at, _DeferredRow(self, sent, prediction, features))
             else:
                 self.sampler.miss(at)
 
-    def read(self, sent: dict[str, Any], prediction: dict[str, Any]) -> Row:
-        """Return the row of a record and its prediction."""
-        layout = self.reference.layout
-        return Row(layout.values(sent, prediction), plain(prediction), self.groups(sent))
+    def read(
+        self, sent: dict[str, Any], prediction: dict[str, Any], features: dict[str, Any]
+    ) -> Row:
+        """Return the row of a record, its prediction and its monitoring features."""
+        values = self.reference.layout.values(sent, prediction, features)
+        return Row(values, plain(prediction), self.groups(sent))
 
     def groups(self, sent: dict[str, Any]) -> dict[str, str]:
         """Return the record's group by protected field."""
@@ -95,9 +99,10 @@ class _DeferredRow:
     watched: Watched
     sent: dict[str, Any]
     prediction: dict[str, Any]
+    features: dict[str, Any]
 
     def __call__(self) -> Row:
-        return self.watched.read(self.sent, self.prediction)
+        return self.watched.read(self.sent, self.prediction, self.features)
 
 
 class Traffic:

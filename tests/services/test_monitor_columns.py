@@ -20,6 +20,26 @@ REFERENCE = monitored_project.reference_rows(1000)
 LAYOUT = Layout.learn(REFERENCE, defaults={"plan": "basic", "remark": "", "age": None})
 
 
+BOX = {"x1": 0.0, "y1": 0.0, "x2": 10.0, "y2": 4.0, "label": "cat", "score": 0.5}
+# A row of a model with media: facts are in their place.
+SCENE = {
+    "record": {
+        "image": {"sha256": "a", "bytes": 900, "media_type": "image/png", "brightness": 0.25},
+        "speech": {"sha256": "b", "bytes": 99, "media_type": "audio/wav", "seconds": 2.0},
+        "clip": {"sha256": "c", "bytes": 99, "media_type": "video/mp4", "width": 4, "height": 3},
+        "paper": {"sha256": "d", "bytes": 77, "media_type": "application/pdf"},
+        "prompt": {"length": 70_000, "text": "7 words"},
+    },
+    "answer": {
+        "boxes": [BOX, {**BOX, "label": "dog", "x2": 20.0}, {**BOX, "score": 0.8}],
+        "tracks": {"count": 300, "first": [{"id": 1, "box": BOX, "label": "cat"}]},
+        "mask": {"height": 2, "width": 5, "counts": [4, 5, 1]},
+        "words": ["a", "b"],
+    },
+    "features": {"sharpness": 3.5},
+}
+
+
 def picture(level: int, *, side: int = 8, alphabet: str = "url") -> str:
     from PIL import Image
 
@@ -140,6 +160,32 @@ class TestLayout:
         assert values["curve:spread"] == 1
         assert values["curve:length"] == 2
 
+    def test_facts_of_media_and_objects_are_compared(self) -> None:
+        layout = Layout.learn([SCENE])
+        assert layout.left_out == ()
+        values = layout.values(SCENE["record"], SCENE["answer"], SCENE["features"])
+        expected = {
+            "image:brightness": 0.25,
+            "image:contrast": None,
+            "speech:seconds": 2.0,
+            "clip:pixels": 12.0,
+            "paper:bytes": 77.0,
+            "prompt:length": 70_000.0,
+            "answer.boxes:count": 3.0,
+            "answer.boxes:score": pytest.approx(0.6),
+            "answer.boxes:area": pytest.approx(160 / 3),
+            "answer.boxes:count of cat": 2.0,
+            "answer.boxes:count of dog": 1.0,
+            "answer.tracks:count": 300.0,
+            "answer.tracks:count of cat": 1.0,
+            "answer.mask:covered": 0.5,
+            "answer.words:count": 2.0,
+            "feature.sharpness": 3.5,
+        }
+        assert {name: values[name] for name in expected} == expected
+        nothing = layout.values({}, {"boxes": []}, {})
+        assert (nothing["answer.boxes:count"], nothing["answer.boxes:score"]) == (0.0, None)
+
     def test_columns_are_limited_with_those_of_the_prediction_first(self) -> None:
         layout = Layout.learn(REFERENCE, limit=3)
         assert list(layout.numeric) == ["answer.bought", "answer.probability", "age"]
@@ -154,8 +200,9 @@ class TestLayout:
     )
     @settings(max_examples=100, deadline=None)
     def test_no_json_value_is_an_error(self, value: Any) -> None:
-        names = [field.name for field in LAYOUT.fields if field.source == "record"]
-        values = LAYOUT.values(dict.fromkeys(names, value), {"bought": value, "probability": value})
-        LAYOUT.table([values])
+        for layout in (LAYOUT, Layout.learn([SCENE])):
+            names = [field.name for field in layout.fields]
+            fields = dict.fromkeys(names, value)
+            layout.table([layout.values(fields, fields, fields)])
         assert number(value) is None or isinstance(number(value), float)
         assert category(value) is None or isinstance(category(value), str)
