@@ -162,6 +162,7 @@ def register(
     *,
     name: str = NAME,
     code: str = CODE,
+    example: dict[str, Any] | None = None,
 ) -> str:
     """Register a champion with a reference in its run, as `slipway.registry` does; its version."""
     from mlflow.exceptions import MlflowException
@@ -173,8 +174,9 @@ def register(
     shipped.code.write_text(code)
     (shipped.about / "card.md").write_text(f"# {name}\n\n**Is it?**\n")
     (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.85}}')
-    example = {"input": visitor(random.Random(0)), "output": {}}
-    example["output"] = answer(example["input"])
+    if example is None:
+        example = {"input": visitor(random.Random(0)), "output": {}}
+        example["output"] = answer(example["input"])
     (shipped.about / "examples.json").write_text(json.dumps([example]))
     registry = fake_models.client
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from services.predict.engine import Engine
 from slipway.contract import Record
 from slipway.contract.shipped import Shipped
 from slipway.registry import reference, registered, tracking
@@ -110,6 +111,21 @@ def test_reference_rows_hold_facts_instead_of_pictures(active: SmallModels, tmp_
     assert rows[0]["label"] == "Dots"
     assert rows[0]["features"]["dots"] == len(rows[0]["answer"]["dots"])
     assert 0 < rows[0]["features"]["brightness"] < 1
+
+
+def test_predictions_are_recorded_as_reference_rows_are(
+    work: Workspace, active: SmallModels, tmp_path: Path
+) -> None:
+    """So the monitor compares like with like."""
+    shipped: Shipped = registered.fetch("dots", None, tmp_path)[1]
+    [row, *_] = reference.read(tracking.client().get_model_version("dots", "1"), tmp_path)
+    sent = read_split(work, "test").records[0].model_dump_json().encode()
+    summary = Engine(shipped.load(), batch_rows=1).predict(sent).summary
+    assert summary is not None
+    assert json.loads(summary.inputs or b"") == [row["record"]]
+    assert json.loads(summary.outputs or b"") == [row["answer"]]
+    features = json.loads(summary.features or b"")
+    assert features == {name: [pytest.approx(each)] for name, each in row["features"].items()}
 
 
 def test_the_version_says_that_it_carries_media(active: SmallModels, tmp_path: Path) -> None:
