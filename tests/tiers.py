@@ -26,8 +26,8 @@ FAST_BY_FOLDER = {
         kubernetes_settings python_sh runbook
     """,
     "services": """
-        batching form_fields openapi rollout_measurements rollout_rules trainer_decisions
-        trainer_overrides
+        batching form_fields openapi rollout_measurements rollout_media rollout_rules
+        trainer_decisions trainer_overrides
     """,
     "slipway": """
         ab_comparison access_audit access_keys access_limits always_valid archives arrays

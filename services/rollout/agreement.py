@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from services.rollout.media_agreement import has_media, media_outputs_agree
 from slipway.policy import SHADOW
 from slipway.predictions import reader
 
@@ -62,7 +63,8 @@ def compare_new_pairs(
         if original is None or not original["outputs"] or not record["outputs"]:
             continue
         pairs += 1
-        different += not outputs_agree(original["outputs"][0], record["outputs"][0], tolerance)
+        agree = media_outputs_agree if has_media(record) else outputs_agree
+        different += not agree(original["outputs"][0], record["outputs"][0], tolerance)
         if pairs == MAX_PAIRS:
             break
     return ComparedPairs(
