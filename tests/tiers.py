@@ -26,7 +26,7 @@ FAST_BY_FOLDER = {
         kubernetes_settings python_sh runbook
     """,
     "services": """
-        batching form_fields openapi rollout_measurements rollout_media rollout_rules
+        batching form_fields monitor_pages openapi rollout_measurements rollout_media rollout_rules
         trainer_decisions trainer_overrides
     """,
     "slipway": """

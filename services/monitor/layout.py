@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
 Source = Literal["record", "answer", "features"]
 Kind = Literal[
-    *("number", "category", "text", "picture", "numbers", "sound", "video", "document", "mask"),
-    *("boxes", "objects"),
+    "number",
+    "category",
+    "text",
+    "picture",
+    "numbers",
+    "sound",
+    "video",
+    "document",
+    "mask",
+    "boxes",
+    "objects",
 ]
 Values = dict[str, float | str | None]
 

@@ -66,7 +66,7 @@ def project(monitor: "Monitor", name: str) -> str:
         f"{escape(check.registry)}</span></p>",
         f"<p>{escape(check.note)}</p>" if check.note else "",
         _performance(check),
-        *(_window(window) for window in check.windows),
+        *window_tables(check.windows),
         *(_slices(each) for each in check.fairness),
         _left_out(check),
         _reports(monitor, name),
@@ -142,8 +142,29 @@ def _first_score(check: Check) -> str:
     return f"{first.metric} {first.value:.3g} ({first.low:.3g} to {first.high:.3g})"
 
 
-def _window(window: WindowCheck) -> str:
-    title = "The last hours" if window.window == "time" else "The last rows"
+def window_tables(windows: list[WindowCheck]) -> list[str]:
+    """Return the tables of the windows; one for windows that hold the same rows."""
+    tables = []
+    while windows:
+        first = windows[0]
+        same = [each for each in windows if each is first or _same_rows(first, each)]
+        windows = [each for each in windows if each not in same]
+        tables.append(_window(first, " and ".join(map(_title, same))))
+    return tables
+
+
+def _same_rows(one: WindowCheck, other: WindowCheck) -> bool:
+    """Return whether two windows, each of the newest rows, hold the same ones."""
+    counts = (one.rows, one.sampled, one.unreadable)
+    return one.sampled == one.rows and counts == (other.rows, other.sampled, other.unreadable)
+
+
+def _title(window: WindowCheck) -> str:
+    return "the last hours" if window.window == "time" else "the last rows"
+
+
+def _window(window: WindowCheck, titles: str) -> str:
+    title = titles[0].upper() + titles[1:]
     about = f"{window.rows:,} rows since {_moment(window.since)}"
     if window.sampled < window.rows:
         about += f", {window.sampled:,} of them sampled"

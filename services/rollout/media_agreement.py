@@ -30,7 +30,8 @@ def media_outputs_agree(one: Any, other: Any, tolerance: float) -> bool:
     """
     left, right = _comparable(one), _comparable(other)
     labels: dict[str, list[float]] = defaultdict(list)
-    levels, numbers = [], []
+    levels: list[Difference] = []
+    numbers: list[Difference] = []
     for each in compare_media(left, right, iou=SAME_OBJECT_IOU):
         name = each.field.rpartition(".")[2]
         if each.error is None:
@@ -53,7 +54,7 @@ def _list_of(field: str) -> str:
 
 
 def _is_close(difference: Difference, tolerance: float) -> bool:
-    one, other = difference.one, difference.other
+    one, other = float(difference.one), float(difference.other)
     return abs(one - other) <= tolerance * max(abs(one), abs(other))
 
 

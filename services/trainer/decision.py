@@ -25,6 +25,7 @@ class AlertOutcome(StrEnum):
     DUPLICATE = "duplicate"
     ROLLOUT = "rollout"
     COOLDOWN = "cooldown"
+    NO_LABELS = "no_labels"
     BUDGET = "budget"
     QUEUE_FULL = "queue_full"
 
@@ -67,11 +68,12 @@ def decide(
     settings: Settings,
     now: float,
     rolling_out: bool = False,
+    labels_came: bool = True,
 ) -> Decision:
     """Decide whether the alarm starts a run.
 
     The checks, in this order: does the alarm ask for a run of a known project, is a run or a
-    rollout of it under way, cool-down, daily budget, queue.
+    rollout of it under way, cool-down, are there new labels, daily budget, queue.
     """
     all_runs = list(runs)
     own = [run for run in all_runs if run.request.project == alarm.project]
@@ -101,6 +103,11 @@ def decide(
             f"run {last.id} ended {settings.cooldown_seconds - wait:.0f} s ago; an alert may start "
             f"the next in {wait:.0f} s",
             last.id,
+        )
+    if not labels_came:
+        return decision(
+            AlertOutcome.NO_LABELS,
+            "retraining waits for labels: POST /v1/feedback brought none since the last run",
         )
     if budget_left(all_runs, settings, now) <= 0:
         return decision(

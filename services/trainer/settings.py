@@ -41,6 +41,9 @@ class Settings(settings.Settings):
     """Automatic runs in any 24 hours, over all projects."""
     feedback: bool = True
     """True if automatic runs also train on the labels from feedback."""
+    wait_for_labels: bool = True
+    """An alert starts no run before labels have come since the project's last run: with the same
+    rows, training gives the same model. Without `feedback` it does not wait."""
     feedback_days: Annotated[float, Field(gt=0, le=3650)] = 30
     """The days of feedback that automatic runs take."""
     feedback_test_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from filelock import FileLock, Timeout
 from services.jobs.engine import Engine
 from services.jobs.kind import Ended, QueueFull, UnknownJob
 from services.trainer import metrics
-from services.trainer.decision import Alarm, AlertOutcome, Decision, decide
+from services.trainer.decision import DAY, Alarm, AlertOutcome, Decision, decide
 from services.trainer.journal import Journal
 from services.trainer.kind import TrainingRuns
 from services.trainer.rollouts import Rollouts, under_way
 from services.trainer.run import Request, Run, RunFolder, RunOrder, RunProgress, State, new_id
 from services.trainer.settings import Settings
 from slipway.files import replace_text
+from slipway.predictions.feedback_store import labels_came
 from slipway.project import Project, discover
 from slipway.training.labelled import FeedbackUse
 
@@ -156,6 +158,7 @@ class Trainer:
                 settings=self.settings,
                 now=now,
                 rolling_out=known and self.settings.rollout and under_way(alarm.project),
+                labels_came=not known or self._labels_came(alarm.project, now),
             )
             if decision.outcome is AlertOutcome.STARTED:
                 run = self.submit(self._request(alarm), actor=alarm.name, trigger="alert")
@@ -165,6 +168,26 @@ class Trainer:
             project = alarm.project if known else ""
             metrics.DECISIONS.labels(project, decision.outcome).inc()
             return self.journal.decided(decision)
+
+    def _labels_came(self, project: str, now: float) -> bool:
+        """Return whether there are labels that the project's last successful run had not seen."""
+        settings = self.settings
+        if not (settings.feedback and settings.wait_for_labels):
+            return True
+        seen = [
+            run.requested
+            for run in self.journal.runs.values()
+            if run.request.project == project and run.state is State.SUCCEEDED
+        ]
+        try:
+            return labels_came(
+                settings.records,
+                project,
+                received_since=max(seen, default=0.0),
+                predicted_since=now - settings.feedback_days * DAY,
+            )
+        except (OSError, sqlite3.Error):  # the run itself reports it
+            return True
 
     def _request(self, alarm: Alarm) -> Request:
         settings = self.settings

@@ -272,6 +272,15 @@ class FeedbackStore:
             for truth, *rest in found
         ]
 
+    def has_labels(self, project: str, *, received_since: float, predicted_since: float) -> bool:
+        """Return whether ground truth came from then on, for predictions from then on."""
+        found = self._read(
+            "SELECT 1 FROM feedback WHERE project = ? AND predicted >= ? AND received >= ? "
+            "AND truth != '{}' LIMIT 1",
+            (project, predicted_since, received_since),
+        )
+        return bool(found)
+
     def last_number(self) -> int:
         """Return the number of the newest feedback event; 0 if there is none."""
         return int(self._read("SELECT COALESCE(MAX(number), 0) FROM said", ())[0][0])
@@ -319,6 +328,27 @@ class FeedbackStore:
             )
         status: Literal["recorded", "replaced"] = "recorded" if before is None else "replaced"
         return Attached(status, **about, score=score, revision=revision, previous=previous)
+
+
+def labels_came(
+    folder: Path, project: str, *, received_since: float, predicted_since: float
+) -> bool:
+    """Return whether ground truth of the project came from `received_since`, Unix time.
+
+    Only that of predictions from `predicted_since` counts. Nothing is created.
+
+    Raises:
+        OSError, sqlite3.Error: the disk is unavailable.
+    """
+    if not (folder / FILE).is_file():
+        return False
+    store = FeedbackStore(folder)
+    try:
+        return store.has_labels(
+            project, received_since=received_since, predicted_since=predicted_since
+        )
+    finally:
+        store.close()
 
 
 def _prediction(outputs: list[Any], row: int) -> dict[str, Any]:

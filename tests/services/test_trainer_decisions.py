@@ -9,9 +9,13 @@ from services.trainer.decision import Alarm, AlertOutcome, Decision, budget_left
 from services.trainer.journal import Journal
 from services.trainer.run import Run, RunOutcome, State
 from services.trainer.settings import Settings
+from services.trainer.trainer import Trainer
 from services.trainer.webhook import Notification
+from slipway.predictions.feedback_store import FeedbackStore
 from slipway.registry.chain import ChainBroken
+from tests.conftest import ROOT
 from tests.services.alertmanager_notification import notification
+from tests.slipway.test_feedback import SURVIVAL, logged
 
 
 def run(project: str = "flowers", **given: Any) -> Run:
@@ -60,6 +64,29 @@ def test_no_run_starts_during_a_rollout_of_the_project() -> None:
     alarm = Alarm(project="flowers", name="Drift")
     decision = decide(alarm, known=True, runs=[], settings=SETTINGS, now=0.0, rolling_out=True)
     assert decision.outcome is AlertOutcome.ROLLOUT
+
+
+def test_no_run_starts_without_new_labels() -> None:
+    alarm = Alarm(project="flowers", name="Drift")
+    decision = decide(alarm, known=True, runs=[], settings=SETTINGS, now=0.0, labels_came=False)
+    assert decision.outcome is AlertOutcome.NO_LABELS
+    # A run that is under way is the better reason.
+    runs = [run(state="running")]
+    decision = decide(alarm, known=True, runs=runs, settings=SETTINGS, now=0.0, labels_came=False)
+    assert decision.outcome is AlertOutcome.DUPLICATE
+
+
+def test_retraining_waits_for_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    settings = Settings()
+    trainer = Trainer(settings, ROOT)
+    alarm = Alarm(project="titanic", name="Drift")
+    waiting = trainer.consider(alarm)
+    assert waiting.outcome is AlertOutcome.NO_LABELS
+    assert waiting.reason.startswith("retraining waits for labels")
+    [id] = logged(settings.records, SURVIVAL)
+    FeedbackStore(settings.records).attach(id=id, truth={"survived": True})
+    assert trainer.consider(alarm).outcome is AlertOutcome.STARTED
 
 
 def test_automatic_training_can_be_off() -> None:

@@ -23,6 +23,7 @@ from slipway.predictions.feedback_store import (
     MalformedId,
     NotLogged,
     UnknownPrediction,
+    labels_came,
 )
 from slipway.predictions.record import line
 from slipway.predictions.writer import PredictionLog
@@ -300,3 +301,21 @@ def test_the_summary_counts_predictions_made_since_and_of_one_project(tmp_path: 
     assert store.summary("titanic", since=middle)[0].n == 2
     assert store.summary("titanic", since=time.time()) == []
     assert store.summary("spam") == []
+
+
+def test_labels_count_from_the_time_at_which_they_came(tmp_path: Path) -> None:
+    def came(received: float = 0.0, predicted: float = 0.0, project: str = "titanic") -> bool:
+        return labels_came(tmp_path, project, received_since=received, predicted_since=predicted)
+
+    assert not came()
+    assert not (tmp_path / "feedback.db").exists()
+    one, other = logged(tmp_path, SURVIVAL, times=2)
+    store = FeedbackStore(tmp_path)
+    store.attach(id=one, reward=1.0)
+    assert not came()
+    before = time.time()
+    store.attach(id=other, truth={"survived": True})
+    assert came(before - 1)
+    assert not came(time.time() + 1)
+    assert not came(predicted=time.time() + 1)
+    assert not came(project="spam")
