@@ -107,11 +107,16 @@ class Tab:
     def click(self, selector: str) -> None:
         """Click the first element that fits, like a mouse."""
         self.wait(f"document.querySelector({selector!r})")
-        self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
-        box = self.run(
-            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
-            f"(document.querySelector({selector!r}).getBoundingClientRect())"
+        # Pictures and videos that load meanwhile move what is below them.
+        settled = (
+            f"(async (each) => {{ each.scrollIntoView({{block: 'center'}});"
+            " const at = () => (({x, y, width, height}) => [x + width / 2, y + height / 2])"
+            "(each.getBoundingClientRect()); let before = at();"
+            " for (let still = 0; still < 3;) { await new Promise(requestAnimationFrame);"
+            " const now = at(); still = String(now) === String(before) ? still + 1 : 0;"
+            f" before = now; }} return before; }})(document.querySelector({selector!r}))"
         )
+        box = self.run(settled)
         self.mouse("mousePressed", *box)
         self.mouse("mouseReleased", *box)
 

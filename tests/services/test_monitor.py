@@ -155,6 +155,7 @@ def check_pages(monitor: RunningMonitor, check: dict[str, Any]) -> None:
     client = monitor.client
     front = client.get("/")
     assert 'href="/projects/shop"' in front.text
+    assert f'href="http://127.0.0.1:{home.port("predict")}/"' in front.text
     assert "drifted" in front.text
     page = client.get("/projects/shop")
     assert page.status_code == 200

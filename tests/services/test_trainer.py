@@ -212,6 +212,7 @@ def test_a_long_body_and_an_unknown_run_are_refused(trainer: Client) -> None:
         assert trainer.http.request(method, "/v1/runs/../x").status_code == 404
         assert trainer.http.request(method, "/v1/runs/20260101T000000-000000").status_code == 404
     assert trainer.http.get("/v1/ready").headers["x-content-type-options"] == "nosniff"
+    assert trainer.http.get("/", follow_redirects=True).url.path == "/v1/runs"
 
 
 def test_the_queue_is_bounded_and_alerts_start_one_run(trainer: Client, trainer_home: Path) -> None:
