@@ -27,14 +27,14 @@ def picture_scores(
     }
 
 
-def draw_pictures(evaluation: Evaluation, count: int = 4) -> Iterator[tuple[str, Figure]]:
+def draw_pictures(evaluation: Evaluation, count: int = 3) -> Iterator[tuple[str, Figure]]:
     """Yield the learning curves, and test pictures as sent, made and wanted."""
     yield "learning_curves", learning_curves(evaluation, "psnr")
     shown = list(zip(evaluation.test, evaluation.predictions, strict=True))[:count]
-    figure, grid = plt.subplots(3, len(shown), figsize=(1.4 * len(shown), 4.6), squeeze=False)
+    figure, grid = plt.subplots(3, len(shown), figsize=(1.1 * len(shown), 3.6), squeeze=False)
     for column, ((record, wanted), made) in enumerate(shown):
         for row, content in enumerate((record.image, made.picture, wanted.picture)):
-            grid[row, column].imshow(decode_image(content))
+            grid[row, column].imshow(decode_image(content), interpolation="nearest")
             grid[row, column].axis("off")
-    figure.suptitle("Test pictures: as sent, made, wanted")
+    figure.suptitle("As sent, made, wanted", size=9)
     yield "pictures", figure
