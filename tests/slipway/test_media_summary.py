@@ -1,4 +1,4 @@
-"""The log keeps facts of media, and the beginnings of long values."""
+"""Summaries of records with media: facts, and the beginnings of what is long."""
 
 import base64
 import hashlib
