@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from services.explain import bias, forms, importance, local, words
 from services.explain.subject import catalogue, changed, explaining, load
 from slipway import home
 from slipway.contract import Model, Record
+from slipway.explain import Shapley
 from slipway.project import find
 from tests.conftest import ROOT, running
 from tests.services.dashboard import PAGE, open_every_page
@@ -80,6 +82,24 @@ def test_shap_values_are_the_librarys_and_add_up() -> None:
     masker = shap.maskers.Independent(table(background), max_samples=len(background))
     theirs = shap.explainers.Exact(predict, masker)(table(records))
     assert found.values == pytest.approx(theirs.values, abs=1e-9)
+
+
+def test_a_slow_first_call_changes_no_explanation() -> None:
+    """The model server explains by all of the rows, too."""
+
+    class Cold(Linear):
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def predict(self, model_input: list[Applicant]) -> list[Chance]:
+            self.calls += 1
+            time.sleep(2 if self.calls == 1 else 0)
+            return super().predict(model_input)
+
+    background, record = applicants(100, seed=1), applicants(1, seed=2)[0]
+    found = importance.shapley_of(Cold(), "chance", background).explain(record)
+    served = Shapley(Linear(), background).explain(record)
+    assert (found.references, found.base) == (served.references, served.base)
 
 
 def test_an_ignored_field_has_no_importance() -> None:
