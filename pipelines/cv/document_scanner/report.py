@@ -1,7 +1,10 @@
 """Score found corners, and show photographs beside their scans."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +15,17 @@ from slipway.reporting import Evaluation, plots
 from .metrics import CLOSE, corner_array, corner_error, corner_metrics
 from .model import Photo, Scan, Sheet
 
+SHOWN = 3
+# Shown smaller by this factor, which averages the noise: the picture stays under 200 kB.
+SHRUNK = 3
+# A photograph on a background of no split, as anyone would send it.
+EXAMPLES = [Photo(image=Path(__file__).with_name("photo.jpg").read_bytes(), paper="a4")]
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Return a picture (height, width, 3) at a third of its size."""
+    return cv2.resize(image, None, fx=1 / SHRUNK, fy=1 / SHRUNK, interpolation=cv2.INTER_AREA)
+
 
 def score(*, predictions: list[Scan], labels: list[Sheet]) -> dict[str, float]:
     found = [corner_array(each.corners) for each in predictions]
@@ -21,8 +35,8 @@ def score(*, predictions: list[Scan], labels: list[Sheet]) -> dict[str, float]:
 
 def draw_photo(axes: Axes, photo: Photo, prediction: Scan) -> None:
     """Draw a photograph with the found corners."""
-    axes.imshow(decode_image(photo.image))
-    outline = corner_array(prediction.corners)
+    axes.imshow(shrink(decode_image(photo.image)))
+    outline = corner_array(prediction.corners) / SHRUNK
     closed = np.vstack([outline, outline[:1]])
     axes.plot(*closed.T, color="tab:orange" if prediction.found else "tab:red", linewidth=2)
     axes.set_title(f"confidence {prediction.confidence:.2f}", fontsize=9)
@@ -31,12 +45,12 @@ def draw_photo(axes: Axes, photo: Photo, prediction: Scan) -> None:
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     records, predictions = evaluation.test.records, evaluation.predictions
-    shown = 4
-    figure, axes = plots.panels(2 * shown)
-    for column in range(shown):
-        draw_photo(axes[2 * column], records[column], predictions[column])
-        axes[2 * column + 1].imshow(decode_image(predictions[column].page))
-        axes[2 * column + 1].set_axis_off()
+    # Above the photographs, below their pages.
+    figure, axes = plt.subplots(2, SHOWN, figsize=(6.4, 4.2))
+    for column in range(SHOWN):
+        draw_photo(axes[0, column], records[column], predictions[column])
+        axes[1, column].imshow(shrink(decode_image(predictions[column].page)))
+        axes[1, column].set_axis_off()
     yield "scans", figure
     errors = [
         corner_error(corner_array(each.corners), corner_array(label.corners))
