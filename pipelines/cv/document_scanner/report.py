@@ -46,7 +46,7 @@ def draw_photo(axes: Axes, photo: Photo, prediction: Scan) -> None:
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     records, predictions = evaluation.test.records, evaluation.predictions
     # Above the photographs, below their pages.
-    figure, axes = plt.subplots(2, SHOWN, figsize=(6.4, 4.2))
+    figure, axes = plt.subplots(2, SHOWN, figsize=(5.2, 3.5))
     for column in range(SHOWN):
         draw_photo(axes[0, column], records[column], predictions[column])
         axes[1, column].imshow(shrink(decode_image(predictions[column].page)))
