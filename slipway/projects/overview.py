@@ -125,7 +125,7 @@ def leaderboard() -> str:
             figure(metrics[params.primary]),
             "" if baseline is None else figure(baseline),
             f"{condition.sign} {condition.bound:g}",
-            f"{metrics['parity_error']:.1g}",
+            f"{metrics['parity_error']:.1g}" if "parity_error" in metrics else "no weights",
             found["chosen"],
             size(project),
             *_times(known.get(project.name)),

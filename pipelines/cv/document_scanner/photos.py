@@ -117,7 +117,7 @@ def make_photo(background: np.ndarray, generator: np.random.Generator, *, blank:
         cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)[..., None] / 255
         canvas = canvas * (1 - cover) + printed[..., None] * colour * np.minimum(cover, 1)
     canvas *= _light(generator, size)[..., None]
-    canvas = cv2.GaussianBlur(canvas, (0, 0), generator.uniform(0.3, 1.1))
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), generator.uniform(0.3, 1.1)), np.float64)
     canvas += generator.normal(0, generator.uniform(1, 6), canvas.shape)
     picture = np.clip(canvas, 0, 255).astype(np.uint8)
     quality = int(generator.integers(70, 95))
