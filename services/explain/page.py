@@ -16,6 +16,10 @@ from slipway.explain import NotExplainable, Shapley
 from slipway.reporting import plots
 
 ROWS, SENTENCES, SHOWN = 60, 5, 12
+NO_ROWS = (
+    "No test rows of this version are kept: it was registered without them, or its records hold "
+    "pictures, sound or video, of which only facts are kept."
+)
 PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
 
 
@@ -59,7 +63,7 @@ def main() -> None:
     elif not subject.numbers:
         st.warning(nothing_to_divide(subject))
     elif not subject.rows:
-        st.warning("This version was registered without test rows. Train it again to have them.")
+        st.warning(NO_ROWS)
     else:
         with st.sidebar:
             number = st.selectbox("Number of the prediction", subject.numbers, key="number")
@@ -281,7 +285,7 @@ def bars(values: dict[str, float]) -> Figure:
 
 def show_fairness(subject: Subject) -> None:
     if not subject.rows:
-        st.warning("This version was registered without test rows. Train it again to have them.")
+        st.warning(NO_ROWS)
         return
     protected = subject.model.protected
     others = [name for name in subject.fields if name not in protected]

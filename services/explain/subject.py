@@ -14,6 +14,7 @@ import numpy as np
 from slipway import home
 from slipway.contract import Model, Record
 from slipway.explain import NotExplainable
+from slipway.predictions.facts import has_facts
 from slipway.registry import reference, registered, tracking
 
 # As many rows as the registry stores for a model that names what is explained.
@@ -32,7 +33,10 @@ class Subject:
     background: list[Record]
     """The rows that predictions are compared with: the model's reference rows, else test rows."""
     rows: list[dict[str, Any]]
-    """Test rows, up to 5,000, each with `record`, `answer` and `truth` as JSON values."""
+    """Test rows, up to 5,000, each with `record`, `answer` and `truth` as JSON values.
+
+    None for models with media, of which only facts are kept.
+    """
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -99,6 +103,8 @@ def load(name: str, version: str) -> Subject:
         kept = shipped.reference
     known = tracking.client().get_model_version(name, version)
     rows = reference.read(known, home.home() / "explain" / "references" / name)
+    if any(has_facts(row["record"]) for row in rows):
+        rows = []
     kind = model.input_type()
     background = kept or [row["record"] for row in spread(rows, BACKGROUND)]
     return Subject(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from services.explain.subject import load
 from services.predict.engine import Engine
 from slipway.contract import Record
 from slipway.contract.shipped import Shipped
@@ -126,6 +127,12 @@ def test_predictions_are_recorded_as_reference_rows_are(
     assert json.loads(summary.outputs or b"") == [row["answer"]]
     features = json.loads(summary.features or b"")
     assert features == {name: [pytest.approx(each)] for name, each in row["features"].items()}
+
+
+def test_the_dashboard_has_no_rows_of_a_model_with_media(active: SmallModels) -> None:
+    subject = load("dots", "1")
+    assert (subject.rows, subject.background) == ([], [])
+    assert subject.examples
 
 
 def test_the_version_says_that_it_carries_media(active: SmallModels, tmp_path: Path) -> None:
