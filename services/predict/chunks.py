@@ -34,9 +34,8 @@ def stream_prediction(engine: Engine, body: bytes) -> Generator[bytes | ModelRes
             chunks.append(chunk)
             yield serialize(chunk)
     prediction = model.join(record, chunks)
-    yield ModelResponse(
-        engine.serialize([prediction], 1), 1, validated - start, perf_counter() - validated
-    )
+    seconds = perf_counter() - validated
+    yield engine.respond(body, records, [prediction], validated - start, seconds)
 
 
 @contextlib.contextmanager
