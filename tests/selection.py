@@ -35,6 +35,7 @@ LIMIT = 6
 PROPERTY = "newcomer_selection"
 
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+HEREDOC = re.compile(r"<<'(\w+)'")
 RESULTS = re.compile(r"<!-- results -->.*?<!-- /results -->", re.DOTALL)
 
 
@@ -44,8 +45,19 @@ def shell_blocks(file: Path) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Return the lines of the ```sh blocks in Markdown."""
-    return [line for block in SHELL_BLOCK.findall(text) for line in block.strip().splitlines()]
+    """Return the commands of the ```sh blocks in Markdown: a line, or one with its heredoc."""
+    found: list[str] = []
+    for block in SHELL_BLOCK.findall(text):
+        end = ""
+        for line in block.strip().splitlines():
+            if end:
+                found[-1] += f"\n{line}"
+                end = "" if line == end else end
+            else:
+                found.append(line)
+                opened = HEREDOC.search(line)
+                end = opened[1] if opened else ""
+    return found
 
 
 def pages(root: Path) -> list[Path]:
@@ -60,7 +72,8 @@ def pages(root: Path) -> list[Path]:
         *sorted((root / "services").glob("*/README.md")),
         root / "feature_repo" / "README.md",
         root / "benchmarks" / "README.md",
-        *(root / "docs" / name for name in ("tutorial.md", "clients.md", "operations.md")),
+        *(root / "docs" / f"{name}.md" for name in ("tutorial", "bring_your_own_model")),
+        *(root / "docs" / f"{name}.md" for name in ("clients", "operations")),
         *sorted((root / "docs" / "systems").glob("*.md")),
         *(root / "infra" / name / "README.md" for name in ("prometheus", "grafana", "locust")),
     ]

@@ -82,6 +82,11 @@ def test_the_night_walks_every_project(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(select(ROOT).walked) == {each.name for each in discover(ROOT)}
 
 
+def test_a_heredoc_is_one_command() -> None:
+    text = "```sh\nls\ncat > a <<'END'\none\n\ntwo\nEND\nrm a\n```\n"
+    assert selection.commands(text) == ["ls", "cat > a <<'END'\none\n\ntwo\nEND", "rm a"]
+
+
 def repository(folder: Path) -> Path:
     """Make a repository of three commits, one file each."""
     folder.mkdir()
