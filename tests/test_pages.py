@@ -49,3 +49,20 @@ def test_each_task_names_a_test_that_is_there(page: Path) -> None:
         file, name = ROOT / found[1], found[2]
         assert file.is_file(), row
         assert name is None or re.search(rf"^def {name}\(", file.read_text(), re.MULTILINE), row
+
+
+def test_each_note_of_the_comparison_is_used_and_defined() -> None:
+    text = (ROOT / "docs" / "comparison.md").read_text()
+    used = {int(number) for number in re.findall(r" \[(\d+)\]", text)}
+    defined = [int(number) for number in re.findall(r"^(\d+)\. \[", text, re.MULTILINE)]
+    assert defined == list(range(1, len(defined) + 1))
+    assert used == set(defined)
+
+
+def test_each_claim_about_another_product_has_a_source() -> None:
+    text = (ROOT / "docs" / "comparison.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) > 15
+    for row in rows[2:]:
+        for cell in row[2:]:
+            assert cell == "not described" or re.search(r" \[\d+\]$", cell), (row[0], cell)
