@@ -34,6 +34,13 @@ LIMIT = 6
 # The name under which the walk's report carries the lines that are printed at the end.
 PROPERTY = "newcomer_selection"
 
+# Every page in these folders is executed, in this order.
+PAGE_FOLDERS = ("services", "feature_repo", "benchmarks", "clients", "docs", "infra")
+# Pages with ```sh blocks that the walk does not execute, with the reason.
+EXECUTED_ELSEWHERE = {
+    "k8s/README.md": "tests/infra/test_kubernetes_run.py executes it and looks at what it makes",
+}
+
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 HEREDOC = re.compile(r"<<'(\w+)'")
 RESULTS = re.compile(r"<!-- results -->.*?<!-- /results -->", re.DOTALL)
@@ -61,22 +68,11 @@ def commands(text: str) -> list[str]:
 
 
 def pages(root: Path) -> list[Path]:
-    """Return the pages outside of the projects whose commands every walk executes.
-
-    k8s/README.md is not among them: tests/infra/test_kubernetes_run.py executes it and looks at
-    what it makes.
-    """
-    return [
-        root / "README.md",
-        root / "CONTRIBUTING.md",
-        *sorted((root / "services").glob("*/README.md")),
-        root / "feature_repo" / "README.md",
-        root / "benchmarks" / "README.md",
-        *(root / "docs" / f"{name}.md" for name in ("tutorial", "bring_your_own_model")),
-        *(root / "docs" / f"{name}.md" for name in ("clients", "operations")),
-        *sorted((root / "docs" / "systems").glob("*.md")),
-        *(root / "infra" / name / "README.md" for name in ("prometheus", "grafana", "locust")),
-    ]
+    """Return the pages outside of the projects whose commands every walk executes."""
+    found = [root / "README.md", root / "CONTRIBUTING.md"]
+    for folder in PAGE_FOLDERS:
+        found += sorted((root / folder).rglob("*.md"))
+    return found
 
 
 def own_commands(project: Project, root: Path) -> list[str]:

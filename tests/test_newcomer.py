@@ -29,6 +29,7 @@ from slipway import arithmetic, home
 from slipway.home import free_port
 from slipway.project import Project, discover
 from tests.conftest import ROOT, copy_checkout
+from tests.javascript import node
 from tests.selection import PROPERTY, Selection, commands, pages, select
 from tests.selection import shell_blocks as shell_blocks  # for tests/infra/test_kubernetes_run.py
 from tests.waiting import PATIENCE, until
@@ -37,6 +38,7 @@ from tests.waiting import PATIENCE, until
 # beyond what `make test-all` needs on a busy machine, where one test trains every project.
 pytestmark = [pytest.mark.in_order, pytest.mark.timeout(9000)]
 
+JAVASCRIPT_BLOCK = re.compile(r"^```js\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # Appended to a data.py: as few rows as the tests train it on elsewhere.
@@ -274,6 +276,15 @@ def test_every_python_example_runs(clone: Path, environment: dict[str, str]) -> 
         done = shell(command, clone, variables)
         assert done.returncode == 0, example + done.stderr
         assert done.stdout.strip()
+
+
+def test_the_javascript_example_runs(clone: Path, environment: dict[str, str]) -> None:
+    """Run the ```js block of the page about clients against the server of `make up`."""
+    (example,) = JAVASCRIPT_BLOCK.findall((clone / "docs" / "clients.md").read_text())
+    command = f"'{node()}' --input-type=module - <<'END'\n{example}END"
+    done = shell(command, clone, environment)
+    assert done.returncode == 0, example + done.stderr
+    assert re.fullmatch(r"(true|false) 0\.\d+\n", done.stdout), done.stdout
 
 
 def test_the_committed_lock_is_true(clone: Path) -> None:

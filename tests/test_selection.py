@@ -82,6 +82,16 @@ def test_the_night_walks_every_project(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(select(ROOT).walked) == {each.name for each in discover(ROOT)}
 
 
+def test_every_shell_block_is_executed() -> None:
+    executed = {page.relative_to(ROOT).as_posix() for page in selection.pages(ROOT)}
+    outside = set()
+    for name in files_of_checkout("*.md"):
+        # The walk takes the projects' own pages by RULES, and `make test-all` takes them all.
+        if not name.startswith("pipelines/") and selection.shell_blocks(ROOT / name):
+            outside |= {name} - executed
+    assert outside == set(selection.EXECUTED_ELSEWHERE)
+
+
 def test_a_heredoc_is_one_command() -> None:
     text = "```sh\nls\ncat > a <<'END'\none\n\ntwo\nEND\nrm a\n```\n"
     assert selection.commands(text) == ["ls", "cat > a <<'END'\none\n\ntwo\nEND", "rm a"]

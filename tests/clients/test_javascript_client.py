@@ -4,15 +4,14 @@ import base64
 import io
 import json
 import re
-import shutil
 import subprocess
 from typing import Any
 
 import pytest
 
-from slipway.datasets import sources
 from tests.clients.scripted_server import scripted
 from tests.conftest import ROOT
+from tests.javascript import node
 from tests.services.fake_models import Server
 from tests.small_models import NAMES
 
@@ -20,11 +19,6 @@ FOLDER = ROOT / "clients" / "javascript"
 HEAD = f'import {{ Client, Refused }} from "{(FOLDER / "slipway.js").as_uri()}";\n'
 ANSWER = {"id": "1", "model": "toy", "version": "3", "predictions": [{"text": "yes"}]}
 PROBLEM = {"title": "Busy", "status": 503, "detail": "256 requests wait"}
-
-
-def node() -> str:
-    """Return the machine's Node.js, or that of the Python package that also brings npm."""
-    return shutil.which("node") or str(sources._npm()[0])
 
 
 def run(program: str, *words: str) -> Any:
