@@ -23,7 +23,7 @@ Tier = Literal["fast", "change", "drills", "containers"]
 FAST_BY_FOLDER = {
     "infra": """
         chaos delivery_images kubernetes_keys kubernetes_network kubernetes_prometheus
-        kubernetes_settings python_sh runbook
+        kubernetes_settings pre_commit python_sh runbook
     """,
     "services": """
         batching form_fields monitor_pages openapi rollout_measurements rollout_media rollout_rules
