@@ -66,3 +66,12 @@ def test_each_claim_about_another_product_has_a_source() -> None:
     for row in rows[2:]:
         for cell in row[2:]:
             assert cell == "not described" or re.search(r" \[\d+\]$", cell), (row[0], cell)
+
+
+def test_the_layout_names_every_folder() -> None:
+    """README.md lists each folder of the services and of the infrastructure."""
+    text = (ROOT / "README.md").read_text()
+    layout = text.split("## Repository layout")[1].split("\n## ")[0]
+    named = set(re.findall(r"`((?:services|infra)/\w+)/`", layout))
+    files = [Path(name).parts for name in files_of_checkout("services/*", "infra/*")]
+    assert named == {"/".join(parts[:2]) for parts in files if len(parts) > 2}
