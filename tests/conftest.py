@@ -109,13 +109,24 @@ def tiny_project(shared: Path) -> Callable[[Project], "Workspace"]:
 @pytest.fixture(scope="session")
 def serving_python(shared: Path) -> Path:
     """Return a Python with only the serving lock installed."""
-    venv = shared / "serving" / "venv"
+    return install_group("serving", shared)
+
+
+@pytest.fixture(scope="session")
+def media_python(shared: Path) -> Path:
+    """Return a Python with the serving packages, and those for pictures, sound and language."""
+    return install_group("media", shared)
+
+
+def install_group(group: str, shared: Path) -> Path:
+    """Install a lock once per run, into an environment of its own; return its Python."""
+    venv = shared / group / "venv"
     script = ROOT / "infra" / "environment" / "environment.py"
     # The base interpreter: a venv created from a venv would still find the outer one.
     python = Path(sys.base_prefix) / "bin" / "python3.11"
-    command = [python, script, "install", "--group", "serving", "--into", venv]
+    command = [python, script, "install", "--group", group, "--into", venv]
     venv.parent.mkdir(exist_ok=True)
-    with FileLock(shared / "serving.lock"):
+    with FileLock(shared / f"{group}.lock"):
         subprocess.run(command, check=True, cwd=ROOT)
     return venv / "bin" / "python"
 

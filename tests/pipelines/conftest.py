@@ -48,11 +48,13 @@ def project_grpc_port() -> int:
 @pytest.fixture(scope="package")
 def registry_server(
     own_home: Path,
-    serving_python: Path,
+    media_python: Path,
     project_grpc_port: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[httpx.Client]:
     """Yield a client of a model server over this process's registry, with serving packages alone.
+
+    They are those of all serving groups, since it serves every project.
 
     The server follows the registry, so a project is served shortly after it is registered.
     """
@@ -62,7 +64,7 @@ def registry_server(
     with (
         mlflow_server(f"sqlite:///{own_home / 'mlflow.db'}", logs / "mlflow.log") as mlflow,
         serving_alone(
-            *(serving_python, mlflow, logs / "predict.log"),
+            *(media_python, mlflow, logs / "predict.log"),
             workers=1,
             grpc_port=project_grpc_port,
         ) as client,
