@@ -145,7 +145,7 @@ def test_model_imports_with_serving_packages_only(
     project: Project, serving_python: Path, media_python: Path
 ) -> None:
     code = (
-        "import importlib, sys\n"
+        "import importlib, importlib.util, sys\n"
         "for name in ('torch', 'sklearn', 'dvc', 'matplotlib'):\n"
         "    assert importlib.util.find_spec(name) is None, name\n"
         "importlib.import_module(sys.argv[1])\n"

@@ -22,13 +22,16 @@ def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     page = AppTest.from_file(str(PAGE), default_timeout=120)
     page.run()
     page.sidebar.selectbox(key="project").select(name).run()
-    dividable = bool(load(name, catalogue()[name][0]).numbers)
+    subject = load(name, catalogue()[name][0])
+    dividable = bool(subject.numbers)
     for title in PAGES:
         page.sidebar.radio(key="page").set_value(title).run()
-        if title in PAGES[1:4] and dividable:
+        if title in PAGES[1:4] and dividable and subject.rows:
             page.sidebar.slider(key="rows").set_value(20).run()
         assert not page.exception, (name, title, page.exception)
         assert not page.error, (name, title, page.error)
         if title in PAGES[1:4] and not dividable:
             assert "no single number" in page.warning[0].value
+        elif title in PAGES[1:4] and not subject.rows:
+            assert page.warning, title
     return dividable

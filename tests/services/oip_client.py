@@ -1,6 +1,7 @@
 """Converts records to the tensors of the Open Inference Protocol, and responses back."""
 
 import base64
+import binascii
 import json
 from typing import Any
 
@@ -45,16 +46,26 @@ def answers(result: Any, project: Project, rows: int) -> list[dict]:
     for column in columns:
         array = result.as_numpy(column.name)
         assert array.shape == (rows,)
-        texts = [each.decode() if isinstance(each, bytes) else each for each in array.tolist()]
-        values[column.name] = [_plain(each, column) for each in texts]
+        values[column.name] = [_plain(each, column) for each in array.tolist()]
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
 def _plain(value: Any, column: Column) -> Any:
     """Return the value as JSON has it: NaN stands for null in a tensor of numbers."""
+    if isinstance(value, bytes):
+        # JSON tensors hold media in base64 already, binary ones the bytes themselves.
+        is_media = column.kind == "bytes" and not _is_base64(value)
+        value = base64.b64encode(value).decode() if is_media else value.decode()
     if column.kind == "json":
         return json.loads(value)
     return None if column.nullable and value != value else value
+
+
+def _is_base64(value: bytes) -> bool:
+    try:
+        return bool(base64.b64decode(value, validate=True))
+    except binascii.Error:
+        return False
 
 
 def infer_over_http(
