@@ -93,10 +93,10 @@ def _message(error: Exception) -> str:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if _explains_itself(error):
         return text
-    first = f"{type(error).__name__}: {text}".strip().partition("\n")[0].removesuffix(": ")
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-        return first
+        return text.partition("\n")[0] or type(error).__name__
+    first = f"{type(error).__name__}: {text}".strip().partition("\n")[0].removesuffix(": ")
     kept = _keep_traceback(error)
     return f"{first} (traceback: {kept or f'set {TRACEBACK}=1'})"
 

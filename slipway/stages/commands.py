@@ -1,5 +1,6 @@
 """The commands `slipway prepare`, `fit`, `evaluate` and `register`, which DVC runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,8 @@ def _stage(module: str, function: str, folder: Path, into: Path | None) -> None:
     from slipway import arithmetic
 
     arithmetic.pin()
+    # An error of a project's own code is for its author, who needs the place in it.
+    os.environ.setdefault("SLIPWAY_TRACEBACK", "1")
     from importlib import import_module
 
     from slipway.project import Project
