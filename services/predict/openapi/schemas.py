@@ -76,7 +76,8 @@ def media_types(field: Schema) -> list[str]:
     part = medium(field) or {}
     hint = field.get("x-slipway") or part.get("x-slipway") or {}
     types = hint.get("media_types") or [part.get("contentMediaType")]
-    return [each for each in types if each]
+    # A model's state is JSON, of which the ordinary request and response are made.
+    return [each for each in types if each and each != "application/json"]
 
 
 def form(schema: Schema) -> Schema | None:
