@@ -185,8 +185,9 @@ def key(registry: ModelRegistryFixture, scope: str) -> str:
 
 
 def test_only_the_caller_can_fetch_an_answer(registry: ModelRegistryFixture) -> None:
+    # Before the start: a running server reads new keys a little later.
+    texts = [key(registry, "predict") for _ in range(2)]
     with registry.serving(require_keys=True) as server:
-        texts = [key(registry, "predict") for _ in range(2)]
         one, other = ({"Authorization": f"Bearer {text}"} for text in texts)
         response = server.client.post(
             "/v1/models/quick/predict", json={"number": 1}, headers={**ASYNC, **one}
@@ -206,8 +207,8 @@ def test_only_the_caller_can_fetch_an_answer(registry: ModelRegistryFixture) -> 
 
 
 def test_records_are_for_administrators(registry: ModelRegistryFixture) -> None:
+    headers = {"Authorization": f"Bearer {key(registry, 'admin')}"}
     with registry.serving() as server:
-        headers = {"Authorization": f"Bearer {key(registry, 'admin')}"}
         answer = server.client.post("/v1/models/quick/predict", json={"number": 3}).json()
         place = f"/v1/records/{answer['id']}"
         assert server.client.get(place).status_code == 401
