@@ -98,6 +98,8 @@ def _defaults(
     for step in node.body:
         if not isinstance(step, ast.AnnAssign) or not isinstance(step.target, ast.Name):
             continue
+        if ast.unparse(step.annotation).startswith("ClassVar"):  # no field of the record
+            continue
         value = _default(step.value, constants)
         if value is not UNKNOWN:
             found[step.target.id] = value
