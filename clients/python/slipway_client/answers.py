@@ -1,4 +1,4 @@
-"""What the server returns: predictions, media, and descriptions of models."""
+"""The responses of the server: predictions, media, and descriptions of models."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class Retries:
     """Requests are repeated when the server says that it is busy, or accepts no connection."""
 
     count: int = 4
-    """How often a request is repeated; 0 turns it off."""
+    """The number of repetitions of a request; 0 turns them off."""
     first_seconds: float = 0.25
     """The wait before the first repetition; it doubles each time, with a random part."""
     most_seconds: float = 30.0
