@@ -27,10 +27,12 @@ LISTS = {
 
 
 def slipway(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    # Another test of this process may have opened a registry by its address.
+    inherited = {name: each for name, each in os.environ.items() if not name.startswith("MLFLOW_T")}
     return subprocess.run(
         [SLIPWAY, *words],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**inherited, **variables},
         capture_output=True,
         text=True,
         timeout=300,
