@@ -89,8 +89,11 @@ class Kind(ABC, Generic[J]):
         """Return the command of the job, which was just set to running."""
 
     def lock(self, job: J) -> Path:
-        """Return the file that the job's process locks as long as it lives."""
-        raise NotImplementedError
+        """Return the file that the job's process locks as long as it lives.
+
+        Only a kind whose jobs outlive the engine has one.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.outlives, so it needs a lock")
 
     def may_start(self, job: J, running: Sequence[J]) -> bool:
         """Return whether the job may run beside those."""

@@ -39,7 +39,7 @@ class Photograph(Record):
 
 
 class Found(Record):
-    """What is on the photograph."""
+    """The objects on the photograph."""
 
     boxes: list[Box]
     mirrored: Annotated[bytes, Image()]
@@ -89,7 +89,7 @@ class Journey(Record):
 
 
 class Cost(Record):
-    """What the journey costs."""
+    """The price of the journey."""
 
     cost: float = Field(description="Euros")
     cost_low: float
@@ -144,7 +144,7 @@ class Clip(Record):
 
 
 class Followed(Record):
-    """What moves through the video."""
+    """The objects that move through the video."""
 
     tracks: list[Track]
 

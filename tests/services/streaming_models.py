@@ -17,7 +17,7 @@ from slipway.contract import Model, Record, StreamingModel, publish
 
 class Question(Record):
     number: int = Field(ge=0, le=100_000)
-    """How many chunks to make."""
+    """The number of chunks to make."""
     seconds: float = 0.0
     """Time for each."""
     action: str = ""
