@@ -106,10 +106,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def by_folder(files: Mapping[str, float]) -> dict[str, float]:
-    """Return CPU seconds by folder, the dearest first, and their sum as the last."""
+    """Return CPU seconds by folder of `tests/`, the dearest first, and their sum as the last."""
     sums: dict[str, float] = defaultdict(float)
     for file, seconds in files.items():
-        sums[file if file == STARTING else str(Path(file).parent)] += seconds
+        sums[file if file == STARTING else str(Path(*Path(file).parent.parts[:2]))] += seconds
     ordered = dict(sorted(sums.items(), key=lambda item: -item[1]))
     return {**ordered, "all": sum(files.values())}
 

@@ -32,7 +32,7 @@ MEASURED = {
     "lost": 0,
     "files": {
         "tests/services/test_a.py": 10.0,
-        "tests/services/test_b.py": 1.5,
+        "tests/services/web/test_b.py": 1.5,
         "tests/test_c.py": 0.25,
         cpu_times.STARTING: 4.0,
     },

@@ -25,19 +25,26 @@ FAST_BY_FOLDER = {
         chaos delivery_images kubernetes_keys kubernetes_network kubernetes_prometheus
         kubernetes_settings pre_commit python_sh runbook
     """,
-    "services": """
-        batching form_fields monitor_pages openapi rollout_measurements rollout_media rollout_rules
-        trainer_decisions trainer_overrides
+    "services/monitor": "pages",
+    "services/predict": "batching form_fields openapi",
+    "services/rollout": "measurements media_agreement rules",
+    "services/trainer": "decisions overrides",
+    "slipway/access": "audit keys limits",
+    "slipway/contract": "contract record",
+    "slipway/datasets": "add",
+    "slipway/explain": "shapley",
+    "slipway/kits": "detection metrics readers records tensors",
+    "slipway/media": """
+        boxes cache fields fuzz hostile mlflow page pictures sound state summary video
     """,
-    "slipway": """
-        ab_comparison access_audit access_keys access_limits always_valid archives arrays
-        calibration card chain check conformal contract datasets_add distributions explain
-        feedback kits_detection kits_metrics kits_readers kits_records kits_tensors
-        labelled_feedback labelled_records media_boxes media_cache media_fields
-        media_fuzz media_hostile media_mlflow media_page media_pictures
-        media_sound media_state media_summary media_video metrics parity prediction_log
-        prediction_log_compaction prediction_log_durability promotion record selection
-        training_graph training_plots two_sample_statistics
+    "slipway/predictions": "compaction durability feedback log",
+    "slipway/programs": "archives",
+    "slipway/projects": "check",
+    "slipway/registry": "card chain promotion",
+    "slipway/reporting": "metrics plots",
+    "slipway/statistics": "ab_comparison always_valid distributions two_sample",
+    "slipway/training": """
+        arrays calibration conformal graph labelled_feedback labelled_records parity selection
     """,
 }
 

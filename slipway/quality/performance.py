@@ -248,7 +248,7 @@ Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 The metrics are NumPy and not scikit-learn because each is taken on 301 resamples: on 5,000 rows
 scikit-learn 1.9 takes 5 times as long for ROC AUC, 13 times for macro F1 and 200 times for F1
-(1.8 ms against 9 microseconds). tests/slipway/test_quality_performance.py compares the values.
+(1.8 ms against 9 microseconds). tests/slipway/quality/test_performance.py compares the values.
 """
 
 
@@ -286,7 +286,7 @@ def _accuracy(y_pred: np.ndarray, y_true: np.ndarray, _: np.ndarray) -> float:
 # hundreds of resamples: on 1,000 rows its F1 takes 1,988 microseconds instead of 3.8, and its area
 # 2,154 instead of 118, mostly to validate the arrays. Two tests compare the values, see
 # `test_metrics_agree_with_scikit_learn` and `test_numbers_and_labels_have_their_own_metrics` in
-# tests/slipway/test_quality_performance.py.
+# tests/slipway/quality/test_performance.py.
 def _f1(y_pred: np.ndarray, y_true: np.ndarray) -> float:
     hits = float((y_pred & y_true).sum())
     both = float(y_pred.sum() + y_true.sum())

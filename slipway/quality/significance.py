@@ -88,7 +88,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     """
     # Not statsmodels' `multipletests`: each call runs a full garbage collection, 60 ms instead of
     # 25 microseconds, and a check of 0.1 s makes three calls. The results are equal to the last
-    # bit, see tests/slipway/test_quality_significance.py.
+    # bit, see tests/slipway/quality/test_significance.py.
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty(len(p_values))
     highest = 0.0

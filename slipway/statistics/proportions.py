@@ -1,7 +1,7 @@
 """Confidence intervals of a rate and of the difference of two rates.
 
 Models in the model server use these, whose environment has no statsmodels;
-tests/slipway/test_two_sample_statistics.py compares them with statsmodels.
+tests/slipway/statistics/test_two_sample.py compares them with statsmodels.
 """
 
 import math

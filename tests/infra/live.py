@@ -29,9 +29,9 @@ from tests.infra.names import Names
 from tests.infra.proxy_fixture import Proxy
 from tests.services import monitored_project
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
-from tests.services.kafka_broker import Broker, Stream
 from tests.services.server_fixture import TrainingRepository
-from tests.slipway.feature_repository import FeatureRepository, made_up
+from tests.services.stream.kafka_broker import Broker, Stream
+from tests.slipway.features.feature_repository import FeatureRepository, made_up
 from tests.waiting import until
 
 # One call costs the same for one record or many, so waiting requests form a batch.

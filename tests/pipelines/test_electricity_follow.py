@@ -31,7 +31,7 @@ from pipelines.ml.electricity_online.watch import Watch
 from pipelines.ml.electricity_online.window import HalfHour
 from tests.conftest import ROOT
 from tests.pipelines.electricity_stream import half_hours_of, labelled_markets, published_table
-from tests.services.kafka_broker import Broker
+from tests.services.stream.kafka_broker import Broker
 from tests.waiting import until
 
 PRICES = "prices"

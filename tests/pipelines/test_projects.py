@@ -25,9 +25,9 @@ from slipway.training.candidates import BASELINE
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
 from tests.conftest import PROJECTS, ROOT, by_name
-from tests.services.contract import hold_the_contract
-from tests.services.dashboard import open_every_page
-from tests.services.oip_client import answers, infer_over_grpc, infer_over_http
+from tests.services.explain.dashboard import open_every_page
+from tests.services.predict.contract import hold_the_contract
+from tests.services.predict.oip_client import answers, infer_over_grpc, infer_over_http
 
 pytestmark = pytest.mark.parametrize("project", PROJECTS, ids=by_name)
 
