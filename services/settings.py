@@ -1,16 +1,27 @@
 """Base class for the settings of a service, read from environment variables."""
 
 import os
+import re
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from slipway import home
+
+HOST_NAME = r"^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$"
 
 
 class BadSettings(ValueError):
     """Raised when a variable has an invalid value; the message names the variable."""
+
+
+def _split(value: Any) -> Any:
+    """Split a variable such as `models.example.org, predict`."""
+    return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) else value
+
+
+HostNames = Annotated[tuple[Annotated[str, Field(pattern=HOST_NAME)], ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -24,6 +35,18 @@ class Settings(BaseModel):
     """The address to listen on; any but loopback needs at least one API key."""
     require_keys: bool = False
     """True if requests need an API key on loopback as well."""
+    hosts: HostNames = ()
+    """Names of this service in a Host header, separated by commas.
+
+    IP addresses and localhost are always accepted. Without any name, others are accepted only if
+    requests need a key: a page that DNS rebinding led to this machine has none.
+    """
+    connections: Annotated[int, Field(gt=0)] = 1000
+    """Concurrent connections of a process; it responds 503 to more."""
+    client_connections: Annotated[int, Field(gt=0)] = 1000
+    """Concurrent connections from one address, which may be a proxy's."""
+    slow_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Time to receive a request, besides a second for each 16 KiB of its body."""
     json_logs: bool = True
 
     @property

@@ -37,6 +37,7 @@ from services.predict.settings import Settings
 from services.predict.watch import Watch, page
 from services.predict.worker_env import LISTEN, inherited
 from services.web import errors
+from services.web.bounds import BodyBound
 from services.web.cors import CrossOrigin, is_preflight
 from services.web.guard import Guard
 from services.web.headers import SecurityHeaders
@@ -46,6 +47,9 @@ log = logging.getLogger("slipway.predict")
 
 PREDICT = re.compile(r"/v1/models/([^/]+)/predict")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+# Labels and policies; the label of a picture's record may be a mask.
+SMALL_BODY_BYTES = 2**20
+LARGE_BODIES = re.compile(r"/v1/models/[^/]+/(explain|jobs)")
 # Liveness probes get a response at any time.
 LIVE = frozenset({"/v1/live", "/v2/health/live"})
 READY = frozenset({"/v1/ready", "/v2/health/ready"})
@@ -236,6 +240,7 @@ def _rest(core: Core) -> FastAPI:
         # Not `include_router`, which hides the paths of `routes` from those who look at them.
         routes=[route for module in routers for route in module.router(core).routes],
     )
+    rest.add_middleware(BodyBound, body_bytes=SMALL_BODY_BYTES, except_paths=LARGE_BODIES)
     rest.add_middleware(SecurityHeaders, policies={"/docs": DOCS_POLICY})
     errors.add_handlers(rest, service="predict")
     return rest

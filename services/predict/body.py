@@ -6,9 +6,11 @@ from typing import Any
 
 from starlette.types import Receive
 
+from services.web.bounded_protocol import BYTES_PER_SECOND
 from services.web.problem import Problem
 
-# How long a slow client may take to send the rest of a body.
+# How long a body may take, besides the time for its bytes; servers without our own protocol, such
+# as BentoML's, have no other limit.
 BODY_SECONDS = 30.0
 UNPACKED_STEP = 2**16
 
@@ -53,7 +55,8 @@ async def read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> byt
 async def _rest(receive: Receive, message: Any, limit: int) -> bytes:
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS) as patience:
+            start = asyncio.get_running_loop().time()
             while True:
                 if message["type"] == "http.disconnect":
                     raise Disconnected
@@ -61,12 +64,13 @@ async def _rest(receive: Receive, message: Any, limit: int) -> bytes:
                 size += len(part)
                 if size > limit:
                     raise too_large(limit)
+                patience.reschedule(start + BODY_SECONDS + size / BYTES_PER_SECOND)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
                 message = await receive()
     except TimeoutError:
-        message = f"the body did not arrive in {BODY_SECONDS:g} s"
+        message = f"after {BODY_SECONDS:g} s, send at least {BYTES_PER_SECOND} bytes a second"
         raise Problem(408, "Body too slow", message) from None
 
 

@@ -8,7 +8,6 @@ FastAPI's routing and validation alone would take 100 more, so this path goes ar
 
 import asyncio
 from collections.abc import Awaitable
-from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
@@ -48,16 +47,6 @@ FAILED = Problem(500, "Internal error", "the server failed; its log says why")
 # Content types of raw bodies that stand for a record's single field of bytes.
 MEDIA = (b"image/", b"audio/", b"video/", b"model/")
 DOCUMENTS = frozenset({b"application/pdf", b"application/octet-stream"})
-
-
-def problem_bytes(problem: Problem) -> bytes:
-    """Return the whole HTTP response, head and body."""
-    body = problem.body()
-    more = "".join(f"{name}: {value}\r\n" for name, value in problem.headers().items())
-    phrase = HTTPStatus(problem.status).phrase
-    head = f"HTTP/1.1 {problem.status} {phrase}\r\n{more}content-length: {len(body)}\r\n"
-    lines = b"".join(b"%b: %b\r\n" % each for each in (PROBLEM, *SECURITY))
-    return head.encode() + lines + b"\r\n" + body
 
 
 async def reply(
@@ -164,7 +153,7 @@ class PredictEndpoint:
         try:
             prediction = self.predictor.predict_inline(name, headers, body)
         except Problem as problem:
-            return problem_bytes(problem)
+            return problem.whole_response()
         if prediction is None:
             return None
         payload = json_payload(prediction)

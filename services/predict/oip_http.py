@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP. Errors are what its clients read: `{"error": "..."}`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,6 +28,10 @@ from slipway.policy import SHADOW
 
 LENGTH = b"inference-header-content-length"
 BINARY = (b"content-type", b"application/octet-stream")
+# A page of any site may send these without a browser's inquiry.
+SIMPLE_TYPES = frozenset(
+    {b"text/plain", b"multipart/form-data", b"application/x-www-form-urlencoded"}
+)
 EXTENSIONS = ["binary_tensor_data"]
 SERVER = {"name": "slipway", "version": "2", "extensions": EXTENSIONS}
 
@@ -133,6 +138,39 @@ class TensorRequest:
         return self._json
 
 
+class HttpTensorRequest(TensorRequest):
+    """A tensor call whose body is read once its caller is admitted."""
+
+    def __init__(self, core: Core, headers: Headers, version: str | None, receive: Receive) -> None:
+        super().__init__(core, headers, version, self._decode_body, b"", self._wait_for_end)
+        self._receive = receive
+        self._was_read = asyncio.Event()
+
+    async def read(self, served: ServedProject) -> None:
+        """Read the body, then decode it.
+
+        Raises:
+            Problem: the body or its tensors are refused.
+            Disconnected: the caller disconnected.
+        """
+        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind in SIMPLE_TYPES:
+            message = f"Content-Type must be application/json, got {kind.decode('latin-1')!r}"
+            raise Problem(415, "Unsupported content type", message)
+        limit = self._core.settings.body_bytes
+        self._sent = await bodies.read(self._receive, self.headers, limit)
+        self._was_read.set()
+        await super().read(served)
+
+    def _decode_body(self, columns: tuple[Column, ...], most_rows: int) -> InferenceRequest:
+        length = _length(self.headers)
+        return codec.decode(self._sent, json_length=length, columns=columns, most_rows=most_rows)
+
+    async def _wait_for_end(self) -> None:
+        await self._was_read.wait()
+        await bodies.disconnected(self._receive)
+
+
 class InferEndpoint:
     """POST /v2/models/{name}[/versions/{version}]/infer"""
 
@@ -144,15 +182,7 @@ class InferEndpoint:
     ) -> None:
         headers = dict(scope["headers"])
         try:
-            body = await bodies.read(receive, headers, self.core.settings.body_bytes)
-            length = _length(headers)
-
-            def decode(columns: tuple[Column, ...], most_rows: int) -> InferenceRequest:
-                return codec.decode(body, json_length=length, columns=columns, most_rows=most_rows)
-
-            request = TensorRequest(
-                self.core, headers, version, decode, body, lambda: bodies.disconnected(receive)
-            )
+            request = HttpTensorRequest(self.core, headers, version, receive)
             prediction = await self.core.predictor.predict(name, request)
             content, json_length = codec.encode(
                 output_columns(prediction),

@@ -392,3 +392,6 @@ async def _stop_with_caller(
     finally:
         running.cancel()
         gone.cancel()
+        # The task holds its exception, whose traceback holds this frame: without this, the cycle
+        # would keep the bodies of refused requests until the next garbage collection.
+        del running, gone, work

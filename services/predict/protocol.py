@@ -11,13 +11,15 @@ from typing import Any, ClassVar, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.predict.endpoint import FAILED, problem_bytes
+from services.predict.endpoint import FAILED
+from services.web.bounded_protocol import BoundedProtocol
 
 log = logging.getLogger("slipway.predict")
 
 # At shutdown an idle connection stays open this long: its client may be sending a request.
 GOODBYE_SECONDS = 1.0
-IDLE_SECONDS = 75.0
+# A longer body goes through ASGI, which reads it at the model's pace.
+HELD_BYTES = 2**16
 
 
 class FastPath(NamedTuple):
@@ -29,21 +31,18 @@ class FastPath(NamedTuple):
     """Returns the whole HTTP response to a project, headers and body; None if it has to wait."""
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(BoundedProtocol):
     """One connection."""
 
     leaving: ClassVar[bool] = False
     """True if the process stops: responses then say `Connection: close`."""
     fast_path: ClassVar["FastPath | None"] = None
-    slow_seconds: ClassVar[float] = 30.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._held: list[bytes] | None = None
+        self._held_bytes = 0
         self._project = ""
-        self._began: float | None = None
-        self._closing_since: float | None = None
-        self._last = self.loop.time()
 
     def on_message_begin(self) -> None:
         # The ASGI scope is created only when it is needed.
@@ -53,9 +52,15 @@ class Protocol(HttpToolsProtocol):
         self._began = self.loop.time()
 
     def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        problem = self.check_headers()
+        if problem is not None:
+            self._refuse(problem)
+            return
         project = self.fast_path.paths().get(self.url) if self.fast_path else None
         if project is not None and self._is_plain():
-            self._project, self._held = project, []
+            self._project, self._held, self._held_bytes = project, [], 0
         else:
             self._use_asgi()
 
@@ -70,19 +75,19 @@ class Protocol(HttpToolsProtocol):
             and not self.parser.should_upgrade()
             and not self.expect_100_continue
             and not self.flow.write_paused
-            and (self.limit_concurrency is None or len(self.connections) < self.limit_concurrency)
         )
 
     def on_body(self, body: bytes) -> None:
         if self._held is None:
             super().on_body(body)
             return
+        self.count_body(body)
         self._held.append(body)
-        if len(self._held) > 1 and sum(map(len, self._held)) > 2**16:
+        self._held_bytes += len(body)
+        if len(self._held) > 1 and self._held_bytes > HELD_BYTES:
             self._release()
 
     def on_message_complete(self) -> None:
-        self._began, self._last = None, self.loop.time()
         if self._held is not None:
             held = self._held
             body = held[0] if len(held) == 1 else b"".join(held)
@@ -91,9 +96,10 @@ class Protocol(HttpToolsProtocol):
                 response = self.fast_path.respond(self._project, dict(self.headers), body)
             except Exception:
                 log.exception("a request failed")
-                response = problem_bytes(FAILED)
+                response = FAILED.whole_response()
             if response is not None:
                 self._held = None
+                self.count_message()
                 self.server_state.total_requests += 1
                 self.transport.write(response)
                 return
@@ -104,20 +110,19 @@ class Protocol(HttpToolsProtocol):
         """Hand the request over to ASGI after all."""
         held, self._held = self._held or [], None
         self._use_asgi()
-        for part in held:
-            super().on_body(part)
+        HttpToolsProtocol.on_body(self, b"".join(held))
 
     def _use_asgi(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
         if Protocol.leaving and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        if self._idle():
+        if self.is_idle:
             # Closing immediately would reset a request that is on the wire.
             self.loop.call_later(GOODBYE_SECONDS, self._close_idle)
         else:
@@ -126,22 +131,3 @@ class Protocol(HttpToolsProtocol):
     def _close_idle(self) -> None:
         if not self.transport.is_closing():
             super().shutdown()
-
-    def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def sweep(self, now: float) -> None:
-        """Close the connection if its request is overdue, or if it was idle for too long.
-
-        A connection that closes waits until its client has taken the rest of the response, which
-        may be never.
-        """
-        if self.transport.is_closing():
-            self._closing_since = self._closing_since or now
-            if now - self._closing_since > self.slow_seconds:
-                self.transport.abort()
-        elif self._began is not None:
-            if now - self._began > self.slow_seconds:
-                self.transport.abort()
-        elif self._idle() and now - self._last > IDLE_SECONDS:
-            self.transport.close()

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from services.predict import metrics
@@ -19,6 +20,33 @@ T = TypeVar("T")
 BATCH_REQUESTS = 32
 
 
+class Call:
+    """A call of the model in a thread; its time starts when a thread is free for it."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+
+    def start(self) -> None:
+        self.started = time.perf_counter()
+
+    def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        self.start()
+        return work(*arguments)
+
+
+@dataclass(slots=True)
+class WaitingRequest:
+    """A request that waits for a call of the model, which it may share with others."""
+
+    body: bytes
+    future: "asyncio.Future[ModelResponse]"
+    since: float = field(default_factory=time.perf_counter)
+    call: Call = field(default_factory=Call)
+
+    def started(self) -> float | None:
+        return self.call.started
+
+
 class RequestBatcher:
     """Threads for one model; each call takes all requests that wait by then.
 
@@ -31,7 +59,7 @@ class RequestBatcher:
     ) -> None:
         """`on_overrun` is called with the reason when a call took too long."""
         self.model, self.engine, self._on_overrun = model, engine, on_overrun
-        self._waiting: deque[tuple[bytes, asyncio.Future[ModelResponse], float]] = deque()
+        self._waiting: deque[WaitingRequest] = deque()
         self._running = 0
         threads = model.policy.concurrency
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"model-{model.name}")
@@ -46,63 +74,94 @@ class RequestBatcher:
         if len(waiting) >= model.policy.queue:
             raise model.queue_problem(len(waiting))
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[ModelResponse] = loop.create_future()
-        waiting.append((body, future, time.perf_counter()))
+        request = WaitingRequest(body, loop.create_future())
+        waiting.append(request)
         metrics.WAITING.labels(model.name).inc()
         self._dispatch(loop)
         try:
-            async with asyncio.timeout(model.timeout_seconds):
-                return await future
+            await self._wait(request.future, request.started)
+            return request.future.result()
         except TimeoutError:
             # The thread cannot be ended; requests from now on go to a process.
             self._on_overrun(f"a call took over {model.timeout_seconds:g} s")
             raise model.timeout_problem() from None
+        finally:
+            # Its exception holds this frame, which must not hold the request's body for it.
+            del request
 
     async def run_in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Return the result of other work with the model, done in its threads.
 
         Raises:
-            Problem: refused, failed or too slow.
+            Problem: refused, failed, too many waiting, or too slow.
         """
         loop, model = asyncio.get_running_loop(), self.model
+        call = Call()
+        future = loop.run_in_executor(self._pool, call.run, work, *arguments)
         try:
-            async with asyncio.timeout(model.timeout_seconds):
-                return await loop.run_in_executor(self._pool, work, *arguments)
+            await self._wait(future, lambda: call.started)
+            result: T = future.result()
+            return result
         except TimeoutError:
             raise model.timeout_problem() from None
         except Problem:
             raise
         except Exception as error:
             raise model.error_problem(error) from None
+        finally:
+            del future
+
+    async def _wait(
+        self, future: "asyncio.Future[Any]", started: Callable[[], float | None]
+    ) -> None:
+        """Wait until the future is done. The time in the queue is not the model's own time.
+
+        Raises:
+            Problem: no thread was free for as long as a call may take.
+            TimeoutError: the call took too long.
+        """
+        limit = self.model.timeout_seconds
+        began = time.perf_counter()
+        try:
+            while not future.done():
+                left = (started() or began) + limit - time.perf_counter()
+                if left > 0:
+                    await asyncio.wait((future,), timeout=left)
+                elif started() is None:
+                    raise self.model.queue_problem(len(self._waiting))
+                else:
+                    raise TimeoutError
+        finally:
+            if not future.done():
+                future.cancel()
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting and self._running < self.model.policy.concurrency:
-            batch: list[tuple[bytes, asyncio.Future[ModelResponse]]] = []
+            batch: list[WaitingRequest] = []
             while self._waiting and len(batch) < BATCH_REQUESTS:
-                body, future, since = self._waiting.popleft()
+                request = self._waiting.popleft()
                 metrics.WAITING.labels(self.model.name).dec()
-                if not future.done():
-                    self.model.observe_queue(time.perf_counter() - since)
-                    batch.append((body, future))
+                if not request.future.done():
+                    self.model.observe_queue(time.perf_counter() - request.since)
+                    batch.append(request)
             if batch:
                 self._running += 1
                 keep(loop.create_task(self._run(loop, batch)))
 
-    async def _run(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: list[tuple[bytes, "asyncio.Future[ModelResponse]"]],
-    ) -> None:
+    async def _run(self, loop: asyncio.AbstractEventLoop, batch: list["WaitingRequest"]) -> None:
         try:
-            bodies = [body for body, _ in batch]
-            outcomes = await loop.run_in_executor(self._pool, self._predict_all, bodies)
+            bodies, call = [request.body for request in batch], Call()
+            for request in batch:
+                request.call = call
+            outcomes = await loop.run_in_executor(self._pool, call.run, self._predict_all, bodies)
         except Exception as error:  # the pool was closed while this waited
             outcomes = [error] * len(batch)
         finally:
             self._running -= 1
             self._dispatch(loop)
         metrics.BATCH.labels(self.model.name, self.model.version.version).observe(len(batch))
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        for request, outcome in zip(batch, outcomes, strict=True):
+            future = request.future
             if future.done():
                 continue
             if isinstance(outcome, ModelResponse):
@@ -126,6 +185,8 @@ class RequestBatcher:
         for body in bodies:
             try:
                 outcomes.append(self.engine.predict(body))
+            except Problem as problem:
+                outcomes.append(problem.with_traceback(None))
             except Exception as error:
                 outcomes.append(error)
         return outcomes
@@ -133,9 +194,10 @@ class RequestBatcher:
     def hand_over(self, successor: IsolatedModel) -> None:
         """Pass the requests that wait to `successor`; calls that run now end or time out."""
         while self._waiting:
-            body, future, _ = self._waiting.popleft()
+            request = self._waiting.popleft()
             metrics.WAITING.labels(self.model.name).dec()
-            keep(asyncio.ensure_future(_forward(successor, body, future)))
+            request.call.start()
+            keep(asyncio.ensure_future(_forward(successor, request.body, request.future)))
         self.close()
 
     def close(self) -> None:

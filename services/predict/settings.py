@@ -36,8 +36,6 @@ class Settings(settings.Settings):
     """Worker processes, all on one port."""
     connections: Annotated[int, Field(gt=0)] = 2000
     """Concurrent connections of a worker; it responds 503 to more."""
-    slow_seconds: Seconds = 30.0
-    """Time to receive a whole request; a connection that is slower is closed."""
     reload_seconds: Seconds = 2.0
     """The time between two polls of the registry for changed aliases and policies."""
 

@@ -15,19 +15,20 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from services.predict.protocol import IDLE_SECONDS, FastPath, Protocol
+from services.predict.protocol import FastPath, Protocol
 from services.predict.readiness import ACCEPTING, Readiness
 from services.predict.settings import Settings
 from services.predict.worker_env import BEAT, LISTEN, PARENT, READY, SLOT, STATES, inherited
 from services.web import logs
+from services.web.bounded_protocol import IDLE_SECONDS, BoundedProtocol
+from services.web.server import BoundedServer, limits_of, raise_open_files
 
 log = logging.getLogger("slipway.predict")
 
-SWEEP_SECONDS = 5.0
 WAIT_SECONDS = 0.02
 
 
-class Server(uvicorn.Server):
+class Server(BoundedServer):
     """A Uvicorn server that starts to accept in coordination with the other workers."""
 
     def __init__(self, config: uvicorn.Config, readiness: Readiness, models: Any) -> None:
@@ -69,15 +70,6 @@ class Server(uvicorn.Server):
         Protocol.leaving = True
         self.should_exit = True
 
-    async def sweep(self) -> None:
-        """Close idle and slow connections periodically, until cancelled."""
-        while True:
-            await asyncio.sleep(min(SWEEP_SECONDS, Protocol.slow_seconds / 2))
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Protocol):
-                    connection.sweep(now)
-
 
 async def serve(settings: Settings) -> None:
     """Serve requests until the process is stopped."""
@@ -85,7 +77,7 @@ async def serve(settings: Settings) -> None:
 
     readiness = Readiness(inherited(STATES), inherited(SLOT) or 0)
     app = create_app(settings, beat=inherited(BEAT), readiness=readiness)
-    Protocol.slow_seconds = settings.slow_seconds
+    BoundedProtocol.limits = limits_of(settings, origins=settings.origins)
     Protocol.fast_path = FastPath(lambda: app.models.raw_paths, app.predict.respond_inline)
     config = uvicorn.Config(
         app,
@@ -97,22 +89,19 @@ async def serve(settings: Settings) -> None:
         log_config=None,
         server_header=False,
         date_header=False,
-        limit_concurrency=settings.connections,
+        # One more than the protocol accepts, which explains its refusals.
+        limit_concurrency=settings.connections + 1,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
     )
     server = Server(config, readiness, app.models)
     descriptor = inherited(LISTEN)
     listening = socket.socket(fileno=descriptor) if descriptor is not None else None
-    tasks = [
-        asyncio.create_task(server.sweep()),
-        asyncio.create_task(_report_ready(app)),
-    ]
+    reporting = asyncio.create_task(_report_ready(app))
     try:
         await server.serve(sockets=[listening] if listening else None)
     finally:
-        for task in tasks:
-            task.cancel()
+        reporting.cancel()
 
 
 async def _report_ready(app: Any) -> None:
@@ -129,6 +118,7 @@ async def _report_ready(app: Any) -> None:
 def main() -> None:
     settings = Settings.from_environment()
     logs.configure(settings)
+    raise_open_files()
     if sys.platform == "linux":
         _end_with_parent()
     # Objects made at the start live long; a collection that visits them takes milliseconds.

@@ -1,4 +1,6 @@
-"""Limits the size of request bodies, for services whose requests are all small."""
+"""Limits the size of request bodies before a route or a key is looked at."""
+
+import re
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -10,11 +12,20 @@ from services.web.problem import Problem, response
 class BodyBound:
     """Middleware that responds 413 to a body of more than `body_bytes` bytes."""
 
-    def __init__(self, inner: ASGIApp, *, body_bytes: int) -> None:
-        self.inner, self.body_bytes = inner, body_bytes
+    def __init__(
+        self, inner: ASGIApp, *, body_bytes: int, except_paths: re.Pattern[str] | None = None
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            except_paths: routes that admit the caller first and then count the body themselves.
+        """
+        self.inner, self.body_bytes, self.except_paths = inner, body_bytes, except_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (
+            self.except_paths and self.except_paths.fullmatch(scope["path"])
+        ):
             await self.inner(scope, receive, send)
             return
         detail = f"the body may hold at most {self.body_bytes} bytes"

@@ -1,6 +1,7 @@
 """Error responses as problem details (RFC 9457)."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,6 +9,13 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+MOST_FAULTS = 1000
+REPORTED_FAULTS = 10
+HEAD = {
+    "content-type": MEDIA_TYPE,
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
 
 
 class Problem(Exception):
@@ -39,6 +47,16 @@ class Problem(Exception):
             content["errors"] = self.errors
         return to_json(content)
 
+    def whole_response(self, *, close: bool = False) -> bytes:
+        """Return the HTTP response, head and body, of a protocol that goes around ASGI."""
+        body = self.body()
+        head = HEAD | self.headers() | {"content-length": str(len(body))}
+        if close:
+            head["connection"] = "close"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        phrase = HTTPStatus(self.status).phrase
+        return f"HTTP/1.1 {self.status} {phrase}\r\n{lines}\r\n".encode() + body
+
     def headers(self) -> dict[str, str]:
         """Return the headers besides the content type: retry time and authentication scheme."""
         headers = {}
@@ -56,6 +74,9 @@ def _restored(*parts: Any) -> Problem:
 
 def refused(error: ValidationError) -> Problem:
     """Return the error response for a body that is not a valid record, naming each field."""
+    if error.error_count() > MOST_FAULTS:
+        # Listing them all would take more memory than the body.
+        return Problem(422, "Invalid input", f"the body has {error.error_count()} faults")
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         return Problem(400, "Malformed JSON", faults[0]["msg"])
@@ -70,7 +91,7 @@ def invalid_input(faults: Sequence[tuple[tuple[Any, ...], str]]) -> Problem:
     """
     errors = [
         {"field": ".".join(map(str, place)) or "body", "message": message}
-        for place, message in faults[:20]
+        for place, message in faults[:REPORTED_FAULTS]
     ]
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:3])
     return Problem(422, "Invalid input", detail, errors=errors)

@@ -1,5 +1,6 @@
 """Runs a service: reads settings, checks keys, configures logs, serves until stopped."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -9,7 +10,9 @@ import uvicorn
 
 from services.settings import Settings
 from services.web import logs
+from services.web.bounded_protocol import BoundedProtocol
 from services.web.guard import Unguarded, ensure_guarded
+from services.web.server import BoundedServer, limits_of, raise_open_files
 from slipway import home
 from slipway.access.scopes import Scope
 
@@ -43,13 +46,20 @@ def serve(
         print(f"{service}: {error}", file=sys.stderr)
         return 1
     logging.getLogger(f"slipway.{service}").info("listening on %s:%d", loaded.host, port)
-    uvicorn.run(
+    raise_open_files()
+    BoundedProtocol.limits = limits_of(loaded)
+    config = uvicorn.Config(
         app,
         host=loaded.host,
         port=port,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    return 0
+    server = BoundedServer(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 1
