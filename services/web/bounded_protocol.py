@@ -27,8 +27,9 @@ from services.web.problem import Problem
 OVERHEAD_BYTES = 2**16
 # The slowest sender that is served, after the first `slow_seconds`.
 BYTES_PER_SECOND = 2**14
-# What a client may still send of a body after its response; then the connection is closed.
-LEFT_BYTES = 2**20
+# What a client may still send of a body after its response, which is dropped; closing immediately
+# would reset the connection before a client that sends has read why it was refused.
+LEFT_BYTES = 2**24
 IDLE_SECONDS = 75.0
 # They change nothing, so a page of any site may send them.
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
