@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.predict import (
     administration,
+    explain_route,
     feedback,
     metrics,
     model_schema,
@@ -229,7 +230,10 @@ class App:
 
 def _rest(core: Core) -> FastAPI:
     """Return the routes beside the prediction paths."""
-    routers = (pages, model_schema, prediction_routes, feedback, administration, scoring, oip_http)
+    routers = (
+        *(pages, model_schema, explain_route, prediction_routes, feedback, administration),
+        *(scoring, oip_http),
+    )
     rest = FastAPI(
         title="Slipway model server",
         version="1",

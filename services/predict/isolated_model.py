@@ -50,15 +50,17 @@ class IsolatedModel:
         response: ModelResponse = await self.call("answer", body)
         return response
 
-    async def call(self, verb: str, argument: Any) -> Any:
+    async def call(self, verb: str, argument: Any, *, seconds: float | None = None) -> Any:
         """Return the result of a verb of `model_process`. Cancelling the call ends its process.
+
+        It may take `seconds`, without them the time limit of a prediction.
 
         Raises:
             Problem: refused, failed, too many waiting, or too slow.
         """
         async with self._process() as process:
-            seconds = self.model.timeout_seconds
-            return await self._in_thread(lambda: process.call(verb, argument, seconds=seconds))
+            limit = seconds or self.model.timeout_seconds
+            return await self._in_thread(lambda: process.call(verb, argument, seconds=limit))
 
     async def stream(self, body: bytes) -> AsyncGenerator[Items, None]:
         """Yield the chunks of the prediction for one JSON record, and last its response.

@@ -11,18 +11,21 @@ from pydantic_core import to_json
 from services.predict import metrics
 from services.predict.artifacts import verify
 from services.predict.engine import Engine, ModelResponse
-from services.predict.explaining import explain_records
+from services.predict.explaining import Explained, ExplainRequest, explain_records
 from services.predict.isolated_model import IsolatedModel, Items
 from services.predict.request_batcher import RequestBatcher
 from services.predict.served_version import ServedVersion
 from services.predict.settings import Settings
 from services.predict.snapshot import Profile, Version
+from services.web.problem import Problem
 from slipway.contract.model import forget
 from slipway.policy import SHADOW
 
 log = logging.getLogger("slipway.predict")
 T = TypeVar("T")
 
+# Explanations of one version that a worker makes at the same time.
+MAX_EXPLANATIONS = 4
 # A longer call would hold up the other requests on the event loop; a hop to a thread costs 0.1 ms.
 INLINE_SECONDS = 0.001
 # Bodies up to this size run on the event loop when the model is cheap.
@@ -53,6 +56,8 @@ class LoadedModel(ServedVersion):
         self.last_used = 0.0
         self.calls = 0
         """Requests that run away from the event loop now."""
+        self.explanations = 0
+        """Explanations that are being made now."""
         self.engine: Engine | None = None
         self.batcher: RequestBatcher | None = None
         self.isolated: IsolatedModel | None = None
@@ -182,19 +187,31 @@ class LoadedModel(ServedVersion):
         finally:
             self.calls -= 1
 
-    async def explain(self, body: bytes) -> bytes:
-        """Return the explanations of the predictions for a JSON body, as JSON.
+    async def explain(self, body: bytes, *, as_picture: bool = False) -> Explained:
+        """Return the explanations of the predictions for a JSON body.
 
         Raises:
             Problem: refused, failed, too many waiting, or too slow.
         """
+        if self.explanations >= MAX_EXPLANATIONS:
+            message = f"{self.explanations} explanations of {self.name} are being made"
+            raise Problem(503, "Too busy", message, retry_seconds=self.explanation_seconds)
+        request = ExplainRequest(body, self.explanation_seconds, as_picture)
         self.calls += 1
+        self.explanations += 1
         try:
             if self.isolated:
-                explanations: bytes = await self.isolated.call("explain", body)
-                return explanations
+                seconds = max(self.timeout_seconds, 2 * request.seconds)
+                found: Explained = await self.isolated.call("explain", request, seconds=seconds)
+                return found
             assert self.engine is not None
             assert self.batcher is not None
-            return await self.batcher.run_in_thread(explain_records, self.engine, self.source, body)
+            batcher, steps = self.batcher, explain_records(self.engine, self.source, request)
+            # One call of the model at a time, so that predictions run between them.
+            explained: Explained | None = None
+            while explained is None:
+                explained = await batcher.run_in_thread(lambda: next(steps))
+            return explained
         finally:
             self.calls -= 1
+            self.explanations -= 1

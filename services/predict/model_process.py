@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import statistics
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,7 +22,7 @@ from typing import Any
 from services.predict.backend import Source
 from services.predict.chunks import stream_prediction
 from services.predict.engine import Engine, ModelResponse
-from services.predict.explaining import explain_records
+from services.predict.explaining import explain_records, way_of
 from services.predict.shipped_examples import check_examples
 from services.predict.snapshot import Profile
 from services.web.problem import Problem
@@ -217,7 +218,7 @@ def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]
     return {
         "answer": engine.predict,
         "together": engine.predict_together,
-        "explain": lambda body: explain_records(engine, source, body),
+        "explain": lambda request: deque(explain_records(engine, source, request), maxlen=1).pop(),
     }
 
 
@@ -264,6 +265,7 @@ def try_out(source: Source, batch_rows: int) -> Profile:
         until = start + load_seconds + TIMED_SECONDS
         one_seconds, batch_seconds = _timed(engine, bodies, singles, until)
     card = shipped.card
+    way = way_of(engine.model, shipped)
     chunk = engine.model.chunk_type() if isinstance(engine.model, StreamingModel) else None
     return Profile(
         load_seconds=load_seconds,
@@ -276,7 +278,8 @@ def try_out(source: Source, batch_rows: int) -> Profile:
         output_name=engine.output_type.__name__,
         input_schema=engine.input_type.model_json_schema(),
         output_schema=engine.output_type.model_json_schema(mode="serialization"),
-        explains=type(engine.model).explained is not None and bool(shipped.reference),
+        explains=way is not None,
+        explained_by=way,
         looked_up=type(engine.model).looked_up,
         latency_seconds=serving.latency_seconds,
         threads=serving.threads,

@@ -96,6 +96,20 @@ def accepted_types(accept: bytes) -> tuple[str, ...]:
     return tuple(kind for _, kind in sorted(ranked, key=lambda each: each[0])) or ("*/*",)
 
 
+def choose_type(accept: bytes, possible: tuple[str, ...], start: str) -> str:
+    """Return the first accepted media type of those that a response can have.
+
+    Raises:
+        Problem: 406, none is accepted; the message begins with `start`.
+    """
+    accepted = accepted_types(accept)
+    for wanted in accepted:
+        for kind in possible:
+            if _matches(kind, wanted):
+                return kind
+    raise _not_acceptable(start, list(possible), accepted)
+
+
 def raw_media(prediction: Prediction, accepted: tuple[str, ...]) -> tuple[str, bytes]:
     """Return the media type and the bytes of the prediction's first accepted media field.
 

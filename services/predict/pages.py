@@ -1,4 +1,4 @@
-"""Routes for documentation, health, metrics, the list of models and explanations."""
+"""Routes for documentation, health, metrics, the and the list of models."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
-from services.predict import body as bodies
 from services.predict import catalogue, links, metrics, openapi, site_files
 from services.predict.core import Core
 from services.predict.model_store import ServedProject
@@ -27,7 +26,6 @@ def router(core: Core) -> APIRouter:
     _add_documentation(api, core)
     _add_health(api, core)
     _add_models(api, core)
-    _add_explain(api, core)
     return api
 
 
@@ -167,24 +165,6 @@ def _add_models(api: APIRouter, core: Core) -> None:
         served = core.predictor.project(name)
         text = Shipped(served.champion.version.folder).card
         return PlainTextResponse(text, media_type="text/markdown")
-
-
-def _add_explain(api: APIRouter, core: Core) -> None:
-    @api.post("/v1/models/{name}/explain", tags=["predict"])
-    async def explain(name: str, request: Request) -> Response:
-        """Divide the champion's prediction among the fields of the record: Shapley values."""
-        core.admit(request, KeyScope.PREDICT)
-        model = core.predictor.project(name).champion
-        if not model.version.profile.explains:
-            message = f"{name} names no number of its prediction to explain"
-            raise Problem(422, "Not explainable", message)
-        headers = dict(request.scope["headers"])
-        body = await bodies.read(request.receive, headers, core.settings.body_bytes)
-        body = await core.predictor.lookups.fill(model, body)
-        await core.models.load(model)
-        explanations = await model.explain(body)
-        head = f'{{"model":"{name}","version":"{model.version.version}","explanations":'
-        return Response(head.encode() + explanations + b"}", media_type="application/json")
 
 
 def summary(served: ServedProject) -> dict[str, Any]:

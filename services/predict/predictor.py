@@ -286,7 +286,7 @@ class Predictor:
             await self.models.load(model)
         model.last_used = perf_counter()
         if model.is_isolated:
-            return await _stop_with_caller(request, model.predict(body))
+            return await stop_with_caller(request, model.predict(body))
         engine = model.engine
         if engine is None or len(body) > INLINE_BYTES or not model.inline:
             return await model.predict(body)
@@ -374,10 +374,8 @@ class Predictor:
             metrics.REQUESTS.labels(project, "", "", status).inc()
 
 
-async def _stop_with_caller(
-    request: PredictionRequest, work: Coroutine[Any, Any, ModelResponse]
-) -> ModelResponse:
-    """Return the response, unless the caller disconnects before: that stops the model.
+async def stop_with_caller(request: PredictionRequest, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of the model, unless the caller disconnects before: that stops the model.
 
     Raises:
         Problem: the caller has gone, or whatever `work` raises.

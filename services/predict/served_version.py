@@ -19,6 +19,10 @@ log = logging.getLogger("slipway.predict")
 # The default time limit of a slow version, as a multiple of the longest call that its project
 # expects: this machine may be slower, or busy.
 LATENCY_MARGIN = 2.0
+# An explanation by parts may take the time of this many predictions, within bounds: a quick model
+# needs them for small errors, and a slow one gets a coarser grid.
+EXPLAINED_ROWS = 600
+LEAST_EXPLAIN_SECONDS, MOST_EXPLAIN_SECONDS = 2.0, 8.0
 
 
 class ServedVersion:
@@ -61,6 +65,12 @@ class ServedVersion:
         if "timeout_seconds" in policy.model_fields_set:
             return policy.timeout_seconds
         return max(policy.timeout_seconds, LATENCY_MARGIN * self.latency_seconds)
+
+    @property
+    def explanation_seconds(self) -> float:
+        """The time that an explanation by parts may take, from the measured latency."""
+        wanted = EXPLAINED_ROWS * self.version.profile.batch_seconds
+        return min(max(wanted, LEAST_EXPLAIN_SECONDS), MOST_EXPLAIN_SECONDS)
 
     @property
     def source(self) -> Source:

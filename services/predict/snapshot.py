@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from slipway.contract import Lookup
 from slipway.contract.serving import SLOW_SECONDS
+from slipway.explain.ways import Way
 from slipway.policy import Policy
 
 FILE = "snapshot.json"
@@ -36,6 +37,8 @@ class Profile(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     explains: bool
+    explained_by: Way | None = None
+    """The parts of a record among which its explanations divide a number."""
     looked_up: Lookup | None = None
     latency_seconds: float = SLOW_SECONDS
     """The longest call to expect."""

@@ -1,6 +1,7 @@
 """Shapley values of a prediction over the fields of its record, for any model."""
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, islice
@@ -21,6 +22,9 @@ EXACT_FIELDS = 8
 PERMUTATIONS = 200
 # With batches of 2,000 rows garbage collection adds a quarter to the time.
 BATCH = 250
+# A row usually takes 0.1 ms, a recommender's 10 ms.
+SECONDS = 5.0
+TIMED_ROWS, TIMED_CALLS = 10, 5
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Shapley:
     relevance quantification in explainable AI"). It is computed for each reference row separately;
     only the fields that differ are players. If their coalitions are few, all are evaluated; else
     random orders in pairs, as many as `max_rows` rows allow and at most `permutations`. The number
-    of reference rows, drawn by `seed`, is limited so that each gets all coalitions of up to eight
-    fields, or two pairs of orders of more fields.
+    of reference rows is limited so that each gets all coalitions of up to eight fields, or two
+    pairs of orders of more fields. They come first in an order that `seed` alone decides, so fewer
+    rows mean the first of the same reference rows.
 
     Raises:
         NotExplainable: the model names no number to explain, or there is no reference row.
@@ -68,25 +73,34 @@ class Shapley:
             raise NotExplainable(
                 f"{type(model).__name__} has no reference rows to compare with: register some"
             )
-        used = self._drawn(reference)
+        used = reference_rows(reference, fields=len(self._fields), max_rows=max_rows, seed=seed)
         self._reference_values = self._predict(used)
         self._rows = [_values(row, self._fields) for row in used]
-        self._templates = [_bare(row) for row in used]
+        self._templates = [without_cached(row) for row in used]
 
-    def _drawn(self, reference: Sequence[Record]) -> list[Record]:
-        """Draw as many reference rows as `max_rows` allows, besides the record itself."""
-        count = len(self._fields)
-        least = max(2**count - 2, 1) if count <= EXACT_FIELDS else 4 * (count - 1)
-        affordable = (self._max_rows - 1) // least
-        if affordable < 1:
-            raise ValueError(
-                f"max_rows must be at least {least + 1} for {count} fields, got {self._max_rows}"
-            )
-        if affordable >= len(reference):
-            return list(reference)
-        rng = np.random.default_rng(self._seed)
-        chosen = rng.choice(len(reference), affordable, replace=False)
-        return [reference[place] for place in sorted(chosen)]
+    @classmethod
+    def within_seconds(
+        cls,
+        model: Model,
+        reference: Sequence[Record],
+        *,
+        max_rows: int = MAX_ROWS,
+        seconds: float = SECONDS,
+    ) -> "Shapley":
+        """Return an explainer whose explanations take about `seconds` at most.
+
+        Only a slow model gets fewer rows, half of them or a quarter and so on, so that a busy
+        moment changes nothing. The server and the dashboard explain by this one choice.
+        """
+        if not reference:
+            return cls(model, reference)
+        sample, fields = list(reference[:TIMED_ROWS]), len(model.input_type().model_fields)
+        # The first call allocates. The fastest of the next ones shows how fast the model can be.
+        model.predict(sample)
+        spent = min(_seconds(model, sample) for _ in range(TIMED_CALLS)) / len(sample)
+        while max_rows * spent > seconds and max_rows // 2 > _least_rows(fields):
+            max_rows //= 2
+        return cls(model, reference, max_rows=max_rows)
 
     def explain(self, record: Record) -> Explanation:
         """Explain one record; equal records get equal explanations.
@@ -183,6 +197,39 @@ class Shapley:
         )
 
 
+def reference_rows(
+    rows: Sequence[Record], *, fields: int, max_rows: int = MAX_ROWS, seed: int = 0
+) -> list[Record]:
+    """Return the rows that records of so many fields are compared with, in their order.
+
+    As many as `max_rows` evaluations allow besides the record itself.
+
+    Raises:
+        ValueError: `max_rows` is too few for one row.
+    """
+    least = _least_rows(fields)
+    affordable = (max_rows - 1) // least
+    if affordable < 1:
+        raise ValueError(
+            f"max_rows must be at least {least + 1} for {fields} fields, got {max_rows}"
+        )
+    if affordable >= len(rows):
+        return list(rows)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return [rows[place] for place in sorted(order[:affordable])]
+
+
+def _least_rows(fields: int) -> int:
+    """Return the evaluations that one reference row takes at least."""
+    return max(2**fields - 2, 1) if fields <= EXACT_FIELDS else 4 * (fields - 1)
+
+
+def _seconds(model: Model, records: list[Record]) -> float:
+    start = time.perf_counter()
+    model.predict(records)
+    return time.perf_counter() - start
+
+
 def _explained(model: Model) -> str:
     kind, output = type(model), model.output_type()
     if kind.explained is None:
@@ -206,7 +253,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _bare(record: Record) -> Record:
+def without_cached(record: Record) -> Record:
     """Return a copy without cached properties, which a mixture must compute again."""
     copy = record.model_copy()
     for name in copy.__dict__.keys() - type(record).model_fields.keys():

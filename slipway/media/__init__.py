@@ -13,7 +13,7 @@ from slipway.media.image import Image
 from slipway.media.letterbox import letterbox
 from slipway.media.marker import Media
 from slipway.media.mask import Mask
-from slipway.media.pictures import decode_image, encode_jpeg, encode_png
+from slipway.media.pictures import decode_image, encode_jpeg, encode_png, encode_quickly
 from slipway.media.sound import decode_audio
 from slipway.media.state import State, decode_state, encode_state
 from slipway.media.summary import summarize_record
@@ -39,6 +39,7 @@ __all__ = [
     "decode_state",
     "encode_jpeg",
     "encode_png",
+    "encode_quickly",
     "encode_state",
     "encode_wav",
     "letterbox",

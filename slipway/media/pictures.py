@@ -96,6 +96,23 @@ def encode_png(array: np.ndarray) -> bytes:
     return _encode(array, "PNG", optimize=False, compress_level=6)
 
 
+def encode_quickly(array: np.ndarray) -> bytes:
+    """Return a PNG that is not compressed, and that `decode_image` need not decode in this process.
+
+    For many variants of one picture: it takes a tenth of the time of `encode_png`, and decoding
+    takes none. The array is kept in the cache, and becomes read-only.
+
+    Raises:
+        ValueError: the array is not uint8, or has neither the shape (height, width) nor
+            (height, width, 3).
+    """
+    if array.ndim == 3 and array.shape[2] != 3:
+        raise ValueError(f"a decoded picture has three colors, got {array.shape}")
+    data = _encode(array, "PNG", optimize=False, compress_level=0)
+    decoded.get(data, "picture", lambda: array)
+    return data
+
+
 def encode_jpeg(array: np.ndarray, quality: int = 90) -> bytes:
     """Return a JPEG of grey values (height, width), or of colors (height, width, 3).
 

@@ -135,7 +135,9 @@ def _write_about(work: Workspace, folder: Path, code: ServedCode) -> None:
     shutil.copy(work.examples, folder / "examples.json")
     (folder / serving.FILE).write_text(_serving(work).model_dump_json(indent=1) + "\n")
     shared_code.write(folder, code.shared, paths.root())
-    if work.project.model().explained:
+    model = work.project.model()
+    # A picture is compared with a blurred copy of itself.
+    if model.explained and not carries_media(model.input_type()):
         rows = read_split(work, "train").records
         spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
         lines = bounded([f"{row.model_dump_json()}\n" for row in spread], REFERENCE_BYTES)

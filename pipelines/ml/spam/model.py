@@ -93,6 +93,8 @@ def verdicts(probabilities: np.ndarray) -> list[Verdict]:
 
 
 class Spam(OnnxModel):
+    explained = "probability"
+
     def load(self, weights: Path) -> None:
         super().load(weights)
         known = json.loads((weights / "vocabulary.json").read_text())

@@ -15,8 +15,11 @@ from services.predict.openapi.schemas import (
     raw_types,
 )
 from services.predict.snapshot import Profile
-from slipway.contract import Lookup
+from slipway.contract import Lookup, Record
 from slipway.explain import Explanation
+from slipway.explain.pictures import PictureExplanation
+from slipway.explain.texts import TextExplanation
+from slipway.explain.ways import Way
 from slipway.policy import CHALLENGER, CHAMPION
 
 VARIANT = {"type": "string", "enum": [CHAMPION, CHALLENGER]}
@@ -44,6 +47,13 @@ RUNNING = {
         "state": {"type": "string"},
         "url": {"type": "string", "description": "GET it for the response, DELETE it to cancel"},
     },
+}
+PNG = "image/png"
+HEAT_MAP = "The picture in grey; blue cells raise the number, orange ones lower it"
+EXPLANATIONS: dict[Way, tuple[type[Record], str]] = {
+    Way.FIELDS: (Explanation, "the fields of the record"),
+    Way.PICTURE: (PictureExplanation, "the cells of the picture"),
+    Way.WORDS: (TextExplanation, "the words of the text"),
 }
 # The server takes image/png and so on as well; generators know only this type of whole files.
 RAW = "application/octet-stream"
@@ -149,9 +159,10 @@ def _body(model: DescribedModel, record: Schema, components: Components) -> dict
 
 
 def _explain(model: DescribedModel, record: Schema, components: Components) -> dict[str, Any]:
-    schema = Explanation.model_json_schema(mode="serialization")
-    explanation = components.add_record("slipway", "Explanation", schema)
-    content = _json_body(model, {"oneOf": [record, _list_of(record)]})
+    way = model.profile.explained_by or Way.FIELDS
+    kind, parts = EXPLANATIONS[way]
+    schema = kind.model_json_schema(mode="serialization")
+    explanation = components.add_record("slipway", kind.__name__, schema)
     response = {
         "type": "object",
         "required": ["model", "version", "explanations"],
@@ -161,22 +172,18 @@ def _explain(model: DescribedModel, record: Schema, components: Components) -> d
             "explanations": {"type": "array", "items": explanation},
         },
     }
+    named = components.add(f"{model.name}.ExplainResponse", response)
+    content: dict[str, Any] = {"application/json": {"schema": named}}
+    if way is Way.PICTURE:
+        content[PNG] = {"schema": {**BINARY, "description": HEAT_MAP}}
     return {
         "tags": ["explain"],
         "operationId": f"explain_{model.name}",
         "summary": f"Explain: {model.profile.question}",
-        "description": "Divide the champion's prediction among the fields of the record: "
-        "Shapley values.",
-        "requestBody": {"required": True, "content": content},
+        "description": f"Divide the champion's prediction among {parts}: Shapley values.",
+        "requestBody": {"required": True, "content": _body(model, record, components)},
         "responses": {
-            "200": {
-                "description": "An explanation for every record",
-                "content": {
-                    "application/json": {
-                        "schema": components.add(f"{model.name}.ExplainResponse", response)
-                    }
-                },
-            },
+            "200": {"description": "An explanation for every record", "content": content},
             **refusals.responses(*refusals.PREDICTION),
         },
     }
