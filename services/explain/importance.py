@@ -1,6 +1,5 @@
 """Global explanations: SHAP values over many rows, and partial dependence on one field."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ import numpy as np
 
 from services.explain.subject import changed, explaining, mixing, numbers
 from slipway.contract import Model, Record
-from slipway.explain import Shapley
-from slipway.explain.shapley import EXACT_FIELDS, MAX_ROWS
+from slipway.explain import Shapley, shapley
+from slipway.explain.shapley import MAX_ROWS
 
 # Rows for each of many explanations: fewer than for a single one, since their mean counts.
 MANY_ROWS = 4000
-# Time limits for slow models: a row usually takes 0.1 ms, a recommender's 10 ms.
-SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: 5.0}
-TIMED_CALLS = 5
+# Time limits for slow models. One explanation has that of the model server.
+SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: shapley.SECONDS}
 POINTS = 12
 # Rarer values are not used as the alternative in a sentence.
 LEAST_SHARE = 0.05
@@ -72,21 +70,13 @@ def attributions(
 def shapley_of(
     model: Model, number: str, background: Sequence[Record], *, most: int = MAX_ROWS
 ) -> Shapley:
-    """Return an explainer that takes at most `most` rows per explanation, fewer if it is slow."""
-    sample, count = list(background[:10]), len(model.input_type().model_fields)
-    # The first call allocates. With the fastest of the next ones only a model that is always slow
-    # gets fewer rows, so that others are explained as in the model server, by the same rows.
-    model.predict(sample)
-    spent = min(_seconds(model, sample) for _ in range(TIMED_CALLS)) / len(sample)
-    least = max(2**count - 2, 1) if count <= EXACT_FIELDS else 4 * (count - 1)
-    rows = max(least + 1, min(most, int(SECONDS[most] / spent)))
-    return Shapley(explaining(model, number), background, max_rows=rows)
+    """Return an explainer that takes at most `most` rows per explanation, fewer if it is slow.
 
-
-def _seconds(model: Model, records: list[Record]) -> float:
-    start = time.perf_counter()
-    model.predict(records)
-    return time.perf_counter() - start
+    With the default it is the model server's: the same reference rows and evaluations.
+    """
+    return Shapley.within_seconds(
+        explaining(model, number), background, max_rows=most, seconds=SECONDS[most]
+    )
 
 
 @dataclass(frozen=True)

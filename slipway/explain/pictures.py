@@ -162,9 +162,10 @@ def _affordable(
         least = least_rows(int(players.sum()))
         if evaluations.affords(least):
             return grid, players
+    needed = evaluations.spent + least * evaluations.row_seconds
     raise NotExplainable(
         f"{least} predictions for pictures of {width} x {height} pixels would take about "
-        f"{least * evaluations.row_seconds:.0f} s, and {evaluations.budget.seconds:.0f} s are "
+        f"{needed:.0f} s, and {evaluations.budget.seconds:.0f} s are "
         "allowed: send a smaller picture"
     )
 
