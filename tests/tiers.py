@@ -32,7 +32,7 @@ FAST_BY_FOLDER = {
     "slipway/access": "audit keys limits",
     "slipway/contract": "contract record",
     "slipway/datasets": "add",
-    "slipway/explain": "pictures shapley texts",
+    "slipway/explain": "pictures references shapley texts",
     "slipway/kits": "detection metrics readers records tensors",
     "slipway/media": """
         boxes cache fields fuzz hostile mlflow page pictures sound state summary video

@@ -9,13 +9,14 @@ import numpy as np
 
 from services.explain.subject import changed, explaining, mixing, numbers
 from slipway.contract import Model, Record
-from slipway.explain import Shapley, shapley
+from slipway.explain import Shapley
 from slipway.explain.shapley import MAX_ROWS
+from slipway.explain.shapley import SECONDS as SERVED_SECONDS
 
 # Rows for each of many explanations: fewer than for a single one, since their mean counts.
 MANY_ROWS = 4000
 # Time limits for slow models. One explanation has that of the model server.
-SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: shapley.SECONDS}
+SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: SERVED_SECONDS}
 POINTS = 12
 # Rarer values are not used as the alternative in a sentence.
 LEAST_SHARE = 0.05

@@ -8,11 +8,13 @@ import pandas as pd
 import streamlit as st
 from matplotlib.figure import Figure
 
-from services.explain import bias, forms, importance, local, words
+from services.explain import bias, forms, importance, local, parts, parts_page, words
+from services.explain.figures import draw
 from services.explain.importance import Attributions
-from services.explain.subject import Subject, catalogue, load, mixing
+from services.explain.subject import Subject, catalogue, load, mixing, read
 from slipway.contract import Record
 from slipway.explain import NotExplainable, Shapley
+from slipway.explain.ways import Way
 from slipway.reporting import plots
 
 ROWS, SENTENCES, SHOWN = 60, 5, 12
@@ -60,6 +62,11 @@ def main() -> None:
         show_model(subject)
     elif page == "Fairness":
         show_fairness(subject)
+    elif subject.way in (Way.PICTURE, Way.WORDS):
+        try:
+            parts_page.show(subject, page)
+        except NotExplainable as error:
+            st.warning(f"This cannot be shown: {error}")
     elif not subject.numbers:
         st.warning(nothing_to_divide(subject))
     elif not subject.rows:
@@ -93,8 +100,11 @@ def show_model(subject: Subject) -> None:
     st.subheader("Examples")
     for example in subject.examples:
         left, right = st.columns(2)
-        left.json(example["input"], expanded=2)
-        right.json(example["output"], expanded=2)
+        with left:
+            parts_page.show_example(
+                example["input"], read(subject.model.input_type(), example["input"])
+            )
+        right.json(parts.without_media(example["output"]), expanded=2)
 
 
 def show_importance(subject: Subject, number: str, rows: int) -> None:
@@ -400,11 +410,6 @@ def show_drivers(subject: Subject, field: str) -> None:
 def label(value: Any) -> str:
     """Return the value as one short line: it may be a whole text."""
     return " ".join(str(value)[:200].split())[:24]
-
-
-def draw(place: Any, figure: Figure) -> None:
-    place.pyplot(figure)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 from slipway import home
 from slipway.contract import Model, Record
 from slipway.explain import NotExplainable
+from slipway.explain.ways import Way, choose_way
 from slipway.predictions.facts import has_facts
 from slipway.registry import reference, registered, tracking
 
@@ -39,6 +40,11 @@ class Subject:
     """
 
     @property
+    def way(self) -> Way | None:
+        """The parts of the record that explain the model in the model server, too."""
+        return choose_way(self.model)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The fields of the record."""
         return tuple(self.model.input_type().model_fields)
@@ -61,6 +67,11 @@ class Subject:
         """Return whether the number lies within 0 and 1, so that it is shown in percent."""
         schema = self.model.output_type().model_json_schema()["properties"][number]
         return (schema.get("minimum"), schema.get("maximum")) == (0, 1)
+
+    def example_records(self) -> list[Record]:
+        """Return the records of the shipped examples, which still have their media."""
+        kind = self.model.input_type()
+        return [read(kind, each["input"]) for each in self.examples]
 
     def records(self, count: int) -> list[Record]:
         """Return the records of at most `count` test rows, evenly spaced."""
