@@ -1,9 +1,9 @@
-// Why the model predicts this: the explanation's contributions as signed bars.
+// Why the model predicts this: fields as signed bars, a picture with its heat map, colored words.
 
 import { json } from "./api.js";
-import { mediaTypeOf, objectUrl, toBytes } from "./bytes.js";
 import { shown, signedBars } from "./charts.js";
 import { button, h } from "./dom.js";
+import { pictureExplanation, textExplanation } from "./parts.js";
 import { titleOf } from "./schema.js";
 import { figure, percent } from "./sentence.js";
 
@@ -14,7 +14,7 @@ export function whyButton(path, record) {
   const place = h("div", { "aria-live": "polite" });
   const ask = button("Why?", async () => {
     ask.disabled = true;
-    place.replaceChildren(h("p", { class: "quiet" }, "Comparing with other records..."));
+    place.replaceChildren(h("p", { class: "quiet" }, "Predicting variants of this record..."));
     try {
       const { explanations } = await json(path, { method: "POST", body: JSON.stringify(record) });
       place.replaceChildren(explanationOf(explanations[0], record));
@@ -28,6 +28,8 @@ export function whyButton(path, record) {
 }
 
 function explanationOf(explanation, record) {
+  if (explanation.cells) return pictureExplanation(explanation, record);
+  if (explanation.spans) return textExplanation(explanation, record);
   const shares = [explanation.base, explanation.value].every((each) => each >= 0 && each <= 1);
   const number = shares ? percent : figure;
   const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`;
@@ -37,12 +39,10 @@ function explanationOf(explanation, record) {
   const rest = entries.slice(MOST).reduce((sum, { value }) => sum + value, 0);
   const rows = entries.slice(0, MOST);
   if (entries.length > MOST) rows.push({ name: `${entries.length - MOST} other fields`, value: rest, text: signed(rest) });
-  const pictures = Object.values(explanation).filter((each) => mediaTypeOf(each)?.startsWith("image/"));
   return h("section", { class: "part" },
     h("h3", {}, `${titleOf(explanation.explained)} ${number(explanation.value)}, by field`),
     h("p", { class: "hint" }, `It is ${number(explanation.base)} on average over ${explanation.references ?? "the"} reference records. For this record:`),
-    rows.length ? signedBars(rows) : null,
-    pictures.map((each) => h("figure", {}, h("img", { class: "thumbnail", src: objectUrl(toBytes(each)), alt: "The parts of the picture that matter" }))));
+    rows.length ? signedBars(rows) : null);
 }
 
 function givenText(value) {

@@ -42,6 +42,14 @@ TOO_WIDE = """
 """
 
 
+def press(tab: Tab, text: str) -> None:
+    """Press the visible button with this text."""
+    tab.run(
+        f"[...document.querySelectorAll('button')].find((each) => each.offsetParent"
+        f" && each.textContent === {text!r}).click()"
+    )
+
+
 def hold_the_page_rules(tab: Tab) -> None:
     """Fail unless the page is accessible in structure, fits its width and has no complaint."""
     assert tab.run(UNLABELLED) == []

@@ -9,24 +9,18 @@ import pytest
 
 from services.predict import site_files
 from slipway.datasets.sources import SourceFault
-from slipway.programs.debian import ProgramUnavailable, binary
 from tests.axe import violations
-from tests.browser import Browser, Tab, chromium
+from tests.browser import Browser, Tab
 from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.services.predict.site.page_models import TOYS, add_models
-from tests.services.predict.site.site_check import WIDTHS, hold_the_page_rules, try_in_browser
+from tests.services.predict.site.site_check import (
+    WIDTHS,
+    hold_the_page_rules,
+    press,
+    try_in_browser,
+)
 from tests.small_models import NAMES
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        program = binary("chromium")
-    except ProgramUnavailable as fault:
-        pytest.skip(f"no Chromium on this machine: {fault}")
-    with chromium(program) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +38,6 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             lambda: running.client.get("/v1/models").text,
         )
         yield running
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    with browser.tab() as opened:
-        opened.resize(1280)
-        yield opened
-
-
-def press(tab: Tab, text: str) -> None:
-    """Press the visible button with this text."""
-    tab.run(
-        f"[...document.querySelectorAll('button')].find((each) => each.offsetParent"
-        f" && each.textContent === {text!r}).click()"
-    )
 
 
 def open_model(tab: Tab, server: Server, name: str) -> None:
