@@ -15,8 +15,8 @@ from slipway.kits.detection.decode import decode_boxes
 from slipway.kits.detection.record import Placement, frame_pixels
 from slipway.kits.detection.targets import encode_boxes, heat_loss, sides_loss
 from slipway.kits.metrics.boxes import box_metrics, map50_error
-from slipway.kits.pixel_tensors import brightness, in_layout, with_layout
-from slipway.kits.study import Arrays, TensorRows, Tensors, TorchStudy
+from slipway.kits.pixel_study import PixelStudy
+from slipway.kits.study import Arrays, TensorRows, Tensors
 from slipway.media import Box
 from slipway.training import LabelledRows
 
@@ -67,7 +67,7 @@ class _Exported(nn.Module):
         return heat.sigmoid(), sides
 
 
-class DetectionStudy(TorchStudy[Recipe]):
+class DetectionStudy(PixelStudy[Recipe]):
     """A study of detectors; the label of a picture is its `Detections`, as people marked them.
 
     `network(recipe)` ends in a `detection_head` and makes the picture smaller by `stride`.
@@ -104,9 +104,6 @@ class DetectionStudy(TorchStudy[Recipe]):
         heat, sides = (torch.from_numpy(np.stack(each)) for each in zip(*encoded, strict=True))
         return {"heat": heat, "sides": sides}
 
-    def feed(self, inputs: Tensors) -> Tensors:
-        return {"images": brightness(inputs["images"])}
-
     def augmented(self, inputs: Tensors, targets: Tensors, recipe: Recipe) -> tuple[Any, Any]:
         if not self.augment:
             return inputs, targets
@@ -115,10 +112,7 @@ class DetectionStudy(TorchStudy[Recipe]):
         return {"images": images}, {"heat": heat, "sides": sides}
 
     def prepared(self, module: nn.Module) -> nn.Module:
-        return with_layout(Grid(module, len(self.labels), self.stride))
-
-    def placed(self, inputs: torch.Tensor) -> torch.Tensor:
-        return in_layout(inputs)
+        return super().prepared(Grid(module, len(self.labels), self.stride))
 
     def loss(self, outputs: Any, targets: Tensors) -> torch.Tensor:
         heat, sides = outputs

@@ -12,10 +12,10 @@ from torch.nn import functional
 from slipway.contract import Record
 from slipway.deep import Plan
 from slipway.kits.generative.record import MadePicture
-from slipway.kits.images import pixel_batch
 from slipway.kits.metrics.pictures import psnr, ssim
-from slipway.kits.pixel_tensors import brightness, in_layout, with_layout
-from slipway.kits.study import Arrays, TensorRows, Tensors, TorchStudy
+from slipway.kits.pixel_study import PixelStudy
+from slipway.kits.pixel_tensors import brightness
+from slipway.kits.study import Arrays, TensorRows, Tensors
 from slipway.training import LabelledRows
 
 Recipe = TypeVar("Recipe")
@@ -33,7 +33,7 @@ class _Clamped(nn.Module):
         return made.clamp(0, 1)
 
 
-class PictureToPictureStudy(TorchStudy[Recipe]):
+class PictureToPictureStudy(PixelStudy[Recipe]):
     """A study of networks from brightness to brightness (rows, channels, height, width).
 
     The label of a picture is its `output`, with the pixels that the network should make.
@@ -57,27 +57,15 @@ class PictureToPictureStudy(TorchStudy[Recipe]):
         super().__init__(network, weights=weights, seed=seed, augment=augment, plan=plan)
         self.output, self.channels = output, channels
 
-    def arrays(self, records: list[Any]) -> Arrays:
-        return {"images": pixel_batch(records)}
-
     def targets(self, rows: LabelledRows[Any, Any]) -> Tensors:
         wanted = np.stack([each.pixels(self.channels) for each in rows.labels])
         return {"pictures": torch.from_numpy(wanted)}
-
-    def feed(self, inputs: Tensors) -> Tensors:
-        return {"images": brightness(inputs["images"])}
 
     def augmented(self, inputs: Tensors, targets: Tensors, recipe: Recipe) -> tuple[Any, Any]:
         images, wanted = inputs["images"], brightness(targets["pictures"])
         if self.augment:
             images, wanted = self.augment((images, wanted), recipe)
         return {"images": images}, {"pictures": wanted}
-
-    def prepared(self, module: nn.Module) -> nn.Module:
-        return with_layout(module)
-
-    def placed(self, inputs: torch.Tensor) -> torch.Tensor:
-        return in_layout(inputs)
 
     def loss(self, outputs: Any, targets: Tensors) -> torch.Tensor:
         return functional.mse_loss(outputs, targets["pictures"])

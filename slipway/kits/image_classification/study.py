@@ -10,14 +10,13 @@ from torch import nn
 from slipway.deep import Plan
 from slipway.kits.classes import ClassRecord
 from slipway.kits.classifier import ClassifierStudy
-from slipway.kits.images import pixel_batch
-from slipway.kits.pixel_tensors import brightness, in_layout, with_layout
+from slipway.kits.pixel_study import PixelStudy
 from slipway.kits.study import Tensors
 
 Recipe = TypeVar("Recipe")
 
 
-class PictureStudy(ClassifierStudy[Recipe]):
+class PictureStudy(PixelStudy[Recipe], ClassifierStudy[Recipe]):
     """A study of networks from brightness (rows, channels, height, width) to one output per label.
 
     `augment(images, recipe)` changes the pictures of a batch at random; labels stay.
@@ -35,7 +34,7 @@ class PictureStudy(ClassifierStudy[Recipe]):
     ) -> None:
         super().__init__(
             output,
-            lambda records: {"images": pixel_batch(records)},
+            self.arrays,
             network,
             weights=weights,
             seed=seed,
@@ -43,16 +42,7 @@ class PictureStudy(ClassifierStudy[Recipe]):
             plan=plan,
         )
 
-    def feed(self, inputs: Tensors) -> Tensors:
-        return {"images": brightness(inputs["images"])}
-
     def augmented(self, inputs: Tensors, targets: Tensors, recipe: Recipe) -> tuple[Any, Any]:
         if self.augment:
             inputs = {"images": self.augment(inputs["images"], recipe)}
         return inputs, targets
-
-    def prepared(self, module: nn.Module) -> nn.Module:
-        return with_layout(module)
-
-    def placed(self, inputs: torch.Tensor) -> torch.Tensor:
-        return in_layout(inputs)

@@ -11,18 +11,17 @@ from torch.nn import functional
 
 from slipway.contract import Record
 from slipway.deep import Plan
-from slipway.kits.images import pixel_batch
 from slipway.kits.metrics.masks import confusion_counts, mask_metrics
-from slipway.kits.pixel_tensors import brightness, in_layout, with_layout
+from slipway.kits.pixel_study import PixelStudy
 from slipway.kits.segmentation.record import Segmentation, segment
-from slipway.kits.study import Arrays, TensorRows, Tensors, TorchStudy
+from slipway.kits.study import Arrays, TensorRows, Tensors
 from slipway.training import LabelledRows
 from slipway.training.selection import bootstrap_error
 
 Recipe = TypeVar("Recipe")
 
 
-class SegmentationStudy(TorchStudy[Recipe]):
+class SegmentationStudy(PixelStudy[Recipe]):
     """A study of networks from brightness to numbers (rows, labels + 1, height, width).
 
     The first number of a pixel is the background's. The label of a picture is its `output`.
@@ -46,9 +45,6 @@ class SegmentationStudy(TorchStudy[Recipe]):
         super().__init__(network, weights=weights, seed=seed, augment=augment, plan=plan)
         self.output, self.labels = output, tuple(labels)
 
-    def arrays(self, records: list[Any]) -> Arrays:
-        return {"images": pixel_batch(records)}
-
     def targets(self, rows: LabelledRows[Any, Any]) -> Tensors:
         classes = [
             label.classes(self.labels, record.size)
@@ -56,20 +52,11 @@ class SegmentationStudy(TorchStudy[Recipe]):
         ]
         return {"classes": torch.from_numpy(np.stack(classes))}
 
-    def feed(self, inputs: Tensors) -> Tensors:
-        return {"images": brightness(inputs["images"])}
-
     def augmented(self, inputs: Tensors, targets: Tensors, recipe: Recipe) -> tuple[Any, Any]:
         if not self.augment:
             return inputs, targets
         images, classes = self.augment((inputs["images"], targets["classes"]), recipe)
         return {"images": images}, {"classes": classes}
-
-    def prepared(self, module: nn.Module) -> nn.Module:
-        return with_layout(module)
-
-    def placed(self, inputs: torch.Tensor) -> torch.Tensor:
-        return in_layout(inputs)
 
     def loss(self, outputs: Any, targets: Tensors) -> torch.Tensor:
         # Not the mean of `cross_entropy` itself, which is not deterministic for pixels on a GPU.
