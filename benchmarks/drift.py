@@ -89,7 +89,7 @@ def _references() -> dict[str, Reference]:
 
 
 def _values(reference: Reference) -> list[Values]:
-    return [reference.layout.values(row["record"], row["answer"]) for row in reference.rows]
+    return [reference.layout.values(row["record"], row["prediction"]) for row in reference.rows]
 
 
 def _alarms(reference: Reference, rows: list[Values], windows: int) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _drifted(
     """Draw rows again, with drift planted in a field, and with their original predictions."""
     drawn = rng.choices(range(len(rows)), k=size)
     records = planted.plant([reference.rows[row]["record"] for row in drawn], rng)
-    answers = [reference.rows[row]["answer"] for row in drawn]
+    answers = [reference.rows[row]["prediction"] for row in drawn]
     return [
         reference.layout.values(record, answer)
         for record, answer in zip(records, answers, strict=True)

@@ -38,7 +38,7 @@ def measure(folder: Path, *, rows: int) -> dict[str, Any]:
     catalogue = Catalogue(settings)
     catalogue.refresh()
     reference = catalogue.reference(PROJECT)
-    records = [(row["record"], row["answer"]) for row in reference.rows]
+    records = [(row["record"], row["prediction"]) for row in reference.rows]
     now = time.time()
     _write_log(folder, records, reference.version.version, rows, now)
     size = sum(file.stat().st_size for file in folder.iterdir())

@@ -40,7 +40,7 @@ FAST_BY_FOLDER = {
     "slipway/predictions": "compaction durability feedback log",
     "slipway/programs": "archives",
     "slipway/projects": "check",
-    "slipway/registry": "card chain promotion",
+    "slipway/registry": "card chain promotion reference",
     "slipway/reporting": "metrics plots",
     "slipway/statistics": "ab_comparison always_valid distributions two_sample",
     "slipway/training": """

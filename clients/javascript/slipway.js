@@ -26,8 +26,8 @@ export class Client {
   }
 
   /** Attach the true outcome to a prediction: `client.feedback(id, { survived: true })`. */
-  async feedback(id, truth, { row = 0, reward } = {}) {
-    await this.send("/v1/feedback", { json: { id, row, truth, reward } });
+  async feedback(id, label, { row = 0, reward } = {}) {
+    await this.send("/v1/feedback", { json: { id, row, label, reward } });
   }
 
   /** Send a request and return its response; throw `Refused` for an error. */

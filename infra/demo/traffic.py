@@ -104,9 +104,9 @@ def _send_one(
         body = shift(record) if shift else record
         response = server.json("POST", path, body, headers=HEADERS)
         sent.requests += 1
-        truth = rows.labels[row]
-        if truth is not None and source.random() < LABELLED_SHARE:
-            server.json("POST", "/v1/feedback", {"id": response["id"], "truth": truth})
+        label = rows.labels[row]
+        if label is not None and source.random() < LABELLED_SHARE:
+            server.json("POST", "/v1/feedback", {"id": response["id"], "label": label})
             sent.labels += 1
     except ServiceFault as fault:
         if fault.status is None:

@@ -97,20 +97,22 @@ class Bias:
 
 
 def bias(rows: Sequence[dict[str, Any]], field: str) -> Bias | None:
-    """Return the fairness metrics of a field on rows of `record`, `answer` and `truth`.
+    """Return the fairness metrics of a field on rows of `record`, `prediction` and `label`.
 
-    None where no field of the prediction fits the truth, so that nothing can be right or wrong.
+    None where no field of the prediction fits the label, so that nothing can be right or wrong.
     """
     target = Target.learn(rows)
     if target is None:
         return None
     group = grouping(row["record"].get(field) for row in rows)
     names = [group(row["record"].get(field)) for row in rows]
-    known = [row for row in rows if isinstance(row["answer"], dict) and row["truth"] is not None]
+    known = [
+        row for row in rows if isinstance(row["prediction"], dict) and row["label"] is not None
+    ]
     labelled_names = [group(row["record"].get(field)) for row in known]
     pairs = target.pairs(rows)
     grouped = GroupedRows(
-        [(name, row["answer"]) for name, row in zip(names, rows, strict=True)],
+        [(name, row["prediction"]) for name, row in zip(names, rows, strict=True)],
         list(zip(labelled_names, pairs, strict=True)),
     )
     slices = fairness.slices(field, grouped, grouped, target)

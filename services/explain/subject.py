@@ -34,7 +34,7 @@ class Subject:
     background: list[Record]
     """The rows that predictions are compared with: the model's reference rows, else test rows."""
     rows: list[dict[str, Any]]
-    """Test rows, up to 5,000, each with `record`, `answer` and `truth` as JSON values.
+    """Test rows, up to 5,000, each with `record`, `prediction` and `label` as JSON values.
 
     None for models with media, of which only facts are kept.
     """

@@ -55,7 +55,7 @@ class Reference:
     def table(self) -> "pd.DataFrame":
         return self.layout.table(
             self.layout.values(
-                row.get("record") or {}, row.get("answer") or {}, row.get("features") or {}
+                row.get("record") or {}, row.get("prediction") or {}, row.get("features") or {}
             )
             for row in self.rows
         )

@@ -43,7 +43,7 @@ class WindowCheck(BaseModel):
         return drift.share_drifted([each for each in self.fields if not each.in_prediction])
 
     @property
-    def answer_share(self) -> float:
+    def prediction_share(self) -> float:
         return drift.share_drifted([each for each in self.fields if each.in_prediction])
 
 
@@ -178,7 +178,7 @@ def _performance(
     scores: list[Score] = []
     if reference.target is not None:
         scores = performance.scores(
-            [(each.prediction, each.truth) for each in mature.rows], reference.target
+            [(each.prediction, each.label) for each in mature.rows], reference.target
         )
     rewards = performance.mean_score([each.score for each in mature.rows if each.score is not None])
     return mature.rows, PerformanceCheck(
@@ -204,7 +204,9 @@ def _fairness(
     for field in watched.reference.declaration.protected:
         groups = [watched.groups(row.get("record") or {})[field] for row in known]
         reference = GroupedRows(
-            predictions=[(group, row["answer"]) for group, row in zip(groups, known, strict=True)],
+            predictions=[
+                (group, row["prediction"]) for group, row in zip(groups, known, strict=True)
+            ],
             labelled=list(zip(groups, pairs, strict=True)) if len(pairs) == len(known) else [],
         )
         window = GroupedRows(
@@ -216,4 +218,4 @@ def _fairness(
 
 
 def _labelled(watched: Watched, field: str, each: LabelledPrediction) -> tuple[str, Pair]:
-    return watched.groups(each.protected)[field], (each.prediction, each.truth)
+    return watched.groups(each.protected)[field], (each.prediction, each.label)

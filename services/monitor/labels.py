@@ -22,7 +22,7 @@ Key = tuple[str, int]
 class LabelledPrediction:
     """A prediction with its ground truth."""
 
-    truth: dict[str, Any]
+    label: dict[str, Any]
     """The ground truth of some of the prediction's fields, from the newest feedback."""
     score: float | None
     prediction: dict[str, Any]
@@ -73,9 +73,9 @@ class Labels:
         rows = []
         for key, (text, score) in labels.items():
             joined = self._known.get(key)
-            truth = json.loads(text)
-            if joined is not None and isinstance(truth, dict):
-                rows.append(LabelledPrediction(truth, score, joined.prediction, joined.protected))
+            label = json.loads(text)
+            if joined is not None and isinstance(label, dict):
+                rows.append(LabelledPrediction(label, score, joined.prediction, joined.protected))
         return MatureLabels(rows, total)
 
     def _feedback(
@@ -93,7 +93,7 @@ class Labels:
                 (*values, self.limit),
             ).fetchall()
             (total,) = database.execute(f"SELECT COUNT(*) {where}", values).fetchone()
-        return {(id, row): (truth, score) for id, row, truth, score in rows}, total
+        return {(id, row): (label, score) for id, row, label, score in rows}, total
 
     def _join(self, keys: list[Key]) -> None:
         """Read the predictions, one segment at a time.

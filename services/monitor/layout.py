@@ -11,7 +11,7 @@ from slipway.quality.values import category, number
 if TYPE_CHECKING:
     import pandas as pd
 
-Source = Literal["record", "answer", "features"]
+Source = Literal["record", "prediction", "features"]
 Kind = Literal[
     "number",
     "category",
@@ -27,11 +27,11 @@ Kind = Literal[
 ]
 Values = dict[str, float | str | None]
 
-PREDICTION = "answer."
+PREDICTION = "prediction."
 """The prefix of the prediction's columns."""
 FEATURE = "feature."
 """The prefix of the columns of the model's monitoring features."""
-PREFIXES: dict[Source, str] = {"answer": PREDICTION, "features": FEATURE, "record": ""}
+PREFIXES: dict[Source, str] = {"prediction": PREDICTION, "features": FEATURE, "record": ""}
 # Strings of which more than half are distinct are names or prose: most would be new categories.
 DISTINCT_SHARE, DISTINCT_LEAST = 0.5, 10
 MOST_CATEGORIES = 200
@@ -92,7 +92,7 @@ class Layout:
         defaults: dict[str, Any] | None = None,
         limit: int = 100,
     ) -> "Layout":
-        """Learn the columns from rows of `record`, `answer` and perhaps `features`.
+        """Learn the columns from rows of `record`, `prediction` and perhaps `features`.
 
         There are at most `limit` columns, those of the prediction first, then the features.
         """
@@ -128,7 +128,7 @@ class Layout:
         """Return a row by column, None where a value is missing or cannot be read."""
         rows: dict[Source, dict[str, Any]] = {
             "record": {**self.defaults, **record},
-            "answer": prediction,
+            "prediction": prediction,
             "features": features or {},
         }
         found: Values = {}

@@ -14,7 +14,7 @@ PROJECT = ["project"]
 WINDOW = ["project", "window"]
 """`window` is `time`, the last hours, or `count`, the last rows whatever their age."""
 FIELD = ["project", "window", "field"]
-"""`field` is a field of the record, `answer.NAME` a field of the prediction, and
+"""`field` is a field of the record, `prediction.NAME` a field of the prediction, and
 `FIELD:brightness`, `FIELD:words` and so on a feature of a picture or a long text."""
 
 # Drift, by field.
@@ -66,8 +66,10 @@ WINDOW_JUDGED = Gauge(
 INPUT_DRIFT_SHARE = Gauge(
     "slipway_monitor_input_drift_share", "Share of the record's fields that drifted", WINDOW
 )
-ANSWER_DRIFT_SHARE = Gauge(
-    "slipway_monitor_answer_drift_share", "Share of the prediction's fields that drifted", WINDOW
+PREDICTION_DRIFT_SHARE = Gauge(
+    "slipway_monitor_prediction_drift_share",
+    "Share of the prediction's fields that drifted",
+    WINDOW,
 )
 UNREADABLE_RECORDS = Gauge(
     "slipway_monitor_unreadable_records",
@@ -105,7 +107,7 @@ GROUP_ROWS = Gauge(
 )
 GROUP_METRIC = Gauge(
     "slipway_monitor_group_metric",
-    "Metric of a group of a protected field: positive_rate, mean_answer, accuracy, mae ...",
+    "Metric of a group of a protected field: positive_rate, mean_prediction, accuracy, mae ...",
     ["project", "field", "group", "metric"],
 )
 FAIRNESS_GAP = Gauge(

@@ -60,7 +60,7 @@ def _publish_window(project: str, window: "WindowCheck") -> None:
     if not window.judged:
         return
     metrics.INPUT_DRIFT_SHARE.labels(*labels).set(window.input_share)
-    metrics.ANSWER_DRIFT_SHARE.labels(*labels).set(window.answer_share)
+    metrics.PREDICTION_DRIFT_SHARE.labels(*labels).set(window.prediction_share)
     for field in window.fields:
         each = (*labels, field.field)
         metrics.DRIFT_EFFECT.labels(*each).set(field.effect)

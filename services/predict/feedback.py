@@ -36,19 +36,19 @@ class Feedback(BaseModel):
 
     id: Annotated[UUID, Field(description="The id in the response to the prediction")]
     row: Annotated[int, Field(ge=0, description="Which of its records, from 0")] = 0
-    truth: Annotated[
+    label: Annotated[
         dict[str, Any] | None,
         Field(description="Some of the predicted fields, with their true values"),
     ] = None
     reward: Annotated[
         float | None,
-        Field(description="A score of the prediction; without it, the truth is compared"),
+        Field(description="A score of the prediction; without it, the label is compared"),
     ] = None
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> "Feedback":
-        if self.truth is None and self.reward is None:
-            raise ValueError("give truth, reward or both")
+        if self.label is None and self.reward is None:
+            raise ValueError("give label, reward or both")
         return self
 
 
@@ -130,14 +130,14 @@ def _attach(lazy: LazyFeedbackStore, label: Feedback) -> Attached:
     """
     try:
         return lazy.store.attach(
-            id=str(label.id), truth=label.truth, row=label.row, reward=label.reward
+            id=str(label.id), label=label.label, row=label.row, reward=label.reward
         )
     except NotLogged as error:
         raise Problem(404, "Prediction not on record", str(error)) from None
     except UnknownPrediction as error:
         raise Problem(404, "Unknown prediction", str(error)) from None
     except BadLabel as error:
-        raise Problem(422, "Truth does not fit", str(error)) from None
+        raise Problem(422, "Label does not fit", str(error)) from None
     except (OSError, sqlite3.Error) as error:
         raise Problem(
             503, "Feedback not stored", "its disk is unavailable; send it again"

@@ -85,9 +85,9 @@ def _labelled(rows: list[dict[str, Any]], model: Model) -> LabelledRows[Any, Any
     return LabelledRows(
         [record.model_validate(row["record"]) for row in rows],
         [
-            label_reader(row["label"], record).validate_python(row["truth"])
-            if "label" in row
-            else row["truth"]
+            label_reader(row["label_type"], record).validate_python(row["label"])
+            if "label_type" in row
+            else row["label"]
             for row in rows
         ],
     )

@@ -224,11 +224,11 @@ def _missing(plan: Plan, observed: Observation) -> list[str]:
         return missing
     if min(observed.champion.timed, observed.candidate.timed) < 1:
         missing.append("no request of both versions timed yet")
-    if plan.truths:
+    if plan.labels:
         scores = observed.scores[-1] if observed.scores else (Sample(0), Sample(0))
         fewest = min(each.n for each in scores)
-        if fewest < plan.truths:
-            missing.append(f"{fewest} of {plan.truths} labels")
+        if fewest < plan.labels:
+            missing.append(f"{fewest} of {plan.labels} labels")
     return missing
 
 
@@ -248,7 +248,7 @@ def evidence(observed: Observation, findings: tuple[Finding, ...]) -> dict[str, 
         "champion": observed.champion.model_dump(),
         "candidate": observed.candidate.model_dump(),
         "slow_bound": None if observed.slow_bound == float("inf") else observed.slow_bound,
-        "truths": [
+        "labels": [
             {"champion": _score(a), "candidate": _score(b)}
             for a, b in observed.scores
             if a.n or b.n

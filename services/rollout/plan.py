@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -40,8 +40,11 @@ class Plan(BaseModel):
     champion must serve enough to be compared with."""
     requests: Annotated[int, Field(ge=1)] = 300
     """Requests that a step needs at least."""
-    truths: Annotated[int, Field(ge=0)] = 0
-    """Labels that a step needs at least, for each of the two versions."""
+    labels: Annotated[int, Field(ge=0)] = Field(
+        default=0, validation_alias=AliasChoices("labels", "truths")
+    )
+    """Labels that a step needs at least, for each of the two versions. Earlier versions
+    wrote `truths`."""
     seconds: Annotated[float, Field(ge=0)] = 300
     """Time that a step takes at least, from when all servers serve the version."""
     patience_seconds: Seconds = 86400

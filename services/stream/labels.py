@@ -13,7 +13,7 @@ log = logging.getLogger("slipway.stream")
 class LabelSource:
     """Yields the labels in the order in which they were committed."""
 
-    kind: Kind = "truths"
+    kind: Kind = "labels"
 
     def __init__(self, folder: Path, position: Position, *, since: float | None = None) -> None:
         self.folder, self.position, self.since = folder, position, since
@@ -29,12 +29,12 @@ class LabelSource:
         if self._store is None:
             self._store = FeedbackStore(self.folder)
         last = self._store.last_number()
-        if last < self.position.truth:
+        if last < self.position.label:
             # Restored from a backup: its labels were received, and sent, before.
-            log.warning("the labels end at number %d, not at %d", last, self.position.truth)
-            self.position.truth = last
-        self.waiting = last - self.position.truth
-        head = self._store.said_after(self.position.truth, limit=1)
+            log.warning("the labels end at number %d, not at %d", last, self.position.label)
+            self.position.label = last
+        self.waiting = last - self.position.label
+        head = self._store.said_after(self.position.label, limit=1)
         self.oldest = head[0].received if head else None
         return 0
 
@@ -44,7 +44,7 @@ class LabelSource:
             return []
         items: list[Item] = []
         room = bytes
-        for event in self._store.said_after(self.position.truth, limit=records):
+        for event in self._store.said_after(self.position.label, limit=records):
             wanted = self.since is None or event.received >= self.since
             item = Item("", event.number, label_message(event) if wanted else None)
             room -= len(item.message.value) if item.message else 0
@@ -55,4 +55,4 @@ class LabelSource:
 
     def settle(self, item: Item) -> None:
         """Advance the position past an item that is confirmed or skipped."""
-        self.position.truth = item.number
+        self.position.label = item.number

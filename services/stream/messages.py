@@ -11,8 +11,8 @@ from slipway.predictions.feedback_store import FeedbackEvent
 SCHEMA = 1
 """The schema version. It rises when a field is removed or changes its meaning."""
 
-Kind = Literal["predictions", "truths"]
-KINDS: tuple[Kind, ...] = ("predictions", "truths")
+Kind = Literal["predictions", "labels"]
+KINDS: tuple[Kind, ...] = ("predictions", "labels")
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def label_message(event: FeedbackEvent) -> Message:
         "variant": event.variant,
         "predicted": _time(event.predicted),
         "received": _time(event.received),
-        "truth": event.truth,
+        "label": event.label,
         "reward": event.reward,
         "score": event.score,
     }
-    return Message("truths", event.id, event.project, event.version, to_json(fields))
+    return Message("labels", event.id, event.project, event.version, to_json(fields))
 
 
 def _time(unix: float) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from slipway import files
 from slipway.predictions import follow
@@ -46,8 +46,8 @@ class Position(_Strict):
     """Segments that may have more records to send, by name."""
     done: set[str] = Field(default_factory=set)
     """Closed segments that were sent completely, until they are deleted."""
-    truth: Count = 0
-    """Number of the last settled label."""
+    label: Count = Field(default=0, validation_alias=AliasChoices("label", "truth"))
+    """Number of the last settled label. Earlier versions wrote `truth`."""
     lost: dict[str, float] = Field(default_factory=dict)
     """When a record was last lost, Unix time, by kind."""
 

@@ -52,7 +52,7 @@ class Sender:
         self.settings = settings
         self._topics: dict[Kind, str] = {
             "predictions": settings.predictions_topic,
-            "truths": settings.truths_topic,
+            "labels": settings.labels_topic,
         }
         self._connection: dict[str, Any] = {
             **settings.connection(),

@@ -24,7 +24,7 @@ class Settings(settings.Settings):
     )
     """`host:port` of some brokers, separated by commas; these name the others."""
     predictions_topic: Topic = "slipway.predictions"
-    truths_topic: Topic = "slipway.truths"
+    labels_topic: Topic = "slipway.labels"
     create_topics: bool = True
     """True to create missing topics. If not, they must exist or the brokers create them."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 6

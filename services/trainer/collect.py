@@ -39,12 +39,12 @@ def run(order: CollectOrder, project: Project) -> None:
         Unsuitable: feedback cannot train this project.
     """
     model = project.model()
-    label = Label.from_types(model, project.module("data"), order.use.truth)
+    label = Label.from_types(model, project.module("data"), order.use.label)
     now = time.time()
     found = collect(order.records, project.name, model, label, order.use, now=now)
     order.into.mkdir(parents=True, exist_ok=True)
     some = write(found, order.into / "rows")
-    about = {"truth": label.name, "test_share": order.use.test_share, "some": some, **found.about()}
+    about = {"label": label.name, "test_share": order.use.test_share, "some": some, **found.about()}
     (order.into / "about.json").write_text(json.dumps(about))
     counts = {name: count for name, count in asdict(found.counts).items() if count}
     summary = ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"

@@ -31,6 +31,8 @@ __all__ = [
 FILE = "feedback.db"
 BUSY_SECONDS = 10.0
 
+# The column `truth` holds the labels as JSON. It keeps its first name, since old and new processes
+# share the file while servers are replaced one by one.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS feedback (
     id TEXT NOT NULL, row INTEGER NOT NULL,
@@ -95,7 +97,7 @@ class Revision:
     revision: int
     received: float
     """Unix time."""
-    truth: dict[str, Any]
+    label: dict[str, Any]
     reward: float | None
     score: float | None
 
@@ -112,7 +114,7 @@ class FeedbackRecord:
     """Unix time of the prediction."""
     received: float
     """Unix time at which the feedback was received."""
-    truth: dict[str, Any]
+    label: dict[str, Any]
     score: float | None
     revision: int
 
@@ -133,7 +135,7 @@ class FeedbackEvent:
     """Unix time of the prediction."""
     received: float
     """Unix time at which the feedback was received."""
-    truth: dict[str, Any]
+    label: dict[str, Any]
     reward: float | None
     score: float | None
 
@@ -170,13 +172,13 @@ class FeedbackStore:
         self,
         *,
         id: str,
-        truth: dict[str, Any] | None = None,
+        label: dict[str, Any] | None = None,
         row: int = 0,
         reward: float | None = None,
     ) -> Attached:
         """Attach the ground truth to row `row` of a prediction; later feedback replaces it.
 
-        `truth` holds some of the prediction's fields. The score is `reward` if there is one, else
+        `label` holds some of the prediction's fields. The score is `reward` if there is one, else
         the mean over these fields: 1 or 0 for labels, strings and integers, minus the absolute
         error for other numbers. It is None when nothing can be compared.
 
@@ -184,7 +186,7 @@ class FeedbackStore:
             MalformedId: the id is not a UUID.
             NotLogged: the prediction was made while the log was down.
             UnknownPrediction: no record has the id.
-            BadLabel: the truth does not fit the prediction.
+            BadLabel: the label does not fit the prediction.
         """
         record = find(self.folder, id)
         if record is None:
@@ -192,9 +194,9 @@ class FeedbackStore:
                 f"no prediction {id} in the log: the id was never given, its record was dropped, "
                 "or it is older than the days that records are kept"
             )
-        truth = truth or {}
-        score = _score(truth, _prediction(record["outputs"], row), reward)
-        return self._store(record, row=row, text=_text(truth), reward=reward, score=score)
+        label = label or {}
+        score = _score(label, _prediction(record["outputs"], row), reward)
+        return self._store(record, row=row, text=_text(label), reward=reward, score=score)
 
     def history(self, *, id: str, row: int = 0) -> list[Revision]:
         """Return all feedback on a row of a prediction, oldest first."""
@@ -204,8 +206,8 @@ class FeedbackStore:
             (id.lower(), row),
         )
         return [
-            Revision(revision, received, json.loads(truth), reward, score)
-            for revision, received, truth, reward, score in found
+            Revision(revision, received, json.loads(label), reward, score)
+            for revision, received, label, reward, score in found
         ]
 
     def summary(self, project: str, *, since: float = 0.0) -> list[VariantScore]:
@@ -249,11 +251,11 @@ class FeedbackStore:
                 variant=variant,
                 predicted=predicted,
                 received=received,
-                truth=json.loads(truth),
+                label=json.loads(label),
                 score=score,
                 revision=revision,
             )
-            for id, row, version, variant, predicted, received, truth, score, revision in reversed(
+            for id, row, version, variant, predicted, received, label, score, revision in reversed(
                 found
             )
         ]
@@ -268,8 +270,8 @@ class FeedbackStore:
             (number, limit),
         )
         return [
-            FeedbackEvent(truth=json.loads(truth), **dict(zip(_EVENT_COLUMNS, rest, strict=True)))
-            for truth, *rest in found
+            FeedbackEvent(label=json.loads(label), **dict(zip(_EVENT_COLUMNS, rest, strict=True)))
+            for label, *rest in found
         ]
 
     def has_labels(self, project: str, *, received_since: float, predicted_since: float) -> bool:
@@ -357,47 +359,47 @@ def _prediction(outputs: list[Any], row: int) -> dict[str, Any]:
         raise BadLabel(f"row: the prediction has {rows}; got {row}")
     prediction = outputs[row]
     if not isinstance(prediction, dict):
-        raise BadLabel("truth: the prediction has no fields; send a reward instead")
+        raise BadLabel("label: the prediction has no fields; send a reward instead")
     return prediction
 
 
-def _score(truth: dict[str, Any], prediction: dict[str, Any], reward: float | None) -> float | None:
+def _score(label: dict[str, Any], prediction: dict[str, Any], reward: float | None) -> float | None:
     fields = ", ".join(sorted(prediction))
-    for name in truth:
+    for name in label:
         if name not in prediction:
-            raise BadLabel(f"truth.{name}: not a field of the prediction, which has {fields}")
-    if not truth and reward is None:
+            raise BadLabel(f"label.{name}: not a field of the prediction, which has {fields}")
+    if not label and reward is None:
         raise BadLabel(
-            f"truth: must hold at least one field of the prediction ({fields}), or send a reward"
+            f"label: must hold at least one field of the prediction ({fields}), or send a reward"
         )
-    scores = [_field_score(name, value, prediction[name]) for name, value in truth.items()]
+    scores = [_field_score(name, value, prediction[name]) for name, value in label.items()]
     if reward is not None:
         return _finite("reward", reward)
     known = [each for each in scores if each is not None]
     return math.fsum(known) / len(known) if known else None
 
 
-def _field_score(name: str, truth: Any, predicted: Any) -> float | None:
+def _field_score(name: str, label: Any, predicted: Any) -> float | None:
     """Return the score of one field; None for lists, objects and a number predicted as null.
 
     Also None where only facts about the prediction are on record.
     """
     if is_facts(predicted):
         return None
-    place = f"truth.{name}"
-    if truth is not None and predicted is not None and _kind(truth) != _kind(predicted):
+    place = f"label.{name}"
+    if label is not None and predicted is not None and _kind(label) != _kind(predicted):
         raise BadLabel(
-            f"{place}: must be {_kind(predicted)} like the prediction, got {truth!r:.40}"
+            f"{place}: must be {_kind(predicted)} like the prediction, got {label!r:.40}"
         )
     if isinstance(predicted, float):
-        if truth is None:
+        if label is None:
             raise BadLabel(f"{place}: must be a number; leave it out while it is unknown")
-        return 0.0 - abs(_finite(place, truth) - predicted)
-    if isinstance(truth, list | dict) or isinstance(predicted, list | dict):
+        return 0.0 - abs(_finite(place, label) - predicted)
+    if isinstance(label, list | dict) or isinstance(predicted, list | dict):
         return None
-    if isinstance(truth, float) and predicted is None:
+    if isinstance(label, float) and predicted is None:
         return None
-    return float(truth == predicted)
+    return float(label == predicted)
 
 
 def _kind(value: Any) -> str:
@@ -420,11 +422,11 @@ def _finite(place: str, value: Any) -> float:
     return number
 
 
-def _text(truth: dict[str, Any]) -> str:
+def _text(label: dict[str, Any]) -> str:
     try:
-        return json.dumps(truth, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(label, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
-        raise BadLabel(f"truth: must hold finite numbers only: {error}") from error
+        raise BadLabel(f"label: must hold finite numbers only: {error}") from error
 
 
 def _open(file: Path) -> sqlite3.Connection:

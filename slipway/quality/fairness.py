@@ -106,7 +106,7 @@ class GroupedRows:
 def slices(field: str, window: GroupedRows, reference: GroupedRows, target: Target) -> Slices:
     """Return the metrics of each group of one protected field.
 
-    They are `positive_rate` and `accuracy` for labels, `mean_answer` and `mae` for numbers.
+    They are `positive_rate` and `accuracy` for labels, `mean_prediction` and `mae` for numbers.
     """
     groups = _groups(window, target)
     return Slices(
@@ -141,13 +141,13 @@ def _prediction_metrics(values: list[Any], target: Target) -> list[GroupMetric]:
     if target.kind == "flag":
         return _rate("positive_rate", [bool(each) for each in values if each is not None])
     if target.kind == "number":
-        return _mean("mean_answer", [each for each in map(number, values) if each is not None])
+        return _mean("mean_prediction", [each for each in map(number, values) if each is not None])
     return []
 
 
 def _error_metrics(pairs: list[Pair], target: Target) -> list[GroupMetric]:
     values = [
-        (prediction.get(target.field), truth.get(target.field)) for prediction, truth in pairs
+        (prediction.get(target.field), label.get(target.field)) for prediction, label in pairs
     ]
     if target.kind != "number":
         return _rate(

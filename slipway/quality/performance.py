@@ -60,25 +60,25 @@ class Target:
 
     @classmethod
     def learn(cls, reference: Sequence[dict[str, Any]]) -> "Target | None":
-        """Learn the target from rows of `answer` and `truth`; None where no field fits the truth.
+        """Learn the target from rows of `prediction` and `label`; None where no field fits.
 
-        A truth that is a single value, as `data.py` gives it, belongs to the field of its kind
+        A label that is a single value, as `data.py` gives it, belongs to the field of its kind
         that comes nearest to it: `price` and not `low` or `high`.
         """
         rows = [
             row
             for row in reference
-            if isinstance(row.get("answer"), dict) and row.get("truth") is not None
+            if isinstance(row.get("prediction"), dict) and row.get("label") is not None
         ]
         if not rows:
             return None
-        first = rows[0]["answer"]
+        first = rows[0]["prediction"]
         names = list(first)
-        if isinstance(rows[0]["truth"], dict):
-            names = [name for name in names if name in rows[0]["truth"]]
+        if isinstance(rows[0]["label"], dict):
+            names = [name for name in names if name in rows[0]["label"]]
         best: tuple[float, str, Kind] | None = None
         for name in names:
-            values = [(row["answer"].get(name), _label(row["truth"], name)) for row in rows]
+            values = [(row["prediction"].get(name), _label(row["label"], name)) for row in rows]
             kind = _kind(values)
             if kind is None:
                 continue
@@ -93,9 +93,9 @@ class Target:
     def pairs(self, reference: Sequence[dict[str, Any]]) -> list[Pair]:
         """Return the predictions of reference rows with their ground truth."""
         return [
-            (row["answer"], {self.field: _label(row["truth"], self.field)})
+            (row["prediction"], {self.field: _label(row["label"], self.field)})
             for row in reference
-            if isinstance(row.get("answer"), dict) and row.get("truth") is not None
+            if isinstance(row.get("prediction"), dict) and row.get("label") is not None
         ]
 
 
@@ -167,24 +167,24 @@ def _p_value(now: Score, was: Score) -> float:
     return 0.5 * math.erfc(_shortfall(now, was) / error / math.sqrt(2))
 
 
-def _label(truth: Any, name: str) -> Any:
-    return truth.get(name) if isinstance(truth, dict) else truth
+def _label(label: Any, name: str) -> Any:
+    return label.get(name) if isinstance(label, dict) else label
 
 
 def _kind(values: Sequence[tuple[Any, Any]]) -> Kind | None:
     known = ((p, t) for p, t in values if p is not None and t is not None)
-    prediction, truth = next(known, (None, None))
+    prediction, label = next(known, (None, None))
     if isinstance(prediction, bool):
-        return "flag" if isinstance(truth, bool) or truth in (0, 1) else None
-    if isinstance(prediction, str) or (isinstance(prediction, int) and isinstance(truth, int)):
-        return "label" if type(truth) is type(prediction) else None
-    if isinstance(prediction, float) and isinstance(truth, int | float):
-        return None if isinstance(truth, bool) else "number"
+        return "flag" if isinstance(label, bool) or label in (0, 1) else None
+    if isinstance(prediction, str) or (isinstance(prediction, int) and isinstance(label, int)):
+        return "label" if type(label) is type(prediction) else None
+    if isinstance(prediction, float) and isinstance(label, int | float):
+        return None if isinstance(label, bool) else "number"
     return None
 
 
 def _distance(values: Sequence[tuple[Any, Any]], kind: Kind) -> float:
-    """Return how far a field is from the truth: below 1 for labels, from 1 up for numbers.
+    """Return how far a field is from the label: below 1 for labels, from 1 up for numbers.
 
     A field of labels is therefore preferred to a field of numbers.
     """
@@ -196,15 +196,15 @@ def _distance(values: Sequence[tuple[Any, Any]], kind: Kind) -> float:
 
 def _probability(rows: Sequence[dict[str, Any]], flag: str) -> str | None:
     """Return the field within 0 and 1 whose values are larger where the flag is true."""
-    for name, value in rows[0]["answer"].items():
+    for name, value in rows[0]["prediction"].items():
         if not isinstance(value, float):
             continue
         sides: dict[bool, list[float]] = {True: [], False: []}
         for row in rows:
-            found = number(row["answer"].get(name))
+            found = number(row["prediction"].get(name))
             if found is None or not 0 <= found <= 1:
                 break
-            sides[bool(row["answer"].get(flag))].append(found)
+            sides[bool(row["prediction"].get(flag))].append(found)
         else:
             if not all(sides.values()) or min(sides[True]) >= max(sides[False]):
                 return str(name)
@@ -216,8 +216,8 @@ def _arrays(pairs: Sequence[Pair], target: Target) -> tuple[np.ndarray, np.ndarr
     predicted: list[Any] = []
     labels: list[Any] = []
     probabilities: list[float] = []
-    for prediction, truth in pairs:
-        value, label = prediction.get(target.field), truth.get(target.field)
+    for prediction, fields in pairs:
+        value, label = prediction.get(target.field), fields.get(target.field)
         if target.kind == "number":
             value, label = number(value), number(label)
         elif target.kind == "flag":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FILE = "monitor/reference.jsonl.gz"
 TAG = "slipway.reference_rows"
+# What a row's fields were called at first, and are called now.
+FIRST_NAMES = {"answer": "prediction", "truth": "label", "label": "label_type"}
 
 # Beyond a few thousand rows, more only make smaller drifts significant, not larger ones clearer.
 ROWS = 5000
@@ -65,13 +67,13 @@ def _lines(work: "Workspace", test: "LabelledRows[Any, Any]") -> Iterator[str]:
         for row, place in enumerate(part):
             content = {
                 "record": plain(records[row]),
-                "answer": plain(predictions[row]),
-                "truth": test.labels[place],
+                "prediction": plain(predictions[row]),
+                "label": test.labels[place],
             }
             if features:
                 content["features"] = {name: each[row] for name, each in features.items()}
             if kind:
-                content["label"] = kind
+                content["label_type"] = kind
             yield json.dumps(content, default=_plain)
 
 
@@ -102,9 +104,9 @@ def _plain(value: Any) -> Any:
 def read(version: Any, folder: Path) -> list[dict[str, Any]]:
     """Return the version's reference rows; none if it has no reference.
 
-    Each row has a `record`, an `answer` (the prediction) and a `truth` (the label); `features`, if
-    the model has `monitoring_features`; and `label`, the name of the label's type, if that is a
-    record. The file is downloaded into `folder` once.
+    Each row has a `record`, a `prediction` and a `label`; `features`, if the model has
+    `monitoring_features`; and `label_type`, the name of the label's type, if that is a record. The
+    file is downloaded into `folder` once.
 
     Raises:
         mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
@@ -122,4 +124,12 @@ def read(version: Any, folder: Path) -> list[dict[str, Any]]:
                 f"runs:/{version.run_id}/{FILE}", dst_path=scratch
             )
             Path(downloaded).replace(file)
-    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    lines = gzip.decompress(file.read_bytes()).splitlines()
+    return [_with_current_names(json.loads(line)) for line in lines]
+
+
+def _with_current_names(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a reference row; those of earlier versions have other names in it."""
+    if "answer" not in row:
+        return row
+    return {FIRST_NAMES.get(name, name): value for name, value in row.items()}

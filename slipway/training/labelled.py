@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from slipway.contract import Model, Record
@@ -35,9 +35,11 @@ class FeedbackUse(BaseModel):
     test_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """The share of them that goes to the test rows; a prediction is always on the same side. With 0
     the test rows stay the project's own: candidate and champion are compared on old data only."""
-    truth: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")] | None = None
+    label: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")] | None = Field(
+        default=None, validation_alias=AliasChoices("label", "truth")
+    )
     """The prediction field that holds the label. By default the first field of the labels' type, or
-    all fields of a label that is a record and has no such field."""
+    all fields of a label that is a record and has no such field. Earlier versions wrote `truth`."""
 
 
 @dataclass
@@ -56,9 +58,9 @@ class Counts:
     """The champion's and the shadow's prediction have different labels; the later one counts."""
     repeated: int = 0
     """The champion's and the shadow's prediction have equal labels."""
-    no_truth: int = 0
+    no_label: int = 0
     """The feedback holds only a reward, or other fields of the prediction."""
-    bad_truth: int = 0
+    bad_label: int = 0
     """The label is invalid for the prediction field."""
     no_record: int = 0
     """The prediction log no longer has the prediction."""
@@ -91,7 +93,7 @@ class Label:
     """The field of feedback that holds the label, and the label's type."""
 
     name: str | None
-    """The prediction field that holds it; None if the whole of `truth` is the label, a record."""
+    """The prediction field that holds it; None if all of a feedback's `label` is it, a record."""
     kind: type | None
     """The type that numbers and texts are converted to; None for records."""
     check: TypeAdapter[Any]
@@ -100,8 +102,8 @@ class Label:
     def from_types(cls, model: Model, data: ModuleType, name: str | None) -> "Label":
         """Find the prediction field whose type is that of the labels in `data.splits`.
 
-        A record without such a field is the whole of `truth` if its fields are fields of the
-        prediction.
+        A record without such a field is all of a feedback's `label` if its fields are fields of
+        the prediction.
 
         Raises:
             Unsuitable: the prediction has no place for the labels.
@@ -115,7 +117,7 @@ class Label:
             return cls(None, None, TypeAdapter(kind))
         chosen = name or next(iter(fitting), None)
         if chosen not in fitting:
-            problem = f"feedback.truth: {name!r} is not a" if name else "the prediction has no"
+            problem = f"feedback.label: {name!r} is not a" if name else "the prediction has no"
             raise Unsuitable(
                 f"{problem} field of type {_type_name(kind)}, the type of the labels in "
                 f"data.splits; such fields: {', '.join(fitting) or 'none'}"
@@ -128,17 +130,17 @@ class Label:
             return cls(chosen, None, TypeAdapter(parts))
         return cls(chosen, kind, TypeAdapter(parts, config=ConfigDict(strict=True)))
 
-    def value(self, truth: dict[str, Any]) -> Any:
-        """Return the label's JSON value in a feedback's `truth`; None if it has none."""
-        return truth.get(self.name) if self.name is not None else truth or None
+    def value(self, given: dict[str, Any]) -> Any:
+        """Return the label's JSON value in a feedback's `label`; None if it has none."""
+        return given.get(self.name) if self.name is not None else given or None
 
-    def read(self, truth: dict[str, Any]) -> Any:
-        """Return the label in a feedback's `truth`.
+    def read(self, given: dict[str, Any]) -> Any:
+        """Return the label in a feedback's `label`.
 
         Raises:
             pydantic.ValidationError: the value is invalid for the label's type.
         """
-        value = self.value(truth)
+        value = self.value(given)
         if self.kind is None:
             # As JSON, in which bytes such as pictures are base64.
             return self.check.validate_json(_json(value))
@@ -265,7 +267,7 @@ def _joined(
             key = (record.get("of") or record["id"], each.row)
             if key in rows:
                 other = rows[key][0]
-                same = other.truth == each.truth
+                same = other.label == each.label
                 counts.repeated += same
                 counts.conflicting += not same
                 if other.received >= each.received:
@@ -279,13 +281,13 @@ def _joined(
 def _pair(
     given: FeedbackRecord, inputs: Any, record: type[Record], label: Label, counts: Counts
 ) -> tuple[Record, Any] | None:
-    if label.value(given.truth) is None:
-        counts.no_truth += 1
+    if label.value(given.label) is None:
+        counts.no_label += 1
         return None
     try:
-        y_true = label.read(given.truth)
+        y_true = label.read(given.label)
     except ValidationError:
-        counts.bad_truth += 1
+        counts.bad_label += 1
         return None
     try:
         # Validated as JSON, in which bytes such as images are base64.

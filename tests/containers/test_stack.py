@@ -361,7 +361,7 @@ def test_an_upgrade_loses_no_request(served: Stack, key: str) -> None:
 def test_a_backup_brings_an_emptied_stack_back(served: Stack, key: str, tmp_path: Path) -> None:
     """It contains models, keys, records and labels, and is made while the stack serves."""
     answer = predict(served, key).json()
-    label = {"id": answer["id"], "truth": {"survived": True}}
+    label = {"id": answer["id"], "label": {"survived": True}}
     response = httpx.post(f"{served.address}/v1/feedback", json=label, headers=bearer(key))
     assert response.json()["status"] == "recorded"
     archive = tmp_path / "backup.tar.gz"

@@ -112,7 +112,7 @@ class Callers:
                 self.first.setdefault(body["version"], now)
                 self.last[body["version"]] = now
                 if self.labels:
-                    label = {"id": body["id"], "truth": {"model": "right"}}
+                    label = {"id": body["id"], "label": {"model": "right"}}
                     await client.post("/v1/feedback", json=label)
             await asyncio.sleep(PAUSE_SECONDS)
 

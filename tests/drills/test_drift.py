@@ -36,7 +36,7 @@ PLAN = {
     "shadow": 0,
     "canary": [20, 50],
     "requests": 50,
-    "truths": 20,
+    "labels": 20,
     "seconds": 2,
     "baseline_requests": 50,
     "interval_seconds": 0.5,
@@ -91,7 +91,7 @@ class FlowerCallers:
                     is_right = body["predictions"][0]["species"] == species
                     self.right[body["version"], grown, is_right] += 1
                     if grown:
-                        label = {"id": body["id"], "truth": {"species": species}}
+                        label = {"id": body["id"], "label": {"species": species}}
                         assert client.post("/v1/feedback", json=label).status_code < 300
 
     def _flower(self, draw: random.Random) -> tuple[str, dict[str, float]]:

@@ -13,7 +13,7 @@ def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:
         shadow_requests=50,
         shadow_seconds=1,
         disagreement=0.6,
-        truths=50,
+        labels=50,
         seconds=1,
     )
     with callers.calling():
@@ -27,7 +27,7 @@ def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:
     assert events == ["shadow", "canary", "canary", "promoted"]
     assert [entry["promoted"] for entry in history] == [False, False, False, True]
     assert history[1]["evidence"]["agreement"]["pairs"] >= 50
-    assert history[-1]["evidence"]["truths"][-1]["candidate"]["n"] >= 50
+    assert history[-1]["evidence"]["labels"][-1]["candidate"]["n"] >= 50
     aliases, policy = field.registry_state("good")
     assert aliases == {"champion": "2"}
     assert '"challenger"' not in policy

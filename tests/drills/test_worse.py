@@ -10,11 +10,11 @@ def test_a_version_that_is_worse_is_check_rolled_back(field: Field, table: list[
     with callers.calling():
         until(lambda: callers.versions["1"] > 150)
         # Labels arrive while a step runs: it must last until there are enough of them.
-        plan = field.plan("worse", truths=200)
+        plan = field.plan("worse", labels=200)
         status, output = field.ended(field.slipway("promote", "worse", "2", "--plan", plan))
         assert status == 1, output
         callers.settled("1")
     history = check_rolled_back(field, "worse", callers, rule="quality")
-    quality = history[-1]["evidence"]["truths"][-1]
+    quality = history[-1]["evidence"]["labels"][-1]
     assert quality["candidate"]["mean"] < quality["champion"]["mean"]
     table.append(row("(c) quietly worse: rolled back", callers, history, field.failed("worse")))

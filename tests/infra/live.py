@@ -148,7 +148,7 @@ def variants(server: Server, *, requests: int) -> set[str]:
     for _ in range(requests):
         response = server.answer("healthy")
         found.add(response["variant"])
-        label = {"id": response["id"], "truth": {"number": 1.0}}
+        label = {"id": response["id"], "label": {"number": 1.0}}
         assert server.client.post("/v1/feedback", json=label).is_success
     return found
 
@@ -204,7 +204,7 @@ def start_stream(stack: ExitStack, fake_models: ModelRegistryFixture) -> str:
     broker = stack.enter_context(Broker(fake_models.folder).running())
     stream = stack.enter_context(Stream(fake_models.home, broker).running())
     until(lambda: stream.metric("slipway_stream_sent_total predictions") > 0)
-    until(lambda: stream.metric("slipway_stream_sent_total truths") > 0)
+    until(lambda: stream.metric("slipway_stream_sent_total labels") > 0)
     return stream.address
 
 

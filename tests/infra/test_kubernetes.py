@@ -28,8 +28,8 @@ from tests.infra.policies import shortcomings
 # Pods that we do not deploy: the operator's Redis, and pods of callers.
 OUTSIDE = [
     {"app.kubernetes.io/name": "redis"},
-    {"slipway/asks": "predict"},
-    {"slipway/asks": "kserve"},
+    {"slipway/calls": "predict"},
+    {"slipway/calls": "kserve"},
 ]
 
 
@@ -147,7 +147,7 @@ CONTEXT = (*FIRST, "securityContext")
         (_without(*FIRST, "livenessProbe"), "no livenessProbe"),
         (_without(*FIRST, "readinessProbe"), "no readinessProbe"),
         (_without(*FIRST, "startupProbe"), "no startupProbe"),
-        (_without("initContainers", "0", "securityContext"), "truths: it keeps capabilities"),
+        (_without("initContainers", "0", "securityContext"), "feedback: it keeps capabilities"),
     ],
 )
 def test_each_thing_that_a_pod_may_lack_is_found(
@@ -310,7 +310,7 @@ def test_what_scales_and_what_is_scaled_are_one_to_one(rendered: Rendered, place
 @everywhere
 def test_pods_that_open_the_labels_run_on_one_node(rendered: Rendered, place: str) -> None:
     """SQLite's WAL mode works on one machine only; on other nodes a mount covers the file."""
-    label = {"slipway/opens": "truths"}
+    label = {"slipway/opens": "feedback"}
     kept = home.home() / "predictions" / feedback_store.FILE
     place_of = str(Path("/var/lib/slipway") / kept.relative_to(home.home()))
     opens = set()
@@ -334,7 +334,7 @@ def test_pods_that_open_the_labels_run_on_one_node(rendered: Rendered, place: st
         assert wanted["topologyKey"] == "kubernetes.io/hostname"
         assert wanted["labelSelector"] == {"matchLabels": label}
     optional = {"stream"} if place == "components/stream" else set()
-    assert opens == {"truths", "monitor", "trainer", *optional}
+    assert opens == {"feedback", "monitor", "trainer", *optional}
 
 
 @everywhere

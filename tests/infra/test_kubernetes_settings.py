@@ -202,7 +202,7 @@ def test_the_ingress_leads_to_paths_of_the_model_server(
             for each in rule["http"]["paths"]:
                 assert any((path + "/").startswith(each["path"] + "/") for path in paths["predict"])
                 backend = each["backend"]["service"]
-                wanted = "truths" if each["path"] == "/v1/feedback" else "predict"
+                wanted = "feedback" if each["path"] == "/v1/feedback" else "predict"
                 assert backend == {"name": wanted, "port": {"name": "http"}}
                 # Metrics are for the cluster only.
                 assert not "/metrics".startswith(each["path"])
@@ -240,7 +240,7 @@ def test_the_model_server_fits_into_its_pod(
 ) -> None:
     found = rendered[place]
     ours = [(pod, each) for name, pod, each in servers(found) if name == "predict"]
-    assert {pod.name for pod, _ in ours} == {"predict", "truths"}
+    assert {pod.name for pod, _ in ours} == {"predict", "feedback"}
     for pod, container in ours:
         for name, value in container_variables(pod, container, found).items():
             monkeypatch.setenv(name, "redis://store:6379" if value is None else value)

@@ -89,7 +89,7 @@ def test_requested_films_do_not_change_the_suggestions(model: Movies) -> None:
     plain = predict(model, ratings=ratings)
     with_films = predict(model, ratings=ratings, films=[plain.suggested[0].film, 7])
     assert with_films.suggested == plain.suggested
-    assert with_films.asked[0] == plain.suggested[0]
+    assert with_films.requested[0] == plain.suggested[0]
 
 
 def test_suggestions_leave_out_rated_films_and_other_genres(model: Movies) -> None:
@@ -139,7 +139,9 @@ def test_ratings_move_the_stars_of_similar_films(model: Movies) -> None:
         for stars in (1, 5)
     }
     assert (
-        given[1].asked[0].stars < predict(model, **films).asked[0].stars < given[5].asked[0].stars
+        given[1].requested[0].stars
+        < predict(model, **films).requested[0].stars
+        < given[5].requested[0].stars
     )
 
 

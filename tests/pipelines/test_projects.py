@@ -107,9 +107,9 @@ def test_the_monitoring_reference_has_the_versions_predictions(
     kept = summarize_record if has_media else partial(Record.model_dump, mode="json")
     for row, (record, label) in list(zip(rows, test, strict=False))[:20]:
         assert close(kept(record), row["record"])
-        assert close(kept(model.predict([record])[0]), row["answer"])
+        assert close(kept(model.predict([record])[0]), row["prediction"])
         plain = label.model_dump(mode="json") if isinstance(label, Record) else label
-        assert row["truth"] == (plain if plain is not label else np.asarray(label).tolist())
+        assert row["label"] == (plain if plain is not label else np.asarray(label).tolist())
 
 
 def test_signature_comes_from_the_types(project: Project, trained: Workspace) -> None:

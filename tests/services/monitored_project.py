@@ -67,13 +67,13 @@ def visitor(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def answer(record: dict[str, Any]) -> dict[str, Any]:
+def predicted(record: dict[str, Any]) -> dict[str, Any]:
     """Return the model's prediction for a record."""
     chance = 1 / (1 + math.exp((40 - (record["age"] or 40)) / 8))
     return {"bought": chance >= 0.5, "probability": chance}
 
 
-def truth(prediction: dict[str, Any], rng: random.Random, *, right: float = 0.85) -> bool:
+def drawn_label(prediction: dict[str, Any], rng: random.Random, *, right: float = 0.85) -> bool:
     """Return a label that agrees with the prediction with probability `right`."""
     return prediction["bought"] if rng.random() < right else not prediction["bought"]
 
@@ -84,9 +84,9 @@ def reference_rows(rows: int, *, seed: int = 1) -> list[dict[str, Any]]:
     found = []
     for _ in range(rows):
         record = visitor(rng)
-        prediction = answer(record)
-        label = truth(prediction, rng)
-        found.append({"record": record, "answer": prediction, "truth": label})
+        prediction = predicted(record)
+        label = drawn_label(prediction, rng)
+        found.append({"record": record, "prediction": prediction, "label": label})
     return found
 
 
@@ -136,7 +136,7 @@ def write_segment(
             digest="ab" * 32,
             variant=variant,
             inputs=json.dumps(record).encode(),
-            outputs=json.dumps(answer(record)).encode(),
+            outputs=json.dumps(predicted(record)).encode(),
             seconds=0.001,
         )
         record_ids.append(id)
@@ -152,7 +152,7 @@ def attach(
     """Attach labels, of which the share `right` agrees with the prediction."""
     rng, store = random.Random(7), FeedbackStore(folder)
     for id, record in ids_and_records:
-        store.attach(id=id, truth={"bought": truth(answer(record), rng, right=right)})
+        store.attach(id=id, label={"bought": drawn_label(predicted(record), rng, right=right)})
     store.close()
 
 
@@ -176,7 +176,7 @@ def register(
     (shipped.about / "metrics.json").write_text('{"metrics": {"accuracy": 0.85}}')
     if example is None:
         example = {"input": visitor(random.Random(0)), "output": {}}
-        example["output"] = answer(example["input"])
+        example["output"] = predicted(example["input"])
     (shipped.about / "examples.json").write_text(json.dumps([example]))
     registry = fake_models.client
     try:

@@ -141,7 +141,7 @@ from slipway.reporting import Evaluation
 
 
 def score(*, predictions: list[Any], labels: list[str]) -> dict[str, float]:
-    right = sum(each.species == truth for each, truth in zip(predictions, labels))
+    right = sum(each.species == label for each, label in zip(predictions, labels))
     return {"accuracy": right / len(labels)}
 
 

@@ -67,13 +67,13 @@ class AsyncClient:
     async def feedback(
         self,
         prediction: Prediction | str,
-        truth: Mapping[str, Any] | None = None,
+        label: Mapping[str, Any] | None = None,
         *,
         reward: float | None = None,
         row: int | None = None,
     ) -> None:
         """Attach the true outcome to a prediction, as `Client.feedback` does."""
-        await self.send(calls.feedback(prediction, row, truth, reward))
+        await self.send(calls.feedback(prediction, row, label, reward))
 
     async def send(self, call: Call) -> httpx.Response:
         """Send a request and return its response, read completely.

@@ -76,12 +76,12 @@ def with_headers(call: Call, **headers: str) -> Call:
 def feedback(
     prediction: Prediction | str,
     row: int | None,
-    truth: Mapping[str, Any] | None,
+    label: Mapping[str, Any] | None,
     reward: float | None,
 ) -> Call:
     """Return the request that attaches the true outcome to a prediction, or to its id."""
     id, own = (prediction, 0) if isinstance(prediction, str) else (prediction.id, prediction.row)
-    body = {"id": id, "row": own if row is None else row, "truth": truth, "reward": reward}
+    body = {"id": id, "row": own if row is None else row, "label": label, "reward": reward}
     given = {name: value for name, value in body.items() if value is not None}
     return Call("POST", "/v1/feedback", json=given)
 

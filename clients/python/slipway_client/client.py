@@ -82,7 +82,7 @@ class Client:
     def feedback(
         self,
         prediction: Prediction | str,
-        truth: Mapping[str, Any] | None = None,
+        label: Mapping[str, Any] | None = None,
         *,
         reward: float | None = None,
         row: int | None = None,
@@ -91,11 +91,11 @@ class Client:
 
         Args:
             prediction: or its id.
-            truth: some of the predicted fields, with their true values.
-            reward: a score, instead of the truth or besides it.
+            label: some of the predicted fields, with their true values.
+            reward: a score, instead of the label or besides it.
             row: which prediction of the response, from 0.
         """
-        self.send(calls.feedback(prediction, row, truth, reward))
+        self.send(calls.feedback(prediction, row, label, reward))
 
     def send(self, call: Call) -> httpx.Response:
         """Send a request and return its response, read completely.

@@ -172,7 +172,7 @@ DRIFT = Row(
                     expr=worst(f"slipway_monitor_{side}_drift_share", WINDOW, by="project, window"),
                     legend=f"{{{{project}}}} {side} ({{{{window}}}})",
                 )
-                for side in ("input", "answer")
+                for side in ("input", "prediction")
             ),
             most=1,
         ),

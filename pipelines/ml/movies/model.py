@@ -97,7 +97,7 @@ class Suggestions(Record):
     """Films to see next, the best first, without those that the viewer has rated."""
 
     suggested: list[Film]
-    asked: list[Film] = Field(description="The requested `films`, in their order")
+    requested: list[Film] = Field(description="The requested `films`, in their order")
     mean_stars: float | None = Field(description="Mean over the requested films")
     ratings_used: int = Field(ge=0, description="0: predicted from attributes and popularity alone")
     unknown_titles: list[str] = Field(description="Titles sent that match no film and are ignored")
@@ -190,7 +190,7 @@ class Movies(Model):
         titles = [each.title for each in viewer.ratings if each.title is not None]
         return Suggestions(
             suggested=[self._film(place, stars) for place in suggested],
-            asked=[self._film(place, stars) for place in requested],
+            requested=[self._film(place, stars) for place in requested],
             mean_stars=float(stars[requested].mean()) if requested else None,
             ratings_used=len(sent),
             unknown_titles=[title for title in titles if plain(title) not in self._places],

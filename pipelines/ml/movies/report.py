@@ -38,11 +38,11 @@ COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
 
 
 def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, float]:
-    y_pred = np.array([film.stars for prediction in predictions for film in prediction.asked])
+    y_pred = np.array([film.stars for prediction in predictions for film in prediction.requested])
     y_true = np.array([stars for label in labels for stars in label["stars"]])
     hits, suggested = [], set()
     for prediction, label in zip(predictions, labels, strict=True):
-        rated = dict(zip((film.film for film in prediction.asked), label["stars"], strict=True))
+        rated = dict(zip((film.film for film in prediction.requested), label["stars"], strict=True))
         best = [film.film for film in prediction.suggested[:AT]]
         hits.append(sum(rated.get(film, 0) >= LIKED for film in best) / AT)
         suggested |= set(best)

@@ -25,7 +25,7 @@ export function feedbackOn({ id, name, kind, field, predicted }) {
 
   async function send(value) {
     try {
-      await call("v1/feedback", { method: "POST", body: JSON.stringify({ id, row: 0, truth: { [name]: value } }) });
+      await call("v1/feedback", { method: "POST", body: JSON.stringify({ id, row: 0, label: { [name]: value } }) });
       correction.hidden = true;
       said.textContent = "Thank you, it is on record with this prediction.";
     } catch (refusal) {

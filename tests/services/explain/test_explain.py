@@ -190,7 +190,7 @@ def judged(chances: dict[str, float], *, rows: int, seed: int) -> list[dict[str,
         truth = bool(rng.random() < 0.5)
         granted = bool(rng.random() < (chances[group] if truth else 0.1))
         prediction = {"granted": granted, "probability": 0.9 * granted + 0.05}
-        found.append({"record": {"group": group}, "answer": prediction, "truth": truth})
+        found.append({"record": {"group": group}, "prediction": prediction, "label": truth})
     return found
 
 
@@ -222,7 +222,7 @@ def test_calibration_is_of_each_group() -> None:
         group, probability = "ab"[place % 2], float(rng.random())
         truth = bool(rng.random() < (probability if group == "a" else probability / 2))
         prediction = {"granted": probability > 0.5, "probability": probability}
-        rows.append({"record": {"group": group}, "answer": prediction, "truth": truth})
+        rows.append({"record": {"group": group}, "prediction": prediction, "label": truth})
     found = bias.bias(rows, "group")
     assert found is not None
     assert {each.group for each in found.calibration} == {"a", "b"}

@@ -81,7 +81,7 @@ def reference_rows(model: Engine, rows: int, *, seed: int = 1) -> list[dict[str,
     kept = [json.loads(part or b"") for part in (summary.inputs, summary.outputs)]
     sharpness = json.loads(summary.features or b"")["sharpness"]
     return [
-        {"record": sent, "answer": found, "truth": None, "features": {"sharpness": value}}
+        {"record": sent, "prediction": found, "label": None, "features": {"sharpness": value}}
         for sent, found, value in zip(*kept, sharpness, strict=True)
     ]
 

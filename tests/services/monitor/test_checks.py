@@ -72,7 +72,7 @@ def test_a_new_champion_is_compared_with_its_own_reference(
     assert monitor.latest[monitored_project.NAME].drift_alarm
     rows = monitored_project.reference_rows(500)
     for row, record in zip(rows, monitored_project.traffic(500, seed=9, age=older), strict=True):
-        row.update(record=record, answer=monitored_project.answer(record))
+        row.update(record=record, prediction=monitored_project.predicted(record))
     second = monitored_project.register(fake_models, rows)
     plant(fake_models, 0x11, version=second, age=older)
     monitor.round()

@@ -30,7 +30,7 @@ SCENE = {
         "paper": {"sha256": "d", "bytes": 77, "media_type": "application/pdf"},
         "prompt": {"length": 70_000, "text": "7 words"},
     },
-    "answer": {
+    "prediction": {
         "boxes": [BOX, {**BOX, "label": "dog", "x2": 20.0}, {**BOX, "score": 0.8}],
         "tracks": {"count": 300, "first": [{"id": 1, "box": BOX, "label": "cat"}]},
         "mask": {"height": 2, "width": 5, "counts": [4, 5, 1]},
@@ -108,8 +108,8 @@ class TestLayout:
     def test_kinds_come_from_the_reference(self) -> None:
         kinds = {field.label: field.kind for field in LAYOUT.fields}
         assert kinds == {
-            "answer.bought": "category",
-            "answer.probability": "number",
+            "prediction.bought": "category",
+            "prediction.probability": "number",
             "age": "number",
             "visits": "number",
             "country": "category",
@@ -120,20 +120,25 @@ class TestLayout:
 
     def test_a_field_left_out_by_the_caller_has_its_default(self) -> None:
         sent = {"visits": 3, "country": "de"}
-        values = LAYOUT.values(sent, monitored_project.answer({"age": None}))
+        values = LAYOUT.values(sent, monitored_project.predicted({"age": None}))
         assert values["plan"] == "basic"
         assert values["age"] is None
         assert LAYOUT.values({**sent, "plan": None}, {})["plan"] is None
 
     def test_pictures_are_compared_by_brightness_contrast_and_size(self) -> None:
         rows = [
-            {"record": {"image": picture(level)}, "answer": {"label": "x"}}
+            {"record": {"image": picture(level)}, "prediction": {"label": "x"}}
             for level in range(10, 50)
         ]
         layout = Layout.learn(rows)
         dark = layout.values({"image": picture(20)}, {"label": "x"})
         light = layout.values({"image": picture(200, side=16)}, {"label": "x"})
-        assert list(dark) == ["answer.label", "image:brightness", "image:contrast", "image:pixels"]
+        assert list(dark) == [
+            "prediction.label",
+            "image:brightness",
+            "image:contrast",
+            "image:pixels",
+        ]
         assert dark["image:brightness"] < light["image:brightness"]  # type: ignore[operator]
         assert (dark["image:pixels"], light["image:pixels"]) == (64.0, 256.0)
 
@@ -150,11 +155,11 @@ class TestLayout:
 
     def test_lists_of_numbers_are_compared_and_objects_are_left_out(self) -> None:
         rows = [
-            {"record": {"curve": [1.0, 2.0, i]}, "answer": {"shares": {"a": 1.0}, "label": "x"}}
+            {"record": {"curve": [1.0, 2.0, i]}, "prediction": {"shares": {"a": 1.0}, "label": "x"}}
             for i in range(20)
         ]
         layout = Layout.learn(rows)
-        assert layout.left_out == ("answer.shares",)
+        assert layout.left_out == ("prediction.shares",)
         values = layout.values({"curve": [2, 4]}, {})
         assert values["curve:mean"] == 3
         assert values["curve:spread"] == 1
@@ -163,7 +168,7 @@ class TestLayout:
     def test_facts_of_media_and_objects_are_compared(self) -> None:
         layout = Layout.learn([SCENE])
         assert layout.left_out == ()
-        values = layout.values(SCENE["record"], SCENE["answer"], SCENE["features"])
+        values = layout.values(SCENE["record"], SCENE["prediction"], SCENE["features"])
         expected = {
             "image:brightness": 0.25,
             "image:contrast": None,
@@ -171,24 +176,24 @@ class TestLayout:
             "clip:pixels": 12.0,
             "paper:bytes": 77.0,
             "prompt:length": 70_000.0,
-            "answer.boxes:count": 3.0,
-            "answer.boxes:score": pytest.approx(0.6),
-            "answer.boxes:area": pytest.approx(160 / 3),
-            "answer.boxes:count of cat": 2.0,
-            "answer.boxes:count of dog": 1.0,
-            "answer.tracks:count": 300.0,
-            "answer.tracks:count of cat": 1.0,
-            "answer.mask:covered": 0.5,
-            "answer.words:count": 2.0,
+            "prediction.boxes:count": 3.0,
+            "prediction.boxes:score": pytest.approx(0.6),
+            "prediction.boxes:area": pytest.approx(160 / 3),
+            "prediction.boxes:count of cat": 2.0,
+            "prediction.boxes:count of dog": 1.0,
+            "prediction.tracks:count": 300.0,
+            "prediction.tracks:count of cat": 1.0,
+            "prediction.mask:covered": 0.5,
+            "prediction.words:count": 2.0,
             "feature.sharpness": 3.5,
         }
         assert {name: values[name] for name in expected} == expected
         nothing = layout.values({}, {"boxes": []}, {})
-        assert (nothing["answer.boxes:count"], nothing["answer.boxes:score"]) == (0.0, None)
+        assert (nothing["prediction.boxes:count"], nothing["prediction.boxes:score"]) == (0.0, None)
 
     def test_columns_are_limited_with_those_of_the_prediction_first(self) -> None:
         layout = Layout.learn(REFERENCE, limit=3)
-        assert list(layout.numeric) == ["answer.bought", "answer.probability", "age"]
+        assert list(layout.numeric) == ["prediction.bought", "prediction.probability", "age"]
         assert "remark" in layout.left_out
 
     @given(

@@ -13,13 +13,13 @@ from tests.services import monitored_project
 
 REFERENCE = monitored_project.reference_rows(1000)
 LAYOUT = Layout.learn(REFERENCE, defaults={"plan": "basic", "remark": "", "age": None})
-TABLE = LAYOUT.table(LAYOUT.values(row["record"], row["answer"]) for row in REFERENCE)
+TABLE = LAYOUT.table(LAYOUT.values(row["record"], row["prediction"]) for row in REFERENCE)
 
 
 def compared(records: list[dict[str, Any]], **rule: Any) -> dict[str, drift.FieldDrift]:
     """Compare a window of these records with the reference; return the fields by name."""
     window = LAYOUT.table(
-        LAYOUT.values(record, monitored_project.answer(record)) for record in records
+        LAYOUT.values(record, monitored_project.predicted(record)) for record in records
     )
     return {each.field: each for each in drift.compare(TABLE, window, LAYOUT, Rule(**rule))}
 
@@ -53,7 +53,7 @@ def test_planted_drift_is_found_and_named(field: str, column: str, change: Any) 
     fields = drifted(records)
     assert column in fields
     # A prediction that depends on the field may drift with it; no other field does.
-    assert {name for name in fields if not name.startswith(("answer.", field))} == set()
+    assert {name for name in fields if not name.startswith(("prediction.", field))} == set()
 
 
 def test_the_reason_is_reported() -> None:
@@ -78,9 +78,9 @@ def test_the_reason_is_reported() -> None:
 def test_a_small_real_difference_raises_no_alarm() -> None:
     """A shift of 0.06 standard deviations, in enough rows to be significant."""
     rng = np.random.default_rng(1)
-    rows = [{"record": {"x": x}, "answer": {"y": 1}} for x in rng.normal(0, 1, 5000).tolist()]
+    rows = [{"record": {"x": x}, "prediction": {"y": 1}} for x in rng.normal(0, 1, 5000).tolist()]
     layout = Layout.learn(rows)
-    reference = layout.table(layout.values(row["record"], row["answer"]) for row in rows)
+    reference = layout.table(layout.values(row["record"], row["prediction"]) for row in rows)
     window = layout.table(
         layout.values({"x": x}, {"y": 1}) for x in rng.normal(0.06, 1, 50_000).tolist()
     )

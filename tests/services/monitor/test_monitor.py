@@ -111,7 +111,7 @@ def test_from_steady_traffic_to_an_alarm_and_back(
 
         plant(fake_models, 0x11, age=older)
         check = monitor.check()
-        assert {"age", "answer.probability"} <= set(drifted(check))
+        assert {"age", "prediction.probability"} <= set(drifted(check))
         assert "country" not in drifted(check)
         [notice] = receiver.notices
         [alert] = notice["alerts"]

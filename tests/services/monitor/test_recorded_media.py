@@ -102,11 +102,11 @@ def test_large_pictures_are_on_record_and_watched(
         assert [(each.rows, each.unreadable) for each in check.windows] == [(ROWS, 0)] * 2
         assert not check.drift_alarm, check.drift_summary()
         fields = {each.field for each in check.windows[0].fields}
-        assert fields >= {"image:brightness", "answer.boxes:count", "feature.sharpness"}
+        assert fields >= {"image:brightness", "prediction.boxes:count", "feature.sharpness"}
         post(server, photo_data.photos(ROWS, seed=4, lighter=25))
         check = monitor.check(NAME)
     drifted = {each.field for window in check.windows for each in window.drifted}
-    assert drifted >= {"image:brightness", "answer.boxes:count"}
+    assert drifted >= {"image:brightness", "prediction.boxes:count"}
     assert "feature.sharpness" not in drifted
     record = reader.find(log_folder(fake_models), id)
     assert record is not None

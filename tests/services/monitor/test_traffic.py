@@ -185,7 +185,7 @@ class TestLabels:
             assert (tmp_path / "00000010.parquet").exists()
         rows, total = self.joined(tmp_path)
         assert total == len(rows) == 20
-        assert all(row.truth["bought"] == row.prediction["bought"] for row in rows)
+        assert all(row.label["bought"] == row.prediction["bought"] for row in rows)
         assert Counter(row.protected["country"] for row in rows) == Counter(
             record["country"] for record in records[:20]
         )
@@ -196,9 +196,9 @@ class TestLabels:
         labels = Labels(tmp_path, project=monitored_project.NAME, version="1")
         store = FeedbackStore(tmp_path)
         for label in (True, False, False, True):
-            store.attach(id=id, truth={"bought": label})
+            store.attach(id=id, label={"bought": label})
             [row] = labels.mature(since=0, until=time.time() + 60).rows
-            assert row.truth == {"bought": label}
+            assert row.label == {"bought": label}
         store.close()
 
     def test_only_the_champion_version_in_the_period_counts(self, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ class TestLabels:
         rows, total = self.joined(tmp_path, limit=10)
         assert (len(rows), total) == (10, 50)
         assert [row.prediction for row in rows] == [
-            monitored_project.answer(each) for each in records[:-11:-1]
+            monitored_project.predicted(each) for each in records[:-11:-1]
         ]
 
     def test_deleted_predictions_are_left_out(self, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_models_may_predict_whole_columns(tmp_path) -> None:
         assert "1.number" in refused.json()["error"]
         # It is on record like any other prediction, and takes feedback for each row.
         identifier = response.json()["parameters"]["prediction_id"]
-        label = {"id": identifier, "row": 1, "truth": {"total": 2.0}}
+        label = {"id": identifier, "row": 1, "label": {"total": 2.0}}
         attached = server.client.post("/v1/feedback", json=label)
         assert attached.status_code == 201, attached.text
         assert attached.json()["score"] == -0.5

@@ -286,7 +286,7 @@ def test_feedback_compares_the_variants(server: Server, policy) -> None:
         response = server.answer("model", headers={"Slipway-Key": str(number)})
         # The challenger is right, the champion half of the time.
         right = response["variant"] == "challenger" or number % 2
-        label = {"id": response["id"], "truth": {"number": 1.0}, "reward": float(bool(right))}
+        label = {"id": response["id"], "label": {"number": 1.0}, "reward": float(bool(right))}
         assert server.client.post("/v1/feedback", json=label).status_code == 201
         assert server.client.post("/v1/feedback", json=label).status_code == 200
     comparison = server.client.get("/v1/models/model/comparison").json()
@@ -304,7 +304,7 @@ def test_feedback_compares_the_variants(server: Server, policy) -> None:
     assert missing.json()["title"] == "Unknown prediction"
     nothing = server.client.post("/v1/feedback", json={"id": unknown})
     assert nothing.status_code == 422
-    wrong = {"id": response["id"], "truth": {"colour": "red"}}
+    wrong = {"id": response["id"], "label": {"colour": "red"}}
     refused = server.client.post("/v1/feedback", json=wrong)
     assert refused.status_code == 422
     assert "number" in refused.json()["detail"]

@@ -160,7 +160,7 @@ def test_a_label_counts_for_the_step_of_its_prediction(tmp_path: Path) -> None:
     assert scores_by_step(tmp_path, "model", starts=starts, champion="1", version="2") == []
     store = FeedbackStore(tmp_path)
     for id in ids:
-        store.attach(id=id, truth={"label": True})
+        store.attach(id=id, label={"label": True})
     store.close()
     steps = scores_by_step(tmp_path, "model", starts=starts, champion="1", version="2")
     expected = Sample.from_values(np.arange(50) % 5 > 0)

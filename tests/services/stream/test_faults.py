@@ -53,13 +53,13 @@ def test_records_older_than_since_are_not_sent(stream: Stream, broker: Broker) -
     store = FeedbackStore(stream.folder)
     with closing(store), writing(stream) as log:
         old = append(log, 1)
-        store.attach(id=old, truth={"label": "no"})
+        store.attach(id=old, label={"label": "no"})
         time.sleep(0.01)
         now = time.time()
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{now % 1:.3f}"[2:] + "Z"
         time.sleep(0.01)
         new = append(log, 2)
-        store.attach(id=old, truth={"label": "yes"})
+        store.attach(id=old, label={"label": "yes"})
         with broker.running(), stream.running(since=since):
             until(lambda: ids_of(stream.predictions()) == {new})
             until(lambda: [t.value["revision"] for t in broker.read(LABELS)] == [2])
@@ -76,8 +76,8 @@ def test_labels_from_before_the_numbering_get_numbers(tmp_path: Path) -> None:
     with writing(stream) as log:
         first, second = append(log, 1), append(log, 2)
         with closing(FeedbackStore(stream.folder)) as store:
-            store.attach(id=second, truth={"label": "yes"})
-            store.attach(id=first, truth={"label": "no"})
+            store.attach(id=second, label={"label": "yes"})
+            store.attach(id=first, label={"label": "no"})
         with closing(sqlite3.connect(stream.folder / FILE)) as database:
             database.executescript("DROP TRIGGER number_what_is_said; DROP TABLE said;")
         with closing(FeedbackStore(stream.folder)) as store:
@@ -86,11 +86,11 @@ def test_labels_from_before_the_numbering_get_numbers(tmp_path: Path) -> None:
                 database.execute(
                     "INSERT INTO history VALUES (?, 0, 2, 9, '{}', 1.0, 1.0)", (first,)
                 )
-            store.attach(id=second, truth={"label": "no"})
+            store.attach(id=second, label={"label": "no"})
             events = store.said_after(2, limit=10)
             assert [(each.id, each.revision) for each in events] == [(first, 2), (second, 2)]
             assert store.last_number() == events[-1].number
-            assert (events[1].truth, events[1].score) == ({"label": "no"}, 0.0)
+            assert (events[1].label, events[1].score) == ({"label": "no"}, 0.0)
             assert [each.id for each in store.said_after(0, limit=1)] == [second]
 
 
@@ -104,7 +104,7 @@ def test_labels_restored_from_a_backup_are_forwarded(stream: Stream, broker: Bro
         for file in stream.folder.glob(f"{FILE}*"):
             file.unlink()
         with closing(FeedbackStore(stream.folder)) as store, stream.running():
-            until(lambda: position(stream)["truth"] == 0)
+            until(lambda: position(stream)["label"] == 0)
             store.attach(id=id, reward=7)
             until(lambda: [t.value["reward"] for t in broker.read(LABELS)][5:] == [7.0])
 
@@ -135,8 +135,10 @@ def test_a_second_stream_for_the_same_log_is_refused(stream: Stream) -> None:
     ("text", "message"),
     [
         ("", None),
+        # The file of an earlier version.
+        ('{"truth": 1}', None),
         ("{", "position.json: file: Invalid JSON"),
-        ('{"truth": -1}', "position.json: truth: "),
+        ('{"label": -1}', "position.json: label: "),
         ('{"truht": 1}', "position.json: truht: "),
     ],
 )

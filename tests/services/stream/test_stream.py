@@ -54,9 +54,9 @@ def test_every_prediction_and_label_arrives(tmp_path: Path, broker: Broker) -> N
         labelled = sorted(predicted)[:20]
         for id in labelled:
             for number in (1.0, 2.0):
-                feedback = {"id": id, "truth": {"number": number}}
+                feedback = {"id": id, "label": {"number": number}}
                 assert server.client.post("/v1/feedback", json=feedback).is_success
-        until(lambda: stream.metric("slipway_stream_sent_total truths") == 40)
+        until(lambda: stream.metric("slipway_stream_sent_total labels") == 40)
         until(lambda: stream.metric("slipway_stream_lag_records") == 0)
         assert stream.metric("slipway_stream_lag_seconds predictions") < 5
         assert stream.metric("slipway_stream_oldest_unsent_timestamp_seconds") == 0
@@ -80,7 +80,7 @@ def test_every_prediction_and_label_arrives(tmp_path: Path, broker: Broker) -> N
     for each in labels:
         record = records[each.id]
         value = each.value
-        assert value["truth"] == {"number": float(value["revision"])}
+        assert value["label"] == {"number": float(value["revision"])}
         assert value["score"] == -abs(value["revision"] - record["outputs"][0]["number"])
         assert (value["schema"], value["predicted"]) == (1, record["time"])
         assert (each.key, value["variant"]) == (record["project"], record["variant"])

@@ -7,12 +7,13 @@ import pytest
 
 from services.trainer.decision import Alarm, AlertOutcome, Decision, budget_left, cooldown, decide
 from services.trainer.journal import Journal
-from services.trainer.run import Run, RunOutcome, State
+from services.trainer.run import Request, Run, RunOutcome, State
 from services.trainer.settings import Settings
 from services.trainer.trainer import Trainer
 from services.trainer.webhook import Notification
 from slipway.predictions.feedback_store import FeedbackStore
 from slipway.registry.chain import ChainBroken
+from slipway.training.labelled import FeedbackUse
 from tests.conftest import ROOT
 from tests.services.trainer.alertmanager_notification import notification
 from tests.slipway.predictions.test_feedback import SURVIVAL, logged
@@ -85,7 +86,7 @@ def test_retraining_waits_for_labels(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert waiting.outcome is AlertOutcome.NO_LABELS
     assert waiting.reason.startswith("retraining waits for labels")
     [id] = logged(settings.records, SURVIVAL)
-    FeedbackStore(settings.records).attach(id=id, truth={"survived": True})
+    FeedbackStore(settings.records).attach(id=id, label={"survived": True})
     assert trainer.consider(alarm).outcome is AlertOutcome.STARTED
 
 
@@ -143,6 +144,8 @@ def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert written["alarm"]["summary"] == "3 of 4 fields"
     journal = Journal(tmp_path)
     journal.decided(decision)
+    request = {"project": "flowers", "reason": "x", "feedback": {"truth": "species"}}
+    assert Request.model_validate(request).feedback == FeedbackUse(label="species")
     journal.queued(run(trigger="schedule"))
     again = Journal(tmp_path)
     assert (again.decisions, again.runs) == ([decision], journal.runs)

@@ -79,11 +79,11 @@ def feedback(trainer_home: Path) -> None:
     # The first flower of iris.csv is a test row.
     held_out = log_prediction('{"sepal_length": 5.1, "petal_length": 1.4}')
     for id in (*ids, outside, held_out):
-        store.attach(id=id, truth={"species": "setosa"})
-    store.attach(id=ids[1], truth={"species": "virginica"})
-    store.attach(id=ids[2], truth={"species": "tulip"})
-    store.attach(id=ids[3], truth={"rare": "yes"})
-    store.attach(id=shadow, truth={"species": "versicolor"})
+        store.attach(id=id, label={"species": "setosa"})
+    store.attach(id=ids[1], label={"species": "virginica"})
+    store.attach(id=ids[2], label={"species": "tulip"})
+    store.attach(id=ids[3], label={"rare": "yes"})
+    store.attach(id=shadow, label={"species": "versicolor"})
     log.close()
     store.close()
 
@@ -148,10 +148,10 @@ def test_feedback_becomes_a_data_version(
 ) -> None:
     first = two_runs["flowers"]
     about = first["feedback"]
-    expected = {"labels": 43, "used": 39, "revised": 1, "conflicting": 1, "no_truth": 1}
-    expected |= {"bad_truth": 1, "bad_input": 1, "no_record": 0, "repeated": 0, "held_out": 0}
+    expected = {"labels": 43, "used": 39, "revised": 1, "conflicting": 1, "no_label": 1}
+    expected |= {"bad_label": 1, "bad_input": 1, "no_record": 0, "repeated": 0, "held_out": 0}
     assert {name: about["counts"][name] for name in expected} == expected
-    assert (about["truth"], about["test_share"]) == ("species", 0.0)
+    assert (about["label"], about["test_share"]) == ("species", 0.0)
     # 38 rows joined, without the test row. The test rows stay the project's own.
     assert json.loads(kept_file(repository, first, "metrics.json"))["rows"] == {
         "train": 158,

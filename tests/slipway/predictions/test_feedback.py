@@ -65,10 +65,10 @@ def test_a_prediction_known_by_facts_alone_has_no_score(tmp_path: Path) -> None:
     mask = {"sha256": "ab" * 32, "bytes": 900, "media_type": "image/png"}
     [id] = logged(tmp_path, [{"mask": mask, "boxes": {"count": 300, "first": [box] * 200}}])
     store = FeedbackStore(tmp_path)
-    truth = {"mask": "iVBORw0KGgo=", "boxes": [box]}
-    attached = store.attach(id=id, truth=truth)
+    label = {"mask": "iVBORw0KGgo=", "boxes": [box]}
+    attached = store.attach(id=id, label=label)
     assert (attached.status, attached.score) == ("recorded", None)
-    assert store.history(id=id)[0].truth == truth
+    assert store.history(id=id)[0].label == label
 
 
 def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
@@ -76,19 +76,19 @@ def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
     store = FeedbackStore(tmp_path)
     about = {"project": "titanic", "version": "3", "variant": "champion"}
     wrong, right = {"survived": False}, {"survived": True}
-    assert store.attach(id=id, truth=wrong) == Attached(
+    assert store.attach(id=id, label=wrong) == Attached(
         "recorded", **about, score=0.0, revision=1, previous=None
     )
-    assert store.attach(id=id, truth=wrong) == Attached(
+    assert store.attach(id=id, label=wrong) == Attached(
         "unchanged", **about, score=0.0, revision=1, previous=wrong
     )
-    assert store.attach(id=id.upper(), truth=right) == Attached(
+    assert store.attach(id=id.upper(), label=right) == Attached(
         "replaced", **about, score=1.0, revision=2, previous=wrong
     )
     # A new store, as in another process, reads all of it from disk.
     again = FeedbackStore(tmp_path)
     revisions = again.history(id=id)
-    assert [(each.revision, each.truth, each.score) for each in revisions] == [
+    assert [(each.revision, each.label, each.score) for each in revisions] == [
         (1, wrong, 0.0),
         (2, right, 1.0),
     ]
@@ -99,7 +99,7 @@ def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prediction", "truth", "score"),
+    ("prediction", "label", "score"),
     [
         ({"probability": 0.75}, {"probability": 1}, -0.25),
         ({"survived": True, "probability": 0.75}, {"survived": True, "probability": 0.25}, 0.25),
@@ -117,32 +117,32 @@ def test_feedback_is_recorded_repeated_and_replaced(tmp_path: Path) -> None:
     ],
 )
 def test_each_kind_of_field_has_its_score(
-    tmp_path: Path, prediction: dict[str, Any], truth: dict[str, Any], score: float | None
+    tmp_path: Path, prediction: dict[str, Any], label: dict[str, Any], score: float | None
 ) -> None:
     [id] = logged(tmp_path, [prediction])
-    assert FeedbackStore(tmp_path).attach(id=id, truth=truth).score == score
+    assert FeedbackStore(tmp_path).attach(id=id, label=label).score == score
 
 
-def test_a_reward_is_the_score_also_without_a_truth(tmp_path: Path) -> None:
+def test_a_reward_is_the_score_also_without_a_label(tmp_path: Path) -> None:
     [id] = logged(tmp_path, SURVIVAL)
     store = FeedbackStore(tmp_path)
     assert store.attach(id=id, reward=12.5).score == 12.5
     assert store.attach(id=id, reward=12.5).status == "unchanged"
-    both = store.attach(id=id, truth={"survived": False}, reward=-1)
+    both = store.attach(id=id, label={"survived": False}, reward=-1)
     assert (both.status, both.score) == ("replaced", -1.0)
 
 
 @pytest.mark.parametrize(
-    ("truth", "row", "reward", "message"),
+    ("label", "row", "reward", "message"),
     [
-        ({"alive": True}, 0, None, "truth.alive: not a field .* has probability, survived"),
-        ({"alive": True}, 0, 1.0, "truth.alive: not a field"),
-        ({"survived": "yes"}, 0, None, "truth.survived: must be true or false .* got 'yes'"),
-        ({"survived": 1}, 0, None, "truth.survived: must be true or false"),
-        ({"probability": True}, 0, None, "truth.probability: must be a number"),
-        ({"probability": None}, 0, None, "truth.probability: .* leave it out"),
-        ({"probability": math.nan}, 0, None, "truth.probability: must be a finite number"),
-        ({"probability": 10**400}, 0, None, "truth.probability: must be a finite number"),
+        ({"alive": True}, 0, None, "label.alive: not a field .* has probability, survived"),
+        ({"alive": True}, 0, 1.0, "label.alive: not a field"),
+        ({"survived": "yes"}, 0, None, "label.survived: must be true or false .* got 'yes'"),
+        ({"survived": 1}, 0, None, "label.survived: must be true or false"),
+        ({"probability": True}, 0, None, "label.probability: must be a number"),
+        ({"probability": None}, 0, None, "label.probability: .* leave it out"),
+        ({"probability": math.nan}, 0, None, "label.probability: must be a finite number"),
+        ({"probability": 10**400}, 0, None, "label.probability: must be a finite number"),
         ({}, 0, None, "must hold at least one field of the prediction .* or send a reward"),
         (None, 0, math.inf, "reward: must be a finite number"),
         ({"survived": True}, 1, None, "row: the prediction has one row: 0; got 1"),
@@ -150,50 +150,50 @@ def test_a_reward_is_the_score_also_without_a_truth(tmp_path: Path) -> None:
     ],
 )
 def test_a_label_that_does_not_fit_is_rejected_and_not_stored(
-    tmp_path: Path, truth: dict[str, Any] | None, row: int, reward: float | None, message: str
+    tmp_path: Path, label: dict[str, Any] | None, row: int, reward: float | None, message: str
 ) -> None:
     [id] = logged(tmp_path, SURVIVAL)
     store = FeedbackStore(tmp_path)
     with pytest.raises(BadLabel, match=message):
-        store.attach(id=id, truth=truth, row=row, reward=reward)
+        store.attach(id=id, label=label, row=row, reward=reward)
     assert store.history(id=id, row=row) == []
     # The store still works.
-    assert store.attach(id=id, truth={"survived": True}).status == "recorded"
+    assert store.attach(id=id, label={"survived": True}).status == "recorded"
 
 
 def test_each_row_of_a_batch_has_its_own_label(tmp_path: Path) -> None:
     [id] = logged(tmp_path, SURVIVAL * 3)
     store = FeedbackStore(tmp_path)
-    results = [store.attach(id=id, truth={"survived": row == 1}, row=row) for row in range(3)]
+    results = [store.attach(id=id, label={"survived": row == 1}, row=row) for row in range(3)]
     assert [each.score for each in results] == [0.0, 1.0, 0.0]
     assert [each.status for each in results] == ["recorded"] * 3
     with pytest.raises(BadLabel, match="rows 0 to 2; got 3"):
-        store.attach(id=id, truth={"survived": True}, row=3)
+        store.attach(id=id, label={"survived": True}, row=3)
 
 
 def test_an_id_without_a_record_raises_the_reason(tmp_path: Path) -> None:
     store = FeedbackStore(tmp_path)
-    truth = {"survived": True}
+    label = {"survived": True}
     with pytest.raises(MalformedId, match="must be a UUID .* got 'titanic'"):
-        store.attach(id="titanic", truth=truth)
+        store.attach(id="titanic", label=label)
     with pytest.raises(UnknownPrediction, match="no prediction"):
-        store.attach(id=str(uuid.uuid4()), truth=truth)
+        store.attach(id=str(uuid.uuid4()), label=label)
     never = ids.compose(milliseconds=int(time.time() * 1000), count=0, segment=77, offset=0)
     with pytest.raises(UnknownPrediction, match=never):
-        store.attach(id=never, truth=truth)
+        store.attach(id=never, label=label)
     down = ids.compose(milliseconds=int(time.time() * 1000), count=0, segment=0, offset=5)
     with pytest.raises(NotLogged, match="while the log was down"):
-        store.attach(id=down, truth=truth)
+        store.attach(id=down, label=label)
 
 
 def test_feedback_finds_compacted_predictions(tmp_path: Path) -> None:
     logged_ids = logged(tmp_path, SURVIVAL, times=50)
     store = FeedbackStore(tmp_path)
-    assert store.attach(id=logged_ids[0], truth={"survived": True}).status == "recorded"
+    assert store.attach(id=logged_ids[0], label={"survived": True}).status == "recorded"
     assert compact(tmp_path, seconds=0).records == 50
-    assert store.attach(id=logged_ids[0], truth={"survived": True}).status == "unchanged"
+    assert store.attach(id=logged_ids[0], label={"survived": True}).status == "unchanged"
     for id in logged_ids[1:]:
-        assert store.attach(id=id, truth={"survived": False}).status == "recorded"
+        assert store.attach(id=id, label={"survived": False}).status == "recorded"
     assert store.summary("titanic")[0].n == 50
 
 
@@ -212,7 +212,7 @@ def test_feedback_for_a_prediction_that_is_still_in_an_open_segment(tmp_path: Pa
             seconds=0.1,
         )
     )
-    result = FeedbackStore(tmp_path).attach(id=id, truth={"survived": True})
+    result = FeedbackStore(tmp_path).attach(id=id, label={"survived": True})
     assert (result.variant, result.version, result.score) == ("challenger", "1", 1.0)
     log.close()
 
@@ -224,7 +224,7 @@ from slipway.predictions.feedback_store import FeedbackStore
 sys.stdin.readline()
 store = FeedbackStore(Path(sys.argv[1]))
 for number, id in enumerate(sys.argv[3:]):
-    store.attach(id=id, truth={"probability": (number + float(sys.argv[2])) / 100})
+    store.attach(id=id, label={"probability": (number + float(sys.argv[2])) / 100})
 """
 
 
@@ -248,7 +248,7 @@ def test_two_processes_attach_at_once_and_no_revision_is_lost(tmp_path: Path) ->
     revisions = store.history(id=shared[0])
     assert [each.revision for each in revisions] == list(range(1, 41))
     expected = {(number + shift) / 100 for number in range(20) for shift in (0.0, 0.5)}
-    assert {each.truth["probability"] for each in revisions} == expected
+    assert {each.label["probability"] for each in revisions} == expected
     assert all(len(store.history(id=id)) == 2 for id in own)
 
 
@@ -296,7 +296,7 @@ def test_the_summary_counts_predictions_made_since_and_of_one_project(tmp_path: 
     late = logged(tmp_path, SURVIVAL, times=2)
     store = FeedbackStore(tmp_path)
     for id in early + late:
-        store.attach(id=id, truth={"survived": True})
+        store.attach(id=id, label={"survived": True})
     assert store.summary("titanic")[0].n == 5
     assert store.summary("titanic", since=middle)[0].n == 2
     assert store.summary("titanic", since=time.time()) == []
@@ -314,7 +314,7 @@ def test_labels_count_from_the_time_at_which_they_came(tmp_path: Path) -> None:
     store.attach(id=one, reward=1.0)
     assert not came()
     before = time.time()
-    store.attach(id=other, truth={"survived": True})
+    store.attach(id=other, label={"survived": True})
     assert came(before - 1)
     assert not came(time.time() + 1)
     assert not came(predicted=time.time() + 1)

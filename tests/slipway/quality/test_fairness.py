@@ -11,14 +11,14 @@ def sliced(unfair: bool, rows: int = 600) -> fairness.Slices:
     rng = random.Random(3)
     predictions, labelled = [], []
     for record in monitored_project.traffic(rows, seed=4):
-        predicted = monitored_project.answer(record)
+        predicted = monitored_project.predicted(record)
         if unfair and record["country"] == "it":
             predicted = {**predicted, "bought": False}
         predictions.append((record["country"], predicted))
-        truth = monitored_project.truth(
+        label = monitored_project.drawn_label(
             predicted, rng, right=0.5 if record["country"] == "it" else 0.9
         )
-        labelled.append((record["country"], (predicted, {"bought": truth})))
+        labelled.append((record["country"], (predicted, {"bought": label})))
     window = fairness.GroupedRows(predictions, labelled)
     reference = fairness.GroupedRows([], [])
     return fairness.slices("country", window, reference, Target("bought", "flag"))

@@ -81,17 +81,17 @@ def test_the_target_field_is_learnt() -> None:
         price = rng.uniform(1e5, 3e5)
         rows.append(
             {
-                "answer": {"low": price * 0.8, "price": price, "high": price * 1.2},
-                "truth": price * rng.uniform(0.9, 1.1),
+                "prediction": {"low": price * 0.8, "price": price, "high": price * 1.2},
+                "label": price * rng.uniform(0.9, 1.1),
             }
         )
     assert Target.learn(rows) == Target("price", "number")
     assert Target.learn(REFERENCE) == Target("bought", "flag", "probability")
-    labelled = [{"answer": {"label": "a", "probability": 0.9}, "truth": "b"}] * 3
+    labelled = [{"prediction": {"label": "a", "probability": 0.9}, "label": "b"}] * 3
     assert Target.learn(labelled) == Target("label", "label")
-    named = [{"answer": {"a": 1.5, "b": 2.5}, "truth": {"b": 2.0}}] * 3
+    named = [{"prediction": {"a": 1.5, "b": 2.5}, "label": {"b": 2.0}}] * 3
     assert Target.learn(named) == Target("b", "number")
-    assert Target.learn([{"answer": {"x": {}}, "truth": 1}]) is None
+    assert Target.learn([{"prediction": {"x": {}}, "label": 1}]) is None
     assert Target.learn([]) is None
 
 
@@ -99,8 +99,10 @@ def window(rows: int, right: float, seed: int) -> list[performance.Score]:
     rng = random.Random(seed)
     pairs: list[Any] = []
     for record in monitored_project.traffic(rows, seed=seed):
-        predicted = monitored_project.answer(record)
-        pairs.append((predicted, {"bought": monitored_project.truth(predicted, rng, right=right)}))
+        predicted = monitored_project.predicted(record)
+        pairs.append(
+            (predicted, {"bought": monitored_project.drawn_label(predicted, rng, right=right)})
+        )
     return performance.scores(pairs, Target("bought", "flag", "probability"))
 
 

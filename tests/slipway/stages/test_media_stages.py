@@ -108,9 +108,9 @@ def test_reference_rows_hold_facts_instead_of_pictures(active: SmallModels, tmp_
     rows = reference.read(version, tmp_path)
     assert len(rows) == 20
     assert {"sha256", "bytes", "width", "height"} <= rows[0]["record"]["image"].keys()
-    assert rows[0]["truth"].keys() == {"dots"}
-    assert rows[0]["label"] == "Dots"
-    assert rows[0]["features"]["dots"] == len(rows[0]["answer"]["dots"])
+    assert rows[0]["label"].keys() == {"dots"}
+    assert rows[0]["label_type"] == "Dots"
+    assert rows[0]["features"]["dots"] == len(rows[0]["prediction"]["dots"])
     assert 0 < rows[0]["features"]["brightness"] < 1
 
 
@@ -124,7 +124,7 @@ def test_predictions_are_recorded_as_reference_rows_are(
     summary = Engine(shipped.load(), batch_rows=1).predict(sent).summary
     assert summary is not None
     assert json.loads(summary.inputs or b"") == [row["record"]]
-    assert json.loads(summary.outputs or b"") == [row["answer"]]
+    assert json.loads(summary.outputs or b"") == [row["prediction"]]
     features = json.loads(summary.features or b"")
     assert features == {name: [pytest.approx(each)] for name, each in row["features"].items()}
 

@@ -63,7 +63,7 @@ def test_the_label_is_the_first_field_of_the_labels_type() -> None:
             label.read({"price": bad})
     assert Label.from_types(Prices(), data_module(float), "low").name == "low"
     assert Label.from_types(Prices(), data_module(bool), None).name == "cheap"
-    with pytest.raises(Unsuitable, match="feedback.truth: 'cheap' is not a field of type float"):
+    with pytest.raises(Unsuitable, match="feedback.label: 'cheap' is not a field of type float"):
         Label.from_types(Prices(), data_module(float), "cheap")
     with pytest.raises(Unsuitable, match="the prediction has no field of type str"):
         Label.from_types(Prices(), data_module(str), None)
@@ -108,14 +108,14 @@ def test_each_row_is_joined_once_with_its_latest_label(tmp_path: Path, log: Pred
     other = log_prediction(log, {"area": 5.0}, project="flats")
     long = log_prediction(log, {"area": 6.0, "picture": "x" * 200}, input_bytes=100)
     store = FeedbackStore(tmp_path)
-    store.attach(id=batch, row=0, truth={"price": 10.0})
-    store.attach(id=batch, row=1, truth={"price": 20.0})
-    store.attach(id=batch, row=1, truth={"price": 21.0})
+    store.attach(id=batch, row=0, label={"price": 10.0})
+    store.attach(id=batch, row=1, label={"price": 20.0})
+    store.attach(id=batch, row=1, label={"price": 21.0})
     store.attach(id=batch, row=2, reward=0.5)
-    store.attach(id=single, truth={"price": 40.0})
-    store.attach(id=shadow, truth={"price": 40.0})
-    store.attach(id=other, truth={"price": 50.0})
-    store.attach(id=long, truth={"price": 60.0})
+    store.attach(id=single, label={"price": 40.0})
+    store.attach(id=shadow, label={"price": 40.0})
+    store.attach(id=other, label={"price": 50.0})
+    store.attach(id=long, label={"price": 60.0})
     log.close()
     found = collect_houses(tmp_path)
     assert [(house.area, price) for house, price in found.train] == [
@@ -123,7 +123,7 @@ def test_each_row_is_joined_once_with_its_latest_label(tmp_path: Path, log: Pred
     ]
     assert found.train[1][0].picture == b"hi"
     counts = {name: count for name, count in vars(found.counts).items() if count}
-    expected = {"labels": 6, "used": 3, "revised": 1, "repeated": 1, "no_truth": 1, "no_input": 1}
+    expected = {"labels": 6, "used": 3, "revised": 1, "repeated": 1, "no_label": 1, "no_input": 1}
     assert counts == expected
     # The written rows are read back like those of `prepare`.
     assert write(found, tmp_path / "rows")
@@ -144,7 +144,7 @@ def test_nothing_is_trained_from_a_demo(tmp_path: Path, log: PredictionLog) -> N
     alone = log_prediction(log, {"area": 3.0}, purpose="demo")
     store = FeedbackStore(tmp_path)
     for id in (own, demo, shadow, alone):
-        store.attach(id=id, truth={"price": 10.0})
+        store.attach(id=id, label={"price": 10.0})
     log.close()
     for _ in range(2):
         found = collect_houses(tmp_path)
@@ -162,7 +162,7 @@ def test_of_two_labels_for_one_prediction_the_later_one_counts(
         champion = log_prediction(log, {"area": 1.0})
         both = [champion, log_prediction(log, {"area": 1.0}, variant="shadow", of=champion)]
         for price, place in enumerate(order, start=1):
-            store.attach(id=both[place], truth={"price": float(price)})
+            store.attach(id=both[place], label={"price": float(price)})
             time.sleep(0.002)
     log.close()
     found = collect_houses(tmp_path)
@@ -174,7 +174,7 @@ def test_time_window_row_limit_and_missing_records(tmp_path: Path, log: Predicti
     ids = [log_prediction(log, {"area": float(n + 1)}) for n in range(10)]
     store = FeedbackStore(tmp_path)
     for id in ids:
-        store.attach(id=id, truth={"price": 1.0})
+        store.attach(id=id, label={"price": 1.0})
     log.close()
     assert len(collect_houses(tmp_path).train) == 10
     newest = collect_houses(tmp_path, rows=3)

@@ -53,7 +53,7 @@ def label_of(kind: Any, name: str | None = None) -> Label:
     return Label.from_types(Reader(), data_module(kind), name)
 
 
-def test_a_record_label_is_one_field_or_the_whole_truth() -> None:
+def test_a_record_label_is_one_field_or_all_of_a_feedback() -> None:
     boxes = label_of(list[Box])
     assert boxes.name == "boxes"
     assert boxes.read({"boxes": [BOX]}) == [Box(**BOX)]
@@ -101,17 +101,17 @@ def test_record_labels_become_training_rows(tmp_path: Path) -> None:
     facts = {"text": "three", "image": {"sha256": "ab" * 32, "bytes": 9}}
     pictured = log_reading(log, facts, inputs_sha256="cd" * 32)
     store = FeedbackStore(tmp_path)
-    truth = {"text": "a", "boxes": [BOX]}
-    assert store.attach(id=id, truth=truth).score == 0.0
-    store.attach(id=pictured, truth=truth)
-    store.attach(id=partial, truth={"text": "a"})
+    label = {"text": "a", "boxes": [BOX]}
+    assert store.attach(id=id, label=label).score == 0.0
+    store.attach(id=pictured, label=label)
+    store.attach(id=partial, label={"text": "a"})
     log.close()
     found = collect(
         tmp_path, "notes", Reader(), label_of(Truth), FeedbackUse(), now=time.time() + 60
     )
     assert found.train == [(Note(text="one"), Truth(text="a", boxes=[Box(**BOX)]))]
     counts = {name: count for name, count in vars(found.counts).items() if count}
-    assert counts == {"labels": 3, "used": 1, "no_input": 1, "bad_truth": 1}
+    assert counts == {"labels": 3, "used": 1, "no_input": 1, "bad_label": 1}
     assert write(found, tmp_path / "rows")
     back = labelled_rows.read(tmp_path / "rows" / "train.parquet", Note)
     assert list(back) == found.train
