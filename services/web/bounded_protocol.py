@@ -37,7 +37,7 @@ SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 @dataclass(frozen=True)
 class Limits:
-    """What a service accepts; it sets them once, when its process starts."""
+    """The limits of what a service accepts; it sets them once, when its process starts."""
 
     connections: int = 1000
     client_connections: int = 1000

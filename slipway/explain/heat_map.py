@@ -5,7 +5,7 @@ import PIL.Image
 
 from slipway.explain.pictures import Grid, PictureExplanation
 
-# Told apart also by people who see few colors (Okabe and Ito). The try page uses the same two.
+# Distinct also for people who see few colors (Okabe and Ito). The try page uses the same two.
 RAISES, LOWERS = (0, 114, 178), (213, 94, 0)
 # Pixels of the longer side: small pictures are enlarged, photographs shrunk.
 LEAST_SIDE, LARGEST_SIDE = 448, 1024

@@ -1,4 +1,4 @@
-"""What comes in is counted and refused before a key, a route or a decoder sees it."""
+"""Incoming bytes are counted and refused before a key, a route or a decoder sees it."""
 
 import gzip
 import socket
