@@ -11,13 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from services.jobs.kind import QueueFull, UnknownJob
+from services.predict.batch.formats import TableFormat, TargetFormat, UploadFormat
 from services.predict.batch.jobs import Job, Jobs, NoResult
-from services.predict.batch.tables import Format
 from services.predict.core import Core
 from services.web.problem import Problem
 from slipway.access.scopes import Scope
 
 log = logging.getLogger("slipway.predict")
+SOURCE = "Of the body: a table, or an archive of files (tar may be compressed by gzip)"
+TARGET = "Of the result: a table, or an archive with a table and predicted media as files"
 PRIVATE = {"model_folder"}  # a path on this machine
 
 
@@ -31,11 +33,12 @@ def router(core: Core) -> APIRouter:
     async def create(
         name: str,
         request: Request,
-        source: Annotated[Format, Query(description="Of the body")] = "csv",
-        target: Annotated[Format, Query(description="Of the result")] = "csv",
+        source: Annotated[UploadFormat, Query(description=SOURCE)] = "csv",
+        target: Annotated[TargetFormat, Query(description=TARGET)] = "csv",
+        rows: Annotated[TableFormat, Query(description="Of the table in a zip result")] = "jsonl",
         keep: Annotated[list[str] | None, Query(description="Columns to pass on")] = None,
     ) -> JSONResponse:
-        """Score the file in the body, of any size, with the current champion."""
+        """Score the table or the archive of files in the body with the current champion."""
         core.admit(request, Scope.SCORE)
         version = core.predictor.project(name).champion.version
         limit = core.settings.upload_bytes
@@ -50,6 +53,7 @@ def router(core: Core) -> APIRouter:
                     source=file,
                     source_format=source,
                     target_format=target,
+                    rows_format=rows,
                     keep=keep or [],
                 )
             )

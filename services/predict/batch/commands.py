@@ -1,4 +1,4 @@
-"""`slipway score`: score a file, of any size, with a registered model."""
+"""`slipway score`: score a table, a folder or an archive, of any size, with a registered model."""
 
 import shutil
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.predict.batch.formats import TableFormat
 from slipway.arguments import ProjectName
 
 app = typer.Typer()
@@ -23,8 +24,20 @@ LOG_SECONDS = 10.0
 @app.command()
 def score(
     name: ProjectName,
-    source: Annotated[Path, typer.Argument(help="The file to score: .csv, .parquet or .jsonl")],
-    target: Annotated[Path, typer.Argument(help="The file to write: .csv, .parquet or .jsonl")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="What to score: a table (.csv, .parquet, .jsonl), or a folder or an archive "
+            "(.zip, .tar, .tar.gz, .tgz) of pictures, sound or other files"
+        ),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to write: .csv, .parquet, .jsonl, or .zip, which holds a table and "
+            "predicted pictures, sound and documents as files"
+        ),
+    ],
     version: Annotated[
         str | None, typer.Option(help="Version number; the champion by default")
     ] = None,
@@ -32,14 +45,23 @@ def score(
         list[str] | None,
         typer.Option(help="A column to copy to the results, such as an id; can be repeated"),
     ] = None,
+    rows: Annotated[TableFormat, typer.Option(help="The format of the table in a .zip")] = "jsonl",
     rows_per_part: Annotated[
-        int, typer.Option(min=1, help="At most this many rows are scored again after a stop")
-    ] = 10_000,
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most this many rows are scored again after a stop: 10,000 by default, or "
+            "256 with media",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option(help="Start over, discarding earlier parts")] = False,
 ) -> None:
-    """Score every row of a file. Run the same command again to resume after a stop."""
+    """Score every row of a table, or every file of a folder or an archive.
+
+    Run the same command again to resume after a stop.
+    """
     from services.predict.batch import score as scoring
-    from services.predict.batch.tables import BadTable
+    from services.predict.batch.formats import BadTable
     from slipway.registry.registered import fetch
 
     work = target.with_name(f"{target.name}.work")
@@ -55,6 +77,7 @@ def score(
                 source=source,
                 target=target,
                 work=work,
+                rows=rows,
                 rows_per_part=rows_per_part,
                 keep=keep or [],
                 on_progress=line.show,

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.jobs.kind import QueueFull, UnknownJob
 from services.predict.batch import progress
+from services.predict.batch.formats import TableFormat, TargetFormat, UploadFormat
 from services.predict.batch.progress import Progress
-from services.predict.batch.tables import Format
 from slipway.files import replace_text
 
 log = logging.getLogger("slipway.jobs")
@@ -47,8 +47,9 @@ class Job(BaseModel):
     version: str
     digest: str
     model_folder: Path
-    source_format: Format
-    target_format: Format
+    source_format: UploadFormat
+    target_format: TargetFormat
+    rows_format: TableFormat = Field(default="jsonl", description="The table in an archive")
     keep: list[str] = []
     state: State = "queued"
     created: float
@@ -121,8 +122,9 @@ class Jobs:
         digest: str,
         model_folder: Path,
         source: Path,
-        source_format: Format,
-        target_format: Format,
+        source_format: UploadFormat,
+        target_format: TargetFormat,
+        rows_format: TableFormat = "jsonl",
         keep: Sequence[str] = (),
     ) -> Job:
         """Queue a job that scores the file `source`, which is moved into the job's folder.
@@ -139,6 +141,7 @@ class Jobs:
             model_folder=model_folder.absolute(),
             source_format=source_format,
             target_format=target_format,
+            rows_format=rows_format,
             keep=list(keep),
             created=time.time(),
         )

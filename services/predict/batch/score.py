@@ -10,25 +10,29 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.predict.batch.progress import Meter, Progress
-from services.predict.batch.results import PartWriter, ResultSchema, count_rows, join_parts
-from services.predict.batch.tables import (
-    LONGEST_REASON,
+from services.predict.batch.batch_size import BATCH_ROWS, MEDIA_ROWS
+from services.predict.batch.formats import (
     BadTable,
-    Batch,
-    Format,
-    RowError,
-    Table,
-    format_of,
-    open_table,
+    SourceFormat,
+    TableFormat,
+    source_format,
+    target_format,
 )
+from services.predict.batch.join import join_parts
+from services.predict.batch.progress import Meter, Progress
+from services.predict.batch.results import PartWriter, ResultSchema, count_rows
+from services.predict.batch.sources import open_source
+from services.predict.batch.tables import LONGEST_REASON, Batch, RowError, Table
 from slipway.contract.model import Model, forget
 from slipway.contract.record import Record
+from slipway.contract.serving import carries_media
 from slipway.contract.shipped import Shipped
 from slipway.files import replace_text
 from slipway.registry.digest import digest
 
 MANIFEST = "manifest.json"
+# At most this many rows are scored again after a stop; a row with media takes much longer.
+ROWS_PER_PART, MEDIA_ROWS_PER_PART = 10_000, 256
 
 
 class WorkFolderMismatch(Exception):
@@ -50,7 +54,7 @@ class Manifest(BaseModel):
 
     source_bytes: int = Field(ge=0)
     source_modified: int = Field(description="Unix nanoseconds")
-    format: Format
+    format: SourceFormat
     version: str
     digest: str
     rows_per_part: int = Field(ge=1)
@@ -78,18 +82,22 @@ def score(
     source: Path,
     target: Path,
     work: Path,
-    rows_per_part: int = 10_000,
+    rows: TableFormat = "jsonl",
+    rows_per_part: int | None = None,
     keep: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Score every row of `source` into `target`; the suffixes decide the formats.
+
+    A source may be a folder or an archive: its table, or each of its files as a row. A target that
+    is an archive has a table in the format `rows`, and predicted media as files.
 
     Verify the digest of `shipped` before: this runs its code. The parts stay in `work`; a second
     call with the same source, model and settings does not score them again. A row that is not a
     valid record, or on which the model fails, gets an `error` and no prediction.
 
     Raises:
-        BadTable: the columns do not match the model, or the file is damaged.
+        BadTable: the columns do not match the model, or the file or archive is damaged or hostile.
         WorkFolderMismatch: `work` holds parts of another source, model or setting.
         SourceChanged: the source was modified meanwhile.
         WorkFolderBusy: another process is using `work`.
@@ -98,24 +106,29 @@ def score(
     """
     _check_paths(source, target)
     work.mkdir(exist_ok=True)
+    media = shipped.serving.media or source_format(source) in ("folder", "zip", "tar")
     with _exclusive(work):
         manifest = Manifest(
             **_stamp(source),
-            format=format_of(source),
+            format=source_format(source),
             version=version,
             digest=digest(shipped.parts),
-            rows_per_part=rows_per_part,
+            rows_per_part=rows_per_part or (MEDIA_ROWS_PER_PART if media else ROWS_PER_PART),
             keep=list(keep),
         )
         done = _finished_parts(work, manifest)
         model = shipped.load()
+        record, output = model.input_type(), model.output_type()
+        batch_rows = MEDIA_ROWS if carries_media(record) or carries_media(output) else BATCH_ROWS
         try:
-            table = open_table(source, record=model.input_type(), keep=keep)
-            run = _Run(model, table, work, manifest, on_progress)
-            run.resume(done)
-            run.score(source)
+            with open_source(
+                source, record=record, keep=keep, work=work, batch_rows=batch_rows
+            ) as table:
+                run = _Run(model, table, work, manifest, on_progress)
+                run.resume(done)
+                run.score(source)
             parts = (_part(work, number) for number in range(run.parts))
-            join_parts(parts, target, run.results.schema)
+            join_parts(parts, target, run.results, rows)
             run.meter.bytes = table.bytes
             run.meter.publish()
         finally:
@@ -225,13 +238,15 @@ class _Run:
 
 
 def _check_paths(source: Path, target: Path) -> None:
-    format_of(target)
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file")
+    target_format(target)
+    if not source.is_file() and not source.is_dir():
+        raise FileNotFoundError(f"{source}: no such file or folder")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
     if target.exists() and target.samefile(source):
         raise BadTable(f"{target.name}: is the source itself; name another target")
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise BadTable(f"{target.name}: is in the folder to score; name a target outside of it")
 
 
 @contextmanager
@@ -246,8 +261,10 @@ def _exclusive(work: Path) -> Iterator[None]:
 
 
 def _stamp(source: Path) -> dict[str, Any]:
-    status = source.stat()
-    return {"source_bytes": status.st_size, "source_modified": status.st_mtime_ns}
+    """Return the size and the time of the latest change, of a folder with all that is in it."""
+    found = [source.stat(), *(each.stat() for each in source.rglob("*") if each.exists())]
+    size = sum(each.st_size for each in found)
+    return {"source_bytes": size, "source_modified": max(each.st_mtime_ns for each in found)}
 
 
 def _part(work: Path, number: int) -> Path:

@@ -56,6 +56,7 @@ def run(folder: Path) -> None:
                 source=place.source(job),
                 target=place.target(job),
                 work=place.work,
+                rows=job.rows_format,
                 keep=job.keep,
             )
             return

@@ -2,10 +2,13 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from services.predict.batch import score as scoring
 from slipway.contract.shipped import Shipped
+from tests.conftest import ROOT
 
 DOUBLING = '''
 """Doubles a number."""
@@ -77,6 +80,20 @@ class Sizes(Model):
 publish(Sizes())
 '''
 
+SCRIPT = """
+import sys
+from pathlib import Path
+from slipway.contract.shipped import Shipped
+from services.predict.batch.score import score
+model, source, target, every, *keep = sys.argv[1:]
+target = Path(target)
+score(shipped=Shipped(Path(model)), version="1", source=Path(source), target=target,
+      work=target.with_name(target.name + ".work"), rows_per_part=int(every), keep=keep)
+# Not getrusage: its peak includes that of the parent process.
+status = Path("/proc/self/status").read_text().splitlines()
+print(int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024)
+"""
+
 
 def ship_model(folder: Path, model: str = DOUBLING, *, pause: float = 0.0) -> Shipped:
     """Lay out a model.py as it ships; DOUBLING sleeps `pause` seconds per batch."""
@@ -95,6 +112,20 @@ def score(model: Shipped, source: Path, target: Path, **more) -> scoring.Summary
     """Score `source` with version 1, with the work folder next to the target."""
     arguments = {"version": "1", "work": target.with_name(f"{target.name}.work"), **more}
     return scoring.score(shipped=model, source=source, target=target, **arguments)
+
+
+def in_process(
+    model: Shipped, source: Path, target: Path, every: int, *, keep: tuple[str, ...] = ("id",)
+) -> "subprocess.Popen[str]":
+    """Score in a process of its own, which prints the peak of its memory in MiB."""
+    words = [sys.executable, "-c", SCRIPT, model.folder, source, target, every, *keep]
+    return subprocess.Popen(
+        [str(word) for word in words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def write_numbers(file: Path, count: int) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.predict.batch.tables import BadTable
+from services.predict.batch.formats import BadTable
 from slipway.contract.shipped import Shipped
 from tests.services.predict.batch.batch_models import (
     PICTURES,

@@ -4,8 +4,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +13,9 @@ import pytest
 
 from services.predict.batch import score as scoring
 from slipway.contract.shipped import Shipped
-from tests.conftest import ROOT
 from tests.services.predict.batch.batch_models import (
     DOUBLING,
+    in_process,
     read_csv,
     score,
     ship_model,
@@ -58,32 +56,6 @@ def test_progress_is_published_at_most_twice_a_second_and_ends_complete(tmp_path
     assert middle.seconds_left == pytest.approx(left, rel=0.01)
     written = json.loads((tmp_path / "out.csv.work" / "progress.json").read_text())
     assert written == last.model_dump()
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from slipway.contract.shipped import Shipped
-from services.predict.batch.score import score
-model, source, target, every = sys.argv[1:]
-target = Path(target)
-score(shipped=Shipped(Path(model)), version="1", source=Path(source), target=target,
-      work=target.with_name(target.name + ".work"), rows_per_part=int(every), keep=["id"])
-# Not getrusage: its peak includes that of the parent process.
-status = Path("/proc/self/status").read_text().splitlines()
-print(int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024)
-"""
-
-
-def in_process(model: Shipped, source: Path, target: Path, every: int) -> "subprocess.Popen[str]":
-    words = [sys.executable, "-c", SCRIPT, model.folder, source, target, every]
-    return subprocess.Popen(
-        [str(word) for word in words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
