@@ -26,6 +26,7 @@ FAST_BY_FOLDER = {
         kubernetes_settings pre_commit python_sh runbook
     """,
     "services/monitor": "pages",
+    "services/predict/batch": "archives",
     "services/predict": "batching form_fields openapi",
     "services/rollout": "measurements media_agreement rules",
     "services/trainer": "decisions overrides",

@@ -11,11 +11,10 @@ from services.predict.batch.file_table import FileTable
 from services.predict.batch.formats import (
     BadTable,
     SourceFormat,
-    TableFormat,
     is_table,
     source_format,
 )
-from services.predict.batch.media_files import FolderFiles, MediaFiles
+from services.predict.batch.media_files import DamagedFile, FolderFiles, MediaFiles
 from services.predict.batch.parquet_table import ParquetTable
 from services.predict.batch.tables import Table
 from services.predict.batch.tar_files import TarFiles
@@ -59,7 +58,7 @@ def open_source(
             named = ", ".join(tables[:3])
             raise BadTable(f"{source.name}: holds several tables ({named}); leave one of them")
         if tables:
-            file = _extract(files, tables[0], work)
+            file = _extract(source, files, tables[0], work)
             yield _TABLES[source_format(file)](
                 file,
                 record=record,
@@ -85,11 +84,13 @@ def _open_files(source: Path, kind: SourceFormat, work: Path) -> MediaFiles:
         raise BadArchive(f"{source.name}: {error}") from error.__cause__
 
 
-def _extract(files: MediaFiles, path: str, work: Path) -> Path:
-    """Copy the table out of the archive, under a name of our own."""
-    kind: TableFormat = source_format(Path(path))  # type: ignore[assignment]
-    target = work / f"rows.{kind}"
-    with target.open("wb") as out:
-        for chunk in files.chunks(path):
-            out.write(chunk)
+def _extract(source: Path, files: MediaFiles, path: str, work: Path) -> Path:
+    """Copy the table out of the source, under a name that the source does not choose."""
+    target = work / f"rows{Path(path).suffix}"
+    try:
+        with target.open("wb") as out:
+            for chunk in files.chunks(path):
+                out.write(chunk)
+    except DamagedFile as error:
+        raise BadTable(f"{source.name}: {path} {error}") from error
     return target

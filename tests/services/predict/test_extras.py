@@ -1,22 +1,28 @@
 """Batch jobs and their command line, traces, logs, and Triton as the backend."""
 
+import base64
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from slipway import home
 from slipway.access import keys
 from slipway.home import free_port
+from slipway.media import decode_image
 from slipway.predictions import reader
 from tests.conftest import ROOT
+from tests.services.batch_media import NEGATIVES, picture, pictures, write_tar, write_zip
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo, shipped_of
 from tests.small_models import SmallModels
 from tests.waiting import until
@@ -91,6 +97,49 @@ def test_a_file_is_scored_as_a_job(server: Server) -> None:
     assert job["id"] in {each["id"] for each in server.client.get("/v1/jobs").json()}
     assert server.client.delete(job["self"]).status_code == 204
     assert server.client.get(job["self"]).status_code == 404
+
+
+def test_an_archive_of_pictures_is_scored_as_a_job(
+    server: Server, fake_models: ModelRegistryFixture, tmp_path: Path
+) -> None:
+    sent = base64.b64encode(picture(0)).decode()
+    output = {"width": 8, "note": "", "negative": None, "halves": []}
+    fake_models.add(
+        "negatives",
+        NEGATIVES,
+        weights={"pause": b"0"},
+        example={"input": {"image": sent}, "output": output},
+    )
+    until(lambda: server.client.get("/v1/models/negatives").status_code == 200)
+    place = "/v1/models/negatives/jobs"
+
+    def job(file: Path, **query: str) -> dict:
+        content = file.read_bytes()
+        created = server.client.post(place, params=query, content=content)
+        assert created.status_code == 202, created.text
+        address = created.json()["self"]
+        until(lambda: server.client.get(address).json()["state"] in ("done", "failed"))
+        return server.client.get(address).json()
+
+    archive = write_zip(tmp_path / "in.zip", {**pictures(20), "photos/0007.png": b"damaged"})
+    done = job(archive, source="zip", target="zip")
+    assert (done["state"], done["progress"]["rows"], done["progress"]["bad"]) == ("done", 20, 1)
+    result = server.client.get(f"{done['self']}/result")
+    assert result.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(result.content)) as found:
+        rows = [json.loads(line) for line in found.read("predictions.jsonl").splitlines()]
+        negative = found.read(rows[19]["negative"])
+    assert [row["file"] for row in rows] == list(pictures(20))
+    assert [row["error"] is None for row in rows] == [number != 7 for number in range(20)]
+    np.testing.assert_array_equal(decode_image(negative), 255 - decode_image(picture(19)))
+
+    compressed = write_tar(tmp_path / "in.tgz", pictures(3))
+    assert job(compressed, source="tar", target="parquet")["progress"]["rows"] == 3
+    hostile = write_zip(tmp_path / "hostile.zip", {"../../keys.json": b"{}"})
+    failed = job(hostile, source="zip", target="jsonl")
+    assert failed["state"] == "failed"
+    assert "'../../keys.json' is not a path inside the archive" in failed["fault"]
+    assert server.client.post(place, params={"source": "folder"}, content=b"").status_code == 422
 
 
 def test_invalid_jobs_are_refused(server: Server) -> None:
