@@ -22,8 +22,14 @@ from slipway.home import free_port
 from slipway.media import decode_image
 from slipway.predictions import reader
 from tests.conftest import ROOT
-from tests.services.batch_media import NEGATIVES, picture, pictures, write_tar, write_zip
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo, shipped_of
+from tests.services.predict.batch.media_models import (
+    NEGATIVES,
+    picture,
+    pictures,
+    write_tar,
+    write_zip,
+)
 from tests.small_models import SmallModels
 from tests.waiting import until
 

@@ -16,7 +16,8 @@ from services.predict.batch.formats import BadTable
 from services.predict.batch.score import WorkFolderMismatch
 from slipway.contract.shipped import Shipped
 from slipway.media import decode_image
-from tests.services.batch_media import (
+from tests.services.predict.batch.batch_models import in_process, read_json_lines, score, ship_model
+from tests.services.predict.batch.media_models import (
     COPIES,
     NEGATIVES,
     picture,
@@ -25,7 +26,6 @@ from tests.services.batch_media import (
     write_tar,
     write_zip,
 )
-from tests.services.batch_models import in_process, read_json_lines, score, ship_model
 from tests.waiting import until
 
 DAMAGED = {

@@ -18,8 +18,14 @@ from services.predict.batch.media_files import DamagedFile, MediaFiles
 from services.predict.batch.tar_files import TarFiles
 from services.predict.batch.zip_files import ZipFiles
 from slipway.contract.shipped import Shipped
-from tests.services.batch_media import NEGATIVES, picture, pictures, write_tar, write_zip
-from tests.services.batch_models import read_json_lines, score, ship_model
+from tests.services.predict.batch.batch_models import read_json_lines, score, ship_model
+from tests.services.predict.batch.media_models import (
+    NEGATIVES,
+    picture,
+    pictures,
+    write_tar,
+    write_zip,
+)
 
 NOT_INSIDE = "is not a path inside the archive"
 
