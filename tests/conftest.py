@@ -22,6 +22,7 @@ from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from slipway.training.workspace import Workspace
+    from tests.browser import Browser
     from tests.small_models import SmallModels
 
 home.silence_telemetry()
@@ -61,6 +62,20 @@ def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_folder() -> Path:
     """Return the folder `shared`, for helpers that are not fixtures."""
     return Path(os.environ[SHARED])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Run one Chromium for all tests of this process."""
+    from slipway.programs.debian import ProgramUnavailable, binary
+    from tests.browser import chromium
+
+    try:
+        program = binary("chromium")
+    except ProgramUnavailable as fault:
+        pytest.skip(f"no Chromium on this machine: {fault}")
+    with chromium(program) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -203,12 +218,12 @@ def mlflow_server(registry: str, log: Path) -> Iterator[str]:
 
 @contextmanager
 def serving_alone(
-    python: Path, mlflow: str, log: Path, **settings: object
+    python: Path, mlflow: str, log: Path, ready: str = "ready", **settings: object
 ) -> Iterator[httpx.Client]:
     """Run the model server with only the serving packages, over an MLflow server.
 
     `python` comes from the fixture `serving_python`, `mlflow` is an address; the settings are
-    the model server's, by name.
+    the model server's, by name. `ready="live"` does not wait for a model to be served.
     """
     address = f"http://{home.LOOPBACK}:{home.free_port()}"
     named = {f"SLIPWAY_PREDICT_{name.upper()}": str(value) for name, value in settings.items()}
@@ -223,7 +238,7 @@ def serving_alone(
                 **named,
             },
             log=log,
-            ready=f"{address}/v1/ready",
+            ready=f"{address}/v1/{ready}",
         ),
         httpx.Client(base_url=address, timeout=30) as client,
     ):

@@ -10,6 +10,7 @@ import pytest
 from slipway import home
 from slipway.project import Project
 from slipway.training.workspace import Workspace
+from tests.browser import Browser, Tab
 from tests.conftest import mlflow_server, serving_alone
 from tests.services.fake_models import empty_database
 from tests.waiting import until
@@ -65,6 +66,8 @@ def registry_server(
         mlflow_server(f"sqlite:///{own_home / 'mlflow.db'}", logs / "mlflow.log") as mlflow,
         serving_alone(
             *(media_python, mlflow, logs / "predict.log"),
+            # The registry is empty until the first project is trained.
+            ready="live",
             workers=1,
             grpc_port=project_grpc_port,
         ) as client,
@@ -86,3 +89,10 @@ def project_server(
         lambda: registry_server.get("/v1/models").text,
     )
     return registry_server
+
+
+@pytest.fixture(scope="session")
+def project_tab(browser: Browser) -> Iterator[Tab]:
+    """Yield one tab of the browser for all projects: a tab for each would start a process more."""
+    with browser.tab() as tab:
+        yield tab

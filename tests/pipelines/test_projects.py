@@ -24,10 +24,16 @@ from slipway.registry import reference, tracking
 from slipway.training.candidates import BASELINE
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
+from tests.browser import Tab
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.explain.dashboard import open_every_page
 from tests.services.predict.contract import hold_the_contract
 from tests.services.predict.oip_client import answers, infer_over_grpc, infer_over_http
+from tests.services.predict.site.site_check import (
+    hold_the_page_rules,
+    open_model,
+    try_first_example,
+)
 
 pytestmark = pytest.mark.parametrize("project", PROJECTS, ids=by_name)
 
@@ -277,6 +283,18 @@ def test_open_inference_predicts_what_the_typed_endpoint_does(
         assert head["parameters"]["variant"] == "champion"
     result = infer_over_grpc(over_grpc, project, records)
     assert answers(result, project, len(records)) == expected
+
+
+def test_its_page_predicts_the_first_example(
+    project: Project, project_server: httpx.Client, project_tab: Tab
+) -> None:
+    """On a phone's width, where a page overflows first."""
+    address = str(project_server.base_url).rstrip("/")
+    project_tab.complaints.clear()
+    project_tab.resize(360)
+    open_model(project_tab, address, project.name)
+    hold_the_page_rules(project_tab)
+    assert try_first_example(project_tab, address, project.name)
 
 
 def test_every_page_of_the_dashboard_opens(

@@ -67,31 +67,44 @@ def hold_the_page_rules(tab: Tab) -> None:
 
 
 def try_in_browser(browser: Browser, url: str, name: str) -> str:
-    """Open the page of a model; hold that its first example fills the form and is predicted.
+    """Open the page of a model at three widths, then try its first example.
 
     Returns the sentence of the answer.
     """
     with browser.tab() as tab:
         for width in WIDTHS:
             tab.resize(width)
-            tab.open(f"{url}/try/{name}")
-            tab.wait("document.querySelector('.workbench .headline')")
+            open_model(tab, url, name)
             hold_the_page_rules(tab)
-        example = tab.run(
-            f"fetch('{url}/v1/models/{name}/schema').then((each) => each.json())"
-            ".then((each) => each.examples[0].input)"
-        )
-        tab.run("[...document.querySelectorAll('.input [role=tab]')][1].click()")
-        shown = json.loads(tab.run("document.querySelector('#record-json').value"))
-        given = {key for key, value in example.items() if value is not None}
-        assert given <= shown.keys(), f"the form of {name} lost {sorted(given - shown.keys())}"
-        assert not _differing(example, shown), f"the form changed {_differing(example, shown)}"
-        tab.run("[...document.querySelectorAll('.input [role=tab]')][0].click()")
-        tab.click(".send .primary")
-        tab.wait("document.querySelector('.meta .id, .notice.bad')")
-        assert "id" in tab.text(".meta"), tab.text(".answer-place")
-        hold_the_page_rules(tab)
-        return tab.text(".headline")
+        return try_first_example(tab, url, name)
+
+
+def open_model(tab: Tab, url: str, name: str) -> None:
+    """Open the page of a model and wait until its first example and that answer are shown."""
+    tab.open(f"{url}/try/{name}")
+    tab.wait("document.querySelector('.workbench .headline')")
+
+
+def try_first_example(tab: Tab, url: str, name: str) -> str:
+    """Hold that the first example fills the form of the open page and is predicted.
+
+    Returns the sentence of the answer.
+    """
+    example = tab.run(
+        f"fetch('{url}/v1/models/{name}/schema').then((each) => each.json())"
+        ".then((each) => each.examples[0].input)"
+    )
+    tab.run("[...document.querySelectorAll('.input [role=tab]')][1].click()")
+    shown = json.loads(tab.run("document.querySelector('#record-json').value"))
+    given = {key for key, value in example.items() if value is not None}
+    assert given <= shown.keys(), f"the form of {name} lost {sorted(given - shown.keys())}"
+    assert not _differing(example, shown), f"the form changed {_differing(example, shown)}"
+    tab.run("[...document.querySelectorAll('.input [role=tab]')][0].click()")
+    tab.click(".send .primary")
+    tab.wait("document.querySelector('.meta .id, .notice.bad')")
+    assert "id" in tab.text(".meta"), tab.text(".answer-place")
+    hold_the_page_rules(tab)
+    return tab.text(".headline")
 
 
 def _differing(example: dict[str, object], shown: dict[str, object]) -> list[str]:
@@ -104,7 +117,17 @@ def _differing(example: dict[str, object], shown: dict[str, object]) -> list[str
 
 
 def _equal(value: object, shown: object) -> bool:
-    """Return whether the form kept the value; files have names there, or the other alphabet."""
+    """Return whether the form kept the value; files have names there, or the other alphabet.
+
+    The form leaves out what is not given, also in records in records.
+    """
+    if isinstance(value, dict) and isinstance(shown, dict):
+        given = {name: each for name, each in value.items() if each is not None}
+        return given.keys() == shown.keys() and all(
+            _equal(each, shown[name]) for name, each in given.items()
+        )
+    if isinstance(value, list) and isinstance(shown, list):
+        return len(value) == len(shown) and all(map(_equal, value, shown))
     if isinstance(value, str) and isinstance(shown, str):
         shown = shown.replace("+", "-").replace("/", "_")
         value = value.replace("+", "-").replace("/", "_")

@@ -16,6 +16,7 @@ from tests.services.predict.site.page_models import TOYS, add_models
 from tests.services.predict.site.site_check import (
     WIDTHS,
     hold_the_page_rules,
+    open_model,
     press,
     try_in_browser,
 )
@@ -38,11 +39,6 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             lambda: running.client.get("/v1/models").text,
         )
         yield running
-
-
-def open_model(tab: Tab, server: Server, name: str) -> None:
-    tab.open(f"{server.address}/try/{name}")
-    tab.wait("document.querySelector('.workbench .headline')")
 
 
 def predict(tab: Tab) -> None:
@@ -100,7 +96,7 @@ def test_axe_finds_no_fault(tab: Tab, toys: Server, path: str) -> None:
 
 
 def test_boxes_are_drawn_and_the_state_is_carried_over(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "detector")
+    open_model(tab, toys.address, "detector")
     assert "none yet" in tab.text(".state")
     predict(tab)
     assert "2 boxes found" in tab.text(".headline")
@@ -125,7 +121,7 @@ def test_boxes_are_drawn_and_the_state_is_carried_over(tab: Tab, toys: Server) -
 
 
 def test_points_are_set_on_the_picture(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "detector")
+    open_model(tab, toys.address, "detector")
     tab.click("[data-field=focus] .not-given input")
     tab.click("[data-pick=point]")
     tab.click(".preview canvas")
@@ -139,7 +135,7 @@ def test_points_are_set_on_the_picture(tab: Tab, toys: Server) -> None:
 
 
 def test_camera_drawing_and_live_pictures(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "detector")
+    open_model(tab, toys.address, "detector")
     before = tab.run("document.querySelector('.preview canvas').getAttribute('aria-label')")
     press(tab, "Draw")
     pad = tab.run(
@@ -164,7 +160,7 @@ def test_camera_drawing_and_live_pictures(tab: Tab, toys: Server) -> None:
 
 
 def test_a_streaming_model_writes_as_it_goes_and_can_be_stopped(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "counts")
+    open_model(tab, toys.address, "counts")
     predict(tab)
     assert "1 2 3 4 5" in tab.text(".headline")
     assert "id" in tab.text(".meta")
@@ -181,7 +177,7 @@ def test_a_streaming_model_writes_as_it_goes_and_can_be_stopped(tab: Tab, toys: 
 
 
 def test_tracks_are_drawn_over_the_video(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "followers")
+    open_model(tab, toys.address, "followers")
     predict(tab)
     assert "1 track found" in tab.text(".headline")
     assert "1 track over 10 frames" in tab.text(".drawn")
@@ -195,7 +191,7 @@ def test_tracks_are_drawn_over_the_video(tab: Tab, toys: Server) -> None:
 
 
 def test_a_recording_is_sent_as_wav(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "echoes")
+    open_model(tab, toys.address, "echoes")
     press(tab, "Record")
     tab.wait("/recording, [1-9]/.test(document.querySelector('.said').textContent)")
     press(tab, "Stop recording")
@@ -208,7 +204,7 @@ def test_a_recording_is_sent_as_wav(tab: Tab, toys: Server) -> None:
 
 
 def test_lists_grow_and_shrink_and_errors_stand_at_their_field(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "journeys")
+    open_model(tab, toys.address, "journeys")
     press(tab, "Add a row")
     rows = "document.querySelectorAll('[data-field=stops] .rows > li').length"
     assert tab.run(rows) == 3
@@ -227,8 +223,7 @@ def test_lists_grow_and_shrink_and_errors_stand_at_their_field(tab: Tab, toys: S
 
 def test_why_feedback_and_the_same_call_elsewhere(tab: Tab, server: httpx.Client) -> None:
     address = str(server.base_url).rstrip("/")
-    tab.open(f"{address}/try/loans")
-    tab.wait("document.querySelector('.workbench .headline')")
+    open_model(tab, address, "loans")
     predict(tab)
     press(tab, "Why?")
     tab.wait("document.querySelectorAll('.signed li').length === 5")
@@ -246,7 +241,7 @@ def test_why_feedback_and_the_same_call_elsewhere(tab: Tab, server: httpx.Client
 
 
 def test_tabs_and_the_form_work_by_keyboard(tab: Tab, toys: Server) -> None:
-    open_model(tab, toys, "journeys")
+    open_model(tab, toys.address, "journeys")
     tab.run("document.querySelector('.input [role=tab]').focus()")
     for key in ("ArrowRight", "ArrowRight", "ArrowRight"):
         for kind in ("keyDown", "keyUp"):
