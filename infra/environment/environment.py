@@ -27,7 +27,7 @@ GROUPS = ("serving", "monitoring", "training", "torch", "methods", "development"
 # development all of them.
 BRANCHES = ("vision", "audio", "language", "media", "stream")
 # Programs that run beside Slipway, each in a separate environment.
-APART = ("federated", "litserve", "load", "mlserver", "registry", "triton")
+APART = ("federated", "litserve", "load", "mlserver", "openapi", "registry", "triton")
 # Groups with torch, whose CPU build no lock can name.
 WITH_TORCH = GROUPS[GROUPS.index("torch") :]
 # The network errors of pip and uv.

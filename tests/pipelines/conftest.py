@@ -6,13 +6,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from slipway import home
 from slipway.project import Project
 from slipway.training.workspace import Workspace
 from tests.browser import Browser, Tab
-from tests.conftest import mlflow_server, serving_alone
+from tests.clients.generated_client import GeneratedClient, generate, importable
+from tests.conftest import PROJECTS, mlflow_server, serving_alone
 from tests.services.fake_models import empty_database
+from tests.services.predict.openapi_documents import build, described
 from tests.waiting import until
 from tests.workspaces import linked
 
@@ -96,3 +99,14 @@ def project_tab(browser: Browser) -> Iterator[Tab]:
     """Yield one tab of the browser for all projects: a tab for each would start a process more."""
     with browser.tab() as tab:
         yield tab
+
+
+@pytest.fixture(scope="session")
+def generated_client(shared: Path) -> Iterator[GeneratedClient]:
+    """Yield the client of a server that serves all projects, generated once per run."""
+    folder = shared / "projects_client"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            generate(build(*map(described, PROJECTS)), folder, shared)
+    with importable(folder) as client:
+        yield client

@@ -25,6 +25,7 @@ from slipway.training.candidates import BASELINE
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
 from tests.browser import Tab
+from tests.clients.generated_client import GeneratedClient
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.explain.dashboard import open_every_page
 from tests.services.predict.contract import hold_the_contract
@@ -283,6 +284,18 @@ def test_open_inference_predicts_what_the_typed_endpoint_does(
         assert head["parameters"]["variant"] == "champion"
     result = infer_over_grpc(over_grpc, project, records)
     assert answers(result, project, len(records)) == expected
+
+
+def test_a_generated_client_predicts_the_examples(
+    project: Project,
+    trained: Workspace,
+    project_server: httpx.Client,
+    generated_client: GeneratedClient,
+) -> None:
+    connection = generated_client.connect(str(project_server.base_url))
+    for each in examples(trained):
+        prediction = generated_client.predict(connection, project.name, each["input"])
+        assert close(each["output"], prediction, rel=ROUNDED)
 
 
 def test_its_page_predicts_the_first_example(

@@ -9,11 +9,9 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from services.predict.app import create_app
-from services.predict.openapi import DescribedModel, document
-from services.predict.snapshot import Profile
-from slipway.project import Project
+from services.predict.openapi import DescribedModel
 from tests.conftest import PROJECTS
+from tests.services.predict.openapi_documents import build, described, profile
 
 PICTURE = {
     "type": "string",
@@ -21,41 +19,6 @@ PICTURE = {
     "contentMediaType": "image/png",
     "x-slipway": {"kind": "image", "media_types": ["image/png", "image/jpeg"]},
 }
-
-
-def profile(record: dict[str, Any], prediction: dict[str, Any], **more: Any) -> Profile:
-    """Return a profile with these schemas."""
-    fields: dict[str, Any] = {
-        **dict.fromkeys(("load_seconds", "bytes", "validate_seconds", "one_seconds"), 0),
-        "batch_seconds": 0,
-        "question": "Is it?",
-        "explains": False,
-        "input_name": "Question",
-        "output_name": "Answer",
-        "input_schema": record,
-        "output_schema": prediction,
-    }
-    return Profile(**{**fields, **more})
-
-
-def described(project: Project) -> DescribedModel:
-    """Return the project as a server that serves it describes it."""
-    model = project.model()
-    record, prediction = model.input_type(), model.output_type()
-    own = profile(
-        record.model_json_schema(),
-        prediction.model_json_schema(mode="serialization"),
-        input_name=record.__name__,
-        output_name=prediction.__name__,
-        explains=bool(model.explained),
-        looked_up=model.looked_up,
-    )
-    examples = json.loads((project.folder / "examples.json").read_text())
-    return DescribedModel(project.name, "1", own, examples)
-
-
-def build(*models: DescribedModel, keys_required: bool = False) -> dict[str, Any]:
-    return document(create_app().rest, models, keys_required=keys_required)
 
 
 @pytest.fixture(scope="module")
