@@ -12,9 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.documentation.diagrams import DiagramMissing, with_pictures
 from slipway import paths
 
 PAGES = Path(".slipway/documentation/pages")
+SITE = PAGES.with_name("site")
+# The theme's script would load these from there: Mermaid, if a page had a diagram to draw, and a
+# substitute for a class that every browser has had since 2020.
+FOREIGN = "https://unpkg.com/"
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
 
@@ -39,24 +44,48 @@ def linked_files(page: Path, root: Path) -> Iterator[Path]:
 
 
 def collect(root: Path, into: Path) -> None:
-    """Copy every page and every file that a page links to into the empty folder `into`."""
+    """Copy every page and every file that a page links to into the empty folder `into`.
+
+    Raises:
+        DiagramMissing: a page has a diagram of which there is no picture.
+    """
     shutil.rmtree(into, ignore_errors=True)
-    for page in page_files(root):
-        for file in (page, *linked_files(page, root)):
+    pages = list(page_files(root))
+    drawn = {page: with_pictures((root / page).read_text(), page, root) for page in pages}
+    for page, (_, pictures) in drawn.items():
+        for file in (page, *linked_files(page, root), *pictures):
             (into / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / file, into / file)
+    # Last, since pages link to each other.
+    for page, (text, _) in drawn.items():
+        (into / page).write_text(text)
+
+
+def build_site(root: Path) -> "subprocess.CompletedProcess[str]":
+    """Build the site from the collected pages, without any address to load code from."""
+    # Not --quiet, with which --strict does not see warnings.
+    program = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    # Without the notice about the theme's successor.
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(program, cwd=root, env=env, stderr=subprocess.PIPE, text=True)
+    for script in (root / SITE / "assets" / "javascripts").glob("*.js"):
+        script.write_text(script.read_text().replace(FOREIGN, ""))
+    return done
 
 
 def main() -> int:
     root = paths.root().resolve()
-    collect(root, root / PAGES)
-    program = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    # The notice about the theme's successor would be the only output of a successful build.
-    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    status = subprocess.run(program, cwd=root, env=env).returncode
-    if not status:
-        print(f"documentation: {PAGES.with_name('site') / 'index.html'}")
-    return status
+    try:
+        collect(root, root / PAGES)
+    except DiagramMissing as fault:
+        print(f"documentation: {fault}", file=sys.stderr)
+        return 1
+    done = build_site(root)
+    if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
+    else:
+        print(f"documentation: {SITE / 'index.html'}")
+    return done.returncode
 
 
 if __name__ == "__main__":
