@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,29 @@ from tests.services.fake_models import ModelRegistryFixture, echo
 pytestmark = pytest.mark.quick_container
 
 # Of the layers above the Python image, which differs from place to place.
-MEGABYTES = {"serving": 650, "monitor": 1100}
+MEGABYTES = {"serving": 650, "serving-media": 950, "monitor": 1100}
+# A model that requires the serving group `vision`.
+BLURRED = '''
+"""A model that a test defines."""
+
+import cv2
+import numpy as np
+
+from slipway.contract import Model, Record, publish
+
+
+class Gray(Record):
+    level: float
+
+
+class Blurred(Model):
+    def predict(self, model_input: list[Gray]) -> list[Gray]:
+        images = [np.full((8, 8), each.level) for each in model_input]
+        return [Gray(level=float(cv2.GaussianBlur(image, (3, 3), 0).mean())) for image in images]
+
+
+publish(Blurred())
+'''
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +56,8 @@ def registry(
     for folder in (fake_models.folder, *fake_models.folder.parents[:3]):
         folder.chmod(0o755)
     fake_models.add("echo", echo("echo"))
+    example = {"input": {"level": 7.0}, "output": {"level": 7.0}}
+    fake_models.add("blurred", BLURRED, example=example, serving='{"requires": ["vision"]}')
     port = free_port()
     address = f"http://{home.LOOPBACK}:{port}"
     with running(
@@ -45,21 +70,25 @@ def registry(
         yield fake_models, address
 
 
-@pytest.fixture(scope="module")
-def predict(registry: tuple[ModelRegistryFixture, str]) -> Iterator[tuple[Container, str, float]]:
-    """The container, its address, and the seconds until it was ready."""
+@contextmanager
+def serving(
+    registry: tuple[ModelRegistryFixture, str], target: str
+) -> Iterator[tuple[Container, str, float]]:
+    """Yield the container, its address, and the seconds until it was ready."""
     fake_models, address = registry
     port, began = free_port(), time.monotonic()
     own = f"http://{home.LOOPBACK}:{port}"
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
-    with container(
-        "serving",
-        "--volume",
-        f"{fake_models.folder}:{fake_models.folder}:ro",
-        environment=settings,
-    ) as it:
+    volume = f"{fake_models.folder}:{fake_models.folder}:ro"
+    with container(target, "--volume", volume, environment=settings) as it:
         wait_until(lambda: responds(f"{own}/v1/ready"), 60, details=lambda: it.log)
         yield it, own, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def predict(registry: tuple[ModelRegistryFixture, str]) -> Iterator[tuple[Container, str, float]]:
+    with serving(registry, "serving") as running:
+        yield running
 
 
 def responds(address: str) -> bool:
@@ -85,9 +114,10 @@ def test_an_image_stays_small(target: str, capsys: pytest.CaptureFixture[str]) -
     assert (whole - base) / 1e6 < MEGABYTES[target]
 
 
+@pytest.mark.parametrize("target", ["serving", "serving-media"])
 @pytest.mark.parametrize("package", ["torch", "sklearn", "dvc", "evidently", "pip", "pytest"])
-def test_what_trains_and_installs_is_not_where_it_serves(package: str) -> None:
-    command = ["docker", "run", "--rm", "--network", "none", image("serving")]
+def test_what_trains_and_installs_is_not_where_it_serves(package: str, target: str) -> None:
+    command = ["docker", "run", "--rm", "--network", "none", image(target)]
     command += ["python", "-c", f"import {package}"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
@@ -100,6 +130,19 @@ def test_it_serves_when_confined(predict: tuple[Container, str, float]) -> None:
     assert response.status_code == 200, response.text
     assert response.json()["predictions"] == [{"number": 7.0, "model": "echo"}]
     print(f"ready after {seconds:.1f} s")
+
+
+def test_the_media_image_serves_what_requires_a_serving_group(
+    registry: tuple[ModelRegistryFixture, str], predict: tuple[Container, str, float]
+) -> None:
+    faults = httpx.get(f"{predict[1]}/v1/models").json()["faults"]
+    assert "needs the serving group vision" in faults["blurred"]
+    with serving(registry, "serving-media") as (_, address, _):
+        listed = httpx.get(f"{address}/v1/models").json()
+        assert {each["name"] for each in listed["models"]} == {"echo", "blurred"}
+        assert listed["faults"] == {}
+        response = httpx.post(f"{address}/v1/models/blurred/predict", json={"level": 7.0})
+        assert response.json()["predictions"] == [{"level": 7.0}]
 
 
 def test_it_becomes_healthy(predict: tuple[Container, str, float]) -> None:

@@ -124,6 +124,21 @@ def test_this_repositorys_images_are_found() -> None:
     assert not {"base", "installer"} & set(found)
 
 
+def test_the_media_image_is_the_serving_image_with_other_packages() -> None:
+    text = (ROOT / dockerfile.FILE).read_text()
+    _, *parts = dockerfile.STAGE.split(text)
+    stages = dict(zip(parts[::2], parts[1::2], strict=True))
+
+    def statements(stage: str, **replaced: str) -> list[str]:
+        text = stages[stage]
+        for word, other in replaced.items():
+            text = text.replace(word, other)
+        return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+    assert statements("serving-media", media="serving") == statements("serving")
+    assert statements("media-environment", media="serving") == statements("serving-environment")
+
+
 def test_a_list_that_is_not_cyclonedx_is_refused() -> None:
     sound = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": []}
     validate(json.dumps(sound))

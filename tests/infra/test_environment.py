@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from slipway.contract.groups import GROUPS
 from tests.conftest import ROOT
 
 LOCKS = ROOT / "infra" / "environment" / "locks"
@@ -57,6 +58,13 @@ def test_a_media_group_adds_its_packages_to_serving(group: str, packages: set[st
     assert packages <= added
     assert not {"torch", "transformers", "scikit-learn"} & added
     assert pins(group).items() <= pins("training").items()
+
+
+def test_servers_look_for_the_packages_that_their_groups_have(environment: ModuleType) -> None:
+    listed = environment.pyproject()["dependency-groups"]
+    for name, group in GROUPS.items():
+        assert {re.split("[<>=]", each)[0] for each in listed[name]} == group.packages.keys()
+        assert group.packages.keys() <= pins("media").keys()
 
 
 def test_the_serving_group_trains_nothing() -> None:

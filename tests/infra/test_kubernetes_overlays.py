@@ -13,7 +13,7 @@ from tests.infra.manifests import (
     render,
 )
 
-STREAM = "../../components/stream"
+OPTIONAL = ("stream", "media")
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
@@ -24,8 +24,10 @@ def test_production_names_images_by_digest_once_they_are_set(tmp_path: Path) -> 
     production, gpu = (copied / "overlays" / name for name in ("production", "gpu"))
     # With the optional components.
     file = production / "kustomization.yaml"
-    file.write_text(file.read_text().replace("components:\n", f"components:\n  - {STREAM}\n"))
-    ours = {f"slipway/{name}" for name in ("serving", "monitor", "training", "registry", "stream")}
+    added = "".join(f"  - ../../components/{name}\n" for name in OPTIONAL)
+    file.write_text(file.read_text().replace("components:\n", f"components:\n{added}"))
+    names = ("serving", "serving-media", "monitor", "training", "registry", "stream")
+    ours = {f"slipway/{name}" for name in names}
     unset = images(render(production))
     assert {name.rpartition("@")[0].removeprefix("registry.invalid/") for name in unset} == ours
     assert not any(DIGEST.fullmatch(name) for name in unset)

@@ -73,6 +73,15 @@ def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
     assert {name.removeprefix("slipway/") for name in found.values()} <= set(targets)
 
 
+def test_a_component_chooses_the_image_with_the_media_packages(rendered: Rendered) -> None:
+    found = servers(rendered["components/media"])
+    others = {container["image"] for service, _, container in found if service != "predict"}
+    predict = {container["image"] for service, _, container in found if service == "predict"}
+    assert predict == {"slipway/serving-media"}
+    assert others <= set(IMAGES.values())
+    assert "serving-media" in images.targets(ROOT)
+
+
 @cache
 def _read_by_code() -> frozenset[str]:
     """Return string literals in the code that are names of variables."""
