@@ -144,8 +144,11 @@ function placeOf({ x, y }) {
   return `Row ${y + 1}, column ${x + 1}`;
 }
 
-function effortOf({ evaluations }, what) {
-  return `The model looked at ${evaluations.toLocaleString("en")} ${what}.`;
+function effortOf(explanation, what) {
+  const errors = (explanation.standard_error?.flat() ?? explanation.spans.map((span) => span.standard_error));
+  const largest = Math.max(...errors);
+  const error = largest > 0 ? ` The sampling error of a value is at most ${numberOf(explanation)(largest)}.` : "";
+  return `The model was given ${explanation.evaluations.toLocaleString("en")} ${what}.${error}`;
 }
 
 function shortText(text) {

@@ -45,7 +45,7 @@ def test_one_cell_gets_nearly_all_of_the_value(served: Server) -> None:
     assert (found["explained"], found["unit"], found["field"]) == ("on", "probability", "image")
     assert (found["width"], found["height"]) == (28, 28)
     assert abs(found["gap"]) < 1e-9
-    assert 1 < found["calls"] < found["evaluations"] <= 2000
+    assert 1 < found["calls"] < found["evaluations"] <= 4000
     assert 2 <= found["budget_seconds"] <= 8
     prediction = served.client.post("/v1/models/lamp/predict", json={"image": IMAGE})
     assert prediction.json()["predictions"][0]["probabilities"]["on"] == found["value"]

@@ -61,6 +61,9 @@ class Additive(Model):
         return [Sum(total=float((WEIGHTS * by_cell(each)).sum())) for each in model_input]
 
 
+TANGLED = 1000.0
+
+
 class Tangled(Additive):
     """Multiplies neighbours, so that the order in which cells join matters."""
 
@@ -68,7 +71,7 @@ class Tangled(Additive):
         self.calls += 1
         cells = [by_cell(each) * WEIGHTS for each in model_input]
         # Of three: what cells add in pairs has no error in an order and its reverse together.
-        return [Sum(total=float((x[2:] * x[1:-1] * x[:-2]).sum() * 1000)) for x in cells]
+        return [Sum(total=float((x[2:] * x[1:-1] * x[:-2]).sum() * TANGLED)) for x in cells]
 
 
 class Found(Record):

@@ -34,6 +34,8 @@ def ask_why(tab: Tab, server: Server, name: str) -> None:
 
 
 def pixel(tab: Tab, place: tuple[int, int]) -> list[int]:
+    """Return the color of a place of the heat map, once it is drawn."""
+    tab.wait("document.querySelector('.heat-map canvas').width === 504")
     context = "document.querySelector('.heat-map canvas').getContext('2d')"
     found = tab.run(f"[...{context}.getImageData({place[0]}, {place[1]}, 1, 1).data]")
     return list(found)
