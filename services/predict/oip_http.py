@@ -130,7 +130,9 @@ class TensorRequest:
     def recorded(self) -> bytes:
         inference, limit = self.inference, self._core.settings.log_input_bytes
         large = inference.rows * len(inference.arrays) * 8 > limit
-        return self._sent if large else self._as_json()
+        # The record keeps what was sent by its hash only if it is over the limit; 9 KB of UINT8 is
+        # small, though its estimate is large, and raw bytes are no JSON.
+        return self._sent if large and len(self._sent) > limit else self._as_json()
 
     def _as_json(self) -> bytes:
         if self._json is None:

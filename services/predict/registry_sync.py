@@ -270,7 +270,11 @@ def maintain_log(settings: Settings, stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             reader.recover(settings.records)
-            compact.compact(settings.records, seconds=COMPACT_SECONDS)
+            done = compact.compact(settings.records, seconds=COMPACT_SECONDS)
+            if done.damaged:
+                log.error(
+                    "%d damaged lines set aside: %s/*.damaged", done.damaged, settings.records
+                )
             removed = compact.retain(
                 settings.records, days=settings.log_days, bytes=settings.log_bytes
             )
@@ -278,6 +282,8 @@ def maintain_log(settings: Settings, stopping: threading.Event) -> None:
                 log.info("%d prediction records removed by age or size", removed.records)
         except OSError as error:
             log.warning("prediction log not maintained: %s", error)
+        except Exception:
+            log.exception("prediction log not maintained")
         stopping.wait(COMPACT_SECONDS)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from slipway.fsync import fsync
 from slipway.predictions import parquet
+from slipway.predictions.own_clock import own_time
 from slipway.predictions.reader import lines, parsed
 from slipway.predictions.record import PredictionRecord
 from slipway.predictions.segment import CLOSED, COMPACTED
 
+DAMAGED = ".damaged"
 _NEEDED = {name for name, field in PredictionRecord.model_fields.items() if field.is_required()}
 
 
@@ -23,8 +25,8 @@ class Compacted:
 
     segments: int
     records: int
-    faults: tuple[str, ...] = ()
-    """Segments that were left unchanged, and why."""
+    damaged: int = 0
+    """Lines that are no record; each was appended to the file `SEGMENT.damaged`."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,31 @@ def compact(folder: Path, *, seconds: float = 60.0) -> Compacted:
     Raises:
         OSError: the disk is full, dead or refuses.
     """
-    segments = count = 0
-    faults = []
+    segments = count = damaged = 0
     for file in sorted(folder.glob(f"*{CLOSED}")):
         try:
             with file.open("rb") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not file.exists() or time.time() - file.stat().st_mtime < seconds:
                     continue
-                count += _compact(file)
-                segments += 1
+                kept, bad = _compact(file)
+                count, damaged, segments = count + kept, damaged + bad, segments + 1
         except (FileNotFoundError, BlockingIOError):
             continue
-        except ValueError as error:
-            faults.append(str(error))
-    return Compacted(segments=segments, records=count, faults=tuple(faults))
+    return Compacted(segments=segments, records=count, damaged=damaged)
 
 
 def retain(folder: Path, *, days: float, bytes: int) -> Retained:
     """Delete the oldest compacted segments by age and by total size.
 
     Segments whose last record is older than `days` are deleted, then more until all closed and
-    compacted segments take at most `bytes`.
+    compacted segments take at most `bytes`. Age is measured by the folder's own clock, which a jump
+    of the machine's clock does not move (`slipway/predictions/own_clock.py`).
 
     Raises:
         OSError: the disk is dead or refuses.
     """
-    limit = time.time() - days * 86400
+    limit = own_time(folder) - days * 86400
     held, size = [], 0
     for file in folder.glob(f"*{CLOSED}"):
         size += _size(file)
@@ -89,36 +89,44 @@ def retain(folder: Path, *, days: float, bytes: int) -> Retained:
     return Retained(segments=segments, records=records)
 
 
-def _compact(file: Path) -> int:
-    final = file.with_name(file.name.removesuffix(CLOSED) + COMPACTED)
+def _compact(file: Path) -> tuple[int, int]:
+    """Convert one segment; return the numbers of its records and of its damaged lines."""
+    name = file.name.removesuffix(CLOSED)
+    final = file.with_name(name + COMPACTED)
     count = 0
+    bad: list[bytes] = []
     # An existing file is complete: an earlier call was stopped between the last two steps.
     if not final.exists():
         new = final.with_name(final.name + ".new")
         try:
-            count = parquet.write(new, _records(file))
+            count = parquet.write(new, _records(file, bad))
+            if bad:
+                _save(bad, file.with_name(name + DAMAGED))
         except BaseException:
             new.unlink(missing_ok=True)
             raise
         new.rename(final)
         fsync(file.parent)
     file.unlink()
-    return count
+    return count, len(bad)
 
 
-def _records(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the records of a segment with the lengths of their lines.
-
-    Raises:
-        ValueError: a line is not a prediction record; the segment must then be kept.
-    """
+def _records(file: Path, bad: list[bytes]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the records of a segment with the lengths of their lines; add other lines to `bad`."""
     segment = int(file.name[:8], 16)
     for offset, line in lines(file):
         record = parsed(line, segment=segment, offset=offset)
-        missing = "its id" if record is None else ", ".join(sorted(_NEEDED - record.keys()))
-        if record is None or missing:
-            raise ValueError(f"{file.name}, byte {offset}: a prediction record lacks {missing}")
-        yield record, len(line)
+        if record is None or _NEEDED - record.keys():
+            bad.append(line)
+        else:
+            yield record, len(line)
+
+
+def _save(damaged: list[bytes], file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.writelines(each + b"\n" for each in damaged)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _size(file: Path) -> int:

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from slipway.fsync import fsync
 from slipway.predictions import ids
+from slipway.predictions.record import is_whole
 from slipway.predictions.segment import (
     BLOCK,
     CLOSED,
@@ -120,7 +121,9 @@ def recover(folder: Path) -> Recovered:
 
 
 def lines(file: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield whole lines with their offsets, from the offset `start` to the first unwritten byte.
+    """Yield whole lines with their offsets, from the offset `start` to the unwritten rest.
+
+    The rest begins where a line would begin with a zero byte. Zero bytes within a line are damage.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -129,18 +132,21 @@ def lines(file: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
         stream.seek(start)
         offset, rest = start, b""
         while block := stream.read(BLOCK):
-            written, unused, _ = block.partition(b"\0")
-            *whole, rest = (rest + written).split(b"\n")
+            *whole, rest = (rest + block).split(b"\n")
             for each in whole:
+                if each.startswith(b"\0"):
+                    return
                 if each.strip():
                     yield offset, each
                 offset += len(each) + 1
-            if unused:
+            if rest.startswith(b"\0") or (b"\0" in rest and len(rest) > BLOCK):
                 return
 
 
 def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
     """Return the record of a line; None if it is damaged or its id names another place."""
+    if not is_whole(line.rstrip(b"\n")):
+        return None
     try:
         record = from_json(line)
         place = ids.place(record["id"])
@@ -148,7 +154,9 @@ def parsed(line: bytes, *, segment: int, offset: int) -> dict[str, Any] | None:
         return None
     if place is None or (place.segment, place.offset) != (segment, offset):
         return None
-    return _with_rows(dict(record))
+    record = dict(record)
+    record.pop("crc32", None)
+    return _with_rows(record)
 
 
 def _with_rows(record: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import zlib
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from slipway.predictions import ids
 
 INPUT_BYTES = 64 * 2**10
+CHECKSUM = b',"crc32":"'
 PURPOSE = "^[a-z][a-z0-9-]{0,31}$"
 
 Text = Annotated[str, Field(min_length=1)]
@@ -47,6 +49,8 @@ class PredictionRecord(BaseModel):
     purpose: Annotated[str, Field(pattern=PURPOSE)] | None = None
     """The reason of a request that is not a caller's own, such as `demo`. Nothing is trained from
     such a record."""
+    crc32: Annotated[str, Field(pattern="^[0-9a-f]{8}$")] | None = None
+    """The checksum of all that precedes it in its line; readers check it and leave it out."""
 
 
 def line(
@@ -88,15 +92,32 @@ def line(
         sent = b'null,"inputs_sha256":"%b"' % hashlib.sha256(inputs).hexdigest().encode()
     else:
         sent = _as_list(inputs)
-    return b'{"id":"%b","time":"%b.%03dZ",%b"inputs":%b,"outputs":%b,%b}\n' % (
-        id.encode(),
-        _second(at // 1000),
-        at % 1000,
-        about,
-        sent,
-        outputs if by_column else _as_list(outputs),
-        rest.encode(),
+    return checked(
+        b'{"id":"%b","time":"%b.%03dZ",%b"inputs":%b,"outputs":%b,%b'
+        % (
+            id.encode(),
+            _second(at // 1000),
+            at % 1000,
+            about,
+            sent,
+            outputs if by_column else _as_list(outputs),
+            rest.encode(),
+        )
     )
+
+
+def checked(start: bytes) -> bytes:
+    """Return a line that ends with the checksum of its `start`, an object that is still open."""
+    return b'%b,"crc32":"%08x"}\n' % (start, zlib.crc32(start))
+
+
+def is_whole(line: bytes) -> bool:
+    """Return whether a line, without its newline, is as it was written.
+
+    Lines of the versions before this checksum have none; they pass.
+    """
+    start, found, rest = line.rpartition(CHECKSUM)
+    return not found or rest == b'%08x"}' % zlib.crc32(start)
 
 
 def _as_list(content: bytes) -> bytes:

@@ -138,7 +138,8 @@ class PredictionLog:
         """
         size = len(line)
         end = self._offset + size
-        if end > self._limit:
+        # A zero byte would look like the unwritten rest, a second newline like a second record.
+        if end > self._limit or line.find(b"\n") != size - 1 or b"\0" in line:
             self.dropped += 1
             return False
         self._staging[:size] = line

@@ -41,7 +41,7 @@ def test_compaction_changes_no_record_and_no_order(tmp_path: Path) -> None:
     listed = list(records(tmp_path))
     assert compact(tmp_path, seconds=3600).segments == 0
     done = compact(tmp_path, seconds=0)
-    assert (done.records, done.faults) == (300, ())
+    assert (done.records, done.damaged) == (300, 0)
     assert done.segments == len(list(tmp_path.glob("*.parquet"))) > 5
     assert not list(tmp_path.glob("*.jsonl"))
     assert {id: find(tmp_path, id) for id in before} == before
@@ -103,13 +103,48 @@ def test_reading_goes_on_while_segments_are_compacted(tmp_path: Path) -> None:
     assert sorted(read) == sorted(before)
 
 
-def test_a_line_that_is_not_a_record_stops_only_its_segment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"\0", b"\xff", b"9"])
+def test_a_damaged_line_hides_no_other(tmp_path: Path, damage: bytes) -> None:
     before = filled(tmp_path, 60)
+    file = min(tmp_path.glob("*.jsonl"))
+    content = bytearray(file.read_bytes())
+    middle = content.index(b'"seconds":', len(content) // 2) + 10
+    content[middle : middle + 1] = damage
+    assert content != file.read_bytes()
+    file.write_bytes(content)
     (tmp_path / "0000abcd.jsonl").write_bytes(b'{"id":"what"}\n')
+    assert len(list(records(tmp_path))) == len(before) - 1
     done = compact(tmp_path, seconds=0)
-    assert done.records == len(before)
-    assert done.faults == ("0000abcd.jsonl, byte 0: a prediction record lacks its id",)
-    assert [file.name for file in tmp_path.glob("*.jsonl")] == ["0000abcd.jsonl"]
+    assert (done.records, done.damaged) == (len(before) - 1, 2)
+    assert (tmp_path / "0000abcd.damaged").read_bytes() == b'{"id":"what"}\n'
+    assert len(list(records(tmp_path))) == len(before) - 1
+
+
+@pytest.mark.parametrize("poison", [b"\0", b'1\n{"id":2}'])
+def test_bytes_that_would_end_a_line_are_not_written(tmp_path: Path, poison: bytes) -> None:
+    log = PredictionLog(tmp_path, segment_bytes=SMALL)
+    add(log, 1)
+    log.next_id()
+    assert not log.append(b'{"id":' + poison + b"}\n")
+    add(log, 2)
+    log.close()
+    assert log.dropped == 1
+    assert len(list(records(tmp_path))) == 2
+
+
+def test_a_jump_of_the_clock_deletes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = filled(tmp_path, 60)
+    compact(tmp_path, seconds=0)
+    assert retain(tmp_path, days=30, bytes=2**40).records == 0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 40 * 86_400)
+    assert retain(tmp_path, days=30, bytes=2**40).records == 0
+    # A month after the jump nothing was corrected: the records are as old as they seem.
+    boot = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: boot(clock) + 30 * 86_400)
+    assert retain(tmp_path, days=30, bytes=2**40).records == len(kept)
 
 
 def test_retention_deletes_the_oldest_and_counts_the_records(tmp_path: Path) -> None:
