@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from services.predict import metrics, snapshot, watch
+from services.predict.artifacts import Unsafe
 from services.predict.loaded_model import LoadedModel
 from services.predict.lookup import Lookups
 from services.predict.readiness import LOADED, Readiness
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Snapshot, Version
+from services.predict.suspects import report_suspect
 from services.web.problem import Problem
 from slipway.policy import CHAMPION, SHADOW, Policy
+from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.predict")
 LOOK_SECONDS = 0.1
@@ -236,6 +239,8 @@ class ModelStore:
                 # The thread cannot be ended; other models load in a new one.
                 self._pool.shutdown(wait=False)
                 self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+            if isinstance(error, DigestMismatch | Unsafe | FileNotFoundError):
+                report_suspect(self.settings.folder, model.version.digest)
             metrics.LOAD_FAILURES.labels(model.name).inc()
             log.exception("%s v%s did not load", model.name, model.version.version)
             message = f"{model.name} v{model.version.version} did not load: {type(error).__name__}"

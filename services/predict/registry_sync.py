@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +23,7 @@ from services.predict.backend import Source
 from services.predict.model_process import ModelProcess
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
+from services.predict.suspects import take_suspects
 from services.web import logs
 from slipway import policy
 from slipway.contract import shared_code
@@ -31,6 +33,9 @@ from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.registry_sync")
 RETRY_SECONDS = 30.0
+# A try-out that takes longer goes on while other projects are looked after.
+PATIENCE_SECONDS = 5.0
+TRY_OUTS = 2
 COMPACT_SECONDS = 60.0
 # Workers take precedence on a shared core: polling the registry or compacting a segment takes tens
 # of milliseconds.
@@ -47,6 +52,8 @@ class RegistrySync:
         self._verified: set[str] = set()
         # Failures by project and version: when and why. They are retried, with a delay.
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
+        self._pool = ThreadPoolExecutor(TRY_OUTS, thread_name_prefix="try-out")
+        self._pending: dict[tuple[str, str], Future[Version]] = {}
 
     def sync(self) -> None:
         """Poll the registry once, and write the snapshot if something changed.
@@ -59,25 +66,29 @@ class RegistrySync:
         except Exception:
             self._publish(self._known.model_copy(update={"reachable": False}))
             raise
+        for digest in take_suspects(self.settings.folder):
+            self._verified.discard(digest)
         projects, faults = {}, {}
-        known = self._known.projects
+        known, standing = self._known.projects, dict(self._known.faults)
         # Known projects come first, so that they do not wait for the try-out of new ones.
         for name in sorted(wanted, key=lambda each: (each not in known, each)):
             entry, fault = self._entry(name, *wanted[name])
             if entry.versions:
                 projects[name] = entry
+            standing.pop(name, None)
             if fault:
                 faults[name] = fault
             # Publish after each project: it is served as soon as it passed its try-out.
             self._publish(
                 Snapshot(
                     projects={**{key: known[key] for key in known if key in wanted}, **projects},
-                    faults=faults,
+                    faults={**{key: standing[key] for key in standing if key in wanted}, **faults},
                     settled=self._known.settled,
                     reachable=True,
                 )
             )
-        self._publish(Snapshot(projects=projects, faults=faults, settled=True, reachable=True))
+        settled = self._known.settled or not self._pending
+        self._publish(Snapshot(projects=projects, faults=faults, settled=settled, reachable=True))
 
     def _publish(self, new: Snapshot) -> None:
         if new != self._known:
@@ -85,12 +96,18 @@ class RegistrySync:
             self._known = new
 
     def _registered(self) -> dict[str, tuple[dict[str, str], str | None]]:
-        """Return by project name the versions by variant, and the value of the policy tag."""
+        """Return by project name the versions by variant, and the value of the policy tag.
+
+        Raises:
+            ForeignRegistry: it knows none of the projects that are served.
+            Exception: the registry cannot be reached.
+        """
         from slipway.registry import tracking
 
         registry = tracking.client()
-        found = {}
+        found, names = {}, set()
         for model in tracking.every(registry.search_registered_models):
+            names.add(model.name)
             aliases = {
                 variant: str(model.aliases[variant])
                 for variant in policy.VARIANTS
@@ -98,6 +115,12 @@ class RegistrySync:
             }
             if policy.CHAMPION in aliases:
                 found[model.name] = (aliases, model.tags.get(policy.TAG))
+        served = self._known.projects.keys()
+        if served and not served & names:
+            raise ForeignRegistry(
+                f"it has none of the {len(served)} served projects, so it is another one or was "
+                "emptied; they stay served. To remove a project, delete its champion alias"
+            )
         return found
 
     def _entry(self, name: str, aliases: dict[str, str], tag: str | None) -> tuple[Entry, str]:
@@ -135,17 +158,32 @@ class RegistrySync:
         when, reason = self._failed.get((name, number), (0.0, ""))
         if time.monotonic() - when < RETRY_SECONDS and reason:
             raise _NotServed(reason)
+        pending = self._pending.get((name, number))
+        if pending is None:
+            pending = self._pool.submit(self._fetch_and_try_out, name, number)
+            self._pending[name, number] = pending
         try:
-            version = self._fetch_and_try_out(name, number)
+            version = pending.result(PATIENCE_SECONDS)
+        except TimeoutError:
+            if not pending.done():
+                raise _NotServed("it is still being tried out") from None
+            # The try-out itself ended with this error.
+            raise self._refusal(name, number, pending.exception()) from None
         except Exception as error:
-            message = str(error).splitlines()[0] if str(error) else ""
-            known_cause = isinstance(error, ServingGroupMissing)
-            reason = message if known_cause else f"{type(error).__name__}: {message}"
-            log.exception("%s v%s is not served", name, number)
-            self._failed[name, number] = (time.monotonic(), reason)
-            raise _NotServed(reason) from error
+            raise self._refusal(name, number, error) from error
+        self._pending.pop((name, number), None)
         self._failed.pop((name, number), None)
         return version
+
+    def _refusal(self, name: str, number: str, error: BaseException | None) -> "_NotServed":
+        """Note that a version failed its try-out; return the reason."""
+        self._pending.pop((name, number), None)
+        message = str(error).splitlines()[0] if str(error) else ""
+        known_cause = isinstance(error, ServingGroupMissing)
+        reason = message if known_cause else f"{type(error).__name__}: {message}"
+        log.error("%s v%s is not served", name, number, exc_info=error)
+        self._failed[name, number] = (time.monotonic(), reason)
+        return _NotServed(reason)
 
     def _intact(self, known: Version) -> bool:
         """Return whether the version of an earlier run can be served as it is; checked once.
@@ -202,6 +240,10 @@ class RegistrySync:
             process.kill()
 
 
+class ForeignRegistry(Exception):
+    """Raised when the registry knows none of the projects that are served."""
+
+
 class _NotServed(Exception):
     """Raised when a version cannot be served; the message is the reason."""
 
@@ -235,6 +277,11 @@ def follow_registry(settings: Settings, stopping: threading.Event) -> None:
                 # Only now, with the first models there. On Linux this affects this thread alone.
                 os.nice(NICENESS)
                 first = False
+        except ForeignRegistry as error:
+            fault = str(error)
+            if fault != last_fault:
+                log.error("the registry is not followed: %s", fault)
+            last_fault = fault
         except Exception as error:
             fault = str(error).splitlines()[0] if str(error) else type(error).__name__
             if fault != last_fault:
