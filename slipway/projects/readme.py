@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 from slipway.media.base64_text import decode_base64
 from slipway.media.fields import media_fields
@@ -75,8 +76,16 @@ def curl(project: Project, port: int = 8000) -> str:
     fields = [f"{name}=@{place}/{file}" for name, (file, _) in files.items()]
     for name, value in sent.items():
         if name not in files:
-            fields.append(f"{name}={value if isinstance(value, str) else json.dumps(value)}")
+            text = value if isinstance(value, str) else json.dumps(_given(value))
+            fields.append(f"{name}={text}")
     return " ".join(["curl", "-s", address, *(f"-F {shlex.quote(each)}" for each in fields)])
+
+
+def _given(value: Any) -> Any:
+    """Return a value of JSON without the fields that are null, which a record does not need."""
+    if isinstance(value, dict):
+        return {name: _given(each) for name, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list) else value
 
 
 def media_files(project: Project) -> dict[str, tuple[str, bytes]]:

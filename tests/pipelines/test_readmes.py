@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -47,13 +48,20 @@ def test_the_model_accepts_the_request(project: Project) -> None:
         project.model().input_type().model_validate_json(json.dumps(body))
 
 
-def form(words: list[str]) -> dict[str, str]:
-    """Return the fields of a form by the options -F of a command, files as base64."""
+def form(words: list[str]) -> dict[str, Any]:
+    """Return the fields of a form by the options -F of a command, files as base64.
+
+    As the model server does, a list or an object is read as JSON.
+    """
     fields = dict(
         words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-F"
     )
     return {
-        name: encode_base64((ROOT / value[1:]).read_bytes()) if value.startswith("@") else value
+        name: encode_base64((ROOT / value[1:]).read_bytes())
+        if value.startswith("@")
+        else json.loads(value)
+        if value.startswith(("[", "{"))
+        else value
         for name, value in fields.items()
     }
 
