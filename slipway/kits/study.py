@@ -65,6 +65,8 @@ class TorchStudy(ABC, Generic[Recipe]):
     best: ClassVar[Literal["highest", "lowest"]] = "highest"
     outputs: ClassVar[tuple[str, ...]]
     """The names of the exported graph's outputs."""
+    validates_on: ClassVar[Literal["random", "last"]] = "random"
+    """The rows that validate: drawn at random, or the last ones if others resemble these less."""
 
     def __init__(
         self,
@@ -132,6 +134,9 @@ class TorchStudy(ABC, Generic[Recipe]):
         self, rows: TensorRows, held_out: int, subset: int | None = None
     ) -> tuple[TensorRows, TensorRows]:
         """Return at most `subset` rows to train on, and `held_out` others to validate on."""
+        if self.validates_on == "last":
+            order = torch.arange(len(rows))
+            return rows.take(order[:-held_out][:subset]), rows.take(order[-held_out:])
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(rows), generator=generator)
         end = None if subset is None else held_out + subset
@@ -166,10 +171,13 @@ class TorchStudy(ABC, Generic[Recipe]):
             each.with_metrics(metrics) if each.name == name else each for each in self.tried
         ]
 
-    def refit_best(self, train: LabelledRows[Any, Any]) -> Fitted:
+    def refit_best(
+        self, train: LabelledRows[Any, Any], *, references: Sequence[Candidate] = ()
+    ) -> Fitted:
         """Train the simplest recipe within one standard error of the best on all rows.
 
-        Its network is written as `model.onnx` into the study's folder.
+        Its network is written as `model.onnx` into the study's folder. `references` were measured
+        on the same rows, but are not chosen, because they are no networks to export.
 
         Raises:
             ValueError: no candidate was compared.
@@ -186,7 +194,7 @@ class TorchStudy(ABC, Generic[Recipe]):
             inputs = {name: torch.from_numpy(each) for name, each in self.arrays(records).items()}
             return self.predictions(records, self._run(exported, inputs))
 
-        return Fitted(self.tried, chosen, framework_predict)
+        return Fitted([*references, *self.tried], chosen, framework_predict)
 
     def train(
         self,

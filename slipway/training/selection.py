@@ -50,6 +50,19 @@ def bootstrap_error(
 
     `metric` computes the metric from row indices (rows,) that are drawn with replacement.
     """
+    return float(np.std(_resampled(metric, rows, seed, resamples), ddof=1))
+
+
+def bootstrap_interval(
+    metric: Callable[[np.ndarray], float], rows: int, *, seed: int, resamples: int = 200
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a metric, by percentiles; see `bootstrap_error`."""
+    low, high = np.quantile(_resampled(metric, rows, seed, resamples), [0.025, 0.975]).tolist()
+    return low, high
+
+
+def _resampled(
+    metric: Callable[[np.ndarray], float], rows: int, seed: int, resamples: int
+) -> list[float]:
     generator = np.random.default_rng(seed)
-    values = [metric(generator.integers(0, rows, rows)) for _ in range(resamples)]
-    return float(np.std(values, ddof=1))
+    return [metric(generator.integers(0, rows, rows)) for _ in range(resamples)]

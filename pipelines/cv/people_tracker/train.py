@@ -1,17 +1,15 @@
 """Compare detectors on later frames: OpenCV's, which was trained elsewhere, and own networks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from torch import nn
 
 from slipway.deep import Plan
 from slipway.kits.detection.study import DetectionStudy, detection_head
 from slipway.kits.metrics.boxes import box_metrics, map50_error
-from slipway.kits.study import TensorRows
 from slipway.media import Box, decode_image
 from slipway.training import Candidate, Fitted, LabelledRows
 
@@ -36,11 +34,7 @@ CHANNELS = 48
 class PeopleStudy(DetectionStudy[Recipe]):
     """A study that validates on the last rows, because successive frames are almost the same."""
 
-    def split(
-        self, rows: TensorRows, held_out: int, subset: int | None = None
-    ) -> tuple[TensorRows, TensorRows]:
-        order = torch.arange(len(rows))
-        return rows.take(order[:-held_out][:subset]), rows.take(order[-held_out:])
+    validates_on = "last"
 
 
 def network(recipe: Recipe) -> nn.Module:
@@ -108,8 +102,4 @@ def fit(
     )
     study.compare(train, RECIPES, held_out=held_out, epochs=epochs)
     later = LabelledRows(train.records[-held_out:], train.labels[-held_out:])
-    measured = baseline(later, seed)
-    # It is compared but cannot be chosen, since it is not a network that could be exported.
-    study.tried.insert(0, replace(measured, metrics={**measured.metrics, "map50": -1.0}))
-    fitted = study.refit_best(train)
-    return replace(fitted, candidates=[measured, *fitted.candidates[1:]])
+    return study.refit_best(train, references=[baseline(later, seed)])

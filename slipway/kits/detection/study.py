@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -77,6 +77,8 @@ class DetectionStudy(PixelStudy[Recipe]):
 
     primary = "map50"
     outputs = ("heat", "sides")
+    objects_count_alike: ClassVar[bool] = False
+    """Whether small objects count as much as large ones in the loss of the sides."""
 
     def __init__(
         self,
@@ -116,7 +118,9 @@ class DetectionStudy(PixelStudy[Recipe]):
 
     def loss(self, outputs: Any, targets: Tensors) -> torch.Tensor:
         heat, sides = outputs
-        return heat_loss(heat, targets["heat"]) + 2 * sides_loss(sides, targets["sides"])
+        alike = self.objects_count_alike
+        of_sides = sides_loss(sides, targets["sides"], objects_count_alike=alike)
+        return heat_loss(heat, targets["heat"]) + 2 * of_sides
 
     def exported(self, module: nn.Module) -> nn.Module:
         return _Exported(module)

@@ -62,8 +62,14 @@ def heat_loss(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
     return -(found + missed * (1 - middle)).sum() / middle.sum().clamp(min=1)
 
 
-def sides_loss(sides: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the mean of 1 - IoU over the cells in objects; both are (rows, 4, height, width)."""
+def sides_loss(
+    sides: torch.Tensor, wanted: torch.Tensor, *, objects_count_alike: bool = False
+) -> torch.Tensor:
+    """Return the mean of 1 - IoU over the cells in objects; both are (rows, 4, height, width).
+
+    A large object has more cells. If `objects_count_alike`, a cell's weight is one over the area of
+    its object, or the sides of small objects would hardly be learned beside those of large ones.
+    """
     inside = wanted[:, 0] > 0
     left, top, right, bottom = sides.movedim(1, -1)[inside].T
     to_left, to_top, to_right, to_bottom = wanted.movedim(1, -1)[inside].T
@@ -71,4 +77,8 @@ def sides_loss(sides: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         torch.minimum(top, to_top) + torch.minimum(bottom, to_bottom)
     )
     areas = (left + right) * (top + bottom) + (to_left + to_right) * (to_top + to_bottom)
-    return (1 - shared / (areas - shared)).sum() / inside.sum().clamp(min=1)
+    missed = 1 - shared / (areas - shared)
+    if not objects_count_alike:
+        return missed.sum() / inside.sum().clamp(min=1)
+    weights = 1 / ((to_left + to_right) * (to_top + to_bottom))
+    return (missed * weights).sum() / weights.sum().clamp(min=1e-12)

@@ -1,12 +1,12 @@
 """Metrics of predicted boxes, as the COCO benchmark defines them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from slipway.media import Box
-from slipway.training.selection import bootstrap_error
+from slipway.training.selection import bootstrap_error, bootstrap_interval
 
 Boxes = Sequence[Sequence[Box]]
 
@@ -44,16 +44,43 @@ def box_metrics(y_true: Boxes, y_pred: Boxes, labels: Sequence[str]) -> dict[str
     return {"map50": float(half), "map": float(mean)}
 
 
+def ap50_by_label(y_true: Boxes, y_pred: Boxes, labels: Sequence[str]) -> dict[str, float]:
+    """Return the average precision of each label that a picture has, as `map50` averages them."""
+
+    def only(boxes: Boxes, label: str) -> Boxes:
+        return [[each for each in listed if each.label == label] for listed in boxes]
+
+    return {
+        name: box_metrics(only(y_true, name), only(y_pred, name), [name])["map50"]
+        for name in labels
+        if any(only(y_true, name))
+    }
+
+
 def map50_error(
     y_true: Boxes, y_pred: Boxes, labels: Sequence[str], *, seed: int, resamples: int = 40
 ) -> float:
     """Return the bootstrap standard error of `map50` over pictures."""
+    metric = _map50_of_rows(y_true, y_pred, labels)
+    return bootstrap_error(metric, len(y_true), seed=seed, resamples=resamples)
 
-    def resampled(rows: np.ndarray) -> float:
+
+def map50_interval(
+    y_true: Boxes, y_pred: Boxes, labels: Sequence[str], *, seed: int, resamples: int = 200
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of `map50` over pictures."""
+    metric = _map50_of_rows(y_true, y_pred, labels)
+    return bootstrap_interval(metric, len(y_true), seed=seed, resamples=resamples)
+
+
+def _map50_of_rows(
+    y_true: Boxes, y_pred: Boxes, labels: Sequence[str]
+) -> Callable[[np.ndarray], float]:
+    def map50(rows: np.ndarray) -> float:
         picked = [y_true[row] for row in rows], [y_pred[row] for row in rows]
         return box_metrics(*picked, labels)["map50"] if any(picked[0]) else 0.0
 
-    return bootstrap_error(resampled, len(y_true), seed=seed, resamples=resamples)
+    return map50
 
 
 def _entries(boxes: Boxes, labels: Sequence[str]) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from slipway.kits.detection.report import matches
 from slipway.kits.detection.study import mirrored_cells
 from slipway.kits.detection.targets import encode_boxes, heat_loss, sides_loss
 from slipway.kits.images import ImageRecord
-from slipway.kits.metrics.boxes import box_metrics, map50_error
+from slipway.kits.metrics.boxes import ap50_by_label, box_metrics, map50_error, map50_interval
 from slipway.media import Box, encode_png
 
 LABELS = ("cell", "dish")
@@ -83,6 +83,19 @@ def test_losses_are_least_for_the_targets_themselves() -> None:
     assert float(sides_loss(2 * distances, distances)) == pytest.approx(0.75)
 
 
+def test_small_objects_count_as_much_as_large_ones_if_they_should() -> None:
+    placement = Placement(1, 0, 0, 96, 64, (64, 96))
+    _, sides = encode_boxes([box(4, 4, 52, 60), box(72, 8, 92, 28)], placement, LABELS, stride=4)
+    wanted = torch.from_numpy(sides)[None]
+    wrong = wanted.clone()
+    wrong[..., 16:] *= 2  # the small one has the cells on the right
+    small = (wanted[:, 0, :, 16:] > 0).sum() / (wanted[:, 0] > 0).sum()
+    assert float(sides_loss(wrong, wanted)) == pytest.approx(0.75 * float(small))
+    alike = float(sides_loss(wrong, wanted, objects_count_alike=True))
+    assert alike == pytest.approx(0.75 / 2, rel=0.1)
+    assert float(sides_loss(wanted + 1, 0 * wanted, objects_count_alike=True)) == 0
+
+
 def test_a_mirrored_batch_has_mirrored_cells() -> None:
     placement = Placement(1, 0, 0, 96, 64, (64, 96))
     heat, sides = encode_boxes([box(10, 10, 40, 50)], placement, LABELS, stride=8)
@@ -129,6 +142,24 @@ def test_the_standard_error_is_0_where_all_pictures_are_alike() -> None:
     assert map50_error([TRUTH[0]] * 4, [TRUTH[0]] * 4, LABELS, seed=0, resamples=5) == 0
     mixed = [TRUTH[0], [], TRUTH[0], []]
     assert map50_error([TRUTH[0]] * 4, mixed, LABELS, seed=0, resamples=20) > 0.05
+
+
+def test_the_precision_by_label_averages_to_that_of_all() -> None:
+    marked = [[box(0, 0, 9, 9), box(20, 0, 29, 9, "dish")], [box(0, 0, 9, 9)]]
+    found = [[box(0, 0, 9, 9), box(20, 0, 29, 9, "dish", 0.5)], [box(0, 20, 9, 29, score=0.9)]]
+    by_label = ap50_by_label(marked, found, LABELS)
+    assert by_label == {"cell": pytest.approx(0.5, abs=0.01), "dish": pytest.approx(1)}
+    together = box_metrics(marked, found, LABELS)["map50"]
+    assert together == pytest.approx(sum(by_label.values()) / 2)
+    assert set(ap50_by_label(marked, found, ("cell", "dish", "lid"))) == {"cell", "dish"}
+
+
+def test_the_interval_holds_the_precision_of_all_pictures() -> None:
+    marked = [[box(0, 0, 9, 9)]] * 12
+    found = [[box(0, 0 if row % 3 else 20, 9, 9 if row % 3 else 29)] for row in range(12)]
+    low, high = map50_interval(marked, found, LABELS, seed=0, resamples=50)
+    assert low < box_metrics(marked, found, LABELS)["map50"] < high
+    assert map50_interval(marked, marked, LABELS, seed=0, resamples=5) == pytest.approx((1, 1))
 
 
 def test_every_box_is_matched_once() -> None:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from slipway.training import Candidate
-from slipway.training.selection import bootstrap_error, fold_error, simplest_within_error
+from slipway.training.selection import (
+    bootstrap_error,
+    bootstrap_interval,
+    fold_error,
+    simplest_within_error,
+)
 
 
 def tried(**values: tuple[float, float]) -> list[Candidate]:
@@ -60,3 +65,15 @@ def test_the_bootstrap_gives_the_error_of_a_mean() -> None:
     found = bootstrap_error(lambda rows: float(values[rows].mean()), len(values), seed=2)
     assert found == pytest.approx(values.std() / 20, rel=0.15)
     assert found == bootstrap_error(lambda rows: float(values[rows].mean()), len(values), seed=2)
+
+
+def test_the_bootstrap_interval_is_two_errors_wide_on_either_side() -> None:
+    values = np.random.default_rng(1).normal(size=400)
+
+    def mean(rows: np.ndarray) -> float:
+        return float(values[rows].mean())
+
+    low, high = bootstrap_interval(mean, len(values), seed=2, resamples=1000)
+    error = values.std() / 20
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
