@@ -28,6 +28,9 @@ from slipway.predictions.feedback_store import (
 )
 from slipway.statistics.ab import Comparison, Sample, compare
 
+# The squares of larger scores would leave no digits for the others in a mean and a variance.
+LARGEST_SCORE = 1e9
+
 
 class Feedback(BaseModel):
     """The true outcome of one record of a prediction."""
@@ -42,13 +45,21 @@ class Feedback(BaseModel):
     ] = None
     reward: Annotated[
         float | None,
-        Field(description="A score of the prediction; without it, the label is compared"),
+        Field(
+            ge=-LARGEST_SCORE,
+            le=LARGEST_SCORE,
+            description="A score of the prediction; without it, the label is compared",
+        ),
     ] = None
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> "Feedback":
         if self.label is None and self.reward is None:
             raise ValueError("give label, reward or both")
+        try:
+            to_json(self.label)
+        except ValueError:  # half of a surrogate pair, which JSON can name and no text can hold
+            raise ValueError("label must be valid Unicode") from None
         return self
 
 
@@ -92,7 +103,9 @@ def router(core: Core) -> APIRouter:
     async def comparison(
         name: str,
         request: Request,
-        smallest_effect: Annotated[float | None, Query(gt=0)] = None,
+        smallest_effect: Annotated[
+            float | None, Query(ge=1 / LARGEST_SCORE, le=LARGEST_SCORE)
+        ] = None,
         credible: Annotated[float, Query(ge=0.5, le=0.999)] = 0.95,
         power: Annotated[float, Query(ge=0.5, le=0.999)] = 0.8,
     ) -> Response:

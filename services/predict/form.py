@@ -1,6 +1,7 @@
 """Converts forms with fields and files, and raw media, to the JSON record that they stand for."""
 
 import asyncio
+import re
 from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
@@ -15,6 +16,9 @@ from services.predict.form_fields import FormFields
 from services.web.problem import Problem
 
 FILES, FIELDS = 100, 500
+CHARSET = re.compile(rb'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
+# Python has codecs, such as unicode_escape, that turn text into what no JSON can hold.
+CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii"})
 # Converting more bytes takes over a millisecond, so it is done in a thread.
 LARGE_BYTES = 2**19
 
@@ -30,6 +34,10 @@ async def form_to_json(
         Problem: the form is damaged or too large.
         Disconnected: the caller disconnected.
     """
+    charset = CHARSET.search(headers.get(b"content-type", b""))
+    if charset and charset[1].lower() not in CHARSETS:
+        shown = charset[1].decode("latin-1")[:40]
+        raise Problem(415, "Unsupported charset", f"a form must be UTF-8, got {shown!r}")
     length = headers.get(b"content-length", b"")
     if not length.isdigit():
         raise Problem(411, "Length required", "a multipart body needs a Content-Length")

@@ -216,7 +216,8 @@ class FeedbackStore:
             """
             WITH scored AS (
                 SELECT version, variant, score FROM feedback
-                WHERE project = ? AND predicted >= ? AND score IS NOT NULL
+                -- Larger scores were refused only later, and their squares are infinite.
+                WHERE project = ? AND predicted >= ? AND score BETWEEN -1e9 AND 1e9
             ), means AS (
                 SELECT version, variant, COUNT(*) AS n, AVG(score) AS mean
                 FROM scored GROUP BY version, variant
