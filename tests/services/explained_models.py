@@ -108,8 +108,11 @@ class Words(Model):
 publish(Words())
 """
 
-# The names under which `add_explained_models` registers them.
+# The names under which `add_explained_models` registers them; `mirror` has no number to explain.
 EXPLAINED = ("finder", "lamp", "mail")
+MODELS = (*EXPLAINED, "mirror", "slow_lamp")
+# Longer calls than a second are made in a process of the model's own.
+SLOW = '{"latency_seconds": 1.5}'
 
 
 def lamp_picture() -> bytes:
@@ -120,7 +123,7 @@ def lamp_picture() -> bytes:
 
 
 def add_explained_models(registry: ModelRegistryFixture) -> None:
-    """Register `lamp`, `finder` and `mail` as champions, and `mirror`, which has no number."""
+    """Register the models as champions, by the names that `MODELS` lists."""
     image = base64.b64encode(lamp_picture()).decode()
     record = {"image": image, "least": 0.5}
     lamp = {"label": "on", "probabilities": {"on": 1.0, "off": 0.0}}
@@ -128,10 +131,13 @@ def add_explained_models(registry: ModelRegistryFixture) -> None:
     mail = {"subject": "Free money", "body": "we are sorry"}
     models = {
         "lamp": ("Is the lamp on?", PATCH, record, lamp),
+        "slow_lamp": ("Is the other lamp on?", PATCH, record, lamp),
         "finder": ("Where is the lamp?", FINDER, record, {"boxes": [box]}),
         "mirror": ("What is the same picture?", MIRROR, record, {"image": image}),
         "mail": ("Is this mail cheerful?", MAIL, mail, {"probability": 0.5}),
     }
-    for name, (question, code, example, prediction) in models.items():
+    for name, (question, code, sent, prediction) in models.items():
         model = HEAD.format(question=question) + code
-        registry.add(name, model, example={"input": example, "output": prediction})
+        serving = SLOW if name.startswith("slow") else ""
+        example = {"input": sent, "output": prediction}
+        registry.add(name, model, example=example, serving=serving)

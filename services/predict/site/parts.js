@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { titleOf } from "./schema.js";
 import { figure, percent } from "./sentence.js";
 
-// The colors of the server's heat map; told apart also by people who see few colors.
+// The colors of the server's heat map; people who see few colors can distinguish them.
 const RAISES = [0, 114, 178];
 const LOWERS = [213, 94, 0];
 const OPACITY = 0.75;

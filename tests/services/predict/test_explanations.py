@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slipway.media import decode_image
-from tests.services.explained_models import EXPLAINED, add_explained_models, lamp_picture
+from tests.services.explained_models import EXPLAINED, MODELS, add_explained_models, lamp_picture
 from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.services.predict.contract import hold_the_contract
 from tests.waiting import until
@@ -22,7 +22,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = ModelRegistryFixture(tmp_path_factory.mktemp("explained"))
     add_explained_models(registry)
     with registry.serving() as running:
-        until(lambda: len(running.client.get("/v1/models").json()["models"]) == 4)
+        until(lambda: len(running.client.get("/v1/models").json()["models"]) == len(MODELS))
         yield running
 
 
@@ -49,6 +49,13 @@ def test_one_cell_gets_nearly_all_of_the_value(served: Server) -> None:
     assert 2 <= found["budget_seconds"] <= 8
     prediction = served.client.post("/v1/models/lamp/predict", json={"image": IMAGE})
     assert prediction.json()["predictions"][0]["probabilities"]["on"] == found["value"]
+
+
+def test_a_model_in_a_process_of_its_own_is_explained_alike(served: Server) -> None:
+    slow = only(explain(served, "slow_lamp", json={"image": IMAGE}))
+    assert slow["cells"] == only(explain(served, "lamp", json={"image": IMAGE}))["cells"]
+    drawn = explain(served, "slow_lamp", json={"image": IMAGE}, headers={"Accept": "image/png"})
+    assert drawn.headers["content-type"] == "image/png"
 
 
 def test_objects_are_explained_by_the_sum_of_their_scores(served: Server) -> None:

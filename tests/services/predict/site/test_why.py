@@ -7,7 +7,7 @@ import pytest
 from slipway.datasets.sources import SourceFault
 from tests.axe import violations
 from tests.browser import Tab
-from tests.services.explained_models import EXPLAINED, add_explained_models
+from tests.services.explained_models import EXPLAINED, MODELS, add_explained_models
 from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.services.predict.site.site_check import WIDTHS, hold_the_page_rules, press
 from tests.waiting import until
@@ -21,7 +21,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = ModelRegistryFixture(tmp_path_factory.mktemp("explained"))
     add_explained_models(registry)
     with registry.serving() as running:
-        until(lambda: len(running.client.get("/v1/models").json()["models"]) == 4)
+        until(lambda: len(running.client.get("/v1/models").json()["models"]) == len(MODELS))
         yield running
 
 
