@@ -1,5 +1,6 @@
 """The stage `register`: log the run, check the gate, add a version and decide on its promotion."""
 
+import importlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ _LINEAGE = TypeAdapter(dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], 
 
 # Explanations average over these rows: more rows cost more and reduce the error by the root.
 REFERENCE_ROWS = 100
-# Of pictures there are fewer: they are read whenever a model is loaded.
+# Of long records there are fewer: they are read whenever a model is loaded.
 REFERENCE_BYTES = 1_000_000
 
 
@@ -136,8 +137,9 @@ def _write_about(work: Workspace, folder: Path, code: ServedCode) -> None:
     (folder / serving.FILE).write_text(_serving(work).model_dump_json(indent=1) + "\n")
     shared_code.write(folder, code.shared, paths.root())
     model = work.project.model()
-    # A picture is compared with a blurred copy of itself.
-    if model.explained and not carries_media(model.input_type()):
+    # A picture is compared with a blurred copy of itself, a text with itself without some words.
+    ways = importlib.import_module("slipway.explain.ways")
+    if ways.choose_way(model) is ways.Way.FIELDS:
         rows = read_split(work, "train").records
         spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
         lines = bounded([f"{row.model_dump_json()}\n" for row in spread], REFERENCE_BYTES)
