@@ -78,7 +78,7 @@ class DetectionStudy(PixelStudy[Recipe]):
     primary = "map50"
     outputs = ("heat", "sides")
     objects_count_alike: ClassVar[bool] = False
-    """Whether small objects count as much as large ones in the loss of the sides."""
+    """True if small objects count as much as large ones in the loss of the sides."""
 
     def __init__(
         self,
