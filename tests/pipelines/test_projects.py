@@ -219,7 +219,8 @@ def test_openapi_documents_it(
 def wrong_values(schema: dict[str, Any]) -> list[Any]:
     """Return values that the JSON schema of a field refuses."""
     kinds = schema.get("anyOf", [schema])
-    wrong: list[Any] = [{"no": "such"}, ["neither"]]
+    # A list in a list, since a field may be a list of texts.
+    wrong: list[Any] = [{"no": "such"}, [["neither"]]]
     for kind in kinds:
         # Large enough not to be lost in rounding: 1e100 + 1 is 1e100.
         if "maximum" in kind:
