@@ -46,11 +46,11 @@ def open_(
     ] = True,
 ) -> None:
     """Open the page on which you can try a model, or the catalogue of all."""
-    from slipway.rest import Service
+    from slipway.rest import ServiceClient
 
-    server = Service("predict")
+    server = ServiceClient("predict")
     if project is not None:
-        server.json("GET", f"/v1/models/{project}", seconds=5)
+        server.request_json("GET", f"/v1/models/{project}", seconds=5)
     address = f"{server.address}/try/{project}" if project else f"{server.address}/"
     typer.echo(address)
     if browser:
@@ -79,9 +79,9 @@ def logs(
         for name, file in found.items():
             typer.echo(f"{name:24} {file}")
         return
-    file = service_logs.log_of(service)
-    for line in service_logs.tail(file, lines):
+    log = service_logs.log_of(service)
+    for line in service_logs.tail(log, lines):
         typer.echo(line)
     if follow:
-        for line in service_logs.follow(file):
+        for line in service_logs.follow(log):
             typer.echo(line)
