@@ -23,7 +23,7 @@ class ServiceFault(Fault):
         """The status of the refusal; None if the service cannot be reached."""
 
 
-class Service:
+class ServiceClient:
     """A running service, by default at its port on this machine."""
 
     def __init__(self, name: str, *, address: str | None = None, start: str = "make up") -> None:
@@ -38,7 +38,7 @@ class Service:
         configured = address or os.environ.get(f"SLIPWAY_{name.upper()}_ADDRESS")
         self.address = (configured or f"http://{home.LOOPBACK}:{home.port(name)}").rstrip("/")
 
-    def json(
+    def request_json(
         self,
         method: str,
         path: str,
@@ -52,10 +52,10 @@ class Service:
         Raises:
             ServiceFault: the service refused, with its own message, or cannot be reached.
         """
-        with self.open(method, path, body, seconds=seconds, headers=headers) as response:
+        with self.request(method, path, body, seconds=seconds, headers=headers) as response:
             return json.load(response)
 
-    def open(
+    def request(
         self,
         method: str,
         path: str,
@@ -69,16 +69,16 @@ class Service:
         Raises:
             ServiceFault: the service refused, with its own message, or cannot be reached.
         """
-        request = urllib.request.Request(f"{self.address}{path}", method=method)
+        sent = urllib.request.Request(f"{self.address}{path}", method=method)
         for name, value in (headers or {}).items():
-            request.add_header(name, value)
+            sent.add_header(name, value)
         if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
+            sent.data = json.dumps(body).encode()
+            sent.add_header("Content-Type", "application/json")
         if key := os.environ.get("SLIPWAY_API_KEY"):
-            request.add_header("X-API-Key", key)
+            sent.add_header("X-API-Key", key)
         try:
-            return urllib.request.urlopen(request, timeout=seconds)  # type: ignore[no-any-return]
+            return urllib.request.urlopen(sent, timeout=seconds)  # type: ignore[no-any-return]
         except urllib.error.HTTPError as error:
             raise ServiceFault(self._refusal(error), error.code) from None
         except OSError as error:

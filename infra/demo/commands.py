@@ -33,10 +33,10 @@ def traffic(
     from infra.demo.rows import rows_of
     from slipway.fault import Fault
     from slipway.names import unknown
-    from slipway.rest import Service
+    from slipway.rest import ServiceClient
 
-    server = Service("predict", address=address)
-    served = [each["name"] for each in server.json("GET", "/v1/models")["models"]]
+    server = ServiceClient("predict", address=address)
+    served = [each["name"] for each in server.request_json("GET", "/v1/models")["models"]]
     for name in names or []:
         if name not in served:
             raise Fault(unknown("served project", name, served))

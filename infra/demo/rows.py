@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from slipway.project import Project, discover
-from slipway.rest import Service
+from slipway.rest import ServiceClient
 from slipway.training.labelled import Label, Unsuitable
 from slipway.training.splits import read_split
 from slipway.training.workspace import Workspace
@@ -29,13 +31,13 @@ class Rows:
     """True for test rows, false for the examples that the version ships."""
 
 
-def rows_of(server: Service, name: str) -> Rows:
+def rows_of(server: ServiceClient, name: str) -> Rows:
     """Return the rows for a served project.
 
     Raises:
         slipway.rest.ServiceFault: the server does not serve it.
     """
-    schema = server.json("GET", f"/v1/models/{name}/schema")
+    schema = server.request_json("GET", f"/v1/models/{name}/schema")
     project = next((each for each in discover() if each.name == name), None)
     found = _test_rows(project) if project else None
     if found is None:
@@ -55,7 +57,10 @@ def _test_rows(
     test = read_split(work, "test")
     records = [json.loads(each.model_dump_json()) for each in test.records[:MOST]]
     try:
-        label = Label.from_types(project.model(), project.module("data"), None).name
+        name = Label.from_types(project.model(), project.module("data"), None).name
     except Unsuitable:
         return records, [None] * len(records)
-    return records, [{label: each} for each in test.labels[:MOST]]
+    return records, [
+        to_jsonable_python({name: each} if name else each, bytes_mode="base64")
+        for each in test.labels[:MOST]
+    ]

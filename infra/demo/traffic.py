@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from infra.demo import drift
 from infra.demo.rows import Rows
 from slipway.fault import Fault
-from slipway.rest import Service, ServiceFault
+from slipway.rest import ServiceClient, ServiceFault
 
 HEADERS = {"Slipway-Purpose": "demo"}
 LABELLED_SHARE = 0.5
@@ -59,7 +59,7 @@ def shifts(rows: Sequence[Rows], name: str | None) -> dict[str, drift.Shift]:
 
 
 def send(
-    server: Service,
+    server: ServiceClient,
     rows: Sequence[Rows],
     *,
     seconds: float,
@@ -95,18 +95,18 @@ def send(
 
 
 def _send_one(
-    server: Service, rows: Rows, shift: drift.Shift | None, source: random.Random, sent: Sent
+    server: ServiceClient, rows: Rows, shift: drift.Shift | None, source: random.Random, sent: Sent
 ) -> None:
     row = source.randrange(len(rows.records))
     record = rows.records[row]
     try:
         path = f"/v1/models/{rows.project}/predict"
         body = shift(record) if shift else record
-        response = server.json("POST", path, body, headers=HEADERS)
+        response = server.request_json("POST", path, body, headers=HEADERS)
         sent.requests += 1
         label = rows.labels[row]
         if label is not None and source.random() < LABELLED_SHARE:
-            server.json("POST", "/v1/feedback", {"id": response["id"], "label": label})
+            server.request_json("POST", "/v1/feedback", {"id": response["id"], "label": label})
             sent.labels += 1
     except ServiceFault as fault:
         if fault.status is None:

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.local.platform import TITLES, Service, responds, services
-from slipway.rest import Service as Client
-from slipway.rest import ServiceFault
+from slipway.rest import ServiceClient, ServiceFault
 
 SECONDS = 5.0
 
@@ -54,18 +53,18 @@ def status() -> Status:
     """Return the state of this machine's services and models."""
     states = [_state(each) for each in services()]
     try:
-        found = Client("predict").json("GET", "/v1/models", seconds=SECONDS)
+        found = ServiceClient("predict").request_json("GET", "/v1/models", seconds=SECONDS)
     except ServiceFault:
         return Status(states, [], reached=False)
     return Status(states, list(_models(found, _drift())), reached=True)
 
 
 def _state(service: Service) -> ServiceState:
-    process, well = service.process(), responds(service.address + service.ready)
+    process, healthy = service.process(), responds(service.address + service.ready)
     if process is None:
-        state = "started elsewhere" if well else "not running"
+        state = "started elsewhere" if healthy else "not running"
     else:
-        state = "running" if well else "not responding"
+        state = "running" if healthy else "not responding"
     pid = process.pid if process else None
     return ServiceState(service.name, service.port, service.address, state, pid)
 
@@ -73,7 +72,7 @@ def _state(service: Service) -> ServiceState:
 def _drift() -> dict[str, str]:
     """Return what the monitor says about each project; nothing if it does not respond."""
     try:
-        found = Client("monitor").json("GET", "/v1/projects", seconds=SECONDS)
+        found = ServiceClient("monitor").request_json("GET", "/v1/projects", seconds=SECONDS)
     except ServiceFault:
         return {}
     return {each["name"]: each["state"] for each in found["projects"]}

@@ -34,14 +34,16 @@ def predict(
 ) -> None:
     """Print the predictions for a record, as JSON."""
     from services.predict import request_records as requests
-    from slipway.rest import Service
+    from slipway.rest import ServiceClient
 
-    server = Service("predict", address=address)
+    server = ServiceClient("predict", address=address)
     if record is None and not file:
         raise Fault(requests.example(server, project))
     sent = requests.with_files(_parse(sys.stdin.read() if record == "-" else record), file or [])
     if not stream:
-        response = server.json("POST", requests.path(project), sent, seconds=requests.SECONDS)
+        response = server.request_json(
+            "POST", requests.path(project), sent, seconds=requests.SECONDS
+        )
     else:
         response = requests.follow(server, project, sent, _print_chunk)
     if save is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.fault import Fault
-from slipway.rest import Service, ServiceFault, events
+from slipway.rest import ServiceClient, ServiceFault, events
 
 # Models may take long; the server has a time limit of its own for each.
 SECONDS = 600.0
@@ -19,9 +19,9 @@ def path(project: str) -> str:
     return f"/v1/models/{project}/predict"
 
 
-def example(server: Service, project: str) -> str:
+def example(server: ServiceClient, project: str) -> str:
     """Return a message that shows how to send the project's first example."""
-    found = server.json("GET", f"/v1/models/{project}/schema")["examples"]
+    found = server.request_json("GET", f"/v1/models/{project}/schema")["examples"]
     usage = (
         f"give a record as JSON, or - to read it, or --file FIELD=PATH: slipway predict {project}"
     )
@@ -58,7 +58,7 @@ def with_files(record: Any, files: list[str]) -> Any:
 
 
 def follow(
-    server: Service, project: str, record: Any, show: Callable[[dict[str, Any]], None]
+    server: ServiceClient, project: str, record: Any, show: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Pass each chunk of a streamed prediction to `show`; return the response at its end.
 
@@ -66,7 +66,9 @@ def follow(
         ServiceFault: the server refused, failed in between, or ended the stream too early.
     """
     headers = {"Accept": "text/event-stream"}
-    with server.open("POST", path(project), record, seconds=SECONDS, headers=headers) as response:
+    with server.request(
+        "POST", path(project), record, seconds=SECONDS, headers=headers
+    ) as response:
         for name, data in events(response):
             if name == "chunk":
                 show(json.loads(data))
@@ -79,9 +81,9 @@ def follow(
     raise ServiceFault(f"{project}: the stream ended without a prediction")
 
 
-def media_of(server: Service, project: str) -> dict[str, str]:
+def media_of(server: ServiceClient, project: str) -> dict[str, str]:
     """Return the fields of the project's predictions that hold media, with their media types."""
-    schema = server.json("GET", f"/v1/models/{project}/schema")["output"]
+    schema = server.request_json("GET", f"/v1/models/{project}/schema")["output"]
     return {
         name: part.get("contentMediaType", "application/octet-stream")
         for name, field in schema.get("properties", {}).items()

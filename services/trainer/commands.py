@@ -10,7 +10,7 @@ import yaml
 
 from slipway.arguments import AsJson, ProjectName, ProjectOption, print_json
 from slipway.fault import Fault
-from slipway.rest import Service
+from slipway.rest import ServiceClient
 
 app = typer.Typer(name="runs", no_args_is_help=True, help=__doc__)
 
@@ -44,11 +44,11 @@ def start(
     }
     if feedback:
         request["feedback"] = {"test_share": test_share}
-    run = _trainer().json("POST", "/v1/runs", request)
+    run = _trainer().request_json("POST", "/v1/runs", request)
     typer.echo(run["id"])
     if follow:
         logs(run["id"], follow=True)
-        ended = _trainer().json("GET", f"/v1/runs/{run['id']}")
+        ended = _trainer().request_json("GET", f"/v1/runs/{run['id']}")
         typer.echo(f"{ended['state']}: {ended['outcome']}", err=True)
         if ended["state"] != "succeeded":
             raise typer.Exit(1)
@@ -62,7 +62,7 @@ def list_(
 ) -> None:
     """List the runs, newest first."""
     place = f"/v1/runs?limit={limit}" + (f"&project={project}" if project else "")
-    runs = _trainer().json("GET", place)["runs"]
+    runs = _trainer().request_json("GET", place)["runs"]
     if as_json:
         print_json(runs)
         return
@@ -76,7 +76,7 @@ def list_(
 @app.command()
 def show(id: Id) -> None:
     """Print all details of a run."""
-    run = _trainer().json("GET", f"/v1/runs/{id}")
+    run = _trainer().request_json("GET", f"/v1/runs/{id}")
     for name in ("requested", "started", "ended"):
         run[name] = run[name] and datetime.fromtimestamp(run[name], UTC).isoformat()
     print_json(run)
@@ -89,7 +89,7 @@ def logs(
     """Print the log of a run."""
     # No timeout: a followed log is silent while a model is fitted.
     place = f"/v1/runs/{id}/logs?follow={str(follow).lower()}"
-    with _trainer().open("GET", place, seconds=None) as response:
+    with _trainer().request("GET", place, seconds=None) as response:
         shutil.copyfileobj(response, sys.stdout.buffer, 1)
     sys.stdout.flush()
 
@@ -97,7 +97,7 @@ def logs(
 @app.command()
 def cancel(id: Id) -> None:
     """Cancel a run, queued or running."""
-    run = _trainer().json("DELETE", f"/v1/runs/{id}")
+    run = _trainer().request_json("DELETE", f"/v1/runs/{id}")
     typer.echo(f"{id}: {run['outcome'] or 'is being stopped'}")
 
 
@@ -109,7 +109,7 @@ def decisions(
 ) -> None:
     """List what alerts led to, and why; newest first."""
     place = f"/v1/decisions?limit={limit}" + (f"&project={project}" if project else "")
-    found = _trainer().json("GET", place)["decisions"]
+    found = _trainer().request_json("GET", place)["decisions"]
     if as_json:
         print_json(found)
         return
@@ -142,5 +142,5 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-def _trainer() -> Service:
-    return Service("trainer", start="python -m services.trainer")
+def _trainer() -> ServiceClient:
+    return ServiceClient("trainer", start="python -m services.trainer")

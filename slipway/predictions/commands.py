@@ -25,9 +25,11 @@ def show(
     admin.
     """
     if address is not None:
-        from slipway.rest import Service
+        from slipway.rest import ServiceClient
 
-        print_json(Service("predict", address=address).json("GET", f"/v1/records/{id}"))
+        print_json(
+            ServiceClient("predict", address=address).request_json("GET", f"/v1/records/{id}")
+        )
         return
     from slipway import home
     from slipway.fault import Fault

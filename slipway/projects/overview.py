@@ -11,7 +11,7 @@ from slipway import home
 from slipway.project import Project, discover
 from slipway.projects import measured
 from slipway.reporting.figure import figure
-from slipway.rest import Service, ServiceFault
+from slipway.rest import ServiceClient, ServiceFault
 from slipway.training.candidates import BASELINE
 
 # `slipway list` must not wait for a server that is busy or away.
@@ -69,7 +69,7 @@ def _row(project: Project, served: str | None) -> Row:
 def served_versions() -> dict[str, str]:
     """Return the served version of each project; nothing if no model server responds."""
     try:
-        found = Service("predict").json("GET", "/v1/models", seconds=SERVER_SECONDS)
+        found = ServiceClient("predict").request_json("GET", "/v1/models", seconds=SERVER_SECONDS)
     except ServiceFault:
         return {}
     return {each["name"]: str(each["version"]) for each in found["models"]}

@@ -15,7 +15,7 @@ from infra.demo.rows import Rows, rows_of
 from slipway.fault import Fault
 from slipway.predictions import reader
 from slipway.project import find
-from slipway.rest import Service
+from slipway.rest import ServiceClient
 from slipway.training.labelled import FeedbackUse, Label, collect
 from tests.services.fake_models import Server
 from tests.small_models import SmallModels, make_repository, project
@@ -50,7 +50,7 @@ def records(home: Path, since: float) -> list[dict[str, Any]]:
 def test_rows_are_test_rows_where_trained_and_examples_elsewhere(
     server: Server, checkout: Path
 ) -> None:
-    service = Service("predict", address=server.address)
+    service = ServiceClient("predict", address=server.address)
     trained, shipped = rows_of(service, "loans"), rows_of(service, "houses")
     assert trained.from_test
     assert len(trained.records) > 20
@@ -65,7 +65,7 @@ def test_traffic_is_marked_labelled_and_never_trained_from(
     server: Server, checkout: Path, small_registry: SmallModels
 ) -> None:
     start = time.time()
-    service = Service("predict", address=server.address)
+    service = ServiceClient("predict", address=server.address)
     rows = [rows_of(service, name) for name in ("loans", "houses")]
     report = traffic.send(service, rows, seconds=10, rate=8, drifting="income")
     sent = report.sent["loans"]
@@ -151,4 +151,4 @@ def test_texts_and_flags_drift_to_the_most_frequent() -> None:
 def test_a_server_without_rows_is_refused() -> None:
     rows = [Rows("one", [], [], json.loads("{}"), from_test=False)]
     with pytest.raises(Fault, match="neither test rows nor examples"):
-        traffic.send(Service("predict"), rows, seconds=1, rate=1)
+        traffic.send(ServiceClient("predict"), rows, seconds=1, rate=1)
