@@ -82,10 +82,12 @@ def registry_server(
 def project_server(
     project: Project,
     trained_project: Callable[[Project], Workspace],
-    registry_server: httpx.Client,
+    request: pytest.FixtureRequest,
 ) -> httpx.Client:
     """Return the client of this process's model server, once it serves the project."""
+    # Before the server starts, which is not ready without a model.
     trained_project(project)
+    registry_server: httpx.Client = request.getfixturevalue("registry_server")
     place = f"/v1/models/{project.name}"
     until(
         lambda: registry_server.get(place).status_code == 200,

@@ -28,7 +28,7 @@ from tests.browser import Tab
 from tests.clients.generated_client import GeneratedClient
 from tests.conftest import PROJECTS, ROOT, by_name
 from tests.services.explain.dashboard import open_every_page
-from tests.services.predict.contract import hold_the_contract
+from tests.services.predict.contract import hold_the_record_types, refuse_wrong_fields
 from tests.services.predict.oip_client import answers, infer_over_grpc, infer_over_http
 from tests.services.predict.site.site_check import (
     hold_the_page_rules,
@@ -216,41 +216,10 @@ def test_openapi_documents_it(
     assert set(fields) == set(project.model().input_type().model_fields)
 
 
-def wrong_values(schema: dict[str, Any]) -> list[Any]:
-    """Return values that the JSON schema of a field refuses."""
-    kinds = schema.get("anyOf", [schema])
-    # A list in a list, since a field may be a list of texts.
-    wrong: list[Any] = [{"no": "such"}, [["neither"]]]
-    for kind in kinds:
-        # Large enough not to be lost in rounding: 1e100 + 1 is 1e100.
-        if "maximum" in kind:
-            wrong.append(kind["maximum"] + max(1, abs(kind["maximum"])))
-        if "minimum" in kind:
-            wrong.append(kind["minimum"] - max(1, abs(kind["minimum"])))
-        if "pattern" in kind:
-            wrong.append("\u2603 no such value")
-        if "maxLength" in kind and kind["maxLength"] <= 10_000:
-            wrong.append("x" * (kind["maxLength"] + 1))
-    return wrong
-
-
 def test_bad_input_is_refused_by_the_fields_name(
-    project: Project, trained: Workspace, project_server: httpx.Client
+    project: Project, project_server: httpx.Client
 ) -> None:
-    good = examples(trained)[0]["input"]
-    place = f"/v1/models/{project.name}/predict"
-    record_type = project.model().input_type()
-    bad: list[tuple[str, dict[str, Any]]] = [("surplus", {**good, "surplus": 1})]
-    for name, field in record_type.model_fields.items():
-        if field.is_required():
-            bad.append((name, {key: value for key, value in good.items() if key != name}))
-    for name, schema in record_type.model_json_schema()["properties"].items():
-        bad += [(name, {**good, name: value}) for value in wrong_values(schema)]
-    for name, body in bad:
-        response = project_server.post(place, json=body)
-        assert response.status_code == 422, (name, body, response.text)
-        named = {error["field"].partition(".")[0] for error in response.json()["errors"]}
-        assert name in named, (name, response.json())
+    refuse_wrong_fields(project_server, project.name)
 
 
 @pytest.fixture(scope="module")
@@ -321,11 +290,12 @@ def test_every_page_of_the_dashboard_opens(
 def test_the_endpoint_satisfies_its_contract_for_generated_requests(
     project: Project, project_server: httpx.Client
 ) -> None:
-    """Schemathesis generates valid and invalid requests from the OpenAPI document.
+    """Schemathesis generates valid records from the OpenAPI document.
 
-    Models with feature lookup are excluded: without a feature store they respond with 503, which
-    test_lookup.py tests.
+    What is the same for every model, such as malformed bodies, test_predict.py sends to the tests'
+    small models. Models with feature lookup are excluded: without a feature store they respond with
+    503, which test_lookup.py tests.
     """
     if project.model().looked_up is not None:
         return
-    hold_the_contract(project_server, [project.name])
+    hold_the_record_types(project_server, project.name)
