@@ -129,17 +129,21 @@ def serving_python(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def media_python(shared: Path) -> Path:
-    """Return a Python with the serving packages, and those for pictures, sound and language."""
-    return install_group("media", shared)
+    """Return a Python with the serving packages, and those for pictures, sound and language.
+
+    Its bytecode is written when a file is imported first, which saves 12 CPU seconds of
+    compiling what no test imports. `serving_python` is compiled ahead, like an image.
+    """
+    return install_group("media", shared, "--uncompiled")
 
 
-def install_group(group: str, shared: Path) -> Path:
+def install_group(group: str, shared: Path, *options: str) -> Path:
     """Install a lock once per run, into an environment of its own; return its Python."""
     venv = shared / group / "venv"
     script = ROOT / "infra" / "environment" / "environment.py"
     # The base interpreter: a venv created from a venv would still find the outer one.
     python = Path(sys.base_prefix) / "bin" / "python3.11"
-    command = [python, script, "install", "--group", group, "--into", venv]
+    command = [python, script, "install", "--group", group, "--into", venv, *options]
     venv.parent.mkdir(exist_ok=True)
     with FileLock(shared / f"{group}.lock"):
         subprocess.run(command, check=True, cwd=ROOT)

@@ -194,7 +194,12 @@ def fingerprint(group: str) -> str:
     return digest.hexdigest()
 
 
-def install(group: str, venv: Path) -> None:
+def install(group: str, venv: Path, *, compiled: bool = True) -> None:
+    """Install a group, unless its lock is installed already.
+
+    With `compiled`, all groups but `development` get their bytecode now; otherwise each file gets
+    it when it is imported first.
+    """
     stamp = venv / ".slipway"
     if stamp.exists() and stamp.read_text() == fingerprint(group):
         return
@@ -208,7 +213,7 @@ def install(group: str, venv: Path) -> None:
     # A checkout imports a fifth of its 44,000 files, and Python caches their bytecode when
     # imported: 17 s instead of 72. An image is compiled completely, since its user may not write
     # there.
-    ahead: list[str | Path] = [] if group == "development" else ["--compile-bytecode"]
+    ahead = ["--compile-bytecode"] if compiled and group != "development" else []
     run(
         *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
         *(*ahead, "-r", lock),
@@ -277,6 +282,7 @@ def main() -> int:
     installing = commands.add_parser("install", help="install a group from its lock")
     installing.add_argument("--group", choices=(*GROUPS, *BRANCHES, *APART), default="development")
     installing.add_argument("--into", type=Path, default=ROOT / ".venv")
+    installing.add_argument("--uncompiled", action="store_true", help="compile at first import")
     commands.add_parser("lock", help="resolve pyproject.toml into locks/")
     arguments = parser.parse_args()
     try:
@@ -284,7 +290,7 @@ def main() -> int:
         if arguments.command == "lock":
             lock()
         else:
-            install(arguments.group, arguments.into.absolute())
+            install(arguments.group, arguments.into.absolute(), compiled=not arguments.uncompiled)
     except EnvironmentFault as fault:
         print(f"environment: {fault}", file=sys.stderr)
         return 1
