@@ -253,7 +253,8 @@ class Supervisor:
         log.error("worker %d ended: %s", worker.process.pid, reason)
         RESTARTS.labels(reason).inc()
         culprit = watch.running_digest(worker.page)
-        if culprit and status < 0 and -status in CRASHES:
+        # A status that is not a signal: the model's code ended the process itself, by os._exit.
+        if culprit and (status >= 0 or -status in CRASHES):
             self._quarantine(culprit, reason)
         if not worker.is_ready:
             self.backoff.failed()

@@ -21,6 +21,8 @@ from slipway.fsync import fsync
 
 NEW, OPEN, CLOSED, COMPACTED = ".jsonl.new", ".jsonl.open", ".jsonl", ".parquet"
 BLOCK = 2**20
+# Records hold what callers sent: only the services of one user or group read them.
+MODE = 0o640
 
 _MADV_POPULATE_WRITE = 23  # Linux 5.14; Python 3.11 has no name for it
 # Not mmap.madvise and mmap.flush: in Python 3.11 these hold the interpreter's lock while they
@@ -191,7 +193,7 @@ def locked(path: Path, flags: int) -> int:
         BlockingIOError: another process holds the lock.
         OSError: the disk is full, dead or read-only.
     """
-    file = os.open(path, flags | os.O_CLOEXEC, 0o644)
+    file = os.open(path, flags | os.O_CLOEXEC, MODE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
