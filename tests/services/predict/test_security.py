@@ -275,8 +275,12 @@ def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
         code = Shipped(registry.artifact("model", version)).code
         code.write_text(code.read_text() + evil)
         registry.client.set_registered_model_alias("model", "champion", version)
-        until(lambda: server.client.get("/v1/models").json()["faults"])
-        assert "DigestMismatch" in server.client.get("/v1/models").json()["faults"]["model"]
+        until(
+            lambda: (
+                "DigestMismatch"
+                in server.client.get("/v1/models").json()["faults"].get("model", "")
+            )
+        )
         assert server.answer("model")["version"] == "1"
     (kept,) = (registry.home / "predict" / "models").glob("[0-9a-f]*/model.py")
     kept.write_text(kept.read_text() + evil)
@@ -289,8 +293,8 @@ def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
 
 def test_pickles_are_refused(server: Server, registry: ModelRegistryFixture) -> None:
     registry.add("pickled", echo("pickled"), weights={"model.pkl": pickle.dumps({"a": 1})})
-    until(lambda: "pickled" in server.client.get("/v1/models").json()["faults"])
-    assert "a pickle runs code" in server.client.get("/v1/models").json()["faults"]["pickled"]
+    fault = "a pickle runs code"
+    until(lambda: fault in server.client.get("/v1/models").json()["faults"].get("pickled", ""))
     assert server.answer("model")["version"] == "1"
 
 
