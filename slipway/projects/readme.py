@@ -17,6 +17,8 @@ from slipway.training.workspace import Workspace
 START, END = "<!-- results -->", "<!-- /results -->"
 # Texts of a prediction that are longer are cut in the README: pictures in base64.
 LONGEST_SHOWN = 500
+# Lists with more items are cut after a few: curves and histograms.
+MOST_SHOWN, FEW_SHOWN = 100, 3
 BLOCK = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
 
 
@@ -104,11 +106,13 @@ def _suffix(media_type: str) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return a prediction with long texts, such as pictures in base64, cut after 40 characters."""
+    """Return a prediction with long texts and lists, such as pictures and curves, cut short."""
     if isinstance(value, dict):
         return {name: _shown(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_shown(each) for each in value]
+        shown = [_shown(each) for each in value]
+        long = len(value) > MOST_SHOWN
+        return [*shown[:FEW_SHOWN], f"... ({len(value):,} items)"] if long else shown
     if isinstance(value, str) and len(value) > LONGEST_SHOWN:
         return f"{value[:40]}... ({len(value):,} characters)"
     return value
