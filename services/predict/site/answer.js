@@ -55,6 +55,8 @@ function section({ name, field }, view) {
 
 /** Return an element for a larger value, or a text for a small one. */
 function viewOf({ name, kind, value }, { fields, sentence, input, used }) {
+  // The sentence says that nothing was found.
+  if (Array.isArray(value) && !value.length) return name === sentence.name ? null : "none";
   if (kind === "image") return pictures([value], name, input);
   if (kind === "list-of-image") return pictures(value, name, null);
   if (kind === "audio" || kind === "video") return player(kind, value, name);

@@ -5,6 +5,9 @@ import { choicesOf, fieldsOf, kindOf, titleOf } from "./schema.js";
 const PROBABILITIES = ["probability", "score", "confidence", "certainty"];
 const BOUNDS = [["low", "high"], ["lower", "upper"], ["minimum", "maximum"]];
 const MEDIA = ["image", "audio", "video", "blob", "bytes"];
+// Where a prediction begins with one of these, it is the answer: authors put it first.
+const LEADING = ["choice", "boolean", "string", "date", "integer", "list-of-record", "list-of-texts"];
+const MOST_NAMED = 3;
 const DRAWN_WORDS = { box: ["box", "boxes"], point: ["point", "points"], track: ["track", "tracks"], mask: ["mask", "masks"] };
 
 /** Return a number for people: by default four significant digits, thousands grouped. */
@@ -38,7 +41,8 @@ function mainField(fields) {
   const first = (...kinds) => fields.find(({ kind }) => kinds.includes(kind));
   const listOf = (...kinds) => first(...kinds.map((kind) => `list-of-${kind}`));
   const numbers = fields.filter(({ name, kind }) => ["number", "integer"].includes(kind) && !PROBABILITIES.includes(name) && !isBound(name));
-  return listOf("box", "track", "mask", "point") ?? first("choice", "boolean") ?? first("string", "date")
+  const leading = LEADING.includes(fields[0]?.kind) && !PROBABILITIES.includes(fields[0].name) ? fields[0] : null;
+  return listOf("box", "track", "mask", "point") ?? leading ?? first("choice", "boolean") ?? first("string", "date")
     ?? first("image", "video", "audio", "blob", "bytes", "mask", "box") ?? numbers[0] ?? first("number", "integer")
     ?? listOf("image", "numbers", "record", "texts");
 }
@@ -53,7 +57,7 @@ function wordsFor({ name, field, kind, value }, fields) {
   const chance = chanceOf(value, fields);
   if (kind === "boolean") return { headline: `${title}: ${value ? "yes" : "no"}`, ...chance };
   if (kind === "choice" || kind === "date") return { headline: `${title}: ${String(value).replaceAll("_", " ")}`, ...chance };
-  if (kind === "string") return { headline: value || "An empty text", ...chance };
+  if (kind === "string") return { headline: /^\S+$/.test(value) ? `${title}: ${value}` : value || "An empty text", ...chance };
   if (kind === "number" || kind === "integer") {
     if (PROBABILITIES.includes(name)) return { headline: `${title}: ${percent(value)}`, detail: description };
     return { headline: `${title}: ${figure(value)}`, detail: description, interval: intervalOf(name, value, fields) };
@@ -63,6 +67,8 @@ function wordsFor({ name, field, kind, value }, fields) {
   const count = value.length;
   const drawn = DRAWN_WORDS[kind.replace("list-of-", "")];
   if (drawn) return foundWords(drawn, value);
+  const names = namesIn(value);
+  if (names) return { headline: `${title}: ${names}`, detail: description };
   const unit = kind === "list-of-numbers" ? ["value", "values"] : ["entry", "entries"];
   return { headline: `${title}: ${count} ${unit[count === 1 ? 0 : 1]}`, detail: description };
 }
@@ -106,6 +112,15 @@ function likelihood({ name, field, value }) {
   if (about.toLowerCase().startsWith(name)) return `${about}: ${percent(value)}`;
   if (about.toLowerCase().startsWith("of ")) return `${titleOf(name)} ${about.charAt(0).toLowerCase()}${about.slice(1)}: ${percent(value)}`;
   return `${titleOf(name)} ${percent(value)}${about ? ` (${about})` : ""}`;
+}
+
+/** Return the first names in a list of texts or records: "Fargo, Alien and 3 more"; else "". */
+function namesIn(rows) {
+  const names = rows.map((each) => (typeof each === "object" ? Object.values(each ?? {}).find((value) => typeof value === "string") : each));
+  if (!names.length || names.some((each) => typeof each !== "string" || !each || each.length > 60)) return "";
+  const more = names.length - MOST_NAMED;
+  const between = names.some((each) => each.includes(",")) ? "; " : ", ";
+  return names.slice(0, MOST_NAMED).join(between) + (more > 0 ? ` and ${more} more` : "");
 }
 
 /** Count what was found; a track has an entry in each frame of a video. */

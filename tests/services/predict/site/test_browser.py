@@ -120,6 +120,39 @@ def test_boxes_are_drawn_and_the_state_is_carried_over(tab: Tab, toys: Server) -
     assert tab.complaints == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "headline"),
+    [
+        ({"letter": "R", "sure": True}, "Letter: R"),
+        ({"text": "It rains.", "words": 2}, "It rains."),
+        ({"cluster": 2, "outlier": False}, "Cluster: 2"),
+        ({"effect": 0.5, "pays": True}, "Pays: yes"),
+        ({"topics": ["earn", "acq"], "known": 3}, "Topics: earn, acq"),
+        ({"films": [{"id": 1, "title": each} for each in "ABCDE"]}, "Films: A, B, C and 2 more"),
+        ({"films": [], "known": 3}, "Films: 0 entries"),
+    ],
+)
+def test_the_headline_says_what_the_author_put_first(
+    tab: Tab, toys: Server, fields: dict[str, object], headline: str
+) -> None:
+    open_model(tab, toys.address, "journeys")
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    item = {"string": {"type": "string"}, "object": {"type": "object", "properties": {}}}
+    schema = {
+        "properties": {
+            name: {"type": "array", "items": item["object" if name == "films" else "string"]}
+            if isinstance(value, list)
+            else {"type": kinds[type(value)]}
+            for name, value in fields.items()
+        }
+    }
+    said = tab.run(
+        "import(new URL('sentence.js', document.querySelector('script[type=module]').src).href)"
+        f".then(({{sentenceOf}}) => sentenceOf({json.dumps(schema)}, {{}}, {json.dumps(fields)}))"
+    )
+    assert said["headline"] == headline
+
+
 def test_points_are_set_on_the_picture(tab: Tab, toys: Server) -> None:
     open_model(tab, toys.address, "detector")
     tab.click("[data-field=focus] .not-given input")
