@@ -17,6 +17,8 @@ from slipway.explain.shapley import SECONDS as SERVED_SECONDS
 MANY_ROWS = 4000
 # Time limits for slow models. One explanation has that of the model server.
 SECONDS = {MANY_ROWS: 0.3, MAX_ROWS: SERVED_SECONDS}
+# Test rows that are explained at first.
+ROWS = 60
 POINTS = 12
 # Rarer values are not used as the alternative in a sentence.
 LEAST_SHARE = 0.05

@@ -17,7 +17,7 @@ from slipway.explain import NotExplainable, Shapley
 from slipway.explain.ways import Way
 from slipway.reporting import plots
 
-ROWS, SENTENCES, SHOWN = 60, 5, 12
+SENTENCES, SHOWN = 5, 12
 NO_ROWS = (
     "No test rows of this version are kept: it was registered without them, or its records hold "
     "pictures, sound or video, of which only facts are kept."
@@ -74,7 +74,7 @@ def main() -> None:
     else:
         with st.sidebar:
             number = st.selectbox("Number of the prediction", subject.numbers, key="number")
-            rows = st.slider("Test rows", 20, 300, ROWS, step=20, key="rows")
+            rows = st.slider("Test rows", 20, 300, importance.ROWS, step=20, key="rows")
         show = {
             "What matters": show_importance,
             "One field": show_dependence,
@@ -391,7 +391,7 @@ def show_drivers(subject: Subject, field: str) -> None:
     number = subject.numbers[0]
     try:
         found = bias.drivers(
-            cached_attributions(subject.name, subject.version, number, ROWS), field
+            cached_attributions(subject.name, subject.version, number, importance.ROWS), field
         )
     except NotExplainable as error:
         st.warning(f"This cannot be shown: {error}")
@@ -402,8 +402,8 @@ def show_drivers(subject: Subject, field: str) -> None:
     }
     st.dataframe(pd.DataFrame(table), hide_index=True)
     st.caption(
-        f"Mean SHAP value of {number} in the group minus that of all, over {ROWS} test rows. A "
-        "field with a large value may stand in for the protected one."
+        f"Mean SHAP value of {number} in the group minus that of all, over {importance.ROWS} test "
+        "rows. A field with a large value may stand in for the protected one."
     )
 
 

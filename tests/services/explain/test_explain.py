@@ -304,6 +304,19 @@ def test_every_page_of_every_model(
     assert open_every_page(name, monkeypatch) == (name != "shapes")
 
 
+def test_the_slider_sets_how_many_rows_are_explained(
+    small_registry: SmallModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    page.sidebar.selectbox(key="project").select("loans").run()
+    page.sidebar.radio(key="page").set_value("What matters").run()
+    for rows in (60, 20):
+        page.sidebar.slider(key="rows").set_value(rows).run()
+        assert not page.exception
+        assert any(f"over {rows} test rows" in each.value for each in page.caption)
+
+
 def test_a_record_edited_in_the_form_is_what_is_explained(small_registry: SmallModels) -> None:
     page = AppTest.from_file(str(PAGE), default_timeout=120).run()
     page.sidebar.selectbox(key="project").select("loans").run()
