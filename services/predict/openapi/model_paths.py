@@ -172,6 +172,9 @@ def _explain(model: DescribedModel, record: Schema, components: Components) -> d
             "explanations": {"type": "array", "items": explanation},
         },
     }
+    # Not the other bodies that the server accepts: openapi-python-client forgets an import where an
+    # operation has several bodies and no optional parameter.
+    body = {"application/json": _body(model, record, components)["application/json"]}
     named = components.add(f"{model.name}.ExplainResponse", response)
     content: dict[str, Any] = {"application/json": {"schema": named}}
     if way is Way.PICTURE:
@@ -180,8 +183,9 @@ def _explain(model: DescribedModel, record: Schema, components: Components) -> d
         "tags": ["explain"],
         "operationId": f"explain_{model.name}",
         "summary": f"Explain: {model.profile.question}",
-        "description": f"Divide the champion's prediction among {parts}: Shapley values.",
-        "requestBody": {"required": True, "content": _body(model, record, components)},
+        "description": f"Divide the champion's prediction among {parts}: Shapley values. The body "
+        "may also be a form or raw media, as for predictions.",
+        "requestBody": {"required": True, "content": body},
         "responses": {
             "200": {"description": "An explanation for every record", "content": content},
             **refusals.responses(*refusals.PREDICTION),
