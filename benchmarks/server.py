@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,8 @@ class Server:
 
 def process_tree(process: psutil.Process) -> list[psutil.Process]:
     found = {process.pid: process}
-    found.update((child.pid, child) for child in process.children(recursive=True))
+    with suppress(psutil.NoSuchProcess):  # it ended while starting
+        found.update((child.pid, child) for child in process.children(recursive=True))
     # A worker whose parent ended keeps its session id.
     for each in psutil.process_iter():
         try:
@@ -168,7 +169,8 @@ def running(
         yield Server(process, time.perf_counter() - began)
     finally:
         members = process_tree(process)
-        stop(process)
+        with suppress(psutil.NoSuchProcess):
+            stop(process)
         for each in members:
             if each.is_running() and each.pid != child.pid:
                 stop(each)

@@ -62,6 +62,7 @@ TIERS: Mapping[str, Tier] = {
     "tests/containers/*": "containers",
     "tests/drills/*": "drills",
     **_named("fast", FAST_BY_FOLDER),
+    "tests/benchmarks/*": "fast",
     "tests/infra/*": "change",
     "tests/slipway/*": "change",
     "tests/pipelines/test_readmes.py": "fast",

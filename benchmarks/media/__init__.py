@@ -1,0 +1,1 @@
+"""Pictures and streams: the model server beside others and beside the engine alone."""

@@ -1,0 +1,1 @@
+"""The compared servers of pictures, each written as its documentation recommends."""
