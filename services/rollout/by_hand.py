@@ -56,8 +56,8 @@ def _checked(project: str, version: str, reason: str) -> tuple[str | None, dict[
     """
     if not reason.strip():
         raise NoReason("reason: must say why, for the readers of the log; use --reason")
-    tags = dict(traffic.version(project, version).tags)
-    return traffic.current_split(project).aliases.get(CHAMPION), tags
+    before = traffic.current_split(project).aliases.get(CHAMPION)
+    return before, dict(traffic.version(project, version).tags)
 
 
 def _audit(

@@ -31,8 +31,8 @@ def start(project: str, version: str, *, plan: Plan | None = None, actor: str) -
     """
     with exclusive_control(project):
         _check_over(project)
-        traffic.version(project, version)
         split = traffic.current_split(project)
+        traffic.version(project, version)
         _check_free(project, version, split)
         begun = states.now()
         state = RolloutState(

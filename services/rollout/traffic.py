@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from slipway import policy
 from slipway.policy import CHALLENGER, CHAMPION, SHADOW, Policy
 from slipway.registry import tracking
+from slipway.registry.aliases import NoSuchModel, RegisteredModel, registered_model
 
 PROBE_SECONDS = 3.0
 
@@ -56,11 +57,10 @@ def current_split(project: str) -> TrafficSplit:
     Raises:
         NoVersion: the registry has no such project.
     """
-    model = _model(registry(), project)
+    registry()
+    model = _model(project)
     aliases = {
-        variant: str(model.aliases[variant])
-        for variant in policy.VARIANTS
-        if variant in model.aliases
+        variant: model.aliases[variant] for variant in policy.VARIANTS if variant in model.aliases
     }
     try:
         return TrafficSplit(aliases, policy.read(model.tags.get(policy.TAG)))
@@ -92,7 +92,7 @@ def set_shares(project: str, *, challenger: float, shadow: float) -> None:
     """
     client = registry()
     try:
-        before = policy.read(_model(client, project).tags.get(policy.TAG))
+        before = policy.read(_model(project).tags.get(policy.TAG))
     except ValidationError:
         text = Policy(challenger=challenger, shadow=shadow).model_dump_json(exclude_defaults=True)
         client.set_registered_model_tag(project, policy.TAG, text)
@@ -105,7 +105,7 @@ def set_shares(project: str, *, challenger: float, shadow: float) -> None:
 def assign(project: str, variant: str, number: str) -> None:
     """Give the alias `variant` to the version, unless it has it."""
     client = registry()
-    if str(_model(client, project).aliases.get(variant)) != number:
+    if _model(project).aliases.get(variant) != number:
         client.set_registered_model_alias(project, variant, number)
 
 
@@ -114,9 +114,9 @@ def remove_aliases(
 ) -> None:
     """Remove these aliases from the version; those of other versions stay."""
     client = registry()
-    aliases = _model(client, project).aliases
+    aliases = _model(project).aliases
     for variant in variants:
-        if str(aliases.get(variant)) == number:
+        if aliases.get(variant) == number:
             client.delete_registered_model_alias(project, variant)
 
 
@@ -145,12 +145,8 @@ def make_champion(project: str, number: str) -> None:
     stop(project, number)
 
 
-def _model(client: Any, project: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
+def _model(project: str) -> RegisteredModel:
     try:
-        return client.get_registered_model(project)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise NoVersion(f"project: the registry has no {project!r}") from error
-        raise
+        return registered_model(project)
+    except NoSuchModel as error:
+        raise NoVersion(str(error)) from None

@@ -8,6 +8,7 @@ from slipway import policy
 from slipway.access import audit
 from slipway.policy.policy import Policy
 from slipway.registry import promotions, tracking
+from slipway.registry.aliases import NoSuchModel, RegisteredModel, registered_model
 
 
 class ChangeRefused(Exception):
@@ -22,7 +23,7 @@ def change_policy(project: str, change: dict[str, Any], *, actor: str) -> Policy
         Exception: the registry cannot be reached.
     """
     registry = tracking.client()
-    model = _model(registry, project)
+    model = _model(project)
     before = policy.read(model.tags.get(policy.TAG))
     try:
         wanted = Policy.model_validate({**before.model_dump(exclude_unset=True), **change})
@@ -51,7 +52,7 @@ def assign(project: str, variant: str, version: str | None, *, actor: str) -> No
     if variant not in policy.VARIANTS:
         raise ChangeRefused(f"variant: must be {', '.join(policy.VARIANTS)}, got {variant!r}")
     registry = tracking.client()
-    before = _model(registry, project).aliases.get(variant)
+    before = _model(project).aliases.get(variant)
     if version is None:
         if variant == policy.CHAMPION:
             raise ChangeRefused("champion: assign another version; without one nothing is served")
@@ -78,12 +79,8 @@ def assign(project: str, variant: str, version: str | None, *, actor: str) -> No
     )
 
 
-def _model(registry: Any, project: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
+def _model(project: str) -> RegisteredModel:
     try:
-        return registry.get_registered_model(project)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise ChangeRefused(f"project: the registry has no {project!r}") from error
-        raise
+        return registered_model(project)
+    except NoSuchModel as error:
+        raise ChangeRefused(str(error)) from None

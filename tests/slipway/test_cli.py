@@ -88,7 +88,16 @@ def test_every_command_says_what_it_does() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("policy", "show", "titanc"), ("verify", "titanc"), ("readme", "titanc"), ("repro", "titanc")],
+    [
+        ("policy", "show", "titanc"),
+        ("policy", "set", "titanc", "--challenger", "5"),
+        ("policy", "assign", "titanc", "champion", "1"),
+        ("promote", "titanc", "1"),
+        ("rollback", "titanc"),
+        ("verify", "titanc"),
+        ("readme", "titanc"),
+        ("repro", "titanc"),
+    ],
 )
 def test_an_unknown_project_is_one_line_with_a_suggestion(
     words: tuple[str, ...], tmp_path: Path
