@@ -1,8 +1,6 @@
 """Score ratings and answers, and show an answer with the probabilities of its tokens."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,9 +56,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     model.load(evaluation.weights)
     (answer,) = model.predict(EXAMPLES[:1])
     yield "answer", draw_answer(answer, ChatTokenizer.read(evaluation.weights))
-    figure, (left, right) = plots.panels(2)
-    draw_sizes(left, evaluation)
-    draw_speed(right)
+    figure, (axes,) = plots.panels(1)
+    draw_sizes(axes, evaluation)
     yield "bits", figure
 
 
@@ -86,11 +83,3 @@ def draw_sizes(axes: Axes, evaluation: Evaluation) -> None:
         axes.annotate(each.name, place, (6, 6), textcoords="offset points", color=color)
     axes.margins(0.2)
     axes.set(xlabel="megabytes", title="Validation perplexity, lower is better")
-
-
-def draw_speed(axes: Axes) -> None:
-    """Draw the tokens a second of speed.json, which `speed.py` measures."""
-    speeds = json.loads(Path(__file__).with_name("speed.json").read_text())
-    names = list(speeds["tokens_a_second"])
-    values = [speeds["tokens_a_second"][name] for name in names]
-    plots.bars(axes, names, values, "Tokens a second, two threads", horizontal=True, fmt="{:.0f}")
