@@ -249,10 +249,5 @@ def serving_alone(
         yield client
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the newcomer's walk first: it takes longest, and would otherwise end alone."""
-    items.sort(key=lambda item: item.path.name != "test_newcomer.py")
-
-
 def by_name(project: Project) -> str:
     return project.name
