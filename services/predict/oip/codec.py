@@ -464,16 +464,15 @@ def to_binary(column: Column, values: Any) -> bytes:
 
 
 def _as_text(column: Column, value: Any) -> Any:
-    if column.kind == "json" and value is not None:
-        return to_json(value).decode()
-    return value
+    # Also nothing is JSON: a tensor of texts has no other null that a client could read.
+    return to_json(value).decode() if column.kind == "json" else value
 
 
 def _as_bytes(column: Column, value: Any) -> bytes:
-    if value is None:
-        return b""
     if column.kind == "json":
         return to_json(value)
+    if value is None:
+        return b""
     if column.kind == "bytes":
         return base64.urlsafe_b64decode(value)
     return str(value).encode()

@@ -189,6 +189,23 @@ def test_unknown_integers_are_sent_as_not_a_number(binary: bool) -> None:
         assert tensors["count"]["datatype"] == "FP64"
 
 
+class Nested(Record):
+    inner: Unsure | None
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_nested_value_that_is_null_is_sent_as_json(binary: bool) -> None:
+    columns = columns_of(Nested.model_json_schema())
+    predictions = b'[{"inner":null},{"inner":{"count":1,"flag":null}}]'
+    outputs = codec.columns_of_predictions(predictions, columns)
+    inference = codec.InferenceRequest(id=None, rows=2, binary=binary)
+    body, length = codec.encode(outputs, columns, inference, head={"model_name": "nested"})
+    client = triton_http.InferenceServerClient
+    result = client.parse_response_body(body, header_length=length or len(body))
+    values = [json.loads(each) for each in result.as_numpy("inner")]
+    assert values == [None, {"count": 1, "flag": None}]
+
+
 def test_a_false_shape_allocates_no_memory() -> None:
     """Memory is allocated for the values that were sent, not for the shape that was claimed."""
     claim = {"name": "real", "datatype": "FP64", "shape": [10**15], "data": [1.0]}
