@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.documentation.diagrams import DiagramMissing, with_pictures
+from infra.documentation.pages import page_files
 from slipway import paths
 
 PAGES = Path(".slipway/documentation/pages")
@@ -21,18 +22,6 @@ SITE = PAGES.with_name("site")
 # substitute for a class that every browser has had since 2020.
 FOREIGN = "https://unpkg.com/"
 LINK = re.compile(r"\]\(([^)#\s]+)")
-
-
-def page_files(root: Path) -> Iterator[Path]:
-    """Yield the repository's pages, committed or new, relative to `root`."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    yield from (Path(name) for name in listed.stdout.splitlines() if (root / name).is_file())
 
 
 def linked_files(page: Path, root: Path) -> Iterator[Path]:

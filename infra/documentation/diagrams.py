@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.documentation.pages import page_files
 from slipway import paths
 from slipway.datasets.catalogue import Source
 from slipway.datasets.sources import obtain
@@ -77,8 +78,6 @@ def with_pictures(page: str, place: Path, root: Path) -> tuple[str, list[Path]]:
 
 def diagrams(root: Path) -> Iterator[str]:
     """Yield the text of each diagram of the repository's pages."""
-    from infra.documentation.build import page_files
-
     for page in page_files(root):
         yield from FENCE.findall((root / page).read_text())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.documentation import build, diagrams
+from infra.documentation.pages import page_files
 from tests.conftest import ROOT
 
 
@@ -26,7 +27,7 @@ def site(checkout: Path) -> Path:
 
 
 def test_the_site_holds_every_page(site: Path) -> None:
-    for page in build.page_files(ROOT):
+    for page in page_files(ROOT):
         name = "index.html" if page.name == "README.md" else f"{page.stem}.html"
         assert (site / page.parent / name).is_file(), page
 
@@ -58,7 +59,7 @@ def test_a_diagram_is_shown_as_the_picture_drawn_of_it(checkout: Path, site: Pat
 
 def test_the_menu_has_every_page_outside_of_the_projects() -> None:
     text = (ROOT / "mkdocs.yml").read_text()
-    for page in build.page_files(ROOT):
+    for page in page_files(ROOT):
         if page.parts[0] != "pipelines":
             assert f": {page.as_posix()}\n" in text, page
 

@@ -1,4 +1,4 @@
-"""What the registry or the disk does wrong unserves nothing, and comes back by itself."""
+"""Faults of the registry or the disk unserve nothing, and pass by themselves."""
 
 from pathlib import Path
 
