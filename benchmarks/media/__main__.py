@@ -5,6 +5,7 @@ Each round measures every server once, in rotating order, with and without batch
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -130,4 +131,6 @@ def _sort(results: MediaResults, names: list[str]) -> None:
 
 if __name__ == "__main__":
     work.folder().mkdir(parents=True, exist_ok=True)
+    # On SIGTERM, also stop the server that is running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
