@@ -56,8 +56,12 @@ def main() -> int:
                 print(f"{title}: {outcome} ({time.monotonic() - began:.0f} s)", flush=True)
     _sort(results, names)
     print(f"\n{tables(results)}")
-    if not (arguments.quick or arguments.only):
-        publish(results)
+    if arguments.quick or arguments.only:
+        return 0
+    if not results.comparable():
+        print("nothing was written: a server ran in some rounds only, so ratios would be wrong")
+        return 1
+    publish(results)
     return 0
 
 

@@ -45,6 +45,12 @@ class MediaResults(BaseModel):
     streams: dict[str, list[StreamFigures]] = {}
     faults: list[str] = []
 
+    def comparable(self) -> bool:
+        """Return whether the model server ran in every round, and others in all or none."""
+        found = [*self.with_batches.items(), *self.without_batches.items()]
+        own = sum(name == SLIPWAY for name, _ in found)
+        return own == 2 and all(len(rounds) == self.rounds for _, rounds in found)
+
     def write(self, file: Path) -> None:
         """Write the results as JSON."""
         from slipway.training.workspace import rounded

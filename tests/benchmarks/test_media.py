@@ -41,6 +41,15 @@ def test_a_server_that_did_not_run_is_named_with_the_reason():
     assert "| Slipway | on | 1 (1 to 1) | 1.00x |" in table
 
 
+def test_results_are_comparable_only_if_each_server_ran_in_every_round():
+    both = {"with_batches": {"Slipway": rounds(1, 2, 3)}, "without_batches": {}}
+    assert not results(**both).comparable()
+    both["without_batches"] = {"Slipway": rounds(1, 2, 3)}
+    assert results(**both).comparable()
+    both["with_batches"]["Other"] = rounds(1, 2)
+    assert not results(**both).comparable()
+
+
 def test_the_three_encodings_hold_the_same_picture():
     subject = MediaSubject(Shipped(README), Shipped(README), [jpeg(0), jpeg(1)])
     assert decode_image(jpeg(0)).shape == (SIDE, SIDE, 3)
