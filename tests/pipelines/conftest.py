@@ -73,6 +73,8 @@ def registry_server(
             ready="live",
             workers=1,
             grpc_port=project_grpc_port,
+            # A look at the registry every 0.3 s took 1.6 CPU seconds a minute, in each process.
+            reload_seconds=1,
         ) as client,
     ):
         yield client
