@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.media.subject import SIDE
+from benchmarks.media.sizes import SIDE
 from slipway.deep.export import export_onnx
 
 KINDS = 10

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import work
+from benchmarks.media.sizes import SIDE
 from slipway.contract.shipped import Shipped
 from slipway.media import decode_image, encode_jpeg
 
 PICTURES, WRITER = "pictures", "writer"
-SIDE = 224
 HERE = Path(__file__).parent
 COUNT = 64
 PROMPT = list(range(16))

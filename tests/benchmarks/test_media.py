@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.media.encodings import requests
 from benchmarks.media.results import README, MediaResults, Picture, tables
-from benchmarks.media.subject import SIDE, MediaSubject, jpeg
+from benchmarks.media.sizes import SIDE
+from benchmarks.media.subject import MediaSubject, jpeg
 from infra.load.generator import Figures
 from slipway.contract.shipped import Shipped
 from slipway.media import decode_image
