@@ -1,10 +1,8 @@
 """`slipway new --kit` writes projects that train through all stages, one for each kit."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from slipway.project import Project
 from slipway.projects.check import shortfalls
 from slipway.projects.scaffold import KITS, create
 from tests.conftest import ROOT
+from tests.forked import ForkedRuns
 from tests.services.fake_models import empty_database
 
 PLACES = {"tabular": "ml", "text": "dl", "sequence": "dl", "forecasting": "dl", "generative": "dl"}
@@ -41,8 +40,17 @@ def top(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedRuns]:
+    """A process with the heavy imports, from which each training forks."""
+    with ForkedRuns(tmp_path_factory.mktemp("forked")) as runs:
+        yield runs
+
+
 @pytest.mark.parametrize("kit", KITS)
-def test_a_kits_skeleton_trains_through_all_stages(kit: str, top: Path, own_home: Path) -> None:
+def test_a_kits_skeleton_trains_through_all_stages(
+    kit: str, top: Path, own_home: Path, forked: ForkedRuns
+) -> None:
     folder = create(f"{PLACES.get(kit, 'cv')}/my_{kit}", top, kit)
     place = folder.relative_to(top / "pipelines").as_posix()
     assert shortfalls(Project(folder)) == [
@@ -51,14 +59,8 @@ def test_a_kits_skeleton_trains_through_all_stages(kit: str, top: Path, own_home
     if not (own_home / "mlflow.db").exists():
         shutil.copy(empty_database(), own_home / "mlflow.db")
     into = top / "trained"
-    done = subprocess.run(
-        [sys.executable, "-c", STAGES, folder, into],
-        cwd=top,
-        env={**os.environ, "PYTHONPATH": str(top)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = forked.run(STAGES, folder, into, folder=top)
+    assert done.status == 0, done.output
     assert json.loads((into / "work" / "receipt.json").read_text())["project"] == f"my_{kit}"
     metrics = json.loads((into / "metrics.json").read_text())
     assert Project(folder).params.primary in metrics["metrics"]
