@@ -20,7 +20,7 @@ from infra.load import machine
 from infra.load.generator import Figures, LoadSpec
 from infra.locust.mix import PredictRequest
 from infra.locust.open_loop import raw
-from infra.locust.plan import Plan
+from infra.locust.plan import LoadPlan
 from slipway import home
 
 PROJECT = "slipway-bench"
@@ -93,7 +93,7 @@ def generate(stack: Stack, spec: LoadSpec) -> Figures:
 
 def load_spec(sent: list[bytes], key: str) -> LoadSpec:
     """Return the load of these requests on the proxy, without a rate."""
-    plan = Plan(key=key)
+    plan = LoadPlan(key=key)
     requests = [raw(PredictRequest(MODEL, PATH, body, 1), plan) for body in sent]
     return LoadSpec(
         host=home.LOOPBACK,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from infra.chaos.faults import Cut, Fault, Fill, Kill, Pause
+from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, Pause
 
 # The services that a prediction passes through; the last only when features are looked up.
 PATH = ("proxy", "predict", "redis")
@@ -23,7 +23,7 @@ def long_running(config: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[Fault]:
+def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[InjectedFault]:
     """Return every fault, for the configuration that `docker compose config` prints.
 
     Raises:
@@ -32,7 +32,7 @@ def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[Fault]:
     services = {name: count for name, count in long_running(config).items() if name not in left_out}
     for name in (*PATH, *HANGS):
         services[name]
-    every: list[Fault] = [
+    every: list[InjectedFault] = [
         Kill(name, number) for name, count in services.items() for number in range(1, count + 1)
     ]
     every += [Pause(name, 1) for name in HANGS]
@@ -42,7 +42,7 @@ def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[Fault]:
     return [*every, Fill(RECORDER)]
 
 
-def select(every: list[Fault], names: list[str]) -> list[Fault]:
+def select(every: list[InjectedFault], names: list[str]) -> list[InjectedFault]:
     """Return the faults with these names, or all if no name is given.
 
     Raises:

@@ -11,7 +11,7 @@ HELPER = "hand"
 RECORDS = "/var/lib/slipway/predictions"
 
 
-class Fault(Protocol):
+class InjectedFault(Protocol):
     """One thing that goes wrong."""
 
     @property

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 PLAIN, LOOKED_UP = "plain", "looked up"
 
 
-class Promise(BaseModel):
+class CallerPromise(BaseModel):
     """The promise to one kind of caller. The default: no error at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,8 +30,8 @@ class Expectation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     why: str
-    plain: Promise = Promise()
-    looked_up: Promise = Promise()
+    plain: CallerPromise = CallerPromise()
+    looked_up: CallerPromise = CallerPromise()
     unpromised: bool = False
     """Some responses' ids must say that there is no record; if false, none may."""
 
@@ -39,7 +39,7 @@ class Expectation(BaseModel):
         super().__init__(why=why, **given)
 
     @property
-    def promises(self) -> dict[str, Promise]:
+    def promises(self) -> dict[str, CallerPromise]:
         return {PLAIN: self.plain, LOOKED_UP: self.looked_up}
 
 
@@ -73,7 +73,7 @@ class Records(BaseModel):
     unpromised: int
 
 
-class Outcome(BaseModel):
+class FaultOutcome(BaseModel):
     """The result of one fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,7 +87,7 @@ class Outcome(BaseModel):
     missed: list[str] = []
 
 
-def missed(fault: str, expectation: Expectation, outcome: Outcome) -> list[str]:
+def missed(fault: str, expectation: Expectation, outcome: FaultOutcome) -> list[str]:
     """Return a line for each expectation that was not met."""
     lines = [
         line
@@ -100,7 +100,7 @@ def missed(fault: str, expectation: Expectation, outcome: Outcome) -> list[str]:
     return [f"expectation not met: {fault}: {line}" for line in lines]
 
 
-def _caller_shortfalls(caller: str, promise: Promise, seen: CallerMeasurements) -> list[str]:
+def _caller_shortfalls(caller: str, promise: CallerPromise, seen: CallerMeasurements) -> list[str]:
     lines = []
     if not seen.asked:
         return [f"{caller} predictions sent, got none"]

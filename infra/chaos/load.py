@@ -38,7 +38,7 @@ class Response:
 
 
 @dataclass
-class Caller:
+class LoadCaller:
     """Sends `rate` prediction requests a second to one model, cycling through the bodies."""
 
     name: str
@@ -63,7 +63,7 @@ class Caller:
 class Load:
     """Runs all callers in a thread of its own until it is stopped."""
 
-    def __init__(self, callers: Sequence[Caller], *, port: int, key: str) -> None:
+    def __init__(self, callers: Sequence[LoadCaller], *, port: int, key: str) -> None:
         self.callers = callers
         self._port, self._key = port, key
         self._stopping = threading.Event()
@@ -80,7 +80,7 @@ class Load:
     async def _run(self) -> None:
         await asyncio.gather(*(self._call(caller) for caller in self.callers))
 
-    async def _call(self, caller: Caller) -> None:
+    async def _call(self, caller: LoadCaller) -> None:
         under_way: set[asyncio.Task[None]] = set()
         began, number = time.monotonic(), 0
         while not self._stopping.is_set():
@@ -97,7 +97,7 @@ class Load:
         for _, writer in caller._idle:
             writer.close()
 
-    async def _send(self, caller: Caller, due: float, body: bytes) -> None:
+    async def _send(self, caller: LoadCaller, due: float, body: bytes) -> None:
         status, id = TIMEOUT, ""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -110,7 +110,7 @@ class Load:
             caller.responses.append(Response(due, time.monotonic() - due, status, id))
             caller.pending.discard(due)
 
-    async def _exchange(self, caller: Caller, body: bytes) -> tuple[str, str]:
+    async def _exchange(self, caller: LoadCaller, body: bytes) -> tuple[str, str]:
         reader, writer = await self._connected(caller)
         kept = False
         try:
@@ -132,7 +132,9 @@ class Load:
         except (ValueError, KeyError, TypeError):
             return BODY, ""
 
-    async def _connected(self, caller: Caller) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connected(
+        self, caller: LoadCaller
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return an idle connection or a new one; connections that the proxy closed are
         discarded."""
         while caller._idle:
@@ -142,7 +144,7 @@ class Load:
             writer.close()
         return await asyncio.open_connection(home.LOOPBACK, self._port)
 
-    def _request(self, caller: Caller, body: bytes) -> bytes:
+    def _request(self, caller: LoadCaller, body: bytes) -> bytes:
         lines = [
             f"POST /v1/models/{caller.model}/predict HTTP/1.1",
             f"Host: {home.LOOPBACK}:{self._port}",

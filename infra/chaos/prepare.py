@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from infra.chaos.judge import LOOKED_UP, PLAIN
-from infra.chaos.load import Caller
+from infra.chaos.load import LoadCaller
 from infra.compose.running import PROFILES, Failed, Stack, request_status, wait_until
 from infra.docker import docker
 from slipway import home
@@ -79,7 +79,7 @@ def _saved(it: Stack) -> bool:
     return "rdb_changes_since_last_save:0" in it.output("exec", "-T", "redis", "sh", "-c", query)
 
 
-def callers(it: Stack, rates: dict[str, float], key: str) -> list[Caller]:
+def callers(it: Stack, rates: dict[str, float], key: str) -> list[LoadCaller]:
     """Return the two kinds of callers.
 
     Raises:
@@ -89,8 +89,8 @@ def callers(it: Stack, rates: dict[str, float], key: str) -> list[Caller]:
     records = [each["input"] for each in json.loads(examples.read_text())]
     keys = [{"telco_customer_id": each} for each in CUSTOMERS]
     both = [
-        Caller(PLAIN, MODEL, _bodies(records), rates[PLAIN]),
-        Caller(LOOKED_UP, WITH_FEATURES, _bodies(keys), rates[LOOKED_UP]),
+        LoadCaller(PLAIN, MODEL, _bodies(records), rates[PLAIN]),
+        LoadCaller(LOOKED_UP, WITH_FEATURES, _bodies(keys), rates[LOOKED_UP]),
     ]
     it.ready((MODEL, WITH_FEATURES), key)
     head = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
@@ -101,7 +101,7 @@ def callers(it: Stack, rates: dict[str, float], key: str) -> list[Caller]:
     return both
 
 
-def _wait_for_success(request: Callable[[], int], caller: Caller, body: bytes) -> None:
+def _wait_for_success(request: Callable[[], int], caller: LoadCaller, body: bytes) -> None:
     """Wait: a worker's first look-up may take 4 s of imports, more on a busy machine."""
     what = f"{caller.model} responds to {body.decode()}"
     wait_until(lambda: request() == 200, ANSWERED_SECONDS, what)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.chaos.judge import CallerMeasurements, Outcome, format_errors
+from infra.chaos.judge import CallerMeasurements, FaultOutcome, format_errors
 from slipway.projects.readme import END, START, put
 
 COMMITTED = Path(__file__).with_name("results.json")
@@ -21,7 +21,7 @@ class Results(BaseModel):
     """Requests a second by kind of caller."""
     left_out: list[str]
     """Services without an image on this machine."""
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
 
     @property
     def missed(self) -> list[str]:
@@ -58,7 +58,7 @@ def table(results: Results) -> str:
     return "\n\n".join(part for part in (head, "\n".join(rows), wrong) if part)
 
 
-def _row(outcome: Outcome, caller: str, seen: CallerMeasurements, *, first: bool) -> list[str]:
+def _row(outcome: FaultOutcome, caller: str, seen: CallerMeasurements, *, first: bool) -> list[str]:
     records = outcome.records
     return [
         outcome.fault if first else "",

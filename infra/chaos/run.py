@@ -7,9 +7,9 @@ from typing import Any
 
 from infra.chaos import measure
 from infra.chaos.expectations import expected
-from infra.chaos.faults import Fault, Fill, Kill, find_records
-from infra.chaos.judge import Expectation, Outcome, missed
-from infra.chaos.load import PATIENCE_SECONDS, Caller, Response
+from infra.chaos.faults import Fill, InjectedFault, Kill, find_records
+from infra.chaos.judge import Expectation, FaultOutcome, missed
+from infra.chaos.load import PATIENCE_SECONDS, LoadCaller, Response
 from infra.compose.running import Failed, Stack, wait_until
 
 POLL_SECONDS = 1.0
@@ -28,12 +28,14 @@ class Times:
     patience: float = 120
     """The longest wait until all is healthy and steady again."""
 
-    def duration(self, fault: Fault) -> float:
+    def duration(self, fault: InjectedFault) -> float:
         """Return how long the fault lasts."""
         return self.full if isinstance(fault, Fill) else self.hold
 
 
-def strike(fault: Fault, stack: Stack, callers: Sequence[Caller], times: Times) -> Outcome:
+def strike(
+    fault: InjectedFault, stack: Stack, callers: Sequence[LoadCaller], times: Times
+) -> FaultOutcome:
     """Inject the fault, undo it, and return what was seen until all was as before.
 
     Raises:
@@ -67,16 +69,16 @@ def judge(
     fault: str,
     expectation: Expectation,
     stack: Stack,
-    callers: Sequence[Caller],
+    callers: Sequence[LoadCaller],
     steady: dict[str, list[Response]],
     *,
     moments: dict[str, float],
     well_again: float | None,
-) -> Outcome:
+) -> FaultOutcome:
     """Return the outcome with its unmet expectations. Raises Failed: records could not be read."""
     responses = {each.name: each.between(moments["struck"], moments["end"]) for each in callers}
     ids = [each.id for given in responses.values() for each in given if each.good]
-    outcome = Outcome(
+    outcome = FaultOutcome(
         fault=fault,
         why=expectation.why,
         seen={
@@ -89,7 +91,7 @@ def judge(
     return outcome.model_copy(update={"missed": missed(fault, expectation, outcome)})
 
 
-def _steady(callers: Sequence[Caller], times: Times) -> dict[str, list[Response]]:
+def _steady(callers: Sequence[LoadCaller], times: Times) -> dict[str, list[Response]]:
     """Return the responses of the last seconds, once all of them are successful."""
     deadline = time.monotonic() + times.patience
     while True:
@@ -128,7 +130,7 @@ def unhealthy(containers: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _settled(
-    callers: Sequence[Caller], steady: dict[str, list[Response]], since: float, seconds: float
+    callers: Sequence[LoadCaller], steady: dict[str, list[Response]], since: float, seconds: float
 ) -> float:
     """Return the time when all callers are calm again, or patience ends.
 
@@ -153,7 +155,7 @@ def _settled(
     return end
 
 
-def _wait_for_responses(callers: Sequence[Caller], end: float) -> None:
+def _wait_for_responses(callers: Sequence[LoadCaller], end: float) -> None:
     """Wait for the responses to all requests due before `end`."""
 
     def none_pending() -> bool:
@@ -163,12 +165,12 @@ def _wait_for_responses(callers: Sequence[Caller], end: float) -> None:
 
 
 def run(
-    faults: Sequence[Fault],
+    faults: Sequence[InjectedFault],
     stack: Stack,
-    callers: Sequence[Caller],
+    callers: Sequence[LoadCaller],
     times: Times,
     say: Callable[[str], None],
-) -> list[Outcome]:
+) -> list[FaultOutcome]:
     """Run the faults in order. Raises Failed: one could not be injected or undone."""
     found = []
     for fault in faults:

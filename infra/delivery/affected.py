@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.delivery.inputs import Inputs, declared
-from infra.delivery.revision import Revision
+from infra.delivery.inputs import ProjectInputs, declared
+from infra.delivery.revision import GitRevision
 
 
 @dataclass(frozen=True)
 class Changes:
     """Changes from a revision to the working tree; projects by folder (`pipelines/ml/titanic`)."""
 
-    since: Revision
+    since: GitRevision
     projects: tuple[str, ...]
     """All projects in the working tree."""
     reasons: Mapping[str, tuple[str, ...]]
@@ -28,7 +28,7 @@ def changes(root: Path, name: str) -> Changes:
     Raises:
         UnknownRevision: git knows no such commit here.
     """
-    since = Revision.resolve(root, name)
+    since = GitRevision.resolve(root, name)
     changed = since.changed()
     inputs = declared(since, changed)
     seen = [file for file in changed if file not in inputs.ignored]
@@ -41,7 +41,9 @@ def changes(root: Path, name: str) -> Changes:
     return Changes(since, tuple(sorted(inputs.now)), reasons, removed, inputs.unmet)
 
 
-def _reasons(before: Inputs | None, now: Inputs, changed: list[str]) -> tuple[str, ...]:
+def _reasons(
+    before: ProjectInputs | None, now: ProjectInputs, changed: list[str]
+) -> tuple[str, ...]:
     if before is None:
         return ("new",)
     files = [file for file in changed if now.hold(file) or before.hold(file)]

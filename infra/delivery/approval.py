@@ -15,7 +15,7 @@ class NotApproved(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class WorkflowRun:
     """A run on GitHub Actions."""
 
     api: str
@@ -25,7 +25,7 @@ class Run:
     token: str
 
     @classmethod
-    def current(cls) -> "Run":
+    def current(cls) -> "WorkflowRun":
         """Return the current run, from the variables of GitHub Actions and SLIPWAY_ENVIRONMENT.
 
         Raises:
@@ -44,7 +44,7 @@ class Run:
         return cls(*(os.environ[name] for name in names))
 
 
-def approvers(run: Run) -> list[str]:
+def approvers(run: WorkflowRun) -> list[str]:
     """Return the names of those who approved the run for its environment.
 
     Raises:

@@ -163,7 +163,7 @@ def approver(
     """Print who approved the workflow run of this step; fails if nobody did."""
     from infra.delivery import approval, steps
 
-    names = ", ".join(approval.approvers(approval.Run.current()))
+    names = ", ".join(approval.approvers(approval.WorkflowRun.current()))
     if export:
         steps.set_variable("GITHUB_ENV", approval.VARIABLE, names)
     typer.echo(names)

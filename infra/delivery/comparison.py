@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.delivery.outcome import Outcome
+from infra.delivery.outcome import ProjectOutcome
 from slipway.contract.gate import Condition
 
 # Metrics are rounded to 6 significant digits.
@@ -12,7 +12,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Difference:
+class MetricChange:
     """The change of one metric; None on a side that does not have it."""
 
     metric: str
@@ -47,24 +47,24 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ProjectComparison:
     """A project's results on both sides; `before` is None for a project that had none."""
 
-    before: Outcome | None
-    now: Outcome
+    before: ProjectOutcome | None
+    now: ProjectOutcome
 
     @property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[MetricChange]:
         """Return the difference of every metric on either side, the primary one first."""
         before = self.before.metrics if self.before else {}
         names = [self.now.primary, *self.now.metrics, *before]
         return [
-            Difference(name, before.get(name), self.now.metrics.get(name), self._condition(name))
+            MetricChange(name, before.get(name), self.now.metrics.get(name), self._condition(name))
             for name in dict.fromkeys(names)
         ]
 
     @property
-    def worse(self) -> list[Difference]:
+    def worse(self) -> list[MetricChange]:
         return [each for each in self.differences if each.worse]
 
     @property

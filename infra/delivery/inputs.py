@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
-    from infra.delivery.revision import Revision
+    from infra.delivery.revision import GitRevision
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ProjectInputs:
     """The declared inputs of one project at one revision."""
 
     files: frozenset[str]
@@ -36,15 +36,15 @@ class Declared:
     """Inputs by project folder (`pipelines/ml/titanic`), at the revision and in the working
     tree."""
 
-    before: Mapping[str, Inputs]
-    now: Mapping[str, Inputs]
+    before: Mapping[str, ProjectInputs]
+    now: Mapping[str, ProjectInputs]
     ignored: frozenset[str]
     """The changed files that `.dvcignore` hides."""
     unmet: Mapping[str, list[str]]
     """Inputs of the working tree that differ from `dvc.lock`, by project."""
 
 
-def declared(since: "Revision", changed: list[str]) -> Declared:
+def declared(since: "GitRevision", changed: list[str]) -> Declared:
     """Read the inputs at both revisions with DVC.
 
     Raises:
@@ -75,14 +75,14 @@ def _place(repo: "Repo", path: str) -> str:
     return Path(path).relative_to(repo.root_dir).as_posix()
 
 
-def _by_project(repo: "Repo") -> dict[str, Inputs]:
+def _by_project(repo: "Repo") -> dict[str, ProjectInputs]:
     files: dict[str, set[str]] = {}
     values: dict[str, dict[str, Any]] = {}
     for project, stage in _projects(repo):
         for each in (stage, *_upstream(repo, stage)):
             files.setdefault(project, set()).update(_files(repo, each))
             values.setdefault(project, {}).update(_values(repo, each))
-    return {name: Inputs(frozenset(files[name]), values[name]) for name in files}
+    return {name: ProjectInputs(frozenset(files[name]), values[name]) for name in files}
 
 
 def _upstream(repo: "Repo", stage: "Stage") -> set["Stage"]:

@@ -19,7 +19,7 @@ class UnreadableResults(ValueError):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProjectOutcome:
     """The results of one project at one revision."""
 
     metrics: Mapping[str, float]
@@ -39,7 +39,7 @@ class Outcome:
         return self.gate.condition(self.primary)
 
 
-def at(read: Read, project: str) -> Outcome | None:
+def at(read: Read, project: str) -> ProjectOutcome | None:
     """Read the results below the folder `project`; None if the project was never run.
 
     Raises:
@@ -55,7 +55,7 @@ def at(read: Read, project: str) -> Outcome | None:
         primary = str(params["primary"])
         gate = Gate.parse(params["gate"])
         gate.condition(primary)
-        return Outcome(
+        return ProjectOutcome(
             metrics={name: float(value) for name, value in found["metrics"].items()},
             gate=gate,
             primary=primary,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.delivery import outcome
 from infra.delivery.affected import Changes, changes
-from infra.delivery.comparison import Comparison, Difference
+from infra.delivery.comparison import MetricChange, ProjectComparison
 
 HEAD = (
     "| project | metric | now | before | difference | gate | baseline | test rows "
@@ -26,14 +26,14 @@ VERDICTS = {True: "yes", False: "**no**", None: "registration decides"}
 
 
 @dataclass(frozen=True)
-class Report:
+class DeliveryReport:
     changes: Changes
     root: Path
     link: str = ""
     """URL prefix of pictures: the address of the repository's files, or empty."""
 
     @cached_property
-    def compared(self) -> dict[str, Comparison]:
+    def compared(self) -> dict[str, ProjectComparison]:
         """Return the projects whose metrics, gate or model changed, by folder."""
         read = outcome.in_tree(self.root)
         found = {}
@@ -41,7 +41,7 @@ class Report:
             now = outcome.at(read, project)
             before = outcome.at(self.changes.since.text, project)
             if now is not None and now != before:
-                found[project] = Comparison(before, now)
+                found[project] = ProjectComparison(before, now)
         return found
 
     @cached_property
@@ -181,21 +181,21 @@ class Report:
         return f"Unchanged: {', '.join(same)}." if same else ""
 
 
-def report(root: Path, since: str, *, link: str = "") -> Report:
+def report(root: Path, since: str, *, link: str = "") -> DeliveryReport:
     """Compare the working tree with the revision `since`.
 
     Raises:
         UnknownRevision: git finds no such commit.
         UnreadableResults: a committed file does not have the format that a run writes.
     """
-    return Report(changes(root, since), root, link)
+    return DeliveryReport(changes(root, since), root, link)
 
 
 def _name(project: str) -> str:
     return project.rpartition("/")[2]
 
 
-def _movement(each: Difference) -> str:
+def _movement(each: MetricChange) -> str:
     if each.now is None:
         return f"{each.metric} is gone, {_number(each.before)} before"
     return (

@@ -11,14 +11,14 @@ class UnknownRevision(Exception):
 
 
 @dataclass(frozen=True)
-class Revision:
+class GitRevision:
     """A commit of the repository in `root`."""
 
     root: Path
     commit: str
 
     @classmethod
-    def resolve(cls, root: Path, name: str) -> "Revision":
+    def resolve(cls, root: Path, name: str) -> "GitRevision":
         """Return the commit that a branch, a tag or the beginning of a hash names.
 
         Raises:

@@ -31,7 +31,7 @@ class Sent:
 
 
 @dataclass
-class Report:
+class TrafficReport:
     """Counts by project."""
 
     sent: dict[str, Sent] = field(default_factory=dict)
@@ -65,8 +65,8 @@ def send(
     seconds: float,
     rate: float,
     drifting: str | None = None,
-    show: Callable[[Report], None] = lambda report: None,
-) -> Report:
+    show: Callable[[TrafficReport], None] = lambda report: None,
+) -> TrafficReport:
     """Send traffic to the projects in turn, for so many seconds; Ctrl-C ends it earlier.
 
     Raises:
@@ -76,7 +76,7 @@ def send(
     if not filled:
         raise Fault("no rows to send: the served models have neither test rows nor examples here")
     moved = shifts(filled, drifting)
-    report = Report({each.project: Sent() for each in filled}, sorted(moved))
+    report = TrafficReport({each.project: Sent() for each in filled}, sorted(moved))
     source, start = random.Random(SEED), time.monotonic()
     number = 0
     try:

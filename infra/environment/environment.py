@@ -216,7 +216,8 @@ def install(group: str, venv: Path, *, compiled: bool = True) -> None:
     ahead = ["--compile-bytecode"] if compiled and group != "development" else []
     run(
         *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
-        *(*ahead, "-r", lock),
+        *(*ahead, "-r"),
+        lock,
         env=env,
         quiet=True,
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from infra.slo.objectives import Promise, promises
+from infra.slo.objectives import ServiceObjectives, promises
 from infra.slo.rules import burn_name, runbook_entry
 
 
@@ -20,7 +20,7 @@ def runbook(services: Sequence[str], reading: Sequence[str]) -> str:
     return "\n".join([*table, "", "Further reading in the repository:", "", *files, ""])
 
 
-def _rows(promise: Promise) -> Iterator[str]:
+def _rows(promise: ServiceObjectives) -> Iterator[str]:
     for objective in promise.objectives:
         for burn in objective.burns:
             meaning = (

@@ -32,7 +32,7 @@ REST_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """The server and the requests to send, each complete: request line, headers and body."""
 
     host: str
@@ -43,7 +43,7 @@ class Target:
 
 
 @dataclass
-class Outcome:
+class LoadOutcome:
     """The result of a run.
 
     `latencies` are seconds, of successful responses and of requests without a response.
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = ("buffer", "due", "needed", "run", "transport")
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: "LoadRun") -> None:
         self.run = run
         self.transport: Any = None
         self.buffer = b""
@@ -172,10 +172,10 @@ def holds(data: bytes, start: int, key: str) -> bool:
     return f'"{key}"'.encode() in body
 
 
-class Run:
+class LoadRun:
     """A run in progress: the code that both loops share."""
 
-    def __init__(self, target: Target, connections: int) -> None:
+    def __init__(self, target: LoadTarget, connections: int) -> None:
         self.target = target
         self.connections = connections
         self.loop = asyncio.get_running_loop()
@@ -258,7 +258,7 @@ class Run:
             connection.transport.abort()
 
 
-class Closed(Run):
+class Closed(LoadRun):
     """Closed loop: every connection sends its next request after the previous response."""
 
     sending = False
@@ -268,11 +268,11 @@ class Closed(Run):
             connection.send(next(self.requests), time.perf_counter())
 
 
-class Open(Run):
+class Open(LoadRun):
     """Open loop: requests at fixed times; waiting for a free connection counts as latency."""
 
     def __init__(
-        self, target: Target, connections: int, rate: float, total: int, resting: bool
+        self, target: LoadTarget, connections: int, rate: float, total: int, resting: bool
     ) -> None:
         super().__init__(target, connections)
         self.resting = resting
@@ -317,8 +317,8 @@ class Open(Run):
 
 
 async def closed(
-    target: Target, *, connections: int, seconds: float, grace: float = 5.0
-) -> Outcome:
+    target: LoadTarget, *, connections: int, seconds: float, grace: float = 5.0
+) -> LoadOutcome:
     """Send as fast as the server responds for `seconds`; wait `grace` for the last responses."""
     run = Closed(target, connections)
     await run.connect()
@@ -333,18 +333,18 @@ async def closed(
     await run.finish(grace)
     run.errors["unanswered"] += len(run.under_way)
     run.close()
-    return Outcome(seconds, np.array(run.latencies), dict(+run.errors), run.within, busy)
+    return LoadOutcome(seconds, np.array(run.latencies), dict(+run.errors), run.within, busy)
 
 
 async def at_rate(
-    target: Target,
+    target: LoadTarget,
     *,
     rate: float,
     seconds: float,
     connections: int,
     grace: float = 5.0,
     resting: bool = False,
-) -> Outcome:
+) -> LoadOutcome:
     """Send `rate` requests a second for `seconds`; no response after `grace` is an error.
 
     Such a request counts with the time that it has waited by then: otherwise a server that hangs
@@ -366,7 +366,7 @@ async def at_rate(
     run.close()
     latencies = np.array(run.latencies + [now - due for due in left])
     late = float(np.percentile(run.late, 99)) if run.late else 0.0
-    return Outcome(seconds, latencies, dict(+run.errors), run.within, late=late)
+    return LoadOutcome(seconds, latencies, dict(+run.errors), run.within, late=late)
 
 
 class LoadSpec(BaseModel):
@@ -400,7 +400,7 @@ class Figures(BaseModel):
     late: float
 
 
-def figures(outcome: Outcome) -> Figures:
+def figures(outcome: LoadOutcome) -> Figures:
     shares = {"p50": 50, "p99": 99, "p999": 99.9, "max": 100}
     some = len(outcome.latencies) > 0
     return Figures(
@@ -417,7 +417,7 @@ def run_load(spec: LoadSpec) -> Figures:
 
     os.nice(spec.nice)
     requests = [base64.b64decode(each) for each in spec.requests]
-    target = Target(spec.host, spec.port, requests, spec.key)
+    target = LoadTarget(spec.host, spec.port, requests, spec.key)
     # Garbage collection pauses of the generator would be charged to the server.
     gc.disable()
     if spec.rate is None:

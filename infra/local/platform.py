@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.progress import Progress, progress
+from infra.local.progress import StageProgress, progress
 from infra.local.served import ServingWatch, served
 from infra.local.starters import StarterTraining, quick_first
 from infra.slo import configuration
@@ -165,7 +165,7 @@ def up() -> None:
 
 
 def serve_while_training(
-    running: list[Service], starters: list[Project], training: StarterTraining, shown: Progress
+    running: list[Service], starters: list[Project], training: StarterTraining, shown: StageProgress
 ) -> None:
     """Start the training and the services, and return when all starters are trained and served."""
     start_time = time.monotonic()
@@ -186,7 +186,7 @@ def serve_while_training(
     ).follow()
 
 
-def show_first(starters: list[Project], shown: Progress, start_time: float, name: str) -> None:
+def show_first(starters: list[Project], shown: StageProgress, start_time: float, name: str) -> None:
     """Print the command that gets a prediction while the other starters are being trained."""
     project = next(each for each in starters if each.name == name)
     seconds = time.monotonic() - start_time

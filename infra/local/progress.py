@@ -15,7 +15,7 @@ from rich.table import Table
 from slipway.stage_events import Observer, Training
 
 
-class Progress(Observer, ABC):
+class StageProgress(Observer, ABC):
     """Shows the stages of projects, and what is served. Used as a context, by several threads."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Progress(Observer, ABC):
         """The project is registered, but the model server does not serve it."""
 
 
-class Lines(Progress):
+class Lines(StageProgress):
     """A line for each change, with the project's name before it."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Lines(Progress):
 
 
 @dataclass
-class Row:
+class ProgressRow:
     """One project of the table."""
 
     stage: str = "waiting"
@@ -108,12 +108,12 @@ class Row:
         return f"{seconds // 60}:{seconds % 60:02}"
 
 
-class LiveTable(Progress):
+class LiveTable(StageProgress):
     """A table with a row per project, drawn four times a second. Lines scroll above it."""
 
     def __init__(self, projects: list[str], console: Console) -> None:
         super().__init__()
-        self._rows = {name: Row() for name in projects}
+        self._rows = {name: ProgressRow() for name in projects}
         self._live = Live(
             console=console, get_renderable=self.table, refresh_per_second=4, transient=False
         )
@@ -174,7 +174,7 @@ class LiveTable(Progress):
         row.end, row.result, row.style = time.monotonic(), result, style
 
 
-def progress(projects: list[str]) -> Progress:
+def progress(projects: list[str]) -> StageProgress:
     """Return the table if standard output is a terminal that can draw it, otherwise plain lines."""
     # Not rich's own detection: FORCE_COLOR makes it treat a pipe as a terminal.
     console = Console()

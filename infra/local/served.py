@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.local.progress import Progress
+from infra.local.progress import StageProgress
 from infra.local.starters import StarterTraining
 
 REQUEST_SECONDS = 10
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
-class Served:
+class ServerState:
     """The model server's state at one moment."""
 
     versions: dict[str, str] = field(default_factory=dict)
@@ -30,10 +30,10 @@ class Served:
     """The reason why a model is not served as the registry wants, by model."""
 
 
-def served(model_server: str) -> Served:
+def served(model_server: str) -> ServerState:
     """Return what the model server serves; nothing while it does not respond."""
     found = _json(f"{model_server}/v1/models")
-    return Served(
+    return ServerState(
         versions={each["name"]: str(each["version"]) for each in found.get("models", [])},
         faults=found.get("faults", {}),
     )
@@ -63,7 +63,7 @@ class ServingWatch:
     def __init__(
         self,
         training: StarterTraining,
-        shown: Progress,
+        shown: StageProgress,
         *,
         model_server: str,
         mlflow: str,
@@ -97,7 +97,7 @@ class ServingWatch:
 
     def _look(self) -> None:
         waiting = [each for each in self._training.registered if each not in self._ended]
-        now = served(self._model_server) if waiting else Served()
+        now = served(self._model_server) if waiting else ServerState()
         for name in waiting:
             seconds = time.monotonic() - self._since.setdefault(name, time.monotonic())
             version, wanted = now.versions.get(name), champion(self._mlflow, name)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from infra.local.progress import Progress
+from infra.local.progress import StageProgress
 from slipway.processes import Children
 from slipway.project import Project
 from slipway.projects import measured
@@ -29,7 +29,7 @@ def quick_first(projects: Iterable[Project]) -> list[Project]:
 class StarterTraining:
     """The training of the starters, in a thread of its own."""
 
-    def __init__(self, projects: Sequence[Project], shown: Progress) -> None:
+    def __init__(self, projects: Sequence[Project], shown: StageProgress) -> None:
         self._projects, self._shown = projects, shown
         self._children = Children()
         self._pool = ThreadPoolExecutor(max_workers=1)

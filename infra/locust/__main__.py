@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from infra.locust import open_loop
 from infra.locust.limits import Limits
 from infra.locust.mix import NoExamples, PredictRequest, build_requests, fetch
-from infra.locust.plan import ALLOWED, VARIABLE, Plan, Refused
+from infra.locust.plan import ALLOWED, VARIABLE, LoadPlan, TargetRefused
 from slipway import home
 
-DEFAULT = Plan()
+DEFAULT = LoadPlan()
 LEAVE_SECONDS = 10
 
 
-def users(plan: Plan, folder: Path) -> int:
+def users(plan: LoadPlan, folder: Path) -> int:
     """Run Locust in a separate process and return its exit status."""
     command = [
         *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
@@ -37,7 +37,7 @@ def users(plan: Plan, folder: Path) -> int:
     return subprocess.run(command, cwd=home.root(), env=variables).returncode
 
 
-def at_rate(plan: Plan, mix: dict[str, list[PredictRequest]], folder: Path) -> int:
+def at_rate(plan: LoadPlan, mix: dict[str, list[PredictRequest]], folder: Path) -> int:
     """Run the open loop; return 1 when a limit was not met."""
     figures = open_loop.measure(mix, plan)
     (folder / "rate.json").write_text(figures.model_dump_json(indent=1) + "\n")
@@ -87,7 +87,7 @@ def main(
     """Load the model server and check the results against limits."""
     reports = folder or home.home() / "load"
     try:
-        plan = Plan(
+        plan = LoadPlan(
             host=host,
             anywhere=anywhere,
             key=key,
@@ -101,7 +101,7 @@ def main(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         _abort(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}")
-    except (Refused, NoExamples) as error:
+    except (TargetRefused, NoExamples) as error:
         _abort(str(error))
     except OSError as error:
         _abort(f"{host} does not respond: {error}; start it: make up")

@@ -14,9 +14,9 @@ from locust import FastHttpUser, between, events, task
 from locust.env import Environment
 
 from infra.locust.mix import NoExamples, PredictRequest, build_requests, fetch, shuffled
-from infra.locust.plan import Plan, Refused
+from infra.locust.plan import LoadPlan, TargetRefused
 
-PLAN = Plan.from_environment()
+PLAN = LoadPlan.from_environment()
 MIX: dict[str, list[PredictRequest]] = {}
 # All users take requests from one iterator, so that none is left out by chance.
 REQUESTS: list[Iterator[PredictRequest]] = []
@@ -60,7 +60,7 @@ def begin(environment: Environment, **_: Any) -> None:
     try:
         MIX.update(build_requests(fetch(plan), plan))
         REQUESTS.append(cycle(shuffled(MIX, seed=0)))
-    except (Refused, NoExamples, OSError) as error:
+    except (TargetRefused, NoExamples, OSError) as error:
         print(f"load: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any
 
-from infra.locust.plan import Plan
+from infra.locust.plan import LoadPlan
 
 PREDICT = re.compile("^/v1/models/([^/{}]+)/predict$")
 # Of ten requests of a project one is a batch: programs send batches, web pages single records.
@@ -34,7 +34,7 @@ class PredictRequest:
         return f"{self.project}, {'one record' if self.rows == 1 else f'{self.rows} records'}"
 
 
-def fetch(plan: Plan) -> dict[str, Any]:
+def fetch(plan: LoadPlan) -> dict[str, Any]:
     """Return the server's OpenAPI document.
 
     Raises:
@@ -47,7 +47,7 @@ def fetch(plan: Plan) -> dict[str, Any]:
     return document
 
 
-def build_requests(document: dict[str, Any], plan: Plan) -> dict[str, list[PredictRequest]]:
+def build_requests(document: dict[str, Any], plan: LoadPlan) -> dict[str, list[PredictRequest]]:
     """Return the requests by project: each example alone in the usual share, and batches of them.
 
     Raises:

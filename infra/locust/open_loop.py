@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from infra.load.generator import Figures, LoadSpec
 from infra.load.process import generate
 from infra.locust.mix import PredictRequest, shuffled
-from infra.locust.plan import Plan
+from infra.locust.plan import LoadPlan
 from slipway import home
 
 CONNECTIONS = 64
 
 
-def measure(mix: dict[str, list[PredictRequest]], plan: Plan) -> Figures:
+def measure(mix: dict[str, list[PredictRequest]], plan: LoadPlan) -> Figures:
     """Measure from a separate process; latencies in milliseconds, from when each request was due.
 
     Raises:
@@ -36,7 +36,7 @@ def measure(mix: dict[str, list[PredictRequest]], plan: Plan) -> Figures:
     return generate(spec)
 
 
-def raw(request: PredictRequest, plan: Plan) -> bytes:
+def raw(request: PredictRequest, plan: LoadPlan) -> bytes:
     """Return the whole request: line, headers and body."""
     lines = [
         f"POST {request.path} HTTP/1.1",
@@ -48,7 +48,7 @@ def raw(request: PredictRequest, plan: Plan) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + request.body
 
 
-def missed(figures: Figures, plan: Plan) -> list[str]:
+def missed(figures: Figures, plan: LoadPlan) -> list[str]:
     """Return a line for each limit that was missed."""
     return plan.limits.missed(
         p99_ms=figures.p99,

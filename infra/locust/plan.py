@@ -13,12 +13,12 @@ VARIABLE = "SLIPWAY_LOAD_PLAN"
 ALLOWED = "SLIPWAY_LOAD_ANYWHERE"
 
 
-class Refused(Exception):
+class TargetRefused(Exception):
     """The server is not on this machine, or its address is not plain http; the message says
     which."""
 
 
-class Plan(BaseModel):
+class LoadPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(default_factory=lambda: f"http://{home.LOOPBACK}:{home.port('predict')}")
@@ -50,14 +50,14 @@ class Plan(BaseModel):
         place = urlsplit(self.host)
         # The generator of the open loop speaks no TLS.
         if place.scheme != "http" or not place.hostname or place.path:
-            raise Refused(f"host must have the form http://HOST:PORT, got {self.host!r}")
+            raise TargetRefused(f"host must have the form http://HOST:PORT, got {self.host!r}")
         if not self.anywhere and not home.on_loopback(place.hostname):
-            raise Refused(
+            raise TargetRefused(
                 f"{place.hostname} is not this machine, and load on a server that is not yours is "
                 f"an attack; if it is yours: {ALLOWED}=1"
             )
 
     @classmethod
-    def from_environment(cls) -> "Plan":
+    def from_environment(cls) -> "LoadPlan":
         """Return the plan that the parent process passed on, or the default."""
         return cls.model_validate_json(os.environ.get(VARIABLE, "{}"))

@@ -59,7 +59,7 @@ class Ratio(_Strict):
     total: str = Field(min_length=1)
 
 
-class Latency(_Strict):
+class LatencyObjective(_Strict):
     """A histogram: requests that took longer than `seconds` count as failed."""
 
     histogram: str = Field(pattern="^[a-z_]+$")
@@ -76,7 +76,7 @@ class Objective(_Strict):
     name: str = Field(pattern="^[a-z_]+$")
     percent: float = Field(ge=50, lt=100)
     ratio: Ratio | None = None
-    latency: Latency | None = None
+    latency: LatencyObjective | None = None
     least_errors: int = Field(5, ge=1)
     """Minimum of errors in the long window: one failed request of a few must not page."""
     burns: Annotated[tuple[Burn, ...], Field(min_length=1)] = BURNS
@@ -113,7 +113,7 @@ class Alert(_Strict):
     summary: Summary
 
 
-class Promise(_Strict):
+class ServiceObjectives(_Strict):
     """The content of a service's file."""
 
     service: str = Field(pattern="^[a-z]+$")
@@ -121,7 +121,7 @@ class Promise(_Strict):
     alerts: list[Alert] = []
 
     @model_validator(mode="after")
-    def _one_name_each(self) -> "Promise":
+    def _one_name_each(self) -> "ServiceObjectives":
         names = [each.name for each in self.objectives] + [each.name for each in self.alerts]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -133,14 +133,14 @@ def folder() -> Path:
     return home.root() / "infra" / "slo"
 
 
-def read(file: Path) -> Promise:
+def read(file: Path) -> ServiceObjectives:
     """Read one file; its name is the service's name.
 
     Raises:
         ValueError: a field is missing, unknown or malformed; the message names file and field.
     """
     try:
-        return Promise.model_validate({"service": file.stem, **_mapping(file)})
+        return ServiceObjectives.model_validate({"service": file.stem, **_mapping(file)})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "file"
@@ -158,6 +158,6 @@ def _mapping(file: Path) -> dict[str, object]:
     return content
 
 
-def promises(place: Path | None = None) -> list[Promise]:
+def promises(place: Path | None = None) -> list[ServiceObjectives]:
     """Return the objectives and alerts of every service, sorted by name."""
     return [read(file) for file in sorted((place or folder()).glob("*.yaml"))]

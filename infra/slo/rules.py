@@ -6,14 +6,14 @@ Objectives become the multi-window, multi-burn-rate alerts of "The Site Reliabil
 
 from typing import Any
 
-from infra.slo.objectives import Alert, Burn, Duration, Objective, Promise
+from infra.slo.objectives import Alert, Burn, Duration, Objective, ServiceObjectives
 
 BY = "sum by (project)"
 RETRAIN = "retrain"
 RUNBOOK = "docs/runbook.md"
 
 
-def rules(promise: Promise) -> dict[str, Any]:
+def rules(promise: ServiceObjectives) -> dict[str, Any]:
     """Return a rule file's content: the recorded ratios of each objective, then the alerts."""
     groups = []
     for objective in promise.objectives:
@@ -29,7 +29,7 @@ def rules(promise: Promise) -> dict[str, Any]:
     return {"groups": groups}
 
 
-def recording(promise: Promise, objective: Objective, window: Duration) -> str:
+def recording(promise: ServiceObjectives, objective: Objective, window: Duration) -> str:
     """Return the recorded series' name, level:metric:operations as Prometheus recommends."""
     return f"project:slipway_{promise.service}_{objective.name}_errors:ratio_rate{window}"
 
@@ -69,7 +69,7 @@ def _selector(metric: str, matchers: str) -> str:
     return f"{metric}{{{matchers}}}" if matchers else metric
 
 
-def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, Any]:
+def burn_alert(promise: ServiceObjectives, objective: Objective, burn: Burn) -> dict[str, Any]:
     over = f"> {burn.factor:g} * {objective.budget:g}"
     conditions = [
         f"{recording(promise, objective, burn.long)} {over}",
@@ -88,7 +88,7 @@ def burn_alert(promise: Promise, objective: Objective, burn: Burn) -> dict[str, 
     }
 
 
-def burn_name(promise: Promise, objective: Objective) -> str:
+def burn_name(promise: ServiceObjectives, objective: Objective) -> str:
     """Return the alerts' name; there is one alert per burn, distinguished by the label `window`."""
     words = (promise.service, *objective.name.split("_"))
     return "".join(word.capitalize() for word in words) + "Burn"
@@ -113,7 +113,7 @@ def _summary(objective: Objective, burn: Burn) -> str:
     )
 
 
-def alert_rule(promise: Promise, alert: Alert) -> dict[str, Any]:
+def alert_rule(promise: ServiceObjectives, alert: Alert) -> dict[str, Any]:
     labels = {"service": promise.service, "severity": alert.severity}
     return {
         "alert": alert.name,

@@ -19,7 +19,7 @@ log = logging.getLogger("slipway.jobs")
 LOOP_SECONDS = 0.2
 
 
-class Engine(Generic[J]):
+class JobEngine(Generic[J]):
     """Runs the jobs of one store, which no other engine runs.
 
     All methods may be called from any thread. `lock` is held during each change, so a caller who

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.monitor import history, pages, publishing, webhook
 from services.monitor.check import Check
-from services.monitor.rounds import Busy, Monitor, NotServed, run
+from services.monitor.rounds import Monitor, NotServed, RoundRunning, run
 from services.monitor.settings import Settings
 from services.web import errors
 from services.web.guard import Guard
@@ -140,7 +140,7 @@ def _add_projects(app: FastAPI, monitor: Monitor, guard: Guard) -> None:
             return JSONResponse(_full_check(monitor.check(name)))
         except NotServed:
             raise _unknown(monitor, name) from None
-        except Busy:
+        except RoundRunning:
             detail = "a round is running; retry later, or read its results"
             raise Problem(503, "Busy", detail, retry_seconds=30) from None
 

@@ -31,7 +31,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 KEPT = 5
 
 
-class Version(BaseModel):
+class VersionProperties(BaseModel):
     """The properties of a registered version that are needed without the registry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class Version(BaseModel):
 class Reference:
     """The test rows of a version, with which windows of its traffic are compared."""
 
-    version: Version
+    version: VersionProperties
     rows: list[dict[str, Any]]
     declaration: Declaration
     layout: Layout
@@ -81,7 +81,7 @@ class Catalogue:
         self.queried = False
         self.reachable = False
         self.fault = "not queried yet"
-        self.champions: dict[str, Version] = _read_champions(settings.folder / FILE)
+        self.champions: dict[str, VersionProperties] = _read_champions(settings.folder / FILE)
         self._references: dict[str, Reference] = {}
 
     def refresh(self) -> None:
@@ -117,7 +117,7 @@ class Catalogue:
             self._references[name] = known
         return known
 
-    def _fetched(self, version: Version) -> Reference:
+    def _fetched(self, version: VersionProperties) -> Reference:
         folder = self.settings.folder / "references" / version.name
         rows = _rows(version, folder)
         if not rows:
@@ -130,7 +130,7 @@ class Catalogue:
         _prune(folder, version.run_id)
         return Reference(version, rows, declaration, layout)
 
-    def _declaration(self, version: Version, folder: Path) -> Declaration:
+    def _declaration(self, version: VersionProperties, folder: Path) -> Declaration:
         file = folder / version.run_id / f"model-{version.version}.py"
         try:
             if not file.is_file():
@@ -143,17 +143,17 @@ class Catalogue:
             return Declaration()
 
 
-def _registered(most: int) -> dict[str, Version]:
+def _registered(most: int) -> dict[str, VersionProperties]:
     from slipway.registry import tracking
 
     registry = tracking.client()
-    found: dict[str, Version] = {}
+    found: dict[str, VersionProperties] = {}
     for model in tracking.every(registry.search_registered_models):
         number = model.aliases.get(CHAMPION)
         if number is None or len(found) >= most or not NAME.fullmatch(model.name):
             continue
         version = registry.get_model_version(model.name, number)
-        found[model.name] = Version(
+        found[model.name] = VersionProperties(
             name=model.name,
             version=str(version.version),
             run_id=version.run_id or "",
@@ -162,7 +162,7 @@ def _registered(most: int) -> dict[str, Version]:
     return dict(sorted(found.items()))
 
 
-def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:
+def _rows(version: VersionProperties, folder: Path) -> list[dict[str, Any]]:
     """Return the reference rows.
 
     Raises:
@@ -181,14 +181,14 @@ def _rows(version: Version, folder: Path) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict)]
 
 
-def _code(version: Version) -> str:
+def _code(version: VersionProperties) -> str:
     """Return the project's `model.py`, which a version with siblings has in a package."""
     entry = _text(version, "model.py")
     package = package_of(entry)
     return _text(version, f"code/{package}/model.py") if package else entry
 
 
-def _text(version: Version, path: str) -> str:
+def _text(version: VersionProperties, path: str) -> str:
     import mlflow
 
     with tempfile.TemporaryDirectory(prefix="slipway-monitor-") as scratch:
@@ -208,9 +208,9 @@ def _prune(folder: Path, current: str) -> None:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def _read_champions(file: Path) -> dict[str, Version]:
+def _read_champions(file: Path) -> dict[str, VersionProperties]:
     try:
-        return {each["name"]: Version(**each) for each in json.loads(file.read_text())}
+        return {each["name"]: VersionProperties(**each) for each in json.loads(file.read_text())}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -218,7 +218,7 @@ def _read_champions(file: Path) -> dict[str, Version]:
         return {}
 
 
-def _write_champions(file: Path, champions: dict[str, Version]) -> None:
+def _write_champions(file: Path, champions: dict[str, VersionProperties]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_text(file, json.dumps([each.model_dump() for each in champions.values()]))
 

@@ -9,7 +9,7 @@ from services.monitor.catalogue import Reference
 from services.monitor.drift import FieldDrift, Rule
 from services.monitor.labels import LabelledPrediction
 from services.monitor.settings import WEEK, Settings
-from services.monitor.traffic import Row, Watched
+from services.monitor.traffic import ComparedRow, Watched
 from services.monitor.window_sampler import WindowSample
 from slipway.quality import fairness, performance
 from slipway.quality.fairness import GroupedRows, Slices
@@ -110,7 +110,9 @@ class Check(BaseModel):
 
 def look(
     watched: Watched, settings: Settings, now: float
-) -> tuple[list[tuple[WindowCheck, WindowSample[Row]]], PerformanceCheck | None, list[Slices]]:
+) -> tuple[
+    list[tuple[WindowCheck, WindowSample[ComparedRow]]], PerformanceCheck | None, list[Slices]
+]:
     """Return the window checks with their rows, the performance check and the groups.
 
     Raises:
@@ -128,7 +130,7 @@ def look(
 
 def _samples(
     watched: Watched, settings: Settings, now: float
-) -> list[tuple[str, WindowSample[Row]]]:
+) -> list[tuple[str, WindowSample[ComparedRow]]]:
     draw = {
         "time": lambda: watched.sampler.since(now - settings.window_seconds),
         "count": lambda: watched.sampler.latest(since=now - WEEK),
@@ -137,7 +139,7 @@ def _samples(
 
 
 def _window(
-    name: str, drawn: WindowSample[Row], reference: Reference, settings: Settings
+    name: str, drawn: WindowSample[ComparedRow], reference: Reference, settings: Settings
 ) -> WindowCheck:
     rule = Rule(
         alpha=settings.alpha,
@@ -193,7 +195,7 @@ def _performance(
 
 
 def _fairness(
-    watched: Watched, rows: list[Row], labelled: list[LabelledPrediction]
+    watched: Watched, rows: list[ComparedRow], labelled: list[LabelledPrediction]
 ) -> list[Slices]:
     target = watched.reference.target
     if target is None:

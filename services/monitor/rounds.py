@@ -17,7 +17,7 @@ from services.monitor.check import Check, Outcome, WindowCheck, look
 from services.monitor.history import History
 from services.monitor.reports import Reports, render
 from services.monitor.settings import Settings
-from services.monitor.traffic import Row, Traffic, Watched
+from services.monitor.traffic import ComparedRow, Traffic, Watched
 from services.monitor.webhook import ActiveAlarm, Alarm, Delivery
 from services.monitor.window_sampler import WindowSample
 from services.zero_init import initialize_series
@@ -30,7 +30,7 @@ WAIT_SECONDS = 60.0
 _ALARMS = TypeAdapter(list[ActiveAlarm])
 
 
-class Busy(Exception):
+class RoundRunning(Exception):
     """Raised when a running round takes longer than a minute."""
 
 
@@ -128,7 +128,7 @@ class Monitor:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         if not self._working.acquire(timeout=WAIT_SECONDS):
-            raise Busy
+            raise RoundRunning
         try:
             yield
         finally:
@@ -209,7 +209,10 @@ class Monitor:
         )
 
     def _report(
-        self, check: Check, watched: Watched, windows: list[tuple[WindowCheck, WindowSample[Row]]]
+        self,
+        check: Check,
+        watched: Watched,
+        windows: list[tuple[WindowCheck, WindowSample[ComparedRow]]],
     ) -> str | None:
         """Write a report if one is due and return its id.
 

@@ -25,7 +25,7 @@ AHEAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """The compared values of a record and its prediction, without pictures and texts."""
 
     values: Values
@@ -54,7 +54,7 @@ class Watched:
             settings.label_seconds + settings.maturity_for(self.version.name),
             WEEK,
         )
-        self.sampler: WindowSampler[Row] = WindowSampler(
+        self.sampler: WindowSampler[ComparedRow] = WindowSampler(
             bucket_seconds=settings.window_seconds / BUCKETS,
             reservoir=settings.sample_rows,
             newest=settings.window_rows,
@@ -78,10 +78,10 @@ class Watched:
 
     def read(
         self, sent: dict[str, Any], prediction: dict[str, Any], features: dict[str, Any]
-    ) -> Row:
+    ) -> ComparedRow:
         """Return the row of a record, its prediction and its monitoring features."""
         values = self.reference.layout.values(sent, prediction, features)
-        return Row(values, plain(prediction), self.groups(sent))
+        return ComparedRow(values, plain(prediction), self.groups(sent))
 
     def groups(self, sent: dict[str, Any]) -> dict[str, str]:
         """Return the record's group by protected field."""
@@ -101,7 +101,7 @@ class _DeferredRow:
     prediction: dict[str, Any]
     features: dict[str, Any]
 
-    def __call__(self) -> Row:
+    def __call__(self) -> ComparedRow:
         return self.watched.read(self.sent, self.prediction, self.features)
 
 

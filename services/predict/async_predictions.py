@@ -60,7 +60,7 @@ class TooManyRunning(Exception):
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningPrediction:
     """A prediction that this worker runs; it holds the lock."""
 
     id: UUID
@@ -84,7 +84,7 @@ class ResultStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def create(self, owner: str) -> Running:
+    def create(self, owner: str) -> RunningPrediction:
         """Return a new running prediction.
 
         Raises:
@@ -102,9 +102,9 @@ class ResultStore:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, owner.encode())
         new.rename(final)
-        return Running(id, descriptor)
+        return RunningPrediction(id, descriptor)
 
-    def finish(self, running: Running, result: bytes) -> None:
+    def finish(self, running: RunningPrediction, result: bytes) -> None:
         """Keep the result, unless the caller has deleted it; release the lock.
 
         Raises:
@@ -226,7 +226,7 @@ class AsyncPredictions:
         self.predictor, self.store = predictor, ResultStore(folder)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, name: str, request: PredictionRequest) -> Running:
+    async def start(self, name: str, request: PredictionRequest) -> RunningPrediction:
         """Start the prediction once its request is admitted and read.
 
         Raises:
@@ -253,7 +253,9 @@ class AsyncPredictions:
         task.add_done_callback(self._tasks.discard)
         return running
 
-    async def _finish(self, running: Running, prediction: "asyncio.Task[Prediction]") -> None:
+    async def _finish(
+        self, running: RunningPrediction, prediction: "asyncio.Task[Prediction]"
+    ) -> None:
         """Keep the result once it is there; stop when its caller deletes it."""
         try:
             while not prediction.done():

@@ -13,7 +13,7 @@ _load_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Source:
+class VersionFiles:
     """A verified version on disk, and the backend that runs its graph."""
 
     name: str

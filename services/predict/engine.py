@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
-from services.predict.summaries import Summarizer, Summary
+from services.predict.summaries import RequestSummary, Summarizer
 from services.web.problem import Problem, refused
 from slipway.contract import Model, Record
 from slipway.explain import Shapley
@@ -28,7 +28,7 @@ class ModelResponse:
     infer_seconds: float
     columns: dict[str, np.ndarray] | None = None
     """The output fields, (rows,) each, of a request that came as whole columns."""
-    summary: Summary | None = None
+    summary: RequestSummary | None = None
     """The form that the log keeps; None for the request and the predictions as they are."""
 
 

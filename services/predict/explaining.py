@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json
 
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.engine import Engine
 from services.web.problem import Problem
 from slipway.contract import Model, Record
@@ -66,7 +66,7 @@ def not_explainable(name: str) -> Problem:
 
 
 def explain_records(
-    engine: Engine, source: Source, request: ExplainRequest
+    engine: Engine, source: VersionFiles, request: ExplainRequest
 ) -> Iterator[Explained | None]:
     """Yield None after each call of the model, and last the explanations.
 
@@ -97,7 +97,7 @@ def explain_records(
 
 
 def _explain(
-    engine: Engine, source: Source, way: Way, record: Record, seconds: float
+    engine: Engine, source: VersionFiles, way: Way, record: Record, seconds: float
 ) -> Generator[None, None, AnyExplanation]:
     if way is Way.PICTURE:
         return (yield from explain_picture(engine.model, record, Budget(seconds)))
@@ -121,7 +121,7 @@ def _heat_map(record: Record, explanation: AnyExplanation) -> Explained:
     return Explained(encode_png(draw_heat_map(picture, explanation)), facts)
 
 
-def _shapley(engine: Engine, source: Source) -> Shapley:
+def _shapley(engine: Engine, source: VersionFiles) -> Shapley:
     """Return the engine's explainer, which predicts the reference rows only once."""
     if engine.shapley is None:
         reference = [engine.parse(to_json(row))[0] for row in source.shipped.reference]

@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.chunks import stream_prediction
 from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records, way_of
@@ -53,7 +53,9 @@ def _forkserver_context() -> Any:
 class ModelProcess:
     """The parent's side of the process. Calls run one at a time; one that times out kills it."""
 
-    def __init__(self, source: Source, *, memory: int, batch_rows: int, nice: int = 0) -> None:
+    def __init__(
+        self, source: VersionFiles, *, memory: int, batch_rows: int, nice: int = 0
+    ) -> None:
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
         self.calling = self.streaming = False
@@ -166,7 +168,7 @@ class ModelRaised(Exception):
     """An exception of the model, passed between processes as its type name and message."""
 
 
-def _serve(pipe: Connection, source: Source, memory: int, batch_rows: int, nice: int) -> None:
+def _serve(pipe: Connection, source: VersionFiles, memory: int, batch_rows: int, nice: int) -> None:
     """Handle requests in the child process until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -214,7 +216,7 @@ def _send_chunks(pipe: Connection, engine: Engine, body: bytes) -> ModelResponse
     raise AssertionError("a stream ends with its response")
 
 
-def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]:
+def _handlers(engine: Engine, source: VersionFiles) -> dict[str, Callable[[Any], Any]]:
     return {
         "answer": engine.predict,
         "together": engine.predict_together,
@@ -222,7 +224,7 @@ def _handlers(engine: Engine, source: Source) -> dict[str, Callable[[Any], Any]]
     }
 
 
-def _load(source: Source, batch_rows: int) -> Engine:
+def _load(source: VersionFiles, batch_rows: int) -> Engine:
     return Engine(source.load(), batch_rows=batch_rows, thumbnails=source.thumbnails)
 
 
@@ -237,7 +239,7 @@ def _data_bytes() -> int:
     return int(status.partition("VmData:")[2].split()[0]) * 1024
 
 
-def try_out(source: Source, batch_rows: int) -> Profile:
+def try_out(source: VersionFiles, batch_rows: int) -> Profile:
     """Load the version, predict its own examples, compare and measure them.
 
     A slow model makes one call: its memory is allocated then, and its time is known.

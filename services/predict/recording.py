@@ -11,7 +11,7 @@ from services.predict.engine import ModelResponse
 from services.predict.loaded_model import LoadedModel
 from services.predict.metrics import Recorded
 from services.predict.settings import Settings
-from services.predict.summaries import Summary
+from services.predict.summaries import RequestSummary
 from slipway.predictions.record import PURPOSE, line
 from slipway.predictions.writer import PredictionLog
 
@@ -19,7 +19,7 @@ PURPOSE_PATTERN = re.compile(PURPOSE)
 
 log = logging.getLogger("slipway.predict")
 
-AS_IT_IS = Summary()
+AS_IT_IS = RequestSummary()
 
 
 class Recorder:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from services.predict import snapshot
 from services.predict.artifacts import Unsafe, fetch, verify
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.model_process import ModelProcess
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
@@ -216,7 +216,7 @@ class RegistrySync:
         notes = folder / f"profile{'-triton' if self.settings.triton else ''}.json"
         profile = _noted(notes)
         if profile is None or profile.code != shared_code.fingerprint(shipped.about):
-            profile = self._try_out(Source(name, number, folder, self.settings.triton))
+            profile = self._try_out(VersionFiles(name, number, folder, self.settings.triton))
             notes.write_text(profile.model_dump_json())
         log.info(
             "%s v%s passed its try-out: %.1f ms per record",
@@ -226,7 +226,7 @@ class RegistrySync:
         )
         return Version(version=number, digest=wanted, folder=folder, profile=profile)
 
-    def _try_out(self, source: Source) -> Profile:
+    def _try_out(self, source: VersionFiles) -> Profile:
         process = ModelProcess(
             source, memory=self.settings.model_bytes, batch_rows=self.settings.batch_rows, nice=5
         )

@@ -6,7 +6,7 @@ from functools import cached_property
 from prometheus_client import Counter, Histogram
 
 from services.predict import metrics
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.form_fields import FormFields
 from services.predict.settings import Settings
 from services.predict.snapshot import Version
@@ -73,9 +73,9 @@ class ServedVersion:
         return min(max(wanted, LEAST_EXPLAIN_SECONDS), MOST_EXPLAIN_SECONDS)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> VersionFiles:
         version, settings = self.version, self.settings
-        return Source(
+        return VersionFiles(
             self.name, version.version, version.folder, settings.triton, settings.log_thumbnails
         )
 

@@ -17,7 +17,7 @@ log = logging.getLogger("slipway.predict")
 
 
 @dataclass(slots=True)
-class Summary:
+class RequestSummary:
     """The part of a request that the prediction log keeps besides, or instead of, its bytes."""
 
     inputs: bytes | None = None
@@ -42,9 +42,11 @@ class Summarizer:
     def __bool__(self) -> bool:
         return self._media or self._features
 
-    def summarize(self, body: bytes, records: list[Record], predictions: list[Record]) -> Summary:
+    def summarize(
+        self, body: bytes, records: list[Record], predictions: list[Record]
+    ) -> RequestSummary:
         """Return the summary of a request and its predictions."""
-        summary = Summary(features=self._monitoring_features(records, predictions))
+        summary = RequestSummary(features=self._monitoring_features(records, predictions))
         if self._media:
             inputs = self._summarize_records(records)
             summary.inputs, summary.outputs = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from services.rollout.controller import AlreadyControlled, Controller
-    from services.rollout.plan import BadPlan, Plan
+    from services.rollout.plan import BadPlan, RolloutPlan
     from services.rollout.running import RolloutRefused, active, run, start
     from services.rollout.state import NoRollout, RolloutState
 
@@ -15,7 +15,7 @@ _MODULES = {
     "BadPlan": "plan",
     "Controller": "controller",
     "NoRollout": "state",
-    "Plan": "plan",
+    "RolloutPlan": "plan",
     "RolloutRefused": "running",
     "RolloutState": "state",
     "active": "running",
@@ -28,7 +28,7 @@ __all__ = [
     "BadPlan",
     "Controller",
     "NoRollout",
-    "Plan",
+    "RolloutPlan",
     "RolloutRefused",
     "RolloutState",
     "active",

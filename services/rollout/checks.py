@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.rollout import traffic
-from services.rollout.plan import Check, Plan
+from services.rollout.plan import Check, RolloutPlan
 from slipway import home
 
 Evidence = dict[str, Any]
@@ -17,7 +17,7 @@ class NotMet(Exception):
     """Raised if a check fails; the message says by how much."""
 
 
-def run_checks(project: str, version: str, champion: str | None, plan: Plan) -> Evidence:
+def run_checks(project: str, version: str, champion: str | None, plan: RolloutPlan) -> Evidence:
     """Run the checks of the plan in order, and return the evidence of each.
 
     Raises:
@@ -55,7 +55,7 @@ def _gate(registered: Any) -> Evidence:
     return {"metrics": dict(sorted(data.metrics.items()))}
 
 
-def _parity(registered: Any, plan: Plan) -> Evidence:
+def _parity(registered: Any, plan: RolloutPlan) -> Evidence:
     metrics = _run(registered).metrics
     found = {name: metrics.get(name) for name in ("parity_error", "parity_agreement")}
     error, agreement = found["parity_error"], found["parity_agreement"]
@@ -73,7 +73,7 @@ def _format(value: float | None) -> str:
     return "no such metric" if value is None else f"{value:.4g}"
 
 
-def _comparison(project: str, version: str, champion: str | None, plan: Plan) -> Evidence:
+def _comparison(project: str, version: str, champion: str | None, plan: RolloutPlan) -> Evidence:
     """Compare in a process of its own, because the code of both versions may hang or crash."""
     if champion is None:
         return {"reason": "first champion"}

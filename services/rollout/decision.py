@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.rollout.arms import Arm
-from services.rollout.plan import Plan
+from services.rollout.plan import RolloutPlan
 from slipway.statistics import always_valid
 from slipway.statistics.ab import Sample, compare
 
@@ -67,7 +67,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleResult:
     """The result of one rule."""
 
     rule: str
@@ -87,7 +87,7 @@ class Advance:
     """Go on to the next stage."""
 
     reason: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RuleResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class RollBack:
 
     rule: str
     reason: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RuleResult, ...] = ()
 
 
 Verdict = Hold | Advance | RollBack
 
 
-def decide(plan: Plan, observed: Observation) -> Verdict:
+def decide(plan: RolloutPlan, observed: Observation) -> Verdict:
     """Decide whether to stay in the stage, to go on to the next one, or to roll back."""
     findings = tuple(evaluate_rules(plan, observed))
     for finding in findings:
@@ -129,7 +129,7 @@ def decide(plan: Plan, observed: Observation) -> Verdict:
     return Hold("; ".join(missing))
 
 
-def evaluate_rules(plan: Plan, observed: Observation) -> list[Finding]:
+def evaluate_rules(plan: RolloutPlan, observed: Observation) -> list[RuleResult]:
     """Evaluate each rule that applies in this stage."""
     findings = [_errors(plan, observed)]
     if observed.stage == Stage.SHADOW and plan.disagreement is not None:
@@ -139,12 +139,12 @@ def evaluate_rules(plan: Plan, observed: Observation) -> list[Finding]:
         findings += [
             _latency(plan, observed),
             _quality(plan, observed),
-            Finding("isolation", observed.isolated, place),
+            RuleResult("isolation", observed.isolated, place),
         ]
     return findings
 
 
-def _errors(plan: Plan, observed: Observation) -> Finding:
+def _errors(plan: RolloutPlan, observed: Observation) -> RuleResult:
     a, b = observed.champion, observed.candidate
     low, high = always_valid.rate_interval(
         (a.failed, b.failed),
@@ -155,13 +155,13 @@ def _errors(plan: Plan, observed: Observation) -> Finding:
         f"failed {b.failed:g} of {b.requests:g} requests, the champion {a.failed:g} of "
         f"{a.requests:g}: {_percent(low, high)} more, at most {100 * plan.error_margin:g} %"
     )
-    return Finding("errors", low > plan.error_margin, message)
+    return RuleResult("errors", low > plan.error_margin, message)
 
 
-def _latency(plan: Plan, observed: Observation) -> Finding:
+def _latency(plan: RolloutPlan, observed: Observation) -> RuleResult:
     a, b, bound = observed.champion, observed.candidate, observed.slow_bound
     if bound is None:
-        return Finding("latency", False, "the champion has too few requests to compare with")
+        return RuleResult("latency", False, "the champion has too few requests to compare with")
     low, high = always_valid.rate_interval(
         (a.slow, b.slow), (a.timed - a.slow, b.timed - b.slow), coverage=plan.coverage
     )
@@ -170,10 +170,10 @@ def _latency(plan: Plan, observed: Observation) -> Finding:
         f"over {bound:g} s in {b.slow:g} of {b.timed:g} requests, the champion in {a.slow:g} of "
         f"{a.timed:g}: {_percent(low, high)} more, at most {100 * allowed:g} %"
     )
-    return Finding("latency", low > allowed, message)
+    return RuleResult("latency", low > allowed, message)
 
 
-def _quality(plan: Plan, observed: Observation) -> Finding:
+def _quality(plan: RolloutPlan, observed: Observation) -> RuleResult:
     """Compare each step on its own: steps split the traffic differently, and requests change."""
     message = "no labels arrived"
     for number, (a, b) in enumerate(observed.scores, start=1):
@@ -188,11 +188,11 @@ def _quality(plan: Plan, observed: Observation) -> Finding:
             f"{number}: {span}, at least {-plan.quality_margin:g}"
         )
         if interval is not None and interval[1] < -plan.quality_margin:
-            return Finding("quality", True, message)
-    return Finding("quality", False, message)
+            return RuleResult("quality", True, message)
+    return RuleResult("quality", False, message)
 
 
-def _disagreement(plan: Plan, allowed: float, agreement: Agreement) -> Finding:
+def _disagreement(plan: RolloutPlan, allowed: float, agreement: Agreement) -> RuleResult:
     different, same = agreement.different, agreement.pairs - agreement.different
     # Without observations of the first arm the difference is the second's rate less 1.
     low, high = always_valid.rate_interval((0, different), (0, same), coverage=plan.coverage)
@@ -201,10 +201,10 @@ def _disagreement(plan: Plan, allowed: float, agreement: Agreement) -> Finding:
         f"differs from the champion in {different} of {agreement.pairs} requests: "
         f"{_percent(low, high)}, at most {100 * allowed:g} %"
     )
-    return Finding("disagreement", low > allowed, message)
+    return RuleResult("disagreement", low > allowed, message)
 
 
-def _missing(plan: Plan, observed: Observation) -> list[str]:
+def _missing(plan: RolloutPlan, observed: Observation) -> list[str]:
     """Return what is still needed before the rollout may advance."""
     if observed.unavailable:
         return [observed.unavailable]
@@ -232,7 +232,7 @@ def _missing(plan: Plan, observed: Observation) -> list[str]:
     return missing
 
 
-def _passed(observed: Observation, findings: tuple[Finding, ...]) -> str:
+def _passed(observed: Observation, findings: tuple[RuleResult, ...]) -> str:
     results = "; ".join(f"{each.rule}: {each.message}" for each in findings)
     return f"{observed.seconds:.0f} s without a violated rule: {results}"
 
@@ -241,7 +241,7 @@ def _percent(low: float, high: float) -> str:
     return f"{100 * low:.3g} to {100 * high:.3g} %"
 
 
-def evidence(observed: Observation, findings: tuple[Finding, ...]) -> dict[str, Any]:
+def evidence(observed: Observation, findings: tuple[RuleResult, ...]) -> dict[str, Any]:
     """Return the observation and the rules' results for the promotion log."""
     return {
         "seconds": round(observed.seconds, 1),

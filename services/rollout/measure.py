@@ -5,7 +5,7 @@ from typing import Any
 
 from services.rollout import agreement, arms, scores, scrape
 from services.rollout.decision import Agreement, Observation, Stage
-from services.rollout.scrape import ServerMetrics, Unreachable
+from services.rollout.scrape import MetricsUnreachable, ServerMetrics
 from services.rollout.state import RolloutState
 from slipway import home
 from slipway.policy import CHALLENGER, CHAMPION, SHADOW
@@ -30,7 +30,7 @@ def observe(
     for server in servers:
         try:
             scraped[server] = scrape.scrape(server, state.project)
-        except Unreachable as error:
+        except MetricsUnreachable as error:
             missing.append(str(error))
     variant = SHADOW if state.stage == Stage.SHADOW else CHALLENGER
     apart = any(
@@ -122,7 +122,7 @@ def _sync_faults(server: str, project: str) -> list[str]:
     """Return why a server does not serve the version, if it reports a reason."""
     try:
         fault = scrape.sync_fault(server, project)
-    except Unreachable as error:
+    except MetricsUnreachable as error:
         return [str(error)]
     return [fault] if fault else []
 

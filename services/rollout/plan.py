@@ -12,7 +12,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Check = Literal["gate", "parity", "comparison"]
 
 
-class Plan(BaseModel):
+class RolloutPlan(BaseModel):
     """The settings of a rollout; the defaults suit a model with a few requests per second."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -100,17 +100,17 @@ class BadPlan(ValueError):
     """Raised for an invalid plan; the message names the field and the valid values."""
 
 
-def default() -> Plan:
+def default() -> RolloutPlan:
     """Return the plan in the file $SLIPWAY_ROLLOUT_PLAN if it is set, else the default plan.
 
     Raises:
         BadPlan, OSError: as `read` does.
     """
     file = os.environ.get("SLIPWAY_ROLLOUT_PLAN")
-    return read(Path(file)) if file else Plan()
+    return read(Path(file)) if file else RolloutPlan()
 
 
-def read(file: Path) -> Plan:
+def read(file: Path) -> RolloutPlan:
     """Return the plan in a YAML file; missing fields keep their defaults.
 
     Raises:
@@ -126,7 +126,7 @@ def read(file: Path) -> Plan:
     if not isinstance(given, dict):
         raise BadPlan(f"{file}: must be a mapping like `canary: [5, 25]`, got {given!r:.40}")
     try:
-        return Plan(**{str(name): value for name, value in given.items()})
+        return RolloutPlan(**{str(name): value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise BadPlan(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -8,7 +8,7 @@ from services.rollout import plan as plans
 from services.rollout import state as states
 from services.rollout import traffic
 from services.rollout.controller import Controller, exclusive_control
-from services.rollout.plan import Plan
+from services.rollout.plan import RolloutPlan
 from services.rollout.state import NoRollout, RolloutState
 from services.rollout.traffic import TrafficSplit
 from slipway.policy import CHALLENGER, CHAMPION, SHADOW
@@ -18,7 +18,9 @@ class RolloutRefused(Exception):
     """Raised if a rollout cannot start; nothing was changed."""
 
 
-def start(project: str, version: str, *, plan: Plan | None = None, actor: str) -> RolloutState:
+def start(
+    project: str, version: str, *, plan: RolloutPlan | None = None, actor: str
+) -> RolloutState:
     """Save a new rollout of the version; a controller then runs it.
 
     Raises:

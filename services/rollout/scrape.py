@@ -16,7 +16,7 @@ PARTS = {REQUESTS: "status", SECONDS: "le"}
 TIMEOUT_SECONDS = 3.0
 
 
-class Unreachable(Exception):
+class MetricsUnreachable(Exception):
     """Raised if a server gives no metrics; the message says which server, and why."""
 
 
@@ -106,7 +106,7 @@ def sync_fault(address: str, project: str) -> str:
     try:
         faults = json.loads(_fetch(f"{address}/v1/ready")).get("faults", {})
     except ValueError as error:
-        raise Unreachable(f"{address}: {error}") from error
+        raise MetricsUnreachable(f"{address}: {error}") from error
     return str(faults.get(project, ""))
 
 
@@ -137,7 +137,7 @@ def parse(text: str, project: str) -> ServerMetrics:
                 elif sample.name == ISOLATED and value:
                     isolated.add(labels["version"])
     except (ValueError, KeyError) as error:
-        raise Unreachable(f"its metrics cannot be read: {error!r}") from error
+        raise MetricsUnreachable(f"its metrics cannot be read: {error!r}") from error
     return ServerMetrics(counters, frozenset(serving), frozenset(isolated))
 
 
@@ -150,5 +150,7 @@ def _fetch(url: str) -> str:
         response = httpx.get(url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
         response.raise_for_status()
     except httpx.HTTPError as error:
-        raise Unreachable(f"{url}: {str(error).splitlines()[0] or type(error).__name__}") from error
+        raise MetricsUnreachable(
+            f"{url}: {str(error).splitlines()[0] or type(error).__name__}"
+        ) from error
     return response.text

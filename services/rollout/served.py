@@ -24,7 +24,7 @@ class NoPreviousChampion(LookupError):
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedVersions:
     """The champion of a project at one time, and the version that shared its traffic."""
 
     project: str
@@ -53,7 +53,7 @@ def parse_time(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def at(project: str, when: datetime, entries: list[Entry]) -> Served:
+def at(project: str, when: datetime, entries: list[Entry]) -> ServedVersions:
     """Return what served the project at a time.
 
     `entries` are the project's entries of the promotion log, oldest first.
@@ -74,7 +74,7 @@ def at(project: str, when: datetime, entries: list[Entry]) -> Served:
             trial = None
     if promotion is None:
         raise NothingServed(f"the log names no version that served {project} at {when.isoformat()}")
-    return Served(project, when, promotion, trial)
+    return ServedVersions(project, when, promotion, trial)
 
 
 def previous_champion(entries: list[Entry], current: str | None) -> str:
@@ -119,7 +119,7 @@ def line(entry: Entry) -> str:
     )
 
 
-def lines(served: Served, tags: dict[str, str]) -> list[str]:
+def lines(served: ServedVersions, tags: dict[str, str]) -> list[str]:
     """Describe what served: version, data, commit, and the evidence on which it was approved.
 
     `tags` are the version's tags in the registry; they fill what the entry does not name.

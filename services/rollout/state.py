@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.rollout.agreement import ComparedPairs
 from services.rollout.arms import Arm, Counters
 from services.rollout.decision import Stage
-from services.rollout.plan import Plan
+from services.rollout.plan import RolloutPlan
 from slipway import home
 from slipway.files import replace_text
 from slipway.project import NAME
@@ -56,7 +56,7 @@ class RolloutState(BaseModel):
     version: str
     champion: str | None
     """The champion when the rollout started; None if the project had none."""
-    plan: Plan
+    plan: RolloutPlan
     actor: str
     started: float
 

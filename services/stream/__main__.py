@@ -20,9 +20,9 @@ def create(settings: Settings) -> Any:
 
 def main() -> int:
     """Serve until stopped; return 1 if it cannot start."""
-    from services.stream.position import Busy
+    from services.stream.position import FolderLocked
 
-    return serve("stream", Settings, scope=Scope.METRICS, create=create, refusals=(Busy,))
+    return serve("stream", Settings, scope=Scope.METRICS, create=create, refusals=(FolderLocked,))
 
 
 if __name__ == "__main__":

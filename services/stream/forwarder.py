@@ -11,7 +11,7 @@ from services.stream.labels import LabelSource
 from services.stream.messages import KINDS, Item, Kind
 from services.stream.position import PositionFile
 from services.stream.records import RecordSource
-from services.stream.sender import Outcome, Sender, Unreachable
+from services.stream.sender import BrokersUnreachable, Sender, SendOutcome
 from services.stream.settings import Settings
 
 log = logging.getLogger("slipway.stream")
@@ -122,7 +122,7 @@ class Forwarder:
         for item, outcome in settled:
             self._settle(source, item, outcome)
         self._file.save()
-        metrics.SENT.labels(source.kind).inc(sum(each is Outcome.SENT for _, each in settled))
+        metrics.SENT.labels(source.kind).inc(sum(each is SendOutcome.SENT for _, each in settled))
         self._adapt(outcomes)
         if len(settled) < len(items) and not stopping.is_set():
             raise Unconfirmed(
@@ -131,10 +131,10 @@ class Forwarder:
             )
 
     def _settle(
-        self, source: RecordSource | LabelSource, item: Item, outcome: Outcome | None
+        self, source: RecordSource | LabelSource, item: Item, outcome: SendOutcome | None
     ) -> None:
         source.settle(item)
-        if outcome is Outcome.TOO_LARGE:
+        if outcome is SendOutcome.TOO_LARGE:
             assert item.message
             message = item.message
             described = f"{message.id} of {message.project}: {len(message.value)} bytes"
@@ -144,9 +144,9 @@ class Forwarder:
             log.error("not sent, damaged: segment %s, byte %d", item.segment, item.number)
             self._count_lost(source.kind, "damaged", 1)
 
-    def _adapt(self, outcomes: list[Outcome | None]) -> None:
+    def _adapt(self, outcomes: list[SendOutcome | None]) -> None:
         """Adapt the batch size: sent alone, a message is rejected only for its own size."""
-        if Outcome.BATCH_TOO_LARGE in outcomes:
+        if SendOutcome.BATCH_TOO_LARGE in outcomes:
             self._batch_records = 1
         else:
             self._batch_records = min(2 * self._batch_records, self.settings.batch_records)
@@ -165,7 +165,7 @@ class Forwarder:
 
     def _report_failure(self, error: Exception) -> None:
         metrics.FAILURES.inc()
-        expected = isinstance(error, Unreachable | Unconfirmed)
+        expected = isinstance(error, BrokersUnreachable | Unconfirmed)
         fault = str(error) if expected else f"{type(error).__name__}: {error}"
         if fault != self.fault:
             log.warning("nothing is sent: %s", fault, exc_info=None if expected else error)

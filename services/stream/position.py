@@ -13,7 +13,7 @@ Offset = Annotated[int, Field(ge=follow.START)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Busy(Exception):
+class FolderLocked(Exception):
     """Raised when another process forwards the same log."""
 
 
@@ -68,7 +68,7 @@ class PositionFile:
         try:
             self._lock.acquire()
         except Timeout:
-            raise Busy(
+            raise FolderLocked(
                 f"{folder} is locked by another process that forwards the same log"
             ) from None
         try:

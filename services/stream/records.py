@@ -65,7 +65,7 @@ class RecordSource:
     def _known(self) -> set[str]:
         return self.position.done | self.position.segments.keys()
 
-    def _item(self, name: str, entry: follow.Entry) -> Item:
+    def _item(self, name: str, entry: follow.SegmentLine) -> Item:
         record = entry.record
         if record is None:
             return Item(name, entry.offset, None, damaged=True)
@@ -125,6 +125,6 @@ class RecordSource:
         return position.waiting
 
 
-def _written_at(entry: follow.Entry) -> float:
+def _written_at(entry: follow.SegmentLine) -> float:
     """Return the entry's Unix time; a damaged line has none and counts as written now."""
     return ids.milliseconds(entry.record["id"]) / 1000 if entry.record else time.time()

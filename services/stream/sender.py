@@ -20,7 +20,7 @@ CONNECT_SECONDS = 5.0
 STEP_SECONDS = 0.1
 
 
-class Outcome(Enum):
+class SendOutcome(Enum):
     """The outcome of sending a message."""
 
     SENT = "sent"
@@ -31,10 +31,10 @@ class Outcome(Enum):
 
     @property
     def is_final(self) -> bool:
-        return self in (Outcome.SENT, Outcome.TOO_LARGE)
+        return self in (SendOutcome.SENT, SendOutcome.TOO_LARGE)
 
 
-class Unreachable(Exception):
+class BrokersUnreachable(Exception):
     """Raised when no broker responds, or the brokers do not permit what is needed."""
 
 
@@ -102,20 +102,20 @@ class Sender:
         self._producer.poll(0)
         self._probe(self._producer)
 
-    def send(self, messages: Sequence[Message], stopping: threading.Event) -> list[Outcome]:
+    def send(self, messages: Sequence[Message], stopping: threading.Event) -> list[SendOutcome]:
         """Send the messages; return their outcomes once all are known or `stopping` is set.
 
         Raises:
             Unreachable: with the reason; nothing was sent.
         """
         self.connect()
-        pending: list[Outcome | None] = [None] * len(messages)
+        pending: list[SendOutcome | None] = [None] * len(messages)
         assert self._producer is not None
         for number, message in enumerate(messages):
             self._produce(self._producer, message, pending, number)
         while None in pending and not stopping.is_set():
             self._producer.poll(STEP_SECONDS)
-        outcomes = [each or Outcome.FAILED for each in pending]
+        outcomes = [each or SendOutcome.FAILED for each in pending]
         if all(each.is_final for each in outcomes):
             metrics.REACHABLE.set(1)
         else:
@@ -130,7 +130,7 @@ class Sender:
             producer.poll(0)
 
     def _produce(
-        self, producer: Producer, message: Message, outcomes: list[Outcome | None], number: int
+        self, producer: Producer, message: Message, outcomes: list[SendOutcome | None], number: int
     ) -> None:
         try:
             producer.produce(
@@ -143,7 +143,7 @@ class Sender:
         except KafkaException as error:
             # This message is the cause: it is not in a batch yet.
             outcomes[number] = (
-                Outcome.TOO_LARGE if _too_large(error.args[0]) else self._fault(error)
+                SendOutcome.TOO_LARGE if _too_large(error.args[0]) else self._fault(error)
             )
         except BufferError as error:
             # librdkafka's queue holds 100,000 messages or 1 GB, more than a batch can.
@@ -151,19 +151,21 @@ class Sender:
         producer.poll(0)
 
     def _note(
-        self, outcomes: list[Outcome | None], number: int, error: KafkaError | None, _: object
+        self, outcomes: list[SendOutcome | None], number: int, error: KafkaError | None, _: object
     ) -> None:
         if error is None:
-            outcomes[number] = Outcome.SENT
+            outcomes[number] = SendOutcome.SENT
         elif _too_large(error):
-            outcomes[number] = Outcome.TOO_LARGE if len(outcomes) == 1 else Outcome.BATCH_TOO_LARGE
+            outcomes[number] = (
+                SendOutcome.TOO_LARGE if len(outcomes) == 1 else SendOutcome.BATCH_TOO_LARGE
+            )
             self.reason = error.str()
         else:
             outcomes[number] = self._fault(KafkaException(error))
 
-    def _fault(self, error: Exception) -> Outcome:
+    def _fault(self, error: Exception) -> SendOutcome:
         self.reason = _describe(error)
-        return Outcome.FAILED
+        return SendOutcome.FAILED
 
     def _probe(self, producer: Producer) -> None:
         try:
@@ -175,7 +177,7 @@ class Sender:
             metrics.REACHABLE.set(0)
             self.reason = _describe(error)
             producer.poll(0)
-            raise Unreachable(f"{self.settings.brokers}: {self.reason}") from None
+            raise BrokersUnreachable(f"{self.settings.brokers}: {self.reason}") from None
         metrics.REACHABLE.set(1)
 
     def _create(self, topics: set[str]) -> None:

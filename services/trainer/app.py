@@ -17,7 +17,7 @@ from services.jobs.kind import Ended, QueueFull, UnknownJob
 from services.trainer import metrics
 from services.trainer.measure import measure
 from services.trainer.overrides import BadParameters
-from services.trainer.run import Request, Run, State
+from services.trainer.run import Request, Run, RunState
 from services.trainer.settings import Settings
 from services.trainer.trainer import Trainer, UnknownProject
 from services.trainer.webhook import Notification
@@ -131,7 +131,7 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
 
     @app.get("/v1/runs", tags=["runs"])
     def runs(
-        _: Caller, project: str | None = None, state: State | None = None, limit: Limit = 50
+        _: Caller, project: str | None = None, state: RunState | None = None, limit: Limit = 50
     ) -> dict[str, Any]:
         """Runs, newest first."""
         found = [
@@ -165,7 +165,7 @@ def _add_runs(app: FastAPI, trainer: Trainer, caller: Any) -> None:
         deadline = time.monotonic() + CANCEL_SECONDS
         while not (run := trainer.get(id)).state.ended and time.monotonic() < deadline:
             time.sleep(0.05)
-        if run.state not in (State.CANCELLED, State.RUNNING):
+        if run.state not in (RunState.CANCELLED, RunState.RUNNING):
             raise Problem(409, "Run has ended", f"run {id} {run.state} before it was cancelled")
         return JSONResponse(view(trainer, run), 200 if run.state.ended else 202)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from services.trainer.run import Run, State, Strict
+from services.trainer.run import Run, RunState, Strict
 from services.trainer.settings import Settings
 
 DAY = 86_400.0
@@ -48,7 +48,7 @@ class Alarm(Strict):
     """For people."""
 
 
-class Decision(Strict):
+class AlertDecision(Strict):
     """The decision on an alarm, and its reason."""
 
     time: float
@@ -69,7 +69,7 @@ def decide(
     now: float,
     rolling_out: bool = False,
     labels_came: bool = True,
-) -> Decision:
+) -> AlertDecision:
     """Decide whether the alarm starts a run.
 
     The checks, in this order: does the alarm ask for a run of a known project, is a run or a
@@ -78,8 +78,8 @@ def decide(
     all_runs = list(runs)
     own = [run for run in all_runs if run.request.project == alarm.project]
 
-    def decision(outcome: AlertOutcome, reason: str, run: str | None = None) -> Decision:
-        return Decision(time=now, alarm=alarm, outcome=outcome, reason=reason, run=run)
+    def decision(outcome: AlertOutcome, reason: str, run: str | None = None) -> AlertDecision:
+        return AlertDecision(time=now, alarm=alarm, outcome=outcome, reason=reason, run=run)
 
     if not alarm.firing:
         return decision(AlertOutcome.RESOLVED, "the alert is resolved")
@@ -114,7 +114,7 @@ def decide(
             AlertOutcome.BUDGET,
             f"{settings.runs_per_day} automatic runs were started in the last 24 hours",
         )
-    if sum(run.state is State.QUEUED for run in all_runs) >= settings.queue:
+    if sum(run.state is RunState.QUEUED for run in all_runs) >= settings.queue:
         return decision(AlertOutcome.QUEUE_FULL, f"{settings.queue} runs are already queued")
     return decision(AlertOutcome.STARTED, f"alert {alarm.name}")
 

@@ -24,7 +24,7 @@ from services.trainer.run import (
     RunFolder,
     RunOrder,
     RunOutcome,
-    State,
+    RunState,
     stamped,
 )
 from services.trainer.worktree import Worktree
@@ -205,7 +205,7 @@ class Driver:
             self._tag(registry, version)
         promotion = self._promotion(number) if new else None
         return RunOutcome(
-            state=State.SUCCEEDED,
+            state=RunState.SUCCEEDED,
             reason=self._summary(number, new, promotion),
             mlflow_run=version.run_id,
             version=number,
@@ -271,7 +271,9 @@ class Driver:
 
     def _failed(self, reason: str) -> RunOutcome:
         self.log.write(f"failed: {reason}")
-        return RunOutcome(state=State.FAILED, reason=reason[:1000], mlflow_run=self._logged_run())
+        return RunOutcome(
+            state=RunState.FAILED, reason=reason[:1000], mlflow_run=self._logged_run()
+        )
 
     def _logged_run(self) -> str | None:
         """Return the MLflow run if one was logged before the failure, as with an unmet gate."""

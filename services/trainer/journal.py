@@ -9,8 +9,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from services.trainer.decision import Decision
-from services.trainer.run import Run, State
+from services.trainer.decision import AlertDecision
+from services.trainer.run import Run, RunState
 from slipway.registry.chain import ChainLog
 
 
@@ -26,7 +26,7 @@ class Journal:
         lock = FileLock(folder / "journal.lock")
         self._log = ChainLog(folder / "journal.jsonl", lock=lambda: lock)
         self.runs: dict[str, Run] = {}
-        self.decisions: list[Decision] = []
+        self.decisions: list[AlertDecision] = []
         for entry in self._log.entries():
             self._apply(entry)
 
@@ -43,7 +43,7 @@ class Journal:
         )
         return self.runs[id]
 
-    def decided(self, decision: Decision) -> Decision:
+    def decided(self, decision: AlertDecision) -> AlertDecision:
         """Record a decision on an alert."""
         self._write({"event": "decided", "decision": decision.model_dump(mode="json")})
         return decision
@@ -57,7 +57,7 @@ class Journal:
             run = Run.model_validate(entry["run"])
             self.runs[run.id] = run
         elif entry["event"] == "decided":
-            self.decisions.append(Decision.model_validate(entry["decision"]))
+            self.decisions.append(AlertDecision.model_validate(entry["decision"]))
         else:
             run = self.runs[entry["id"]]
             values = {**run.model_dump(mode="json"), **entry["changes"]}
@@ -69,8 +69,8 @@ class Journal:
 
     def waiting(self) -> list[Run]:
         """Return the queued runs, oldest first."""
-        return [run for run in self.runs.values() if run.state is State.QUEUED]
+        return [run for run in self.runs.values() if run.state is RunState.QUEUED]
 
     def running(self) -> list[Run]:
         """Return the runs in progress."""
-        return [run for run in self.runs.values() if run.state is State.RUNNING]
+        return [run for run in self.runs.values() if run.state is RunState.RUNNING]

@@ -12,7 +12,7 @@ import services
 from services.jobs.kind import Changes, Command, Kind
 from services.trainer import metrics
 from services.trainer.journal import Journal
-from services.trainer.run import Run, RunFolder, RunOutcome, RunProgress, State
+from services.trainer.run import Run, RunFolder, RunOutcome, RunProgress, RunState
 from services.trainer.settings import Settings
 from services.trainer.worktree import WorktreeFault, forget
 from slipway import home
@@ -91,7 +91,7 @@ class TrainingRuns(Kind[Run]):
         if stopped:
             seconds = self.settings.run_seconds
             reason = f"took longer than {seconds:g} s (SLIPWAY_TRAINER_RUN_SECONDS)"
-            return self._without_outcome(job, State.FAILED, reason)
+            return self._without_outcome(job, RunState.FAILED, reason)
         return None
 
     def given_up(self, job: Run) -> Changes:
@@ -99,21 +99,21 @@ class TrainingRuns(Kind[Run]):
         reason = f"interrupted {times} times, the last time in {self.progress(job).stage}"
         if last := self.folder(job.id).last_output():
             reason += f": {last}"
-        return self._without_outcome(job, State.FAILED, reason)
+        return self._without_outcome(job, RunState.FAILED, reason)
 
     def cancelled(self, job: Run, actor: str) -> Changes:
         """Return the changes of a run that was cancelled before its process wrote an outcome."""
         progress = self.progress(job)
         reason = f"cancelled by {actor}"
-        if job.state is State.RUNNING:
+        if job.state is RunState.RUNNING:
             reason += f" in {progress.stage}"
         if progress.stage in ("register", "settle"):
             reason += (
                 f"; a version may have been registered: its git_commit would be {progress.commit}"
             )
-        return self._without_outcome(job, State.CANCELLED, reason)
+        return self._without_outcome(job, RunState.CANCELLED, reason)
 
-    def _without_outcome(self, job: Run, state: State, reason: str) -> Changes:
+    def _without_outcome(self, job: Run, state: RunState, reason: str) -> Changes:
         self.folder(job.id).append_log(reason)
         return self._changes(job, RunOutcome(state=state, reason=reason))
 

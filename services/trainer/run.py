@@ -20,7 +20,7 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 STAGES = ("prepare", "fit", "evaluate", "register")
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """The state of a run."""
 
     QUEUED = "queued"
@@ -32,7 +32,7 @@ class State(StrEnum):
     @property
     def ended(self) -> bool:
         """True if the run is over, however it ended."""
-        return self not in (State.QUEUED, State.RUNNING)
+        return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
 class Strict(BaseModel):
@@ -78,7 +78,7 @@ class Promotion(Strict):
 class RunOutcome(Strict):
     """The end of a run."""
 
-    state: State
+    state: RunState
     reason: str
     """One sentence, for people."""
     mlflow_run: str | None = None
@@ -126,7 +126,7 @@ class Run(Strict):
     actor: str
     requested: float
     """Unix time, like `started` and `ended`."""
-    state: State = State.QUEUED
+    state: RunState = RunState.QUEUED
     attempt: int = 0
     interruptions: int = 0
     """Attempts whose process died before it was done; those that a stop ended do not count."""

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from services.jobs.engine import Engine
+from services.jobs.engine import JobEngine
 from services.jobs.kind import Ended, QueueFull, UnknownJob
 from services.trainer import metrics
-from services.trainer.decision import DAY, Alarm, AlertOutcome, Decision, decide
+from services.trainer.decision import DAY, Alarm, AlertDecision, AlertOutcome, decide
 from services.trainer.journal import Journal
 from services.trainer.kind import TrainingRuns
 from services.trainer.rollouts import Rollouts, under_way
-from services.trainer.run import Request, Run, RunFolder, RunOrder, RunProgress, State, new_id
+from services.trainer.run import Request, Run, RunFolder, RunOrder, RunProgress, RunState, new_id
 from services.trainer.settings import Settings
 from slipway.files import replace_text
 from slipway.predictions.feedback_store import labels_came
@@ -42,7 +42,7 @@ class Trainer:
         self._rollouts = Rollouts()
         self.journal = Journal(settings.folder)
         self._runs = TrainingRuns(settings, root, self.journal)
-        self._engine = Engine(self.journal, self._runs)
+        self._engine = JobEngine(self.journal, self._runs)
 
     def start(self) -> None:
         """Take over the runs of an earlier trainer, and start to work through the queue."""
@@ -140,13 +140,13 @@ class Trainer:
             run = self.get(id)
             if run.state.ended:
                 raise Ended(f"run {id} has already {run.state}")
-            if run.state is State.QUEUED:
+            if run.state is RunState.QUEUED:
                 return self._engine.finish(run, self._runs.cancelled(run, actor))
             if run.cancelled_by is None:
                 run = self.journal.change(id, "cancelling", cancelled_by=actor)
             return run
 
-    def consider(self, alarm: Alarm) -> Decision:
+    def consider(self, alarm: Alarm) -> AlertDecision:
         """Start a run for the alarm unless there is a reason not to; record the decision."""
         with self._engine.lock:
             now = time.time()
@@ -177,7 +177,7 @@ class Trainer:
         seen = [
             run.requested
             for run in self.journal.runs.values()
-            if run.request.project == project and run.state is State.SUCCEEDED
+            if run.request.project == project and run.state is RunState.SUCCEEDED
         ]
         try:
             return labels_came(

@@ -19,7 +19,7 @@ MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class Difference:
+class LockDifference:
     """One entry of a stage that differs from the lock."""
 
     stage: str
@@ -57,15 +57,15 @@ def md5(path: Path) -> str:
     return hashlib.md5(json.dumps(content).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def output_differences(lock: Mapping[str, Any], folder: Path) -> Iterator[Difference]:
+def output_differences(lock: Mapping[str, Any], folder: Path) -> Iterator[LockDifference]:
     """Yield the outputs in `folder` whose bytes differ from the lock."""
     for stage, locked in lock.items():
         for out in locked.get("outs", ()):
             if md5(folder / out["path"]) != out["md5"]:
-                yield Difference(stage, "out", out["path"])
+                yield LockDifference(stage, "out", out["path"])
 
 
-def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[Difference]:
+def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[LockDifference]:
     """Yield what makes the stages of the project in `folder` stale, like `dvc status`.
 
     Like DVC it ignores entries of the lock that `dvc.yaml` no longer names. Inputs that an earlier
@@ -76,10 +76,10 @@ def input_differences(folder: Path, *, outputs_too: bool = False) -> Iterator[Di
     for name, stage in stages.items():
         locked = lock.get(name)
         if locked is None:
-            yield Difference(name, "stage", "never ran")
+            yield LockDifference(name, "stage", "never ran")
             continue
         if stage["cmd"] != locked.get("cmd"):
-            yield Difference(name, "cmd", "")
+            yield LockDifference(name, "cmd", "")
         yield from _dependency_differences(name, stage, locked, folder, outputs, outputs_too)
         yield from _parameter_differences(name, stage, locked, folder)
         if outputs_too:
@@ -107,19 +107,19 @@ def _dependency_differences(
     folder: Path,
     outputs: set[str],
     outputs_too: bool,
-) -> Iterator[Difference]:
+) -> Iterator[LockDifference]:
     known = {dep["path"]: dep.get("md5") for dep in locked.get("deps", ())}
     for path in (_path(each) for each in stage.get("deps", ())):
         # An output of an earlier stage is compared as that stage's output.
         if path in outputs and not outputs_too:
             continue
         if known.get(path) != _digest_once((folder / path).resolve()):
-            yield Difference(name, "dep", path)
+            yield LockDifference(name, "dep", path)
 
 
 def _parameter_differences(
     name: str, stage: Mapping[str, Any], locked: Mapping[str, Any], folder: Path
-) -> Iterator[Difference]:
+) -> Iterator[LockDifference]:
     known = locked.get("params") or {}
     declared: dict[str, list[str]] = {}
     for each in stage.get("params", ()):
@@ -132,15 +132,15 @@ def _parameter_differences(
         values, before = _values((folder / file).resolve()), known.get(file) or {}
         for key in keys:
             if key not in before or key not in values or before[key] != values[key]:
-                yield Difference(name, "param", f"{file} {key}")
+                yield LockDifference(name, "param", f"{file} {key}")
 
 
 def _undeclared(
     name: str, stage: Mapping[str, Any], locked: Mapping[str, Any]
-) -> Iterator[Difference]:
+) -> Iterator[LockDifference]:
     known = {out["path"] for out in locked.get("outs", ())}
     for path in sorted({_path(out) for out in _outputs(stage)} - known):
-        yield Difference(name, "out", path)
+        yield LockDifference(name, "out", path)
 
 
 def _outputs(stage: Mapping[str, Any]) -> list[Any]:

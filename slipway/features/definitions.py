@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slipway.features import places, tables
-from slipway.features.tables import Table
+from slipway.features.tables import OfflineTable
 from slipway.features.without_torch import without_torch
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FeaturePlan:
     """The steps to compute the features of a feature service."""
 
     service: "FeatureService"
@@ -87,7 +87,7 @@ class Definitions:
         """
         return _named(self.views, name, "feature view")
 
-    def plan(self, service: str) -> Plan:
+    def plan(self, service: str) -> FeaturePlan:
         """Return the plan for `service`.
 
         Raises:
@@ -121,7 +121,7 @@ class Definitions:
         if len(set(features)) != len(features):
             twice = sorted({name for name in features if features.count(name) > 1})
             raise ValueError(f"feature service {service}: two features are called {twice[0]}")
-        return Plan(
+        return FeaturePlan(
             feature_service,
             key,
             dtype.to_value_type(),
@@ -201,7 +201,7 @@ def config(registry: Path, online_store: dict[str, Any] | None) -> "RepoConfig":
     return configuration
 
 
-def table_of(view: "FeatureView") -> Table:
+def table_of(view: "FeatureView") -> OfflineTable:
     """Return the offline table that the view reads.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from slipway.features import definitions
-from slipway.features.definitions import Definitions, Plan
+from slipway.features.definitions import Definitions, FeaturePlan
 from slipway.features.tables import TIME
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def training_set(service: str, entities: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([entities, features], axis=1)
 
 
-def _check(plan: Plan, entities: pd.DataFrame) -> None:
+def _check(plan: FeaturePlan, entities: pd.DataFrame) -> None:
     name = plan.service.name
     for column in (plan.key, TIME):
         if column not in entities:
@@ -76,7 +76,7 @@ def _store(known: Definitions) -> Iterator["FeatureStore"]:
         yield store
 
 
-def _dtypes(plan: Plan) -> dict[str, str]:
+def _dtypes(plan: FeaturePlan) -> dict[str, str]:
     """Return a pandas dtype that allows missing values for each feature."""
     from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 from slipway import home
 from slipway.datasets import Dataset, fetch
 from slipway.features import places, tables
-from slipway.features.tables import TIME, Table
+from slipway.features.tables import TIME, OfflineTable
 
 SOURCE_KEY = b"slipway.made_of"
 
@@ -45,7 +45,7 @@ def build(name: str, *, dataset: Dataset | None = None) -> Path:
     return file
 
 
-def source_of(table: Table, dataset: Dataset) -> str:
+def source_of(table: OfflineTable, dataset: Dataset) -> str:
     """Return JSON with the SHA-256 of the data set's files and of the table's code."""
     files = {name: file.sha256 for name, file in dataset.entry.files.items()}
     source = {"dataset": table.dataset, "files": files, "code": table.fingerprint}
@@ -64,7 +64,7 @@ def built_from(file: Path) -> str | None:
     return source.decode() if source else None
 
 
-def _write(table: Table, dataset: Dataset, key: str, file: Path) -> None:
+def _write(table: OfflineTable, dataset: Dataset, key: str, file: Path) -> None:
     import pyarrow.parquet as pq
 
     partial = file.with_name(f"{file.name}.part")
@@ -79,7 +79,7 @@ def _write(table: Table, dataset: Dataset, key: str, file: Path) -> None:
     os.replace(partial, file)
 
 
-def _check_order(table: Table, batch: object, repeated: set[object]) -> None:
+def _check_order(table: OfflineTable, batch: object, repeated: set[object]) -> None:
     if repeated:
         key = min(repeated, key=str)
         raise ValueError(f"{table.name}: {table.key} {key} occurs in two batches")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
-    from slipway.features.definitions import Plan
+    from slipway.features.definitions import FeaturePlan
     from slipway.features.marks import Mark
     from slipway.features.online_stores import Opened, Rows
 
@@ -35,7 +35,7 @@ class Online:
         self._folder = store
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, FeaturePlan] = {}
         self._shared: Opened | None = None
         self._own = threading.local()
         self._marks: dict[str, Mark] = {}
@@ -83,7 +83,7 @@ class Online:
         rows = iter(_features(plan, views, now))
         return [None if key is None else next(rows) for key in entity_keys]
 
-    def _plan(self, service: str) -> "Plan":
+    def _plan(self, service: str) -> "FeaturePlan":
         plan = self._plans.get(service)
         if plan is None:
             from slipway.features import definitions
@@ -117,7 +117,7 @@ class Online:
             self._own.opened = None
             own.close()
 
-    def _now(self, plan: "Plan", opened: "Opened") -> datetime | None:
+    def _now(self, plan: "FeaturePlan", opened: "Opened") -> datetime | None:
         """Return the time by the store's clock, if a transformation needs it."""
         if not plan.request_fields:
             return None
@@ -133,7 +133,7 @@ class Online:
         )
 
 
-def _entity_key(plan: "Plan", key: str | int) -> "EntityKey | None":
+def _entity_key(plan: "FeaturePlan", key: str | int) -> "EntityKey | None":
     """Return the key as Feast stores it; None if `key` is invalid for the key's type."""
     from feast import ValueType
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -153,7 +153,7 @@ def _entity_key(plan: "Plan", key: str | int) -> "EntityKey | None":
 
 
 def _features(
-    plan: "Plan", views: "list[Rows]", now: datetime | None
+    plan: "FeaturePlan", views: "list[Rows]", now: datetime | None
 ) -> list[dict[str, Any] | None]:
     """Return the service's features, one row per key; `views` holds each view's rows by key."""
     from slipway.features.definitions import transformation_of

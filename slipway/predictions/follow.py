@@ -18,7 +18,7 @@ START = -1
 
 
 @dataclass(frozen=True)
-class Entry:
+class SegmentLine:
     """A line of a segment."""
 
     offset: int
@@ -48,7 +48,7 @@ def is_open(folder: Path, name: str) -> bool:
     return (folder / (name + OPEN)).exists()
 
 
-def entries(folder: Path, name: str, *, after: int) -> Iterator[Entry]:
+def entries(folder: Path, name: str, *, after: int) -> Iterator[SegmentLine]:
     """Yield the entries behind the offset `after` in the order of writing.
 
     A deleted segment yields nothing. A record that is being written is left for the next read.
@@ -86,17 +86,17 @@ def compacted(folder: Path, name: str) -> int | None:
     return None
 
 
-def _compacted(file: Path, after: int) -> Iterator[Entry]:
+def _compacted(file: Path, after: int) -> Iterator[SegmentLine]:
     if not file.exists():
         raise FileNotFoundError(file)
     from slipway.predictions import parquet
 
     for offset, record in parquet.after(file, after):
-        yield Entry(offset, record)
+        yield SegmentLine(offset, record)
 
 
-def _written(file: Path, after: int) -> Iterator[Entry]:
+def _written(file: Path, after: int) -> Iterator[SegmentLine]:
     segment = int(file.name[:8], 16)
     for offset, line in lines(file, start=max(after, 0)):
         if offset > after:
-            yield Entry(offset, parsed(line, segment=segment, offset=offset))
+            yield SegmentLine(offset, parsed(line, segment=segment, offset=offset))

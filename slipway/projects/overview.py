@@ -25,7 +25,7 @@ def results(project: Project) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Row:
+class ProjectRow:
     """A project of the repository, and how far it has come on this machine."""
 
     name: str
@@ -45,16 +45,16 @@ class Row:
         return asdict(self)
 
 
-def rows() -> list[Row]:
+def rows() -> list[ProjectRow]:
     """Return a row for every project."""
     served = served_versions()
     return [_row(project, served.get(project.name)) for project in discover()]
 
 
-def _row(project: Project, served: str | None) -> Row:
+def _row(project: Project, served: str | None) -> ProjectRow:
     params, found = project.params, results(project)
     condition = params.gate.condition(params.primary)
-    return Row(
+    return ProjectRow(
         name=project.name,
         track=project.track,
         data_set=params.dataset,
@@ -75,7 +75,7 @@ def served_versions() -> dict[str, str]:
     return {each["name"]: str(each["version"]) for each in found["models"]}
 
 
-def lines(rows: Iterable[Row]) -> Iterator[str]:
+def lines(rows: Iterable[ProjectRow]) -> Iterator[str]:
     """Yield a header, one line per project, and the sums."""
     yield (
         f"{'project':28} {'data set':24} {'metric':16} {'value':>8}  {'gate':9} "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from slipway import arithmetic
 from slipway.dependencies.lock import (
-    Difference,
+    LockDifference,
     input_differences,
     output_differences,
     stages_of,
@@ -34,7 +34,7 @@ class LockVerdict:
     project: str
     outputs: int
     """The number of files and folders that the lock names."""
-    differing: tuple[Difference, ...]
+    differing: tuple[LockDifference, ...]
 
     @property
     def equal(self) -> bool:

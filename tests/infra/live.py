@@ -16,7 +16,7 @@ import httpx
 import yaml
 
 from services.trainer.journal import Journal
-from services.trainer.run import Request, Run, State
+from services.trainer.run import Request, Run, RunState
 from slipway import home, policy
 from slipway.features import definitions, places
 from slipway.features.marks import Mark, SqliteMarks
@@ -265,7 +265,7 @@ def start_trainer(stack: ExitStack, training_repository: TrainingRepository) -> 
     """Start a trainer with a failed and a successful run in its journal; return its address."""
     own_home = training_repository.home("trainer")
     journal = Journal(own_home / "trainer")
-    for number, state in enumerate((State.FAILED, State.SUCCEEDED)):
+    for number, state in enumerate((RunState.FAILED, RunState.SUCCEEDED)):
         run = Run(
             request=Request(project="flowers", reason="a test"),
             id=f"20260101T00000{number}-abcdef",

@@ -12,9 +12,16 @@ import yaml
 
 from infra.chaos import discover, measure, results
 from infra.chaos.expectations import expected
-from infra.chaos.faults import Cut, Fault, Fill, Kill, Pause
-from infra.chaos.judge import CallerMeasurements, Expectation, Outcome, Promise, Records, missed
-from infra.chaos.load import CONNECTION, Caller, Load, Response
+from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, Pause
+from infra.chaos.judge import (
+    CallerMeasurements,
+    CallerPromise,
+    Expectation,
+    FaultOutcome,
+    Records,
+    missed,
+)
+from infra.chaos.load import CONNECTION, Load, LoadCaller, Response
 from infra.chaos.results import Results
 from infra.chaos.run import unhealthy
 from slipway import home
@@ -37,7 +44,7 @@ def lines(
     records: Records = KEPT,
     well_again: float | None = 5,
 ) -> list[str]:
-    outcome = Outcome(
+    outcome = FaultOutcome(
         fault="kill redis",
         why="",
         seen={"plain": plain, "looked up": looked_up},
@@ -50,7 +57,7 @@ def lines(
 UNHARMED = Expectation("no prediction passes through it")
 DEGRADED = Expectation(
     "features are away",
-    looked_up=Promise(
+    looked_up=CallerPromise(
         errors=frozenset({"503"}), within_seconds=3, slowest_seconds=3, must_occur=True
     ),
 )
@@ -196,14 +203,14 @@ def test_the_quick_faults_are_there() -> None:
 
 
 @pytest.mark.parametrize("fault", discover.faults(config(), left_out=[]), ids=lambda it: it.name)
-def test_plain_predictions_see_errors_at_the_proxy_only(fault: Fault) -> None:
+def test_plain_predictions_see_errors_at_the_proxy_only(fault: InjectedFault) -> None:
     at_proxy = fault in (Kill("proxy", 1), Cut("proxy", 1, "door"))
     assert bool(expected(fault).plain.errors) == at_proxy
     assert expected(fault).why
 
 
 @pytest.mark.parametrize("fault", [Kill("redis", 1), Pause("redis", 1), Cut("redis", 1, "store")])
-def test_looked_up_ones_are_refused_at_once_without_their_store(fault: Fault) -> None:
+def test_looked_up_ones_are_refused_at_once_without_their_store(fault: InjectedFault) -> None:
     promise = expected(fault).looked_up
     assert promise.errors == {"503"}
     assert promise.slowest_seconds <= 3
@@ -246,7 +253,7 @@ def unreliable_server() -> Iterator[int]:
 
 
 def test_responses_are_distinguished_by_status() -> None:
-    caller = Caller("plain", "some", [b"{}"], rate=50)
+    caller = LoadCaller("plain", "some", [b"{}"], rate=50)
     with unreliable_server() as port, Load([caller], port=port, key="k"):
         sleep(1)
     found = [each.status for each in caller.responses]
@@ -257,7 +264,7 @@ def test_responses_are_distinguished_by_status() -> None:
 
 
 def test_who_is_refused_a_connection_has_seen_an_error() -> None:
-    caller = Caller("plain", "some", [b"{}"], rate=50)
+    caller = LoadCaller("plain", "some", [b"{}"], rate=50)
     began = monotonic()
     with Load([caller], port=free_port(), key="k"):
         sleep(0.5)
@@ -287,7 +294,7 @@ def test_a_service_that_should_run_and_does_not_is_unhealthy() -> None:
 
 
 def test_the_table_shows_what_was_seen() -> None:
-    outcome = Outcome(
+    outcome = FaultOutcome(
         fault="kill redis",
         why="",
         seen={"plain": CALM, "looked up": HURT},

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.delivery.comparison import Comparison
-from infra.delivery.outcome import Outcome, UnreadableResults, at, in_tree
+from infra.delivery.comparison import ProjectComparison
+from infra.delivery.outcome import ProjectOutcome, UnreadableResults, at, in_tree
 from infra.delivery.report import report
 from slipway.contract.gate import Gate
 from tests.conftest import PROJECTS
 from tests.slipway.checkout import KEPT, git
 
 TITANIC = "pipelines/ml/titanic"
-BEFORE = Outcome(
+BEFORE = ProjectOutcome(
     metrics={"accuracy": 0.8, "log_loss": 0.5, "f1": 0.7},
     gate=Gate.parse({"accuracy": ">= 0.75", "log_loss": "<= 0.6"}),
     primary="accuracy",
@@ -30,28 +30,28 @@ BEFORE = Outcome(
 )
 
 
-def now(**metrics: float) -> Outcome:
+def now(**metrics: float) -> ProjectOutcome:
     return replace(BEFORE, metrics=BEFORE.metrics | metrics, weights="w2")
 
 
-def worse(comparison: Comparison) -> list[str]:
+def worse(comparison: ProjectComparison) -> list[str]:
     return [each.metric for each in comparison.worse]
 
 
 def test_each_metric_becomes_worse_in_the_direction_of_its_gate() -> None:
-    assert worse(Comparison(BEFORE, now(accuracy=0.79))) == ["accuracy"]
-    assert worse(Comparison(BEFORE, now(log_loss=0.51))) == ["log_loss"]
-    assert worse(Comparison(BEFORE, now(accuracy=0.81, log_loss=0.49))) == []
+    assert worse(ProjectComparison(BEFORE, now(accuracy=0.79))) == ["accuracy"]
+    assert worse(ProjectComparison(BEFORE, now(log_loss=0.51))) == ["log_loss"]
+    assert worse(ProjectComparison(BEFORE, now(accuracy=0.81, log_loss=0.49))) == []
     # A better metric does not compensate for a worse one.
-    assert worse(Comparison(BEFORE, now(accuracy=0.9, log_loss=0.51))) == ["log_loss"]
-    assert worse(Comparison(BEFORE, now(accuracy=math.nan))) == ["accuracy"]
+    assert worse(ProjectComparison(BEFORE, now(accuracy=0.9, log_loss=0.51))) == ["log_loss"]
+    assert worse(ProjectComparison(BEFORE, now(accuracy=math.nan))) == ["accuracy"]
 
 
 def test_a_metric_that_is_gone_or_left_the_gate_still_counts() -> None:
     gone = replace(BEFORE, metrics={"accuracy": 0.8, "log_loss": 0.5})
-    assert worse(Comparison(BEFORE, gone)) == ["f1"]
+    assert worse(ProjectComparison(BEFORE, gone)) == ["f1"]
     narrower = replace(now(log_loss=0.9), gate=Gate.parse({"accuracy": ">= 0.75"}))
-    compared = Comparison(BEFORE, narrower)
+    compared = ProjectComparison(BEFORE, narrower)
     assert worse(compared) == ["log_loss"]
     assert list(compared.loosened()) == ["the gate no longer requires log_loss <= 0.6"]
 
@@ -66,14 +66,16 @@ def test_a_metric_that_is_gone_or_left_the_gate_still_counts() -> None:
     ],
 )
 def test_a_relaxed_gate_is_reported(conditions: dict[str, str], expected: list[str]) -> None:
-    sentences = list(Comparison(BEFORE, replace(BEFORE, gate=Gate.parse(conditions))).loosened())
+    sentences = list(
+        ProjectComparison(BEFORE, replace(BEFORE, gate=Gate.parse(conditions))).loosened()
+    )
     assert len(sentences) == len(expected)
     for sentence, wanted in zip(sentences, expected, strict=True):
         assert sentence.endswith(f"now requires {wanted}")
 
 
 def test_another_primary_metric_is_reported() -> None:
-    other = Comparison(BEFORE, replace(BEFORE, primary="log_loss"))
+    other = ProjectComparison(BEFORE, replace(BEFORE, primary="log_loss"))
     assert list(other.loosened()) == ["the primary metric was accuracy and is now log_loss"]
 
 
@@ -89,17 +91,20 @@ def test_another_primary_metric_is_reported() -> None:
     ],
 )
 def test_promotion_is_predicted_by_the_rule_of_registration(
-    after: Outcome, verdict: bool | None, why: str
+    after: ProjectOutcome, verdict: bool | None, why: str
 ) -> None:
-    promoted, reason = Comparison(BEFORE, after).promotion()
+    promoted, reason = ProjectComparison(BEFORE, after).promotion()
     assert promoted is verdict
     assert why in reason
 
 
 def test_what_is_new_is_held_to_its_gate() -> None:
-    assert Comparison(None, BEFORE).promotion() == (True, "gate met, nothing to compare with")
-    assert Comparison(None, now(accuracy=0.1)).promotion()[0] is False
-    assert Comparison(None, BEFORE).worse == []
+    assert ProjectComparison(None, BEFORE).promotion() == (
+        True,
+        "gate met, nothing to compare with",
+    )
+    assert ProjectComparison(None, now(accuracy=0.1)).promotion()[0] is False
+    assert ProjectComparison(None, BEFORE).worse == []
 
 
 def trained(root: Path, **metrics: float | None) -> None:

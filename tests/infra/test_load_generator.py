@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import uvloop
 
-from infra.load.generator import Figures, LoadSpec, Outcome, Target, at_rate, closed
+from infra.load.generator import Figures, LoadOutcome, LoadSpec, LoadTarget, at_rate, closed
 from tests.conftest import ROOT
 
 GOOD = b'{"probability": 0.25}'
@@ -44,7 +44,7 @@ Reply = Callable[[int], Awaitable[bytes | None]]
 
 
 @asynccontextmanager
-async def serving(reply: Reply) -> AsyncIterator[tuple[Target, ReceivedRequests]]:
+async def serving(reply: Reply) -> AsyncIterator[tuple[LoadTarget, ReceivedRequests]]:
     """Run a server that sends `reply(i)` to request i; None closes the connection."""
     seen = ReceivedRequests()
 
@@ -70,13 +70,13 @@ async def serving(reply: Reply) -> AsyncIterator[tuple[Target, ReceivedRequests]
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield Target("127.0.0.1", port, [REQUEST], "probability"), seen
+        yield LoadTarget("127.0.0.1", port, [REQUEST], "probability"), seen
 
 
 def under(
-    reply: Reply, load: Callable[[Target], Coroutine[Any, Any, Outcome]]
-) -> tuple[Outcome, ReceivedRequests]:
-    async def whole() -> tuple[Outcome, ReceivedRequests]:
+    reply: Reply, load: Callable[[LoadTarget], Coroutine[Any, Any, LoadOutcome]]
+) -> tuple[LoadOutcome, ReceivedRequests]:
+    async def whole() -> tuple[LoadOutcome, ReceivedRequests]:
         async with serving(reply) as (target, seen):
             return await load(target), seen
 
@@ -194,7 +194,7 @@ def test_errors_are_counted_by_kind(failure: bytes | None, kind: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:
-    async def load() -> Outcome:
+    async def load() -> LoadOutcome:
         async with serving(at_once) as (target, _):
             pass
         return await at_rate(target, rate=50, seconds=0.3, connections=2, grace=0.2)
@@ -235,7 +235,7 @@ def test_responses_in_pieces_in_chunks_and_before_closing() -> None:
         response_bytes(GOOD + b" " * 200_000),
     ]
 
-    async def load(target: Target) -> Outcome:
+    async def load(target: LoadTarget) -> LoadOutcome:
         return await at_rate(target, rate=400, seconds=0.8, connections=4)
 
     for kind in kinds:

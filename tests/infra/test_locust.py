@@ -18,7 +18,7 @@ from infra.load.generator import Figures
 from infra.locust import open_loop
 from infra.locust.limits import Limits
 from infra.locust.mix import SINGLES, NoExamples, build_requests, shuffled
-from infra.locust.plan import ALLOWED, VARIABLE, Plan, Refused
+from infra.locust.plan import ALLOWED, VARIABLE, LoadPlan, TargetRefused
 from slipway import home
 from tests.conftest import ROOT
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
@@ -128,20 +128,20 @@ def test_requests_that_fail_are_errors_whatever_else_is_well(
     "host", ["http://example.org:8000", "http://192.0.2.1", "http://localhost.example.org"]
 )
 def test_a_foreign_host_is_refused(host: str) -> None:
-    with pytest.raises(Refused, match=f"is not this machine.*{ALLOWED}=1"):
-        Plan(host=host).check()
-    Plan(host=host, anywhere=True).check()
+    with pytest.raises(TargetRefused, match=f"is not this machine.*{ALLOWED}=1"):
+        LoadPlan(host=host).check()
+    LoadPlan(host=host, anywhere=True).check()
 
 
 @pytest.mark.parametrize("host", ["https://127.0.0.1", "ftp://127.0.0.1", "127.0.0.1:8000", ""])
 def test_what_is_no_plain_http_address_is_refused(host: str) -> None:
-    with pytest.raises(Refused, match="must have the form http://HOST:PORT"):
-        Plan(host=host, anywhere=True).check()
+    with pytest.raises(TargetRefused, match="must have the form http://HOST:PORT"):
+        LoadPlan(host=host, anywhere=True).check()
 
 
 @pytest.mark.parametrize("host", ["http://localhost:1", "http://127.0.0.1:1/", "http://[::1]:1"])
 def test_this_machine_is_not_refused(host: str) -> None:
-    Plan(host=host).check()
+    LoadPlan(host=host).check()
 
 
 def test_neither_way_to_start_it_lets_a_foreign_host_pass() -> None:
@@ -162,7 +162,7 @@ def test_locusts_pages_are_not_served(server: Server) -> None:
 
 
 def test_locust_alone_ends_by_itself(server: Server) -> None:
-    plan = Plan(seconds=2, limits=Limits(p99_ms=60_000, error_share=0))
+    plan = LoadPlan(seconds=2, limits=Limits(p99_ms=60_000, error_share=0))
     words = ("--headless", "--users", "4", "--spawn-rate", "4", "--host", server.address)
     done = ran(
         *("locust", "--locustfile", "infra/locust/locustfile.py", *words),
@@ -194,7 +194,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
 )
 def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Plan.model_validate(wrong)
+        LoadPlan.model_validate(wrong)
 
 
 # The requests.
@@ -210,7 +210,7 @@ def document(**examples: list[Any]) -> dict[str, Any]:
 
 
 def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
-    plan = Plan(batch_rows=4)
+    plan = LoadPlan(batch_rows=4)
     mix = build_requests(document(one=[{"a": 1}], many=[{"b": n} for n in range(30)]), plan)
     assert set(mix) == {"one", "many"}
     assert [json.loads(each.body) for each in mix["one"]] == [{"a": 1}] * SINGLES + [[{"a": 1}] * 4]
@@ -232,11 +232,11 @@ def test_most_requests_hold_one_record_and_no_project_is_favoured() -> None:
 @pytest.mark.parametrize("nothing", [document(), document(empty=[])])
 def test_a_server_without_examples_is_reported(nothing: dict[str, Any]) -> None:
     with pytest.raises(NoExamples, match="serves no model"):
-        build_requests(nothing, Plan())
+        build_requests(nothing, LoadPlan())
 
 
 def test_the_key_goes_with_every_request_and_into_no_text() -> None:
-    plan = Plan(key="s3cret")
+    plan = LoadPlan(key="s3cret")
     [*_, last] = build_requests(document(one=[{"a": 1}]), plan)["one"]
     head, _, body = open_loop.raw(last, plan).partition(b"\r\n\r\n")
     assert b"X-API-Key: s3cret" in head

@@ -4,7 +4,7 @@ from infra.grafana.dashboard import OF_PREDICT, Dashboard, Row
 from infra.grafana.objective import restrict
 from infra.grafana.panel import Panel, Query
 from infra.grafana.promql import PROJECT
-from infra.slo.objectives import BURNS, Objective, Promise, promises
+from infra.slo.objectives import BURNS, Objective, ServiceObjectives, promises
 from infra.slo.rules import failed, ratio, recording
 
 PERIOD = "30d"
@@ -29,7 +29,7 @@ def left(objective: Objective) -> Panel:
     )
 
 
-def rates(promise: Promise, objective: Objective) -> Panel:
+def rates(promise: ServiceObjectives, objective: Objective) -> Panel:
     windows = ("5m", "1h", "6h", "3d")
     return Panel(
         title=f"Burn rate: {objective.name}",
@@ -61,7 +61,7 @@ def counted(objective: Objective) -> Panel:
     )
 
 
-def objective_row(promise: Promise, objective: Objective) -> Row:
+def objective_row(promise: ServiceObjectives, objective: Objective) -> Row:
     return Row(
         title=f"{promise.service}: {objective.percent:g}% {objective.name}",
         panels=(left(objective), rates(promise, objective), counted(objective)),

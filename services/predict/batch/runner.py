@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import slipway
-from services.jobs.engine import Engine
+from services.jobs.engine import JobEngine
 from services.jobs.kind import Changes, Command, Kind, UnknownJob
 from services.predict.batch.jobs import Job, JobFolder, Jobs, State
 
@@ -86,7 +86,7 @@ class JobRunner:
     """Runs jobs one by one. A folder has one runner."""
 
     def __init__(self, jobs: Jobs) -> None:
-        self._engine = Engine(jobs, ScoringJobs(jobs))
+        self._engine = JobEngine(jobs, ScoringJobs(jobs))
         self._closed = threading.Event()
         self._engine.recover()
 

@@ -33,7 +33,7 @@ class TritonFault(Exception):
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningTriton:
     """A running Triton; `http`, `grpc` and `metrics` are host:port."""
 
     http: str
@@ -114,7 +114,7 @@ def running(
     metrics: int | None = None,
     log: Path | None = None,
     poll_seconds: int | None = None,
-) -> Iterator[Running]:
+) -> Iterator[RunningTriton]:
     """Run Triton on `repository` until the block ends; every model is ready when it begins.
 
     Missing ports come from the environment variables. Without `log`, Triton writes to this
@@ -144,7 +144,7 @@ def running(
     address = {protocol: f"{home.LOOPBACK}:{number}" for protocol, number in ports.items()}
     try:
         _wait(process, f"http://{address['http']}/v2/health/ready", log)
-        yield Running(**address, process=process)
+        yield RunningTriton(**address, process=process)
     finally:
         _stop(process)
 

@@ -21,7 +21,7 @@ TIME = "event_timestamp"
 
 
 @dataclass(frozen=True)
-class Table:
+class OfflineTable:
     """One offline table."""
 
     name: str
@@ -45,7 +45,7 @@ def names() -> list[str]:
     return sorted(file.stem for file in here.glob("*.py") if file.stem != "__init__")
 
 
-def find(name: str) -> Table:
+def find(name: str) -> OfflineTable:
     """Return the table `name`.
 
     Raises:
@@ -54,6 +54,6 @@ def find(name: str) -> Table:
     if name not in names():
         raise KeyError(f"no feature table {name!r}; known: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    return Table(
+    return OfflineTable(
         name, module.DATASET, module.KEY, module.SCHEMA, module.rows, Path(str(module.__file__))
     )

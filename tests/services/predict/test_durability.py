@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from infra.load.generator import Outcome, Target, closed
+from infra.load.generator import LoadOutcome, LoadTarget, closed
 from slipway import home
 from slipway.home import free_port
 from slipway.predictions import reader
@@ -33,10 +33,10 @@ class Load:
 
     def __init__(self, server: Server, *, seconds: float, connections: int = 8) -> None:
         port = int(server.address.rpartition(":")[2])
-        target = Target(home.LOOPBACK, port, [REQUEST], "predictions")
+        target = LoadTarget(home.LOOPBACK, port, [REQUEST], "predictions")
         self._run = lambda: asyncio.run(closed(target, connections=connections, seconds=seconds))
         self._thread = threading.Thread(target=self._work)
-        self.outcome: Outcome
+        self.outcome: LoadOutcome
 
     def _work(self) -> None:
         self.outcome = self._run()

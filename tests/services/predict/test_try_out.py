@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.predict import snapshot
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.model_process import try_out
 from services.predict.registry_sync import RegistrySync
 from services.predict.settings import Settings
@@ -34,13 +34,13 @@ def active(registry: SmallModels) -> Iterator[SmallModels]:
 
 
 @pytest.fixture
-def readings(active: SmallModels, tmp_path: Path) -> Source:
-    return Source("readings", "1", registered.fetch("readings", None, tmp_path)[1].folder)
+def readings(active: SmallModels, tmp_path: Path) -> VersionFiles:
+    return VersionFiles("readings", "1", registered.fetch("readings", None, tmp_path)[1].folder)
 
 
 @pytest.fixture
-def words(active: SmallModels, tmp_path: Path) -> Source:
-    return Source("words", "1", registered.fetch("words", None, tmp_path)[1].folder)
+def words(active: SmallModels, tmp_path: Path) -> VersionFiles:
+    return VersionFiles("words", "1", registered.fetch("words", None, tmp_path)[1].folder)
 
 
 def change_json(file: Path, change: Any) -> None:
@@ -49,14 +49,14 @@ def change_json(file: Path, change: Any) -> None:
     file.write_text(json.dumps(content))
 
 
-def test_an_unchanged_version_passes(readings: Source) -> None:
+def test_an_unchanged_version_passes(readings: VersionFiles) -> None:
     profile = try_out(readings, 64)
     assert (profile.streams, profile.chunk_name, profile.media) == (False, None, False)
     assert profile.code == shared_code.fingerprint(readings.shipped.about) != ""
     assert profile.batch_seconds != profile.one_seconds
 
 
-def test_a_slow_model_makes_one_call(words: Source) -> None:
+def test_a_slow_model_makes_one_call(words: VersionFiles) -> None:
     profile = try_out(words, 64)
     assert (profile.latency_seconds, profile.threads) == (2.0, 1)
     assert profile.batch_seconds == profile.one_seconds
@@ -65,7 +65,7 @@ def test_a_slow_model_makes_one_call(words: Source) -> None:
     try_out(words, 64)
 
 
-def test_the_profile_describes_the_chunks_of_a_stream(words: Source) -> None:
+def test_the_profile_describes_the_chunks_of_a_stream(words: VersionFiles) -> None:
     profile = try_out(words, 64)
     assert (profile.streams, profile.chunk_name) == (True, "Letter")
     assert profile.chunk_schema is not None
@@ -73,7 +73,7 @@ def test_the_profile_describes_the_chunks_of_a_stream(words: Source) -> None:
     assert (profile.input_name, profile.output_name) == ("Beginning", "Word")
 
 
-def test_another_prediction_than_the_shipped_one_is_refused(readings: Source) -> None:
+def test_another_prediction_than_the_shipped_one_is_refused(readings: VersionFiles) -> None:
     about = readings.shipped.about
     change_json(about / "examples.json", lambda all: all[1]["output"].update(distance=0.5))
     with pytest.raises(
@@ -82,14 +82,14 @@ def test_another_prediction_than_the_shipped_one_is_refused(readings: Source) ->
         try_out(readings, 64)
 
 
-def test_another_label_than_the_shipped_one_is_refused(readings: Source) -> None:
+def test_another_label_than_the_shipped_one_is_refused(readings: VersionFiles) -> None:
     about = readings.shipped.about
     change_json(about / "examples.json", lambda all: all[0]["output"].update(unusual="maybe"))
     with pytest.raises(ExamplesDiffer, match=r"example 1: unusual is .*, registered with 'maybe'"):
         try_out(readings, 64)
 
 
-def test_the_refusal_names_the_shared_code_that_changed(readings: Source) -> None:
+def test_the_refusal_names_the_shared_code_that_changed(readings: VersionFiles) -> None:
     about = readings.shipped.about
     change_json(about / "examples.json", lambda all: all[0]["output"].update(distance=9.0))
     change_json(about / "code.json", lambda all: all.update({"slipway/contract/record.py": "old"}))
@@ -97,7 +97,7 @@ def test_the_refusal_names_the_shared_code_that_changed(readings: Source) -> Non
         try_out(readings, 64)
 
 
-def test_versions_of_earlier_releases_are_not_compared(readings: Source) -> None:
+def test_versions_of_earlier_releases_are_not_compared(readings: VersionFiles) -> None:
     about = readings.shipped.about
     change_json(about / "examples.json", lambda all: all[1]["output"].update(distance=0.5))
     for name in ("code.json", "serving.json"):
@@ -135,7 +135,7 @@ def test_the_tolerance_follows_the_kind_of_parity(
 
 
 def test_a_version_needs_the_groups_that_it_requires(
-    readings: Source, monkeypatch: pytest.MonkeyPatch
+    readings: VersionFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_json(
         readings.shipped.about / "serving.json", lambda all: all.update(requires=["vision"])
@@ -182,7 +182,7 @@ def test_a_server_tries_a_version_again_when_its_shared_code_changed(settings: S
 
 def test_a_missing_group_is_the_fault_that_the_server_reports(
     settings: Settings,
-    readings: Source,
+    readings: VersionFiles,
     active: SmallModels,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -202,7 +202,7 @@ def test_a_missing_group_is_the_fault_that_the_server_reports(
 
 
 def test_the_default_time_limit_follows_the_longest_call(
-    settings: Settings, readings: Source, active: SmallModels
+    settings: Settings, readings: VersionFiles, active: SmallModels
 ) -> None:
     serving = readings.shipped.about / "serving.json"
     change_json(serving, lambda all: all.update(latency_seconds=20.0))

@@ -10,7 +10,7 @@ from services import rollout
 from services.rollout import traffic
 from services.rollout.controller import Controller
 from services.rollout.decision import Stage
-from services.rollout.plan import Plan
+from services.rollout.plan import RolloutPlan
 from services.rollout.state import RolloutState
 from slipway.policy import Policy
 from slipway.registry import promotions
@@ -18,7 +18,7 @@ from tests.manual_clock import ManualClock
 from tests.services.fake_models import ModelRegistryFixture, echo
 from tests.services.rollout.metrics_exporter import MetricsExporter
 
-PLAN = Plan(
+PLAN = RolloutPlan(
     checks=(),
     shadow=50,
     shadow_requests=20,
@@ -44,7 +44,7 @@ class RolloutScenario:
         exporter.count("1", "champion", times=200)
         exporter.serve("1", "champion")
 
-    def start(self, plan: Plan = PLAN) -> RolloutState:
+    def start(self, plan: RolloutPlan = PLAN) -> RolloutState:
         """Start a rollout of v2."""
         return rollout.start("model", "2", plan=plan, actor="tester")
 

@@ -13,7 +13,7 @@ from services.rollout import checks, traffic
 from services.rollout import state as states
 from services.rollout.controller import Controller
 from services.rollout.decision import Stage
-from services.rollout.plan import Plan
+from services.rollout.plan import RolloutPlan
 from slipway.registry import promotions
 from tests.services.fake_models import ModelRegistryFixture
 from tests.services.rollout.rollout_scenario import (
@@ -164,7 +164,7 @@ def test_a_comparison_that_is_ended_from_outside_is_repeated(
     ends_itself.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(ends_itself))
     with pytest.raises(RuntimeError, match="ended by signal 15"):
-        checks._comparison("flowers", "2", "1", Plan())
+        checks._comparison("flowers", "2", "1", RolloutPlan())
     ends_itself.write_text("#!/bin/sh\necho it broke >&2\nexit 3\n")
     with pytest.raises(checks.NotMet, match="comparison not met: it broke"):
-        checks._comparison("flowers", "2", "1", Plan())
+        checks._comparison("flowers", "2", "1", RolloutPlan())

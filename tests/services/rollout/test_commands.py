@@ -58,7 +58,7 @@ def test_the_history_names_what_served_at_any_time(scenario: RolloutScenario) ->
     entries = promotions.history("model")
     times = [served.parse_time(entry["time"]) for entry in entries]
 
-    def at(place: int) -> served.Served:
+    def at(place: int) -> served.ServedVersions:
         return served.at("model", times[place], entries)
 
     assert [at(place).version for place in range(len(entries))] == ["1", "1", "1", "1", "2"]

@@ -35,7 +35,7 @@ def test_only_the_metrics_of_the_project_are_read() -> None:
     assert found.counters["slipway_requests_total|1|champion|200"] == 3
     assert found.serving == {("1", "champion")}
     assert found.isolated == {"2"}
-    with pytest.raises(scrape.Unreachable):
+    with pytest.raises(scrape.MetricsUnreachable):
         scrape.parse('slipway_requests_total{project="model" 3', "model")
 
 

@@ -19,11 +19,11 @@ from services.rollout.decision import (
     Stage,
     decide,
 )
-from services.rollout.plan import BadPlan, Plan, read
+from services.rollout.plan import BadPlan, RolloutPlan, read
 from services.rollout.state import RolloutState
 from slipway.statistics.ab import Sample
 
-PLAN = Plan(requests=100, seconds=10, shadow_requests=100, shadow_seconds=10)
+PLAN = RolloutPlan(requests=100, seconds=10, shadow_requests=100, shadow_seconds=10)
 
 
 def observation(**more: object) -> Observation:
@@ -142,7 +142,7 @@ def test_continuous_scores_are_compared_too() -> None:
 
 def test_frequent_looks_cause_no_false_alarms() -> None:
     """Versions that are as good as the champion, looked at 15 times in a step."""
-    plan = Plan(alpha=0.1, canary=(20,), shadow=0)
+    plan = RolloutPlan(alpha=0.1, canary=(20,), shadow=0)
     draw = np.random.default_rng(11)
 
     def more(size: int) -> Arm:
@@ -207,7 +207,7 @@ def test_no_version_advances_unproven(
 
 
 def test_alpha_is_shared_among_all_rules_and_stages() -> None:
-    plan = Plan(alpha=0.01, canary=(5, 25, 50))
+    plan = RolloutPlan(alpha=0.01, canary=(5, 25, 50))
     assert plan.tests == 3 * 3 + 2
     assert math.isclose((1 - plan.coverage) * plan.tests, 0.01)
 
@@ -221,7 +221,7 @@ def test_an_invalid_plan_is_refused(tmp_path: Path) -> None:
         ({"checks": ("smell",)}, "comparison"),
     ):
         with pytest.raises(ValidationError, match=message):
-            Plan(**wrong)
+            RolloutPlan(**wrong)
     file = tmp_path / "plan.yaml"
     file.write_text("canary: [5, 25]\nrequests: 0\n")
     with pytest.raises(BadPlan, match=r"plan\.yaml: requests"):
@@ -230,19 +230,19 @@ def test_an_invalid_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="must be a mapping"):
         read(file)
     file.write_text("canary: [5, 25]\n")
-    assert read(file) == Plan(canary=(5, 25))
+    assert read(file) == RolloutPlan(canary=(5, 25))
 
 
 def test_the_first_name_of_a_field_is_read(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("truths: 30")
-    assert read(file) == Plan(labels=30)
-    assert Plan(labels=30).model_dump()["labels"] == 30
+    assert read(file) == RolloutPlan(labels=30)
+    assert RolloutPlan(labels=30).model_dump()["labels"] == 30
 
 
 def test_an_infinite_bound_survives_the_state_file() -> None:
     state = RolloutState(
-        id="1", project="model", version="2", champion="1", plan=Plan(), actor="test",
+        id="1", project="model", version="2", champion="1", plan=RolloutPlan(), actor="test",
         started=0, entered=0, slow_bound=math.inf,
     )  # fmt: skip
     assert RolloutState.model_validate_json(state.model_dump_json()) == state

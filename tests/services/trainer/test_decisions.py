@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from services.trainer.decision import Alarm, AlertOutcome, Decision, budget_left, cooldown, decide
+from services.trainer.decision import (
+    Alarm,
+    AlertDecision,
+    AlertOutcome,
+    budget_left,
+    cooldown,
+    decide,
+)
 from services.trainer.journal import Journal
-from services.trainer.run import Request, Run, RunOutcome, State
+from services.trainer.run import Request, Run, RunOutcome, RunState
 from services.trainer.settings import Settings
 from services.trainer.trainer import Trainer
 from services.trainer.webhook import Notification
@@ -100,16 +107,16 @@ def test_automatic_training_can_be_off() -> None:
 def test_the_journal_ignores_a_torn_line_and_refuses_a_changed_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     queued = journal.queued(run())
-    journal.change(queued.id, "started", state=State.RUNNING, attempt=1, started=5.0)
-    outcome = RunOutcome(state=State.SUCCEEDED, reason="registered v1", version="1")
-    journal.change(queued.id, "succeeded", state=State.SUCCEEDED, ended=9.0, outcome=outcome)
+    journal.change(queued.id, "started", state=RunState.RUNNING, attempt=1, started=5.0)
+    outcome = RunOutcome(state=RunState.SUCCEEDED, reason="registered v1", version="1")
+    journal.change(queued.id, "succeeded", state=RunState.SUCCEEDED, ended=9.0, outcome=outcome)
     file = tmp_path / "journal.jsonl"
     with file.open("a") as stream:
         stream.write('{"event": "queued", "ru')
     again = Journal(tmp_path)
     assert again.runs == journal.runs
     assert again.runs[queued.id].outcome == outcome
-    assert again.runs[queued.id].state is State.SUCCEEDED
+    assert again.runs[queued.id].state is RunState.SUCCEEDED
     again.decided(
         decide(Alarm(project="x", name="y"), known=False, runs=[], settings=SETTINGS, now=1.0)
     )
@@ -137,7 +144,7 @@ def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """Earlier versions wrote `source`, and recorded runs with the trigger `schedule`."""
     alarm = {"project": "flowers", "name": "ModelDrift", "summary": "3 of 4 fields"}
     entry = {"time": 1.0, "alarm": {**alarm, "source": "schedule"}, "outcome": "off", "reason": "x"}
-    decision = Decision.model_validate(entry)
+    decision = AlertDecision.model_validate(entry)
     assert (decision.outcome, decision.alarm.summary) == (AlertOutcome.OFF, "3 of 4 fields")
     written = decision.model_dump(mode="json")
     assert written["outcome"] == "off"

@@ -6,7 +6,7 @@ import pytest
 from services.jobs import process_tree
 from services.monitor.webhook import ActiveAlarm, message
 from services.trainer.journal import Journal
-from services.trainer.run import State
+from services.trainer.run import RunState
 from slipway.home import free_port
 from tests.services.server_fixture import TrainingRepository
 from tests.services.trainer.alertmanager_notification import notification
@@ -75,7 +75,7 @@ def test_runs_survive_kill_9_of_the_trainer_and_of_themselves(
         assert last.log(held).count("Running stage 'pipelines/ml/flowers/dvc.yaml:prepare'") == 1
     # A trainer that stops ends its runs, and leaves them to the next trainer.
     assert process_tree.members(held) == []
-    assert Journal(own_home / "trainer").runs[held].state is State.QUEUED
+    assert Journal(own_home / "trainer").runs[held].state is RunState.QUEUED
 
 
 def test_an_alarm_of_the_monitor_starts_a_run_which_is_held_to_its_limits(

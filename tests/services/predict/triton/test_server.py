@@ -21,7 +21,7 @@ from services.predict.triton import server
 from services.predict.triton.champions import champions
 from services.predict.triton.graph import TritonGraph, TritonRefused, TritonUnavailable, opener
 from services.predict.triton.repository import Registered, build
-from services.predict.triton.server import Running, TritonFault
+from services.predict.triton.server import RunningTriton, TritonFault
 from slipway import home
 from slipway.contract import Model, Record
 from slipway.contract.graph import OnnxRuntimeGraph, opened_by
@@ -70,7 +70,7 @@ def running(
     ships: dict[str, Shipped],
     graphs: dict[str, Shipped],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Running]:
+) -> Iterator[RunningTriton]:
     folder = tmp_path_factory.mktemp("triton")
     models = [Registered(name, "3", each) for name, each in (ships | graphs).items()]
     built = build(models, folder / "models", backend="python", settings=SETTINGS)
@@ -79,7 +79,7 @@ def running(
         yield triton_server
 
 
-def load_on_triton(running: Running, ship: Shipped, name: str) -> Model:
+def load_on_triton(running: RunningTriton, ship: Shipped, name: str) -> Model:
     """Load a model whose graph runs on Triton."""
     with opened_by(opener(running.grpc, name, "3")):
         return ship.load()
@@ -96,7 +96,7 @@ def predict(model: Model, records: list[dict], count: int) -> list[Record]:
 @pytest.mark.parametrize("count", [1, 100, 2 * LARGEST + 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_equal_those_of_onnx_runtime(
-    running: Running, ships: dict[str, Shipped], name: str, count: int
+    running: RunningTriton, ships: dict[str, Shipped], name: str, count: int
 ) -> None:
     records = [each["input"] for each in ships[name].examples]
     local = predict(ships[name].load(), records, count)
@@ -108,7 +108,7 @@ def test_predictions_equal_those_of_onnx_runtime(
 
 
 @pytest.mark.parametrize("rows", [1, 7, LARGEST, LARGEST + 1, 3 * LARGEST])
-def test_every_type_and_shape_comes_back(running: Running, rows: int) -> None:
+def test_every_type_and_shape_comes_back(running: RunningTriton, rows: int) -> None:
     random = np.random.default_rng(rows)
     feeds = {}
     for name in TYPES:
@@ -129,7 +129,9 @@ def test_every_type_and_shape_comes_back(running: Running, rows: int) -> None:
         back[:1] = back[-1:]
 
 
-def test_texts_of_fixed_width_are_accepted(running: Running, graphs: dict[str, Shipped]) -> None:
+def test_texts_of_fixed_width_are_accepted(
+    running: RunningTriton, graphs: dict[str, Shipped]
+) -> None:
     shapes = {"0": (2,), "1": (2, 3)}
     feeds = {name + end: np.ones(shape, name) for name in TYPES for end, shape in shapes.items()}
     feeds |= {"object0": np.array(["a", "bcd"]), "object1": np.full((2, 3), "x")}
@@ -139,7 +141,7 @@ def test_texts_of_fixed_width_are_accepted(running: Running, graphs: dict[str, S
 
 
 def test_concurrent_single_requests_run_in_batches(
-    running: Running, ships: dict[str, Shipped]
+    running: RunningTriton, ships: dict[str, Shipped]
 ) -> None:
     """Triton counts fewer runs than requests, and each request gets its own prediction."""
     records = [each["input"] for each in ships["loans"].examples]
@@ -156,13 +158,13 @@ def test_concurrent_single_requests_run_in_batches(
         assert parity([expected[place]], prediction)["parity_error"] < 1e-6
 
 
-def counts(running: Running, name: str) -> tuple[int, int]:
+def counts(running: RunningTriton, name: str) -> tuple[int, int]:
     with InferenceServerClient(running.grpc) as client:
         statistics = client.get_inference_statistics(name, "3").model_stats[0]
     return statistics.inference_count, statistics.execution_count
 
 
-def test_a_failed_request_does_not_fail_others_of_its_batch(running: Running) -> None:
+def test_a_failed_request_does_not_fail_others_of_its_batch(running: RunningTriton) -> None:
     graph = TritonGraph(running.grpc, "lookup", "3")
     start = threading.Barrier(16)
 
@@ -184,14 +186,16 @@ def test_a_failed_request_does_not_fail_others_of_its_batch(running: Running) ->
             assert result == [float(place)]
 
 
-def test_a_graph_without_a_row_axis_runs(running: Running) -> None:
+def test_a_graph_without_a_row_axis_runs(running: RunningTriton) -> None:
     outputs = TritonGraph(running.grpc, "fixed", "3").run(
         {"square": np.array([[1, 2], [3, 4]], dtype=np.float32)}
     )
     assert outputs["negative"].tolist() == [[-1, -2], [-3, -4]]
 
 
-def test_a_model_that_triton_does_not_have_is_an_error(running: Running, tmp_path: Path) -> None:
+def test_a_model_that_triton_does_not_have_is_an_error(
+    running: RunningTriton, tmp_path: Path
+) -> None:
     with pytest.raises(TritonRefused, match="nowhere v3.*not found"):
         TritonGraph(running.grpc, "nowhere", "3")
     with pytest.raises(TritonRefused, match="loans v4.*not found"):
@@ -211,7 +215,7 @@ def test_a_model_that_triton_does_not_have_is_an_error(running: Running, tmp_pat
     ],
 )
 def test_invalid_inputs_are_an_error_with_the_reason(
-    running: Running, feeds: dict[str, np.ndarray], reason: str
+    running: RunningTriton, feeds: dict[str, np.ndarray], reason: str
 ) -> None:
     with pytest.raises(TritonRefused, match=reason):
         TritonGraph(running.grpc, "lookup", "3").run(feeds)

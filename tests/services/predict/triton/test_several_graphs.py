@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from services.predict.backend import Source
+from services.predict.backend import VersionFiles
 from services.predict.model_process import try_out
 from services.predict.triton import config
 from services.predict.triton.repository import Registered, build
@@ -100,5 +100,5 @@ def test_a_server_runs_every_graph_on_triton(readings: Shipped, tmp_path: Path) 
     build([Registered("readings", "1", readings)], repository, backend="python", settings=SETTINGS)
     with run_triton(repository, tmp_path / "log") as triton:
         # The try-out compares its predictions with the shipped ones.
-        profile = try_out(Source("readings", "1", readings.folder, triton.grpc), 64)
+        profile = try_out(VersionFiles("readings", "1", readings.folder, triton.grpc), 64)
     assert profile.one_seconds > 0

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from services.predict.triton import server
 from services.predict.triton.graph import TritonRefused, TritonUnavailable
-from services.predict.triton.server import Running, TritonFault
+from services.predict.triton.server import RunningTriton, TritonFault
 from services.predict.triton.settings import TritonSettings
 from slipway.contract.shipped import Shipped
 from slipway.home import free_port
@@ -113,7 +113,7 @@ def ship_graphs(folder: Path) -> dict[str, Shipped]:
 @contextmanager
 def run_triton(
     repository: Path, log: Path, *, ports: tuple[int, int, int] | None = None, poll: int = 0
-) -> Iterator[Running]:
+) -> Iterator[RunningTriton]:
     """Run a real tritonserver on the repository until the block ends."""
     http, grpc, metrics = ports or (free_port(), free_port(), free_port())
     with server.running(
