@@ -31,6 +31,22 @@ def imported_by(roots: Iterable[Path], top: Path) -> Imports:
     Imports inside functions count, since a stage may run them; those under `TYPE_CHECKING` do not.
     The caller must add modules that are imported by name at run time to the roots.
     """
+    files, modules = _walk(roots, top)
+    known = distributions_by_module()
+    return Imports(files, frozenset(name for each in modules for name in known.get(each, ())))
+
+
+def files_imported_by(roots: Iterable[Path], top: Path) -> frozenset[Path]:
+    """Return the files of `imported_by` alone.
+
+    Finding the distributions takes a second: every file of the environment is looked at.
+    """
+    files, _ = _walk(roots, top)
+    return files
+
+
+def _walk(roots: Iterable[Path], top: Path) -> tuple[frozenset[Path], frozenset[str]]:
+    """Return the imported files of the repository, and the imported third-party modules."""
     files: set[Path] = set()
     modules: set[str] = set()
     waiting = list(roots)
@@ -42,11 +58,7 @@ def imported_by(roots: Iterable[Path], top: Path) -> Imports:
         own, third_party = direct_imports(file, top)
         modules |= third_party
         waiting += own
-    known = distributions_by_module()
-    return Imports(
-        frozenset(files),
-        frozenset(name for module in modules for name in known.get(module, ())),
-    )
+    return frozenset(files), frozenset(modules)
 
 
 @cache

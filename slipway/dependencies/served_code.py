@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.dependencies.imports import imported_by
+from slipway.dependencies.imports import files_imported_by
 from slipway.dependencies.stages import has_code
 from slipway.project import Project
 
@@ -27,7 +27,7 @@ def served_code(project: Project, top: Path | None = None) -> ServedCode:
     repository = top or project.folder.parents[2]
     folder = repository / "pipelines" / project.track / project.name
     model = folder / "model.py"
-    files = sorted(file for file in imported_by([model], repository).files if has_code(file))
+    files = sorted(file for file in files_imported_by([model], repository) if has_code(file))
     return ServedCode(
         tuple(file for file in files if file.parent == folder and file != model),
         tuple(
