@@ -10,6 +10,7 @@ from services.explain import forms, parts, words
 from services.explain.figures import draw
 from services.explain.subject import Subject, changed
 from slipway.contract import Record
+from slipway.explain.heat_map import resize_to_show
 from slipway.explain.pictures import PictureExplanation, picture_field
 from slipway.explain.texts import TextExplanation, text_fields
 from slipway.explain.ways import Way
@@ -115,11 +116,11 @@ def show_picture(subject: Subject) -> None:
         st.markdown(f"- {sentence}")
     left, right = st.columns(2)
     picture = decode_image(getattr(record, field))
-    left.image(picture, caption="The picture", width=448)
+    left.image(resize_to_show(picture), caption="The picture", width="stretch")
     right.image(
         parts.heat_map(record, found),
         caption=f"Blue raises {found.explained}, orange lowers it",
-        width=448,
+        width="stretch",
     )
     st.dataframe(pd.DataFrame(found.cells).round(4))
     st.caption(

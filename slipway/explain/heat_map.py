@@ -18,7 +18,7 @@ def draw_heat_map(picture: np.ndarray, explanation: PictureExplanation) -> np.nd
 
     The color is the stronger, the larger the value is beside the largest one of the picture.
     """
-    shown = _resized(picture)
+    shown = resize_to_show(picture)
     grey = np.asarray(PIL.Image.fromarray(shown).convert("L").convert("RGB"), dtype=np.float64)
     cells = np.array(explanation.cells)
     largest = np.abs(cells).max() or 1.0
@@ -28,7 +28,8 @@ def draw_heat_map(picture: np.ndarray, explanation: PictureExplanation) -> np.nd
     return np.asarray((grey * (1 - strength) + color * strength).round(), dtype=np.uint8)
 
 
-def _resized(picture: np.ndarray) -> np.ndarray:
+def resize_to_show(picture: np.ndarray) -> np.ndarray:
+    """Return the picture with a longer side of about 450 to 1,024 pixels."""
     longer = max(picture.shape[:2])
     scale = 1.0
     if longer < LEAST_SIDE:

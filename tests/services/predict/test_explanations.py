@@ -36,6 +36,11 @@ def only(response: httpx.Response) -> dict:
     return explanation
 
 
+def same(one: dict, other: dict) -> bool:
+    """Return whether the cells agree; a busy machine makes fewer predictions for them."""
+    return bool(np.allclose(one["cells"], other["cells"], rtol=0, atol=1e-9))
+
+
 def test_one_cell_gets_nearly_all_of_the_value(served: Server) -> None:
     found = only(explain(served, "lamp", json={"image": IMAGE}))
     cells = np.array(found["cells"])
@@ -53,7 +58,7 @@ def test_one_cell_gets_nearly_all_of_the_value(served: Server) -> None:
 
 def test_a_model_in_a_process_of_its_own_is_explained_alike(served: Server) -> None:
     slow = only(explain(served, "slow_lamp", json={"image": IMAGE}))
-    assert slow["cells"] == only(explain(served, "lamp", json={"image": IMAGE}))["cells"]
+    assert same(slow, only(explain(served, "lamp", json={"image": IMAGE})))
     drawn = explain(served, "slow_lamp", json={"image": IMAGE}, headers={"Accept": "image/png"})
     assert drawn.headers["content-type"] == "image/png"
 
@@ -83,7 +88,8 @@ def test_a_picture_may_be_a_file_or_the_whole_body(served: Server) -> None:
     plain = only(explain(served, "lamp", json={"image": IMAGE}))
     form = explain(served, "lamp", files={"image": lamp_picture()}, data={"least": "0.5"})
     raw = explain(served, "lamp", content=lamp_picture(), headers={"Content-Type": "image/png"})
-    assert only(form)["cells"] == only(raw)["cells"] == plain["cells"]
+    assert same(only(form), plain)
+    assert same(only(raw), plain)
 
 
 def test_words_get_their_weights(served: Server) -> None:
