@@ -6,7 +6,7 @@ import { bars, curve, interval, shown, table } from "./charts.js";
 import { h } from "./dom.js";
 import { paint } from "./image_field.js";
 import { fieldsOf, kindOf, titleOf } from "./schema.js";
-import { drawShapes } from "./shapes.js";
+import { drawShapes, nameOf } from "./shapes.js";
 import { sentenceOf } from "./sentence.js";
 
 const DRAWN = new Set(["box", "point", "track", "mask"]);
@@ -130,7 +130,7 @@ function canvasOf(bitmap, shapes, label = "The picture that was sent") {
 /** Return the record's picture with the shapes over it, and their list for those who cannot see it. */
 function drawnOver(shapes, input) {
   if (!shapes.length || !input?.bitmap) return null;
-  const names = shapes.map(({ value }) => [value.label, value.score === undefined || value.score === null ? null : `${Math.round(value.score * 100)} %`].filter(Boolean).join(" ")).filter(Boolean);
+  const names = shapes.map(({ value }) => nameOf(value)).filter(Boolean);
   return h("figure", { class: "drawn" }, canvasOf(input.bitmap, shapes, `The picture with ${shapes.length} shapes: ${names.join(", ")}`),
     names.length ? h("figcaption", { class: "quiet" }, names.slice(0, 20).join(", "), names.length > 20 ? ` and ${names.length - 20} more` : null) : null);
 }

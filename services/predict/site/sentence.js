@@ -98,7 +98,7 @@ export function intervalOf(name, value, fields) {
 function countsByLabel(found) {
   const counts = new Map();
   for (const { label } of found) if (label) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return [...counts].sort((one, other) => other[1] - one[1]).map(([label, count]) => `${count} ${label}`).join(", ");
+  return [...counts].sort((one, other) => other[1] - one[1]).map(([label, count]) => (count === 1 ? label : `${count} × ${label}`)).join(", ");
 }
 
 /** Whether a prediction's main field is something that a person can correct with one input. */

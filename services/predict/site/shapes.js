@@ -10,28 +10,47 @@ export function colorOf(label) {
   return COLORS[sum % COLORS.length];
 }
 
+// With more boxes, captions are short: their scores stand below the picture.
+const CROWD = 4;
+
 /** Draw shapes, given as {kind, value}, in pixels of the picture times `scale`. */
 export function drawShapes(context, shapes, scale) {
-  const size = Math.max(12, Math.round(Math.max(context.canvas.width, context.canvas.height) / 28));
+  const boxed = shapes.filter(({ kind, value }) => value && (kind === "box" || kind === "track"));
+  const crowded = boxed.length > CROWD;
+  const alike = new Set(boxed.map(({ value }) => value.label)).size === 1;
+  const longest = Math.max(context.canvas.width, context.canvas.height);
+  const size = Math.max(12, Math.round(longest / (crowded ? 40 : 28)));
+  const pen = { context, scale, size, crowded, alike, taken: [] };
   context.lineWidth = Math.max(2, size / 6);
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "top";
   for (const { kind, value } of shapes) if (kind === "mask" && value) drawMask(context, value);
   for (const { kind, value } of shapes) {
     if (!value) continue;
-    if (kind === "box") drawBox(context, value, scale, size, captionOf(value));
+    if (kind === "box") drawBox(pen, value, value.label, boxCaption(value, pen));
     if (kind === "point") drawPoint(context, value, scale, size);
-    if (kind === "track") drawTrack(context, value, scale, size);
+    if (kind === "track") drawTrack(pen, value);
   }
 }
 
-function captionOf({ label, score }) {
-  if (!label && score === 1) return "";
-  const share = typeof score === "number" ? ` ${Math.round(score * 100)} %` : "";
-  return `${label ?? ""}${share}`.trim();
+/** Return the name of a shape, with its number if it is a track, and its score: "person 3 74 %". */
+export function nameOf({ label, id, score, box }) {
+  const share = score ?? box?.score;
+  if (!label && id === undefined && share === 1) return "";
+  const name = [label, id].filter((each) => each !== undefined && each !== "").join(" ");
+  return [name, typeof share === "number" ? `${Math.round(share * 100)} %` : ""].filter(Boolean).join(" ");
 }
 
-function drawBox(context, { x1, y1, x2, y2, label }, scale, size, caption) {
+function boxCaption(box, { crowded, alike }) {
+  if (!crowded) return nameOf(box);
+  return alike ? "" : box.label ?? "";
+}
+
+function trackCaption(track, { crowded, alike }) {
+  return crowded && alike ? String(track.id ?? "") : nameOf(track);
+}
+
+function drawBox({ context, scale, size, taken }, { x1, y1, x2, y2 }, label, caption) {
   if (![x1, y1, x2, y2].every(Number.isFinite)) return;
   const color = colorOf(label);
   context.strokeStyle = color;
@@ -40,11 +59,19 @@ function drawBox(context, { x1, y1, x2, y2, label }, scale, size, caption) {
   const wide = context.measureText(caption).width + size * 0.6;
   const high = size * 1.3;
   const left = Math.max(0, Math.min(x1 * scale, context.canvas.width - wide));
-  const top = y1 * scale >= high ? y1 * scale - high : y1 * scale;
+  const top = freeTop([y1 * scale - high, y2 * scale, y1 * scale], { left, wide, high, taken, height: context.canvas.height });
+  taken.push({ left, top, wide, high });
   context.fillStyle = color;
   context.fillRect(left, top, wide, high);
   context.fillStyle = "#fff";
   context.fillText(caption, left + size * 0.3, top + size * 0.15);
+}
+
+/** Return the first place within the picture that covers no other caption; else the last one. */
+function freeTop(places, { left, wide, high, taken, height }) {
+  const free = (top) => top >= 0 && top + high <= height && !taken.some((each) =>
+    left < each.left + each.wide && each.left < left + wide && top < each.top + each.high && each.top < top + high);
+  return places.find(free) ?? places.at(-1);
 }
 
 function drawPoint(context, { x, y, label }, scale, size) {
@@ -58,15 +85,15 @@ function drawPoint(context, { x, y, label }, scale, size) {
   if (label) context.fillText(label, x * scale + size * 0.7, y * scale - size / 2);
 }
 
-function drawTrack(context, track, scale, size) {
-  const label = `${track.label ?? ""} ${track.id ?? ""}`.trim();
+function drawTrack(pen, track) {
+  const { context, scale } = pen;
   const trail = (track.trail ?? []).map((each) => (Array.isArray(each) ? { x: each[0], y: each[1] } : each));
   context.strokeStyle = colorOf(track.id);
   context.beginPath();
   trail.forEach(({ x, y }, place) => (place ? context.lineTo(x * scale, y * scale) : context.moveTo(x * scale, y * scale)));
   context.stroke();
   const box = track.box ?? track.boxes?.at(-1) ?? ("x1" in track ? track : null);
-  if (box) drawBox(context, { ...box, label: track.id }, scale, size, captionOf({ label, score: track.score ?? box.score }));
+  if (box) drawBox(pen, box, track.id, trackCaption(track, pen));
 }
 
 /** Tint the pixels of a mask; its run lengths go along rows and begin with those outside. */
