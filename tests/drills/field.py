@@ -141,7 +141,7 @@ class Field:
         """Register both versions and wait until the first serves as champion."""
         self.fake_models.add(name, champion)
         self.fake_models.add(name, challenger, alias=None)
-        until(lambda: self.server.ask(name).is_success, lambda: self.server.ask(name).text)
+        until(lambda: self.server.request(name).is_success, lambda: self.server.request(name).text)
 
     def plan(self, name: str, **more: object) -> Path:
         file = self.fake_models.folder / f"{name}.yaml"
@@ -233,5 +233,5 @@ def check_rolled_back(field: Field, name: str, callers: Callers, *, rule: str) -
     aliases, policy = field.registry_state(name)
     assert aliases == {"champion": "1"}
     assert '"challenger"' not in policy
-    assert {field.server.answer(name, 5.0)["version"] for _ in range(50)} == {"1"}
+    assert {field.server.predict(name, 5.0)["version"] for _ in range(50)} == {"1"}
     return history

@@ -32,5 +32,5 @@ def test_a_good_version_is_promoted(field: Field, table: list[str]) -> None:
     assert aliases == {"champion": "2"}
     assert '"challenger"' not in policy
     assert '"shadow"' not in policy
-    assert {field.server.answer("good", 5.0)["version"] for _ in range(50)} == {"2"}
+    assert {field.server.predict("good", 5.0)["version"] for _ in range(50)} == {"2"}
     table.append(row("good: promoted", callers, history, field.failed("good")))

@@ -86,8 +86,8 @@ class Services:
         """Send a little load: successes, failures, labels, look-ups, and a check of the monitor."""
         variants(self.predict, requests=5)
         for _ in range(3):
-            assert self.predict.ask("failing", 13).status_code == 500
-            self.predict.answer("slow")
+            assert self.predict.request("failing", 13).status_code == 500
+            self.predict.predict("slow")
         self.predict.client.post("/v1/models/known/predict", json={"customer_id": 1})
         through = f"{self.proxy.address}/v1/models/healthy/predict"
         assert httpx.post(through, json={"number": 1}, timeout=60).is_success
@@ -135,9 +135,9 @@ def start_predict(stack: ExitStack, fake_models: ModelRegistryFixture) -> Server
     until(lambda: {"champion", "challenger"} == variants(server, requests=20))
     until(lambda: server.metric('slipway_requests_total variant="shadow"') > 0)
     for _ in range(FAILED):
-        assert server.ask("failing", 13).status_code == 500
+        assert server.request("failing", 13).status_code == 500
     for _ in range(3):
-        assert server.answer("slow")["predictions"]
+        assert server.predict("slow")["predictions"]
     look_up(server, fake_models)
     return server
 
@@ -146,7 +146,7 @@ def variants(server: Server, *, requests: int) -> set[str]:
     """Return the variants that served requests; send a label for each prediction."""
     found = set()
     for _ in range(requests):
-        response = server.answer("healthy")
+        response = server.predict("healthy")
         found.add(response["variant"])
         label = {"id": response["id"], "label": {"number": 1.0}}
         assert server.client.post("/v1/feedback", json=label).is_success

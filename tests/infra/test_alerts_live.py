@@ -96,8 +96,8 @@ def test_alertmanager_reports_a_failing_model(
         ):
 
             def come() -> bool:
-                assert server.ask("healthy").status_code == 200
-                assert server.ask("failing", 13).status_code == 500
+                assert server.request("healthy").status_code == 200
+                assert server.request("failing", 13).status_code == 500
                 burnt = [
                     alert
                     for alert in receiver.alerts("/operators")

@@ -270,7 +270,7 @@ def prometheus(
         with closing(found.client):
             until(lambda: len(found.values("label_values(up, job)")) == len(services.addresses))
             services.fake_models.add("later", echo("later"))
-            until(lambda: services.predict.ask("later").is_success)
+            until(lambda: services.predict.request("later").is_success)
             for _ in range(5):
                 services.send_requests()
                 time.sleep(1)
@@ -354,10 +354,10 @@ def test_a_new_version_is_marked(prometheus: Prometheus) -> None:
 def test_the_first_of_a_rare_event_is_seen(prometheus: Prometheus, services: live.Services) -> None:
     """A counter that starts with the event would show no increase."""
     services.fake_models.add("failing", FAILS_AT_13)
-    until(lambda: services.predict.ask("failing").is_success)
+    until(lambda: services.predict.request("failing").is_success)
     seen = 'slipway_requests_total{project="failing",status="500"}'
     until(lambda: prometheus.series(seen, now=time.time(), instant=True))
-    assert services.predict.ask("failing", 13).status_code == 500
+    assert services.predict.request("failing", 13).status_code == 500
     [rare] = [panel for _, panel in PANELS if panel.title == "Failed share by project"]
     shown = filled(rare.queries[0].expr, {"project": "failing", "version": ALL})
 

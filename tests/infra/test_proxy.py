@@ -27,7 +27,7 @@ SECOND = "127.0.0.2"
 class Place:
     """A proxy with one server behind it, and the settings of a second server."""
 
-    zoo: ModelRegistryFixture
+    fake_models: ModelRegistryFixture
     first: Server
     names: Names
     proxy: Proxy
@@ -37,15 +37,15 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder, port = tmp_path_factory.mktemp("place"), free_port()
-    zoo = ModelRegistryFixture(folder / "zoo")
-    zoo.add("well", echo("well"))
+    fake_models = ModelRegistryFixture(folder / "fake_models")
+    fake_models.add("healthy", echo("healthy"))
     names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     with (
-        zoo.serving(port=port) as first,
+        fake_models.serving(port=port) as first,
         proxy_fixture.run_proxy(folder / "proxy", names, servers=port) as standing,
     ):
         until(lambda: standing.servers() == 1)
-        yield Place(zoo, first, names, standing, port)
+        yield Place(fake_models, first, names, standing, port)
 
 
 def kill(server: Server) -> None:
@@ -80,7 +80,7 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
         with httpx.Client(base_url=place.proxy.address, timeout=30) as client:
             while not stopped.is_set():
                 try:
-                    answer = client.post("/v1/models/well/predict", json={"number": 1})
+                    answer = client.post("/v1/models/healthy/predict", json={"number": 1})
                 except httpx.RemoteProtocolError as error:
                     # Its head was already sent, so the proxy cannot try the other server.
                     broken_off.append(error)
@@ -88,7 +88,7 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
                     statuses.append(answer.status_code)
         return statuses
 
-    with place.zoo.serving(host=SECOND, port=place.port) as second:
+    with place.fake_models.serving(host=SECOND, port=place.port) as second:
         place.names.addresses.append(SECOND)
         until(lambda: place.proxy.servers() == 2)
         with ThreadPoolExecutor(4) as pool:
@@ -114,13 +114,13 @@ def test_a_server_that_comes_is_found_and_one_that_is_killed_is_not_missed(place
 
 def test_a_slow_call_is_neither_cut_nor_repeated(tmp_path: Path) -> None:
     """Calls of a quick model are repeated after 1 s here, those of a slow model take 3 s."""
-    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
-    zoo.add("slow", slow("slow"), example=EXAMPLE, serving='{"latency_seconds": 20.0}')
-    zoo.add("words", streaming("words"), example=EXAMPLE)
-    zoo.add("quick", slow("quick"), example=EXAMPLE)
+    fake_models, port = ModelRegistryFixture(tmp_path / "fake_models"), free_port()
+    fake_models.add("slow", slow("slow"), example=EXAMPLE, serving='{"latency_seconds": 20.0}')
+    fake_models.add("words", streaming("words"), example=EXAMPLE)
+    fake_models.add("quick", slow("quick"), example=EXAMPLE)
     names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     with (
-        zoo.serving(port=port) as server,
+        fake_models.serving(port=port) as server,
         proxy_fixture.run_proxy(
             tmp_path / "proxy", names, servers=port, quick_seconds=1
         ) as standing,
@@ -160,13 +160,13 @@ def test_a_slow_call_is_neither_cut_nor_repeated(tmp_path: Path) -> None:
 
 
 def test_without_one_network_servers_are_reached_on_the_other(tmp_path: Path) -> None:
-    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
-    zoo.add("well", echo("well"))
+    fake_models, port = ModelRegistryFixture(tmp_path / "fake_models"), free_port()
+    fake_models.add("healthy", echo("healthy"))
     names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     names.known[proxy_fixture.ASIDE] = [SECOND]
     with (
-        zoo.serving(port=port) as first,
-        zoo.serving(host=SECOND, port=port) as second,
+        fake_models.serving(port=port) as first,
+        fake_models.serving(host=SECOND, port=port) as second,
         proxy_fixture.run_proxy(tmp_path / "proxy", names, servers=port) as standing,
         httpx.Client(base_url=standing.address, timeout=30) as client,
     ):
@@ -175,7 +175,7 @@ def test_without_one_network_servers_are_reached_on_the_other(tmp_path: Path) ->
         until(lambda: standing.metric(backups, proxy="predictions") == 1)
 
         def ask() -> int:
-            return client.post("/v1/models/well/predict", json={"number": 1}).status_code
+            return client.post("/v1/models/healthy/predict", json={"number": 1}).status_code
 
         assert {ask() for _ in range(20)} == {200}
         assert second.metric("slipway_requests_total") == 0
@@ -186,10 +186,10 @@ def test_without_one_network_servers_are_reached_on_the_other(tmp_path: Path) ->
 
 
 def test_without_a_model_the_servers_themselves_say_so(tmp_path: Path) -> None:
-    zoo, port = ModelRegistryFixture(tmp_path / "zoo"), free_port()
+    fake_models, port = ModelRegistryFixture(tmp_path / "fake_models"), free_port()
     names = Names(proxy_fixture.SERVICE, home.LOOPBACK)
     with (
-        zoo.serving(ready=False, port=port) as server,
+        fake_models.serving(ready=False, port=port) as server,
         proxy_fixture.run_proxy(tmp_path / "proxy", names, servers=port) as standing,
     ):
         # A server that was just found counts as ready until its first health check.

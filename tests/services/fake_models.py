@@ -192,11 +192,11 @@ class Server:
         self.client, self.address, self.log = client, address, log
         self.process = psutil.Process(process.pid)
 
-    def ask(self, name: str, number: float = 1.0, **more) -> httpx.Response:
+    def request(self, name: str, number: float = 1.0, **more) -> httpx.Response:
         return self.client.post(f"/v1/models/{name}/predict", json={"number": number}, **more)
 
-    def answer(self, name: str, number: float = 1.0, **more) -> dict:
-        response = self.ask(name, number, **more)
+    def predict(self, name: str, number: float = 1.0, **more) -> dict:
+        response = self.request(name, number, **more)
         assert response.status_code == 200, response.text
         return response.json()
 

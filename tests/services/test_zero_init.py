@@ -106,15 +106,15 @@ def test_series_without_a_project_exist(initial: dict[Sample, float]) -> None:
 
 def test_first_events_add_no_new_series(server: Server, initial: dict[Sample, float]) -> None:
     """The code that counts uses only series that were initialized."""
-    assert server.ask("plain", headers={"X-API-Key": "slw_nobody"}).status_code == 401
+    assert server.request("plain", headers={"X-API-Key": "slw_nobody"}).status_code == 401
     # Each worker reads the snapshot by itself, so they see a new project at different times.
     known = {"customer_id": 1}
     until(lambda: server.client.post("/v1/models/known/predict", json=known).status_code == 503)
-    until(lambda: server.ask("broken").status_code == 503)
+    until(lambda: server.request("broken").status_code == 503)
     server.workers()[0].kill()
     until(lambda: server.metric("slipway_worker_restarts_total SIGKILL") == 1)
     until(lambda: len(server.workers()) == 2)
-    until(lambda: server.ask("plain").is_success)
+    until(lambda: server.request("plain").is_success)
     now = counters(server.metrics())
     rare = (
         *("slipway_refused_total", "slipway_worker_restarts_total", "slipway_model_errors_total"),

@@ -165,7 +165,7 @@ def test_a_killed_worker_is_replaced_and_loses_no_record(registry: ModelRegistry
         for thread in threads:
             thread.join()
         assert server.metric("slipway_worker_restarts_total SIGKILL") == 2
-        assert server.answer("model")["version"] == "1"
+        assert server.predict("model")["version"] == "1"
     assert set(ids) <= logged_ids(registry)
 
 
@@ -182,9 +182,9 @@ def test_a_killed_registry_sync_is_replaced(registry: ModelRegistryFixture) -> N
 
         before = sync_pid()
         os.kill(before, signal.SIGKILL)
-        assert server.answer("model")["version"] == "1"
+        assert server.predict("model")["version"] == "1"
         registry.client.set_registered_model_alias("model", "champion", "2")
-        until(lambda: server.answer("model")["version"] == "2")
+        until(lambda: server.predict("model")["version"] == "2")
         assert sync_pid() != before
 
 
@@ -192,7 +192,7 @@ def test_a_failed_log_disk_does_not_stop_predictions(registry: ModelRegistryFixt
     """A file replaces the log's folder, as if its volume were gone; then the folder returns."""
     folder = registry.home / "predictions"
     with registry.serving() as server:
-        server.answer("model")
+        server.predict("model")
         shutil.rmtree(folder)
         folder.write_text("no folder")
         with Load(server, seconds=3) as load:
@@ -200,12 +200,12 @@ def test_a_failed_log_disk_does_not_stop_predictions(registry: ModelRegistryFixt
         assert load.outcome.errors == {}
         until(lambda: "fault" in server.client.get("/v1/ready").json()["prediction_log"])
         until(lambda: server.metric('slipway_prediction_records_total outcome="dropped"') > 0)
-        lost = server.answer("model")
+        lost = server.predict("model")
         feedback = server.client.post("/v1/feedback", json={"id": lost["id"], "reward": 1})
         assert feedback.status_code in (404, 503), feedback.text
         folder.unlink()
         until(lambda: "fault" not in server.client.get("/v1/ready").json()["prediction_log"])
-        kept = server.answer("model")
+        kept = server.predict("model")
         feedback = server.client.post("/v1/feedback", json={"id": kept["id"], "reward": 1})
         assert feedback.status_code == 201, feedback.text
         state = server.client.get("/v1/ready").json()["prediction_log"]
@@ -215,7 +215,7 @@ def test_a_failed_log_disk_does_not_stop_predictions(registry: ModelRegistryFixt
 
 def test_a_small_volume_gets_small_segments(registry: ModelRegistryFixture) -> None:
     with registry.serving(log_segment_bytes=2**18) as server:
-        server.answer("model")
+        server.predict("model")
         folder = registry.home / "predictions"
         until(lambda: {each.stat().st_size for each in folder.glob("*.jsonl.open")} == {2**18})
 
@@ -244,7 +244,7 @@ def test_the_server_runs_and_starts_without_mlflow(registry: ModelRegistryFixtur
             until(lambda: "away" in server.client.get("/v1/ready").json()["registry"])
             assert server.metric("slipway_registry_reachable") == 0
         with registry.serving() as server:
-            assert server.answer("model")["version"] == "1"
+            assert server.predict("model")["version"] == "1"
             assert "away" in server.client.get("/v1/ready").json()["registry"]
 
 
@@ -253,6 +253,6 @@ def test_an_empty_registry_is_not_an_error(tmp_path: Path) -> None:
     with registry.serving(ready=False) as server:
         until(lambda: "make repro" in server.client.get("/v1/ready").text)
         assert server.client.get("/v1/ready").status_code == 503
-        assert server.ask("model").status_code in (404, 503)
+        assert server.request("model").status_code in (404, 503)
         registry.add("model", echo("one"))
-        until(lambda: server.ask("model").status_code == 200)
+        until(lambda: server.request("model").status_code == 200)

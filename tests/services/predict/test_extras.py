@@ -169,7 +169,7 @@ def test_a_job_outlives_the_server(fake_models: ModelRegistryFixture) -> None:
     fake_models.add("slow", code(slow))
     body = "number\n" + "".join(f"{number % 1000}\n" for number in range(12_000))
     with fake_models.serving() as first:
-        until(lambda: first.ask("slow").status_code == 200)
+        until(lambda: first.request("slow").status_code == 200)
         job = first.client.post("/v1/models/slow/jobs", content=body).json()
 
         def rows() -> int:
@@ -186,7 +186,7 @@ def test_a_job_outlives_the_server(fake_models: ModelRegistryFixture) -> None:
 def test_traces_continue_the_callers_trace(
     server: Server, collector: tuple[str, list], fake_models: ModelRegistryFixture
 ) -> None:
-    response = server.answer("model", headers={"traceparent": PARENT})
+    response = server.predict("model", headers={"traceparent": PARENT})
     trace = PARENT.split("-")[1]
 
     def mine() -> list:
@@ -204,7 +204,7 @@ def test_traces_continue_the_callers_trace(
     assert found is not None
     assert found["trace"] == trace
     # A request without a trace gets a new one.
-    assert reader.find(fake_models.home / "predictions", server.answer("model")["id"])["trace"]
+    assert reader.find(fake_models.home / "predictions", server.predict("model")["id"])["trace"]
 
 
 def test_logs_are_json_with_the_trace_id(server: Server, fake_models: ModelRegistryFixture) -> None:
@@ -215,8 +215,8 @@ def test_logs_are_json_with_the_trace_id(server: Server, fake_models: ModelRegis
             "[Answer(number=1, model='r') for _ in model_input]"
         ),
     )
-    until(lambda: server.ask("raising").status_code == 200)
-    assert server.ask("raising", 5, headers={"traceparent": PARENT}).status_code == 500
+    until(lambda: server.request("raising").status_code == 200)
+    assert server.request("raising", 5, headers={"traceparent": PARENT}).status_code == 500
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     (entry,) = [line for line in lines if "raising v1 raised KeyError" in line["message"]]
     assert entry["trace"] == PARENT.split("-")[1]

@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def identifier(server: Server) -> str:
-    return server.answer("model")["id"]
+    return server.predict("model")["id"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_labels(server: Server, identifier: str, label: str) -> None:
 @pytest.mark.parametrize("reward", ["1e308", "-1e308", "1e400", "NaN", "1e30"])
 def test_rewards_keep_the_comparison_alive(server: Server, reward: str) -> None:
     for _ in range(4):
-        body = f'{{"id": "{server.answer("model")["id"]}", "reward": {reward}}}'
+        body = f'{{"id": "{server.predict("model")["id"]}", "reward": {reward}}}'
         answer = server.client.post("/v1/feedback", content=body, headers=JSON)
         assert answer.status_code in (400, 422), answer.text
     assert server.client.get("/v1/models/model/comparison").status_code == 200

@@ -95,14 +95,14 @@ class Bystander:
     ],
 )
 def test_a_model_that_misbehaves_fails_alone(server: Server, name: str, statuses: set[int]) -> None:
-    assert server.answer(name, 5)["predictions"][0]["number"] == 5
+    assert server.predict(name, 5)["predictions"][0]["number"] == 5
     with Bystander(server) as bystander:
-        response = server.ask(name, 666)
+        response = server.request(name, 666)
         assert response.status_code in statuses, response.text
         assert "secret" not in response.text
         assert "Traceback" not in response.text
         # It still predicts other inputs.
-        until(lambda: server.ask(name, 7).status_code == 200)
+        until(lambda: server.request(name, 7).status_code == 200)
     assert bystander.faults == []
     # Blocked for about the inline limit of 0.1 s, not for as long as the model runs. The margin is
     # for a machine that is busy starting the model's own process.
@@ -131,17 +131,17 @@ def test_a_model_that_ends_the_process_is_isolated_afterwards(server: Server, na
         import httpx
 
         try:
-            return server.ask(name, 666).status_code
+            return server.request(name, 666).status_code
         except httpx.TransportError:
             return 0
 
     assert ask() == 0
     until(lambda: replaced(server, before))
-    until(lambda: server.ask("good").status_code == 200)
-    assert server.answer(name, 3)["predictions"][0]["number"] == 3
+    until(lambda: server.request("good").status_code == 200)
+    assert server.predict(name, 3)["predictions"][0]["number"] == 3
     with Bystander(server) as bystander:
         assert ask() == 500
-        until(lambda: server.ask(name, 7).status_code == 200)
+        until(lambda: server.request(name, 7).status_code == 200)
     assert bystander.faults == []
 
 
@@ -149,7 +149,7 @@ def test_a_stuck_worker_is_replaced(server: Server) -> None:
     worker = server.workers()[0]
     os.kill(worker.pid, signal.SIGSTOP)
     until(lambda: replaced(server, worker.pid))
-    until(lambda: server.ask("good").status_code == 200)
+    until(lambda: server.request("good").status_code == 200)
     assert server.metric("slipway_worker_restarts_total SIGKILL") >= 1
 
 
@@ -173,6 +173,6 @@ def test_a_version_that_fails_its_try_out_is_never_served(
         registry.add("model", f"{action}\n{echo('second')}")
         # Until then the fault says that the version is still being tried out.
         until(lambda: fault in server.client.get("/v1/models").json()["faults"].get("model", ""))
-        assert server.answer("model")["version"] == "1"
+        assert server.predict("model")["version"] == "1"
         assert server.client.get("/v1/ready").status_code == 200
         assert server.metric("slipway_model_faults model") == 1

@@ -37,7 +37,7 @@ def server(registry: ModelRegistryFixture) -> Iterator[Server]:
 def _check_that_no_worker_ended(server: Server) -> Iterator[None]:
     before = {worker.pid for worker in server.workers()}
     yield
-    assert server.ask("model").status_code == 200
+    assert server.request("model").status_code == 200
     assert {worker.pid for worker in server.workers()} == before
 
 
@@ -227,7 +227,7 @@ def test_clients_that_never_read_are_closed(server: Server) -> None:
             with suppress(OSError):
                 wire.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
         until(lambda: _established(server) >= 20)
-        assert server.ask("model").status_code == 200
+        assert server.request("model").status_code == 200
         until(lambda: _established(server) < 10)
 
 

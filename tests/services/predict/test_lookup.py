@@ -198,7 +198,7 @@ def test_an_unavailable_store_fails_only_the_lookups(store: Store) -> None:
         assert "send the fields themselves" in response.json()["detail"]
         assert int(response.headers["retry-after"]) >= 1
         assert store.predict(store.features(store.known[0])).status_code == 200
-        assert store.server.ask("plain", 3).status_code == 200
+        assert store.server.request("plain", 3).status_code == 200
     finally:
         store.redis.start()
     # It came back empty: no customer is known until it is filled again.

@@ -39,7 +39,7 @@ def test_a_hundred_models_in_one_process(tmp_path: Path) -> None:
         until(lambda: len(server.client.get("/v1/models").json()["models"]) == 100)
         assert server.metric("slipway_model_loaded") <= 8
         for name in names:
-            assert server.answer(name)["predictions"][0]["model"] == name
+            assert server.predict(name)["predictions"][0]["model"] == name
         assert server.metric("slipway_model_loaded") == 100
         (worker,) = server.workers()
         assert worker.memory_info().rss < 500 * MIB
@@ -57,7 +57,7 @@ def test_models_are_evicted_within_the_memory_budget(tmp_path: Path) -> None:
         (worker,) = server.workers()
         before = worker.memory_info().rss
         for name in ("one", "two", "three", "one", "four"):
-            assert server.answer(name)["predictions"][0]["number"] == 60 * MIB
+            assert server.predict(name)["predictions"][0]["number"] == 60 * MIB
         loaded = {
             each["name"]
             for each in server.client.get("/v1/models").json()["models"]
@@ -66,13 +66,13 @@ def test_models_are_evicted_within_the_memory_budget(tmp_path: Path) -> None:
         # `two` was used least recently.
         assert loaded == {"one", "three", "four"}
         assert server.metric("slipway_evictions_total two") == 1
-        refused = server.ask("giant")
+        refused = server.request("giant")
         assert refused.status_code == 503
         assert "SLIPWAY_PREDICT_MEMORY_BYTES" in refused.json()["detail"]
         assert int(refused.headers["retry-after"]) > 60
         for _ in range(5):
             for name in ("one", "two", "three", "four"):
-                assert server.ask(name).status_code == 200
+                assert server.request(name).status_code == 200
         # The evicted models have really left the memory.
         assert worker.memory_info().rss - before < 330 * MIB
 
@@ -135,7 +135,7 @@ def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
         "slow", "slipway.policy", json.dumps({"queue": 4, "timeout_seconds": 20})
     )
     with fake_models.serving() as server:
-        until(lambda: server.ask("slow").status_code == 200)
+        until(lambda: server.request("slow").status_code == 200)
         responses: list[httpx.Response] = []
 
         def call() -> None:
@@ -145,7 +145,7 @@ def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
         callers = [threading.Thread(target=call) for _ in range(12)]
         for caller in callers:
             caller.start()
-        assert server.answer("good")["version"] == "1"
+        assert server.predict("good")["version"] == "1"
         for caller in callers:
             caller.join()
         counts = Counter(each.status_code for each in responses)
@@ -170,7 +170,7 @@ def test_batches_grow_with_the_load(tmp_path: Path) -> None:
     """
     fake_models.add("batched", code(text))
     with fake_models.serving() as server:
-        until(lambda: server.ask("batched").status_code == 200)
+        until(lambda: server.request("batched").status_code == 200)
         started = "slipway_queue_seconds_count batched"
         metrics = [f"slipway_batch_requests_{each} batched" for each in ("count", "sum")] + [
             started

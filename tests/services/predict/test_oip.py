@@ -291,7 +291,7 @@ def test_models_may_predict_whole_columns(tmp_path) -> None:
     fake_models = ModelRegistryFixture(tmp_path)
     fake_models.add("summed", COLUMNS_MODEL)
     with fake_models.serving() as server:
-        until(lambda: server.ask("summed").status_code == 200)
+        until(lambda: server.request("summed").status_code == 200)
 
         def infer(values: list[float]) -> httpx.Response:
             tensor = {

@@ -13,7 +13,7 @@ def test_an_emptied_registry_unserves_nothing(tmp_path: Path) -> None:
     with registry.serving() as server:
         registry.client.delete_registered_model("model")
         until(lambda: server.client.get("/v1/ready").json()["registry"] != "reached")
-        assert server.ask("model").status_code == 200
+        assert server.request("model").status_code == 200
         # A project of its own makes it the right registry again.
         registry.add("other", echo("other"))
         registry.add("model", echo("model"))
@@ -35,7 +35,7 @@ def test_a_changed_copy_is_fetched_again_for_the_next_worker(tmp_path: Path) -> 
         (worker,) = server.workers()
         worker.kill()
         until(lambda: [each.pid for each in server.workers()] not in ([], [worker.pid]))
-        until(lambda: server.ask("model").status_code == 200)
+        until(lambda: server.request("model").status_code == 200)
         assert not proof.exists()
 
 
@@ -56,5 +56,5 @@ def test_a_try_out_that_hangs_holds_up_no_other_project(tmp_path: Path) -> None:
             )
         )
         registry.add("model", echo("two"))
-        until(lambda: server.answer("model")["version"] == "2")
+        until(lambda: server.predict("model")["version"] == "2")
         assert "tried out" in server.client.get("/v1/models").json()["faults"]["hanging"]

@@ -52,11 +52,11 @@ def policy(server: Server, admin: dict[str, str]) -> Iterator:
 
 
 def variants(server: Server, count: int, **more) -> Counter:
-    return Counter(server.answer("model", **more)["variant"] for _ in range(count))
+    return Counter(server.predict("model", **more)["variant"] for _ in range(count))
 
 
 def test_everything_goes_to_the_champion_at_first(server: Server) -> None:
-    response = server.answer("model")
+    response = server.predict("model")
     assert (response["version"], response["variant"]) == ("1", "champion")
     assert response["predictions"][0]["model"] == "champion"
     assert variants(server, 50) == {"champion": 50}
@@ -67,7 +67,7 @@ def test_a_canary_gets_its_share(server: Server, policy) -> None:
     seen = variants(server, 800)
     # Six standard deviations: fails by chance once in five hundred million runs.
     assert 200 - 74 < seen["challenger"] < 200 + 74
-    answers = {server.answer("model")["version"] for _ in range(60)}
+    answers = {server.predict("model")["version"] for _ in range(60)}
     assert answers == {"1", "2"}
 
 
@@ -75,7 +75,7 @@ def test_a_key_always_gets_the_same_version(server: Server, policy) -> None:
     policy(challenger=50)
 
     def variant_of(key: str) -> str:
-        return server.answer("model", headers={"Slipway-Key": key})["variant"]
+        return server.predict("model", headers={"Slipway-Key": key})["variant"]
 
     first = {f"customer {n}": variant_of(f"customer {n}") for n in range(60)}
     assert set(first.values()) == {"champion", "challenger"}
@@ -106,7 +106,7 @@ def test_a_shadow_is_logged_and_never_returned(
     policy(shadow=100)
     ids = set()
     for _ in range(30):
-        response = server.answer("model")
+        response = server.predict("model")
         assert response["variant"] == "champion"
         ids.add(response["id"])
 
@@ -135,12 +135,12 @@ def test_a_slow_shadow_slows_nobody(
     fake_models.client.set_registered_model_tag(
         "slow_shadow", "slipway.policy", '{"shadow": 100, "queue": 5}'
     )
-    until(lambda: server.ask("slow_shadow").status_code == 200)
+    until(lambda: server.request("slow_shadow").status_code == 200)
     until(lambda: "slow_shadow" in json.dumps(server.client.get("/v1/models").json()))
     until(lambda: "shadow" in listed(server, "slow_shadow")["variants"])
     start = time.monotonic()
     for _ in range(40):
-        assert server.answer("slow_shadow")["predictions"][0]["model"] == "fast"
+        assert server.predict("slow_shadow")["predictions"][0]["model"] == "fast"
     # A request that waited for its shadow would take three seconds.
     assert time.monotonic() - start < 40 * 3 / 2
 
@@ -150,7 +150,7 @@ def test_a_slow_shadow_slows_nobody(
         The alias may reach a worker before the policy does, so more requests are sent.
         """
         for _ in range(20):
-            server.answer("slow_shadow")
+            server.predict("slow_shadow")
         return server.metric("slipway_shadow_dropped_total slow_shadow") > 0
 
     until(dropped)
@@ -173,9 +173,9 @@ def test_the_champion_responds_when_the_challenger_fails(
     fake_models.add("fragile", broken, alias="challenger")
     fake_models.client.set_registered_model_tag("fragile", "slipway.policy", '{"challenger": 100}')
     until(lambda: listed(server, "fragile")["variants"].get("challenger") == "2")
-    until(lambda: server.answer("fragile", 1)["variant"] == "challenger")
+    until(lambda: server.predict("fragile", 1)["variant"] == "challenger")
     for _ in range(20):
-        response = server.answer("fragile", 5)
+        response = server.predict("fragile", 5)
         assert response["variant"] == "champion"
         assert response["predictions"][0]["model"] == "steady"
     failed = 'slipway_requests_total project="fragile" status="500" variant="challenger"'
@@ -193,7 +193,7 @@ def test_administration_needs_a_key_with_its_scope(
         patch.setenv("SLIPWAY_HOME", str(fake_models.home))
         _, text = keys.create("caller", ["predict"])
     lesser = {"Authorization": f"Bearer {text}"}
-    until(lambda: server.ask("model", headers=lesser).status_code == 200)
+    until(lambda: server.request("model", headers=lesser).status_code == 200)
     assert server.client.patch(place, json={"challenger": 1}, headers=lesser).status_code == 403
 
 
@@ -223,11 +223,11 @@ def test_variants_are_assigned_and_on_record(
 ) -> None:
     fake_models.add("changing", echo("one"))
     fake_models.add("changing", echo("two"), alias=None)
-    until(lambda: server.ask("changing").status_code == 200)
+    until(lambda: server.request("changing").status_code == 200)
     place = "/v1/admin/models/changing/variants"
     response = server.client.put(f"{place}/champion", json={"version": "2"}, headers=admin)
     assert response.status_code == 200, response.text
-    until(lambda: all(server.answer("changing")["version"] == "2" for _ in range(10)))
+    until(lambda: all(server.predict("changing")["version"] == "2" for _ in range(10)))
     for version, status in (("9", 422), ("0", 422), ("two", 422)):
         assignment = {"version": version}
         response = server.client.put(f"{place}/champion", json=assignment, headers=admin)
@@ -246,7 +246,7 @@ def test_variants_are_assigned_and_on_record(
 def test_the_command_line_does_the_same(server: Server, fake_models: ModelRegistryFixture) -> None:
     fake_models.add("commanded", echo("one"))
     fake_models.add("commanded", echo("two"), alias=None)
-    until(lambda: server.ask("commanded").status_code == 200)
+    until(lambda: server.request("commanded").status_code == 200)
 
     def slipway(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -263,7 +263,7 @@ def test_the_command_line_does_the_same(server: Server, fake_models: ModelRegist
     assert slipway("policy", "assign", "commanded", "challenger", "2").returncode == 0
     done = slipway("policy", "set", "commanded", "--challenger", "100")
     assert done.returncode == 0, done.stderr
-    until(lambda: server.answer("commanded")["version"] == "2")
+    until(lambda: server.predict("commanded")["version"] == "2")
     shown = slipway("policy", "show", "commanded").stdout
     assert "challenger v2" in shown
     assert '"challenger": 100' in shown
@@ -283,7 +283,7 @@ def test_an_invalid_policy_leaves_the_previous_one(
 def test_feedback_compares_the_variants(server: Server, policy) -> None:
     policy(challenger=50)
     for number in range(60):
-        response = server.answer("model", headers={"Slipway-Key": str(number)})
+        response = server.predict("model", headers={"Slipway-Key": str(number)})
         # The challenger is right, the champion half of the time.
         right = response["variant"] == "challenger" or number % 2
         label = {"id": response["id"], "label": {"number": 1.0}, "reward": float(bool(right))}

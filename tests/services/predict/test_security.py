@@ -91,12 +91,12 @@ def test_a_taken_port_is_an_error_that_says_so(registry: ModelRegistryFixture) -
 
 
 def test_keys_scopes_and_rotation(guarded: Server, key, registry: ModelRegistryFixture) -> None:
-    assert guarded.ask("model").status_code == 401
-    assert guarded.ask("model").headers["www-authenticate"] == "Bearer"
+    assert guarded.request("model").status_code == 401
+    assert guarded.request("model").headers["www-authenticate"] == "Bearer"
     caller = key("predict")
-    assert guarded.ask("model", headers=caller).status_code == 200
+    assert guarded.request("model", headers=caller).status_code == 200
     bare = {"X-API-Key": caller["Authorization"].removeprefix("Bearer ")}
-    assert guarded.ask("model", headers=bare).status_code == 200
+    assert guarded.request("model", headers=bare).status_code == 200
     assert guarded.client.get("/metrics", headers=caller).status_code == 403
     assert guarded.client.get("/metrics", headers=key("metrics")).status_code == 200
     assert guarded.client.get("/v1/models").status_code == 401
@@ -105,15 +105,15 @@ def test_keys_scopes_and_rotation(guarded: Server, key, registry: ModelRegistryF
     _, successor = keys.rotate(key_id, grace_seconds=6)
     time.sleep(0.6)
     both = (caller, {"Authorization": f"Bearer {successor}"})
-    assert [guarded.ask("model", headers=each).status_code for each in both] == [200, 200]
-    until(lambda: guarded.ask("model", headers=caller).status_code == 401)
-    assert guarded.ask("model", headers=both[1]).status_code == 200
+    assert [guarded.request("model", headers=each).status_code for each in both] == [200, 200]
+    until(lambda: guarded.request("model", headers=caller).status_code == 401)
+    assert guarded.request("model", headers=both[1]).status_code == 200
     assert bare["X-API-Key"].split("_", 2)[2] not in (registry.home / "keys.json").read_text()
 
 
 def test_a_rate_limit_says_when_to_retry(guarded: Server, key) -> None:
     slow = key("predict", rate=2.0, burst=3.0)
-    responses = [guarded.ask("model", headers=slow) for _ in range(8)]
+    responses = [guarded.request("model", headers=slow) for _ in range(8)]
     counts = Counter(each.status_code for each in responses)
     assert 3 <= counts[200] <= 5
     refused = next(each for each in responses if each.status_code == 429)
@@ -132,7 +132,11 @@ def test_any_other_text_is_not_a_key(guarded: Server, text: str) -> None:
 
 
 def test_security_headers(server: Server) -> None:
-    for response in (server.ask("model"), server.client.get("/v1/models"), server.ask("none")):
+    for response in (
+        server.request("model"),
+        server.client.get("/v1/models"),
+        server.request("none"),
+    ):
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
         assert "server" not in response.headers
@@ -196,7 +200,7 @@ def test_a_slow_sender_is_cut_off(server: Server) -> None:
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"POST /v1/models/model/predict HTTP/1.1\r\nHost: x\r\nContent-Le")
-        assert server.ask("model").status_code == 200
+        assert server.request("model").status_code == 200
         slow.settimeout(20)
         start = time.monotonic()
         try:
@@ -248,7 +252,7 @@ def test_ten_thousand_malformed_bodies(server: Server) -> None:
         assert "Traceback" not in response.text
     assert seen[400] > 1000
     assert seen[422] > 1000
-    assert server.answer("model")["version"] == "1"
+    assert server.predict("model")["version"] == "1"
     assert server.metric('slipway_requests_total status="500"') == 0
 
 
@@ -261,7 +265,7 @@ def test_garbage_on_the_wire(server: Server, garbage: bytes) -> None:
         wire.sendall(garbage)
         wire.shutdown(socket.SHUT_WR)
         wire.recv(1000)
-    assert server.ask("model").status_code == 200
+    assert server.request("model").status_code == 200
 
 
 def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
@@ -281,13 +285,13 @@ def test_corrupted_artifacts_are_never_run(tmp_path: Path) -> None:
                 in server.client.get("/v1/models").json()["faults"].get("model", "")
             )
         )
-        assert server.answer("model")["version"] == "1"
+        assert server.predict("model")["version"] == "1"
     (kept,) = (registry.home / "predict" / "models").glob("[0-9a-f]*/model.py")
     kept.write_text(kept.read_text() + evil)
     registry.client.set_registered_model_alias("model", "champion", "1")
     with registry.serving(ready=False) as server:
         # The registry sync fetches it again; the damaged copy is refused meanwhile.
-        until(lambda: server.ask("model").status_code == 200)
+        until(lambda: server.request("model").status_code == 200)
     assert not proof.exists()
 
 
@@ -295,7 +299,7 @@ def test_pickles_are_refused(server: Server, registry: ModelRegistryFixture) -> 
     registry.add("pickled", echo("pickled"), weights={"model.pkl": pickle.dumps({"a": 1})})
     fault = "a pickle runs code"
     until(lambda: fault in server.client.get("/v1/models").json()["faults"].get("pickled", ""))
-    assert server.answer("model")["version"] == "1"
+    assert server.predict("model")["version"] == "1"
 
 
 def test_a_decompression_bomb_image_is_refused() -> None:
@@ -324,13 +328,13 @@ def test_a_link_in_an_artifact_is_refused(
     place.symlink_to(secret)
     registry.client.set_registered_model_alias("linked", "champion", version)
     until(lambda: "linked" in server.client.get("/v1/models").json()["faults"])
-    assert server.ask("linked").status_code == 503
-    assert server.answer("model")["version"] == "1"
+    assert server.request("linked").status_code == 503
+    assert server.predict("model")["version"] == "1"
 
 
 def test_callers_names_do_not_grow_the_metrics(server: Server) -> None:
     for number in range(50):
-        assert server.ask(f"made_up_{number}").status_code == 404
+        assert server.request(f"made_up_{number}").status_code == 404
     assert "made_up" not in server.client.get("/metrics").text
 
 

@@ -47,8 +47,8 @@ def test_every_prediction_and_label_arrives(tmp_path: Path, broker: Broker) -> N
         registry.add(name, echo(name))
     stream = Stream(registry.home, broker)
     with broker.running(), registry.serving(workers=2) as server, stream.running():
-        until(lambda: server.ask("bee").is_success)
-        predicted = {server.answer(("ant", "bee")[n % 2], n)["id"] for n in range(200)}
+        until(lambda: server.request("bee").is_success)
+        predicted = {server.predict(("ant", "bee")[n % 2], n)["id"] for n in range(200)}
         sent = [{"number": number} for number in range(500)]
         many = server.client.post("/v1/models/ant/predict", json=sent).json()["id"]
         labelled = sorted(predicted)[:20]
@@ -138,7 +138,7 @@ def test_predictions_continue_while_no_broker_responds(tmp_path: Path, broker: B
     registry.add("ant", echo("ant"))
     stream = Stream(registry.home, broker)
     with registry.serving() as server, stream.running():
-        first = {server.answer("ant", number)["id"] for number in range(50)}
+        first = {server.predict("ant", number)["id"] for number in range(50)}
         until(lambda: stream.metric("slipway_stream_failures_total") >= 2)
         until(lambda: stream.metric("slipway_stream_lag_records predictions") >= 50)
         oldest = stream.metric("slipway_stream_oldest_unsent_timestamp_seconds predictions")
@@ -152,10 +152,10 @@ def test_predictions_continue_while_no_broker_responds(tmp_path: Path, broker: B
         until(lambda: first <= ids_of(stream.predictions()))
 
         broker.kill()
-        second = {server.answer("ant", number)["id"] for number in range(50)}
+        second = {server.predict("ant", number)["id"] for number in range(50)}
         until(lambda: not stream.ready().is_success)
         until(lambda: stream.metric("slipway_stream_broker_reachable") == 0)
-        third = {server.answer("ant", number)["id"] for number in range(50)}
+        third = {server.predict("ant", number)["id"] for number in range(50)}
         broker.start()
         until(lambda: second | third <= ids_of(stream.predictions()))
         assert not first & ids_of(stream.predictions()), "what was confirmed is not sent again"
