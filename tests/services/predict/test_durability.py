@@ -23,7 +23,8 @@ from tests.waiting import until
 
 BODY = b'{"number": 1}'
 REQUEST = (
-    b"POST /v1/models/model/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"POST /v1/models/model/predict HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 )
 
