@@ -29,6 +29,7 @@ from slipway import policy
 from slipway.contract import shared_code
 from slipway.contract.groups import ServingGroupMissing, check_groups
 from slipway.contract.shipped import Shipped
+from slipway.registry import tracking
 from slipway.registry.copies import DigestMismatch
 
 log = logging.getLogger("slipway.registry_sync")
@@ -49,6 +50,7 @@ class RegistrySync:
         self.settings = settings
         self.cache = settings.folder / "models"
         self._known = _previous_snapshot(settings.folder)
+        self._registry = tracking.tracking_uri()
         self._verified: set[str] = set()
         # Failures by project and version: when and why. They are retried, with a delay.
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
@@ -85,10 +87,19 @@ class RegistrySync:
                     faults={**{key: standing[key] for key in standing if key in wanted}, **faults},
                     settled=self._known.settled,
                     reachable=True,
+                    registry=self._registry,
                 )
             )
         settled = self._known.settled or not self._pending
-        self._publish(Snapshot(projects=projects, faults=faults, settled=settled, reachable=True))
+        self._publish(
+            Snapshot(
+                projects=projects,
+                faults=faults,
+                settled=settled,
+                reachable=True,
+                registry=self._registry,
+            )
+        )
 
     def _publish(self, new: Snapshot) -> None:
         if new != self._known:
@@ -102,8 +113,6 @@ class RegistrySync:
             ForeignRegistry: it knows none of the projects that are served.
             Exception: the registry cannot be reached.
         """
-        from slipway.registry import tracking
-
         registry = tracking.client()
         found, names = {}, set()
         for model in tracking.every(registry.search_registered_models):
@@ -116,7 +125,8 @@ class RegistrySync:
             if policy.CHAMPION in aliases:
                 found[model.name] = (aliases, model.tags.get(policy.TAG))
         served = self._known.projects.keys()
-        if served and not served & names:
+        # An operator who names another address wants its projects instead.
+        if served and not served & names and self._known.registry == self._registry:
             raise ForeignRegistry(
                 f"it has none of the {len(served)} served projects, so it is another one or was "
                 "emptied; they stay served. To remove a project, delete its champion alias"
@@ -205,8 +215,6 @@ class RegistrySync:
         return True
 
     def _fetch_and_try_out(self, name: str, number: str) -> Version:
-        from slipway.registry import tracking
-
         tags = tracking.client().get_model_version(name, number).tags
         wanted = tags.get("digest", "")
         folder = fetch(name, number, wanted, self.cache)

@@ -88,6 +88,8 @@ class Snapshot(BaseModel):
     """True if every registered version was tried at least once."""
     reachable: bool = False
     """True if the registry responded to the latest poll."""
+    registry: str = ""
+    """The address of the registry that the projects came from."""
 
 
 def write(folder: Path, snapshot: Snapshot) -> None:

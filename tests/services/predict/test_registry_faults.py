@@ -1,5 +1,6 @@
 """Faults of the registry or the disk unserve nothing, and pass by themselves."""
 
+import shutil
 from pathlib import Path
 
 from slipway.contract.shipped import Shipped
@@ -20,6 +21,20 @@ def test_an_emptied_registry_unserves_nothing(tmp_path: Path) -> None:
         until(lambda: server.client.get("/v1/ready").json()["models"] == 2)
         registry.client.delete_registered_model_alias("other", "champion")
         until(lambda: server.client.get("/v1/ready").json()["models"] == 1)
+
+
+def test_another_address_is_followed(tmp_path: Path) -> None:
+    first, second = (ModelRegistryFixture(tmp_path / name) for name in ("first", "second"))
+    first.add("model", echo("model"))
+    second.add("other", echo("other"))
+    with first.serving() as server:
+        assert server.ask("model").status_code == 200
+    # The home of the first, with the registry of the second.
+    shutil.rmtree(second.home / "predict", ignore_errors=True)
+    shutil.copytree(first.home / "predict", second.home / "predict")
+    with second.serving() as server:
+        until(lambda: server.ask("other").status_code == 200)
+        assert server.ask("model").status_code == 404
 
 
 def test_a_changed_copy_is_fetched_again_for_the_next_worker(tmp_path: Path) -> None:
