@@ -10,9 +10,10 @@ from services.explain import forms, parts, words
 from services.explain.figures import draw
 from services.explain.subject import Subject, changed
 from slipway.contract import Record
+from slipway.contract.text_fields import text_fields
 from slipway.explain.heat_map import resize_to_show
 from slipway.explain.pictures import PictureExplanation, picture_field
-from slipway.explain.texts import TextExplanation, text_fields
+from slipway.explain.texts import TextExplanation
 from slipway.explain.ways import Way
 from slipway.media import decode_image, media_fields
 from slipway.reporting import plots

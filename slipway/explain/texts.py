@@ -15,6 +15,7 @@ from pydantic import Field
 from slipway.contract.model import Model
 from slipway.contract.record import Record
 from slipway.contract.streaming import StreamingModel
+from slipway.contract.text_fields import text_fields
 from slipway.explain.explanation import NotExplainable
 from slipway.explain.parts import Budget, Evaluations, divide, least_rows
 from slipway.explain.scores import has_score
@@ -61,15 +62,6 @@ class Place:
     field: str
     start: int
     end: int
-
-
-def text_fields(kind: type[Record]) -> tuple[str, ...]:
-    """Return the record's fields if all of them are free texts; else none."""
-    properties = kind.model_json_schema()["properties"]
-    names = tuple(kind.model_fields)
-    plain = {"type", "title", "description", "minLength", "maxLength", "default", "examples"}
-    free = (properties[n].get("type") == "string" and properties[n].keys() <= plain for n in names)
-    return names if all(free) else ()
 
 
 def explains_texts(model: Model) -> bool:

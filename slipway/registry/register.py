@@ -1,6 +1,5 @@
 """The stage `register`: log the run, check the gate, add a version and decide on its promotion."""
 
-import importlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from slipway.contract.groups import GROUPS
 from slipway.contract.modules import ENTRY
 from slipway.contract.serving import Serving, carries_media
 from slipway.contract.shipped import REFERENCE
+from slipway.contract.text_fields import text_fields
 from slipway.datasets import catalogue
 from slipway.dependencies.served_code import ServedCode, served_code
 from slipway.registry import card, promotions, reference, tracking
@@ -137,9 +137,9 @@ def _write_about(work: Workspace, folder: Path, code: ServedCode) -> None:
     (folder / serving.FILE).write_text(_serving(work).model_dump_json(indent=1) + "\n")
     shared_code.write(folder, code.shared, paths.root())
     model = work.project.model()
+    record = model.input_type()
     # A picture is compared with a blurred copy of itself, a text with itself without some words.
-    ways = importlib.import_module("slipway.explain.ways")
-    if ways.choose_way(model) is ways.Way.FIELDS:
+    if model.explained and not carries_media(record) and not text_fields(record):
         rows = read_split(work, "train").records
         spread = rows[:: max(1, len(rows) // REFERENCE_ROWS)][:REFERENCE_ROWS]
         lines = bounded([f"{row.model_dump_json()}\n" for row in spread], REFERENCE_BYTES)

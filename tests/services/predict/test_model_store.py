@@ -178,10 +178,10 @@ def test_batches_grow_with_the_load(tmp_path: Path) -> None:
         before = [server.metric(each) for each in metrics]
         closed.touch()
         with ThreadPoolExecutor(16) as pool:
-            futures = [pool.submit(server.answer, "batched", 0)]
+            futures = [pool.submit(server.predict, "batched", 0)]
             # The others come while that one runs.
             until(lambda: server.metric(started) == before[2] + 1)
-            futures += [pool.submit(server.answer, "batched", number) for number in range(1, 16)]
+            futures += [pool.submit(server.predict, "batched", number) for number in range(1, 16)]
             until(lambda: server.metric("slipway_waiting batched") == 15)
             closed.unlink()
             numbers = [each.result()["predictions"][0]["number"] for each in futures]

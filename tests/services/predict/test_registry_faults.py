@@ -28,13 +28,13 @@ def test_another_address_is_followed(tmp_path: Path) -> None:
     first.add("model", echo("model"))
     second.add("other", echo("other"))
     with first.serving() as server:
-        assert server.ask("model").status_code == 200
+        assert server.request("model").status_code == 200
     # The home of the first, with the registry of the second.
     shutil.rmtree(second.home / "predict", ignore_errors=True)
     shutil.copytree(first.home / "predict", second.home / "predict")
     with second.serving() as server:
-        until(lambda: server.ask("other").status_code == 200)
-        assert server.ask("model").status_code == 404
+        until(lambda: server.request("other").status_code == 200)
+        assert server.request("model").status_code == 404
 
 
 def test_a_changed_copy_is_fetched_again_for_the_next_worker(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_page_reads_predictions_and_errors(server: Server, body: dict, status:
     assert same.status_code == status
     assert "access-control-allow-origin" not in same.headers
     other = server.client.post(PLACE, json=body, headers={"Origin": STRANGER})
-    assert other.status_code == status
+    assert other.status_code == 403
     assert "access-control-allow-origin" not in other.headers
 
 
@@ -90,7 +90,7 @@ def test_without_the_setting_no_page_is_permitted(registry: ModelRegistryFixture
     with registry.serving() as closed:
         assert preflight(closed, SHOP).status_code in (404, 405)
         response = closed.client.post(PLACE, json={"number": 1}, headers={"Origin": SHOP})
-        assert response.status_code == 200
+        assert response.status_code == 403
         assert not [name for name in response.headers if name.startswith("access-control")]
 
 

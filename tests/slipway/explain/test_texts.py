@@ -3,9 +3,10 @@
 import pytest
 
 from slipway.contract import Record
+from slipway.contract.text_fields import text_fields
 from slipway.explain import NotExplainable
 from slipway.explain.parts import Budget
-from slipway.explain.texts import MOST_SPANS, explain_text, split_words, text_fields
+from slipway.explain.texts import MOST_SPANS, explain_text, split_words
 from tests.slipway.explain.picture_models import Mail, Mood, Picture, Words, finish
 
 PLENTY = Budget(seconds=600)
