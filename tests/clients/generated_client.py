@@ -86,7 +86,8 @@ class GeneratedClient:
 
 
 def _fields(kind: Any) -> set[str]:
-    return {each.name for each in kind.__attrs_attrs__}
+    # A name that Python has already, such as `format`, gets an underscore.
+    return {each.name.removesuffix("_") for each in kind.__attrs_attrs__}
 
 
 def _classes(hint: Any) -> Iterator[type]:
