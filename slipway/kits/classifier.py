@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class ClassifierStudy(TorchStudy[Recipe]):
     """
 
     primary = "accuracy"
-    outputs = ("probabilities",)
+    outputs: ClassVar[tuple[str, ...]] = ("probabilities",)
 
     def __init__(
         self,

@@ -80,6 +80,8 @@ class TorchStudy(ABC, Generic[Recipe]):
         self.network, self.augment, self.weights, self.seed = network, augment, weights, seed
         self.plan = plan or (lambda recipe, epochs: Plan(epochs, 0.001))
         self.tried: list[Candidate] = []
+        self.modules: dict[str, nn.Module] = {}
+        """The networks by the names with which they were trained."""
         self._recipes: Mapping[str, Recipe] = {}
         self._epochs = 0
         self._progress: Progress | None = None
@@ -223,12 +225,7 @@ class TorchStudy(ABC, Generic[Recipe]):
             outputs = module(*placed)
             return self.loss(outputs, {key: each.to(device) for key, each in targets.items()})
 
-        def measure() -> dict[str, float]:
-            if validation is None:
-                return {}
-            outputs = self._run(self.exported(module), validation.inputs)
-            return {self.primary: self.curve(outputs, validation)}
-
+        checkpoint = self._checkpoint(name, recipe, plan, rows) if name else None
         if self._progress:
             self._progress.name = name
         curves = train(
@@ -237,12 +234,30 @@ class TorchStudy(ABC, Generic[Recipe]):
             loss,
             plan,
             seed=self.seed,
-            measure=measure,
+            measure=lambda: self.watch(module, rows, validation, checkpoint),
             cpu=False,
-            checkpoint=self._checkpoint(name, recipe, plan, rows) if name else None,
+            checkpoint=checkpoint,
             progress=self._progress if name else None,
         )
+        self.modules[name] = module
         return module, curves
+
+    def watch(
+        self,
+        module: nn.Module,
+        rows: TensorRows,
+        validation: TensorRows | None,
+        checkpoint: Checkpoint | None,
+    ) -> dict[str, float]:
+        """Return what becomes learning curves, after each epoch: the primary metric.
+
+        `rows` are those that the network learns from; `checkpoint` is where the training goes on
+        after a kill.
+        """
+        if validation is None:
+            return {}
+        outputs = self._run(self.exported(module), validation.inputs)
+        return {self.primary: self.curve(outputs, validation)}
 
     def placed(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return a batch of inputs in the memory format of the network."""

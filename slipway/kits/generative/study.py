@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class PictureToPictureStudy(PixelStudy[Recipe]):
     """
 
     primary = "psnr"
-    outputs = ("pictures",)
+    outputs: ClassVar[tuple[str, ...]] = ("pictures",)
 
     def __init__(
         self,
