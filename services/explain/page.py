@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import streamlit as st
 from matplotlib.figure import Figure
@@ -178,7 +179,8 @@ def dependence_figure(found: importance.Dependence, number: str) -> Figure:
     if not importance.is_number(found.values):
         places = range(len(found.values))
         axes.set_xticks(places, [label(each) for each in found.values], rotation=30, ha="right")
-        reach = [found.mean - found.low, found.high - found.mean]
+        # The mean of a few extreme rows can lie outside the band of the middle rows.
+        reach = np.maximum([found.mean - found.low, found.high - found.mean], 0)
         axes.errorbar(places, found.mean, yerr=reach, fmt="o", color=plots.ACCENT)
     else:
         axes.fill_between(places, found.low, found.high, color=plots.PALE, alpha=0.5)

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from slipway.contract.model import Model
 from slipway.contract.record import Record
+from slipway.explain.activation import ActivationMap, activation_map
 from slipway.explain.coalitions import Shares
 from slipway.explain.explanation import NotExplainable
 from slipway.explain.parts import Budget, Evaluations, divide, least_rows
@@ -53,6 +54,9 @@ class PictureExplanation(Record):
     evaluations: int = Field(ge=1, description="Pictures that the model looked at")
     calls: int = Field(ge=1, description="Calls of the model; each looks at several pictures")
     budget_seconds: float = Field(description="The time allowed, from the model's latency")
+    activation_map: ActivationMap | None = Field(
+        default=None, description="Where the network looked, if it pools globally"
+    )
 
 
 def picture_field(kind: type[Record]) -> str | None:
@@ -128,6 +132,7 @@ def explain_picture(
     make = partial(_mixtures, template, name, picture, blank, grid, players)
     shares = yield from divide(int(players.sum()), make, evaluations, score, empty=empty, full=full)
     cells, errors = _by_cell(players, shares)
+    looked_at = activation_map(model, record, score.explained)
     return PictureExplanation(
         explained=score.explained,
         unit=score.unit,
@@ -142,6 +147,7 @@ def explain_picture(
         evaluations=evaluations.rows,
         calls=evaluations.calls,
         budget_seconds=budget.seconds,
+        activation_map=looked_at,
     )
 
 
