@@ -1,12 +1,12 @@
-"""The commands `slipway list`, `check`, `new`, `readme`, `measure`, `verify` and `repro`."""
+"""The commands `slipway list`, `check`, `new`, `readme`, `measure`, `verify`, `train`, `repro`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from slipway import home
-from slipway.arguments import Address, AsJson, ProjectNames, print_json
+from slipway.arguments import Address, AsJson, ProjectName, ProjectNames, print_json
 from slipway.fault import Fault
 
 app = typer.Typer()
@@ -29,19 +29,24 @@ def list_(as_json: AsJson = False) -> None:
 def check(
     names: ProjectNames = None,
     write: Annotated[
-        bool, typer.Option("--write", help="First regenerate pins.json and each dvc.yaml")
+        bool,
+        typer.Option("--write", help="First write pins.json, each dvc.yaml, and the course"),
     ] = False,
 ) -> None:
     """Check the rules that every project must follow, for all projects or those named."""
     from slipway.dependencies.generate import generate
     from slipway.projects.check import repository_shortfalls, shortfalls
+    from slipway.projects.course import course_shortfalls, generate_course
     from slipway.projects.named import named
 
     projects = named(names)
     if write:
-        for file in generate(home.root(), projects):
+        for file in (*generate(home.root(), projects), *generate_course(home.root())):
             typer.echo(f"{file.relative_to(home.root())} written")
     failures = repository_shortfalls(home.root())
+    if not names:
+        # The course is of all projects together.
+        failures += course_shortfalls(home.root())
     failures += [line for project in projects for line in shortfalls(project)]
     for line in failures:
         typer.echo(line)
@@ -166,6 +171,52 @@ def _verify_locks(names: list[str] | None) -> None:
             f"{len(failed)} of {len(projects)} differ from their locks: {', '.join(failed)}"
         )
     typer.echo(f"{len(projects)} projects equal their locks on this processor")
+
+
+@app.command()
+def train(
+    name: ProjectName,
+    profile: Annotated[
+        Literal["full"], typer.Option(help="The changes of the parameters: those in full.yaml")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Keep the outputs in this folder; a killed training continues from it"),
+    ] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="Add a version to the registry, unpromoted")
+    ] = False,
+) -> None:
+    """Train a project with its full profile, and print the metrics beside the committed ones.
+
+    It trains in a scratch folder, on a GPU if there is one. The project's lock, metrics and
+    champion stay as they are.
+    """
+    import tempfile
+
+    from slipway.projects.full_training import train_full, training_device
+    from slipway.projects.named import named
+    from slipway.stages.full_profile import full_params
+
+    (project,) = named([name])
+    full_params(project)  # before torch is imported, which takes seconds
+    typer.echo(f"{project.name}: the {profile} profile trains on {training_device(project)}")
+    with tempfile.TemporaryDirectory(prefix=f"slipway-{project.name}-") as scratch:
+        trained = train_full(
+            project,
+            output.resolve() if output else Path(scratch),
+            register=register,
+            on_stage=lambda stage: typer.echo(f"{project.name}: {stage}"),
+            tell=typer.echo,
+        )
+    for stage, seconds in trained.seconds.items():
+        typer.echo(f"{stage:10}{seconds:9.1f} s")
+    for line in trained.table():
+        typer.echo(line)
+    if trained.shortfalls:
+        raise Fault(f"gate not met, not registered: {'; '.join(trained.shortfalls)}")
+    kept = "registered, not promoted" if register else "registered in the scratch folder alone"
+    typer.echo(f"gate met, {kept}")
 
 
 @app.command()

@@ -3,9 +3,6 @@
 The checkout is never written to: neither `dvc.lock` nor any output changes.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +16,7 @@ from slipway.dependencies.lock import (
 )
 from slipway.fault import Fault
 from slipway.project import Project
-
-STAGES = ("prepare", "fit", "evaluate", "register")
+from slipway.projects.scratch_training import StageFailed, run_stages, separate_registry
 
 
 class NotComparable(Fault):
@@ -59,9 +55,10 @@ def verify_lock(
     """
     check_comparable(project)
     lock = stages_of(project.folder / "dvc.lock")
-    for stage in STAGES:
-        on_stage(stage)
-        _run(stage, project, scratch, environment)
+    try:
+        run_stages(project, scratch, separate_registry(scratch, environment), on_stage=on_stage)
+    except StageFailed as error:
+        raise NotComparable(str(error)) from error
     outputs = sum(len(each.get("outs", ())) for each in lock.values())
     return LockVerdict(project.name, outputs, tuple(output_differences(lock, scratch)))
 
@@ -79,24 +76,3 @@ def check_comparable(project: Project) -> None:
             f"{project.name}: changed since the lock was written: {shown}. "
             f"Write it again: slipway repro {project.name}"
         )
-
-
-def _run(
-    stage: str, project: Project, scratch: Path, environment: Mapping[str, str] | None
-) -> None:
-    kept = {
-        name: value
-        for name, value in (os.environ if environment is None else environment).items()
-        if name not in ("MLFLOW_TRACKING_URI", "SLIPWAY_PROMOTE", "SLIPWAY_LINEAGE")
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "slipway", stage, str(project.folder), "--into", str(scratch)],
-        cwd=project.folder,
-        env={**kept, "SLIPWAY_HOME": str(scratch / "home")},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()[-15:]
-        raise NotComparable("\n".join([f"{project.name}: {stage} failed", *lines]))

@@ -33,8 +33,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def fingerprint(project: Project) -> dict[str, str]:
+    """Return the md5 of each file; other tests' imports may write bytecode meanwhile."""
     return {
-        file.name: md5(file) for file in sorted(project.folder.glob("*")) if file.name != "work"
+        file.name: md5(file)
+        for file in sorted(project.folder.glob("*"))
+        if file.name not in ("work", "__pycache__")
     }
 
 
