@@ -18,6 +18,7 @@ from slipway.dependencies.stages import UnseenInput, stage_inputs
 from slipway.project import NAME, Project
 from slipway.projects import readme
 from slipway.projects.scaffold import TRACKS
+from slipway.stages.full_profile import has_full_profile, read_full_profile
 from slipway.training.candidates import BASELINE
 
 FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
@@ -26,11 +27,15 @@ CARD = ("Data", "Task", "Model", "Limits")
 # the groups in `requires` add.
 SERVING = (
     *("slipway.contract", "slipway.media", "slipway.statistics"),
-    *("slipway.kits.classes", "slipway.kits.images"),
+    *("slipway.kits.centered", "slipway.kits.classes", "slipway.kits.drawings"),
+    "slipway.kits.images",
     *("slipway.kits.detection.decode", "slipway.kits.detection.record"),
     *("slipway.kits.segmentation.record", "slipway.kits.generative.record"),
     *("slipway.kits.sequence.steps", "slipway.kits.text.vocabulary"),
     "slipway.kits.tabular.features",
+    *("slipway.kits.tracking.assignment", "slipway.kits.tracking.camera"),
+    "slipway.kits.tracking.regions",
+    *("slipway.kits.tracking.state", "slipway.kits.tracking.tracker"),
     *("numpy", "pydantic", "onnxruntime", "PIL"),
 )
 
@@ -197,6 +202,15 @@ def _gate(project: Project) -> Iterator[str]:
             yield f"the gate has no condition on {metric}"
 
 
+def _full(project: Project) -> Iterator[str]:
+    """Check that the full profile changes only parameters that exist."""
+    try:
+        if has_full_profile(project):
+            read_full_profile(project)
+    except ValueError as error:
+        yield str(error)
+
+
 def _metrics(project: Project) -> Iterator[str]:
     """Check that the committed results pass the gate and beat the baseline."""
     file = project.folder / "metrics.json"
@@ -275,6 +289,7 @@ CHECKS: dict[str, Check] = {
     "fit": _fit_alone,
     "dataset": _dataset,
     "gate": _gate,
+    "full": _full,
     "metrics": _metrics,
     "readme": _readme,
     "size": _size,

@@ -1,6 +1,7 @@
 """Tables of all projects: `slipway list`, and the leaderboard that the root stage writes."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from slipway import home
 from slipway.project import Project, discover
 from slipway.projects import measured
+from slipway.projects.course import find_lesson
 from slipway.reporting.figure import figure
 from slipway.rest import ServiceClient, ServiceFault
 from slipway.training.candidates import BASELINE
@@ -109,7 +111,7 @@ def leaderboard() -> str:
         "| --- | --- | --- | --- | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | --- |",
     ]
     known = measured.read()
-    for project in discover():
+    for project in _by_lesson(discover()):
         found = results(project)
         if found is None:
             continue
@@ -132,6 +134,16 @@ def leaderboard() -> str:
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def _by_lesson(projects: Iterable[Project]) -> list[Project]:
+    """Return the projects by track; those of the course first, in its order."""
+
+    def key(project: Project) -> tuple[str, int, str]:
+        lesson = find_lesson(project)
+        return project.track, lesson.number if lesson else sys.maxsize, project.name
+
+    return sorted(projects, key=key)
 
 
 def size(project: Project) -> str:

@@ -17,8 +17,12 @@ from slipway.training.workspace import Workspace
 START, END = "<!-- results -->", "<!-- /results -->"
 # Texts of a prediction that are longer are cut in the README: pictures in base64.
 LONGEST_SHOWN = 500
-# Lists with more items are cut after a few: curves and histograms.
-MOST_SHOWN, FEW_SHOWN = 100, 3
+# Lists with more items are cut after a few: curves, histograms, and the tracks of a whole video.
+# A shorter limit holds where the one before leaves too many lines to read.
+LIMITS, FEW_SHOWN = (100, 10, 3), 3
+MOST_LINES = 120
+# The page to try the project, taken by `python -m tests.screenshots`; no stage draws it.
+TRY_PAGE = "try.png"
 BLOCK = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
 
 
@@ -32,17 +36,26 @@ def results(project: Project) -> str:
     found = json.loads(work.metrics.read_text())
     rows = found["rows"]
     files = (project.folder / "pictures").glob("*.png")
-    pictures = sorted(file.name for file in files if not file.name.startswith("example_"))
+    drawn = (file.name for file in files if file.name != TRY_PAGE)
+    pictures = sorted(name for name in drawn if not name.startswith("example_"))
     parts = [
         f"Trained on {rows['train']:,} rows and tested on {rows['test']:,} held-out rows.",
         card.gate_table(work, found["metrics"]),
         "Candidates, compared on validation data (the chosen one in bold):",
         card.candidates_table(work, found),
         "\n".join(f"![{name.removesuffix('.png')}](pictures/{name})" for name in pictures),
+        _try_page(project),
         *_request(project),
-        f"```json\n{json.dumps(_shown(example(project)['output']), indent=2)}\n```",
+        f"```json\n{_as_shown(example(project)['output'])}\n```",
     ]
     return f"{START}\n\n" + "\n\n".join(part for part in parts if part) + f"\n\n{END}"
+
+
+def _try_page(project: Project) -> str:
+    """Return the picture of the page to try the project; nothing if none was taken."""
+    if not (project.folder / "pictures" / TRY_PAGE).is_file():
+        return ""
+    return f"The page `/try/{project.name}`:\n\n![The page to try it](pictures/{TRY_PAGE})"
 
 
 def _request(project: Project) -> tuple[str, str]:
@@ -105,14 +118,24 @@ def _suffix(media_type: str) -> str:
     return ".wav" if media_type == "audio/wav" else mimetypes.guess_extension(media_type) or ".bin"
 
 
-def _shown(value: object) -> object:
-    """Return a prediction with long texts and lists, such as pictures and curves, cut short."""
+def _as_shown(prediction: object) -> str:
+    """Return a prediction as JSON, with lists cut shorter if it would have too many lines."""
+    for limit in LIMITS:
+        text = json.dumps(_shown(prediction, limit), indent=2)
+        if text.count("\n") < MOST_LINES:
+            break
+    return text
+
+
+def _shown(value: object, limit: int) -> object:
+    """Return a prediction with texts and lists that are long, such as pictures, cut short."""
     if isinstance(value, dict):
-        return {name: _shown(each) for name, each in value.items()}
+        return {name: _shown(each, limit) for name, each in value.items()}
     if isinstance(value, list):
-        shown = [_shown(each) for each in value]
-        long = len(value) > MOST_SHOWN
-        return [*shown[:FEW_SHOWN], f"... ({len(value):,} items)"] if long else shown
+        if len(value) <= limit:
+            return [_shown(each, limit) for each in value]
+        few = [_shown(each, limit) for each in value[:FEW_SHOWN]]
+        return [*few, f"... ({len(value):,} items)"]
     if isinstance(value, str) and len(value) > LONGEST_SHOWN:
         return f"{value[:40]}... ({len(value):,} characters)"
     return value
@@ -126,8 +149,11 @@ def write(project: Project) -> None:
     """
     report, pictures = Workspace.for_project(project).report, project.folder / "pictures"
     if report.is_dir():
+        page = (pictures / TRY_PAGE).read_bytes() if (pictures / TRY_PAGE).is_file() else None
         shutil.rmtree(pictures, ignore_errors=True)
         shutil.copytree(report, pictures)
+        if page:
+            (pictures / TRY_PAGE).write_bytes(page)
     for name, content in media_files(project).values():
         pictures.mkdir(exist_ok=True)
         (pictures / name).write_bytes(content)
