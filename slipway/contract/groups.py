@@ -18,7 +18,7 @@ class ServingGroup:
 
 # As in pyproject.toml.
 GROUPS = {
-    "vision": ServingGroup({"opencv-python-headless": "cv2", "av": "av"}),
+    "vision": ServingGroup({"opencv-python-headless": "cv2", "av": "av", "zxing-cpp": "zxingcpp"}),
     "audio": ServingGroup({"av": "av"}),
     "language": ServingGroup({"tokenizers": "tokenizers"}),
 }
