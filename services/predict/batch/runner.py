@@ -12,6 +12,8 @@ import slipway
 from services.jobs.engine import JobEngine
 from services.jobs.kind import Changes, Command, Kind, UnknownJob
 from services.predict.batch.jobs import Job, JobFolder, Jobs, State
+from services.predict.batch.limits import MEMORY_BYTES, STALL_SECONDS
+from services.predict.batch.progress import Progress
 
 log = logging.getLogger("slipway.jobs")
 
@@ -29,18 +31,29 @@ class ScoringJobs(Kind[Job]):
     # A part is either complete or absent, so the process can be killed at any time.
     outlives = False
 
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
+    def __init__(
+        self, jobs: Jobs, *, memory_bytes: int = MEMORY_BYTES, stall_seconds: float = STALL_SECONDS
+    ) -> None:
+        self.jobs, self.memory_bytes, self.stall_seconds = jobs, memory_bytes, stall_seconds
+        self._seen: dict[str, tuple[Progress | None, float]] = {}
 
     def command(self, job: Job) -> Command:
         place = self.jobs.place(job.id)
         log.info("job %s: scoring with %s v%s", job.id, job.project, job.version)
         return Command(
-            ("services.predict.batch.worker", str(place.folder)),
+            ("services.predict.batch.worker", str(place.folder), str(self.memory_bytes)),
             # Python looks for the module here first.
             folder=Path(slipway.__file__).parents[1],
             errors=place.log,
         )
+
+    def must_stop(self, job: Job) -> bool:
+        """Return whether the job has made no progress for `stall_seconds`."""
+        seen, since = self._seen.get(job.id, (None, 0.0))
+        if job.id not in self._seen or job.progress != seen:
+            self._seen[job.id] = (job.progress, time.monotonic())
+            return False
+        return time.monotonic() - since > self.stall_seconds
 
     def begun(self, job: Job) -> Changes:
         return {"started": job.started or time.time(), "attempts": job.attempts + 1}
@@ -53,6 +66,8 @@ class ScoringJobs(Kind[Job]):
         return job.attempts
 
     def outcome(self, job: Job, status: int | None, *, stopped: bool) -> Changes | None:
+        if stopped:
+            return self._failed(job, f"made no progress for {self.stall_seconds:g} s")
         if status is None:
             return None
         if status == 0:
@@ -75,6 +90,7 @@ class ScoringJobs(Kind[Job]):
 
     def after_end(self, id: str) -> None:
         """Delete the files that the job no longer needs."""
+        self._seen.pop(id, None)
         with suppress(UnknownJob):
             self.jobs.place(id).clear(self.jobs.get(id))
 
@@ -85,8 +101,11 @@ class ScoringJobs(Kind[Job]):
 class JobRunner:
     """Runs jobs one by one. A folder has one runner."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._engine = JobEngine(jobs, ScoringJobs(jobs))
+    def __init__(
+        self, jobs: Jobs, *, memory_bytes: int = MEMORY_BYTES, stall_seconds: float = STALL_SECONDS
+    ) -> None:
+        kind = ScoringJobs(jobs, memory_bytes=memory_bytes, stall_seconds=stall_seconds)
+        self._engine = JobEngine(jobs, kind)
         self._closed = threading.Event()
         self._engine.recover()
 

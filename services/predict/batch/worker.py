@@ -1,5 +1,6 @@
-"""Runs one job in a process of its own: `python -m services.predict.batch.worker <job folder>`.
+"""Runs one job in a process of its own: `python -m services.predict.batch.worker FOLDER BYTES`.
 
+It may use `BYTES` of memory beside what its own code takes: a file of a few KB can hold gigabytes.
 On failure, the last line on standard error is the reason. If standard input is a pipe, the process
 ignores SIGTERM and SIGINT and ends when the pipe closes, that is, when its parent has ended.
 """
@@ -13,6 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
+from services.jobs.memory_limit import limit_memory
 from services.predict.batch.jobs import JobFolder
 from services.predict.batch.score import WorkFolderBusy, score
 from slipway import home
@@ -86,8 +88,13 @@ def main() -> None:
     home.silence_telemetry()
     os.nice(NICE)
     end_with_parent()
+    folder, memory = Path(sys.argv[1]), int(sys.argv[2])
+    limit_memory(memory)
     try:
-        run(Path(sys.argv[1]))
+        run(folder)
+    except MemoryError:
+        print(f"it needs more than {memory // 10**6:,} MB of memory", file=sys.stderr, flush=True)
+        sys.exit(1)
     except Exception as error:
         if not type(error).__module__.startswith(("slipway.", "services.")):
             traceback.print_exc()
