@@ -26,7 +26,7 @@ from infra.slo import configuration
 from slipway import home
 from slipway.features import places
 from slipway.processes import terminate
-from slipway.programs import debian
+from slipway.programs import browser_runtime, debian
 from slipway.project import Project, discover
 from slipway.projects import readme
 from slipway.registry import tracking
@@ -161,7 +161,16 @@ def up() -> None:
             if isinstance(error, KeyboardInterrupt):
                 shown.say("Training is stopped, the services keep running. To continue: make up")
             raise
+    fetch_browser_runtime()
     summarize(running, starters, training)
+
+
+def fetch_browser_runtime() -> None:
+    """Fetch what lets models run in a visitor's browser; say so if it cannot be had."""
+    try:
+        browser_runtime.fetch()
+    except browser_runtime.RuntimeUnavailable as fault:
+        print(f"\nModels do not run in the browser: {fault}")
 
 
 def serve_while_training(

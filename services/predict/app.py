@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.predict import (
     administration,
+    browser_routes,
     explain_route,
     feedback,
     metrics,
@@ -232,7 +233,7 @@ def _rest(core: Core) -> FastAPI:
     """Return the routes beside the prediction paths."""
     routers = (
         *(pages, model_schema, explain_route, prediction_routes, feedback, administration),
-        *(scoring, oip_http),
+        *(scoring, oip_http, browser_routes),
     )
     rest = FastAPI(
         title="Slipway model server",

@@ -132,6 +132,11 @@ REGISTRY_REACHABLE = Gauge(
     "1 when the registry responded to the last poll",
     multiprocess_mode="livemin",
 )
+BEHIND_SECONDS = Gauge(
+    "slipway_registry_behind_seconds",
+    "Seconds since changes of the registry were last looked for and applied, beyond a usual poll",
+    multiprocess_mode="livemax",
+)
 RECORDS = Counter(
     "slipway_prediction_records", "Prediction records, written or dropped", ["outcome"]
 )

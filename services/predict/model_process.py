@@ -8,7 +8,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import statistics
 from collections import deque
@@ -19,7 +18,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from services.jobs.memory_limit import limit_memory
 from services.predict.backend import VersionFiles
+from services.predict.browser_graph import find_browser_graph
 from services.predict.chunks import stream_prediction
 from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records, way_of
@@ -173,9 +174,7 @@ def _serve(pipe: Connection, source: VersionFiles, memory: int, batch_rows: int,
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(nice)
-    limit = _data_bytes() + memory
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_memory(memory)
     engine: Engine | None = None
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
@@ -233,12 +232,6 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _data_bytes() -> int:
-    """Return what RLIMIT_DATA counts: private writable memory, including untouched pages."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmData:")[2].split()[0]) * 1024
-
-
 def try_out(source: VersionFiles, batch_rows: int) -> Profile:
     """Load the version, predict its own examples, compare and measure them.
 
@@ -290,6 +283,9 @@ def try_out(source: VersionFiles, batch_rows: int) -> Profile:
         streams=chunk is not None,
         chunk_name=chunk.__name__ if chunk else None,
         chunk_schema=chunk.model_json_schema(mode="serialization") if chunk else None,
+        browser=None
+        if serving.slow
+        else find_browser_graph(engine.model, shipped, [engine.parse(each)[0] for each in bodies]),
         code=shared_code.fingerprint(shipped.about),
     )
 

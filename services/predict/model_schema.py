@@ -8,6 +8,7 @@ from services.predict.core import Core
 from services.predict.model_store import ServedProject
 from slipway.access.scopes import Scope
 from slipway.contract.shipped import Shipped
+from slipway.programs import browser_runtime
 
 
 def router(core: Core) -> APIRouter:
@@ -30,6 +31,10 @@ def describe(served: ServedProject) -> dict[str, Any]:
     links = {action: f"{place}/{action}" for action in ("predict", "card", "jobs")}
     if profile.explains:
         links["explain"] = f"{place}/explain"
+    browser = profile.browser if browser_runtime.installed() else None
+    if browser:
+        links["graph"] = f"{place}/graph"
+        links["runtime"] = f"/site/onnxruntime/{browser_runtime.VERSION}/"
     return {
         "name": served.name,
         "version": version.version,
@@ -40,6 +45,7 @@ def describe(served: ServedProject) -> dict[str, Any]:
         "streams": profile.streams,
         "explains": profile.explains,
         "latency_seconds": max(profile.latency_seconds, profile.one_seconds),
+        "browser": browser.model_dump() if browser else None,
         "examples": Shipped(version.folder).examples,
         "links": {"self": f"{place}/schema", "model": place, **links, "feedback": "/v1/feedback"},
     }

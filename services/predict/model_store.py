@@ -26,6 +26,8 @@ log = logging.getLogger("slipway.predict")
 LOOK_SECONDS = 0.1
 # The pause after a fault that is not the snapshot's own, such as too many open files.
 RETRY_SECONDS = 2.0
+# A poll of a slow registry may take as long.
+POLL_SECONDS = 60.0
 # How long an old version stays loaded for the requests that chose it before the swap.
 LINGER_SECONDS = 30.0
 
@@ -65,6 +67,8 @@ class ModelStore:
         self._champions_loaded = False
         self.lookups = Lookups(settings)
         self._seen: object = None
+        self._fails_since: float | None = None
+        self._started = time.time()
         self._loading: dict[LoadedModel, asyncio.Task[None]] = {}
         # One at a time: each load runs a model.py and counts against the memory budget.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
@@ -97,15 +101,34 @@ class ModelStore:
         while True:
             try:
                 await self.apply_latest()
+                self._fails_since = None
             except ValidationError:
                 log.exception("the snapshot is damaged; the served versions stay")
+                self._fails_since = self._fails_since or time.time()
             except Exception:
                 # Nothing else notices the end of this task: the models would never change again.
                 log.exception("the snapshot was not applied; trying again")
                 self._seen = None
+                self._fails_since = self._fails_since or time.time()
                 await asyncio.sleep(RETRY_SECONDS)
             self._unload_retired()
             await asyncio.sleep(LOOK_SECONDS)
+
+    def behind_seconds(self) -> float:
+        """Return the seconds for which changes of the registry have not come here; 0 as a rule.
+
+        The registry sync does not poll, or this worker does not apply what it found. A registry
+        that does not respond is polled all the same.
+        """
+        now = time.time()
+        if self._fails_since is not None:
+            return now - self._fails_since
+        try:
+            polled = (self.settings.folder / snapshot.POLLED).stat().st_mtime
+        except FileNotFoundError:
+            polled = self._started
+        late = now - polled - self.settings.reload_seconds - POLL_SECONDS
+        return max(0.0, late)
 
     async def apply_latest(self) -> None:
         """Apply the snapshot if it changed since the last time, until there is no newer one.
@@ -295,7 +318,8 @@ class ModelStore:
                 gc.collect()
 
     def update_metrics(self) -> None:
-        """Observe the responses since the last update."""
+        """Observe the responses since the last update, and how far the registry is ahead."""
+        metrics.BEHIND_SECONDS.set(self.behind_seconds())
         for served in self.served.values():
             for model in served.models.values():
                 model.update_metrics()

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from services.predict import catalogue, links, metrics, openapi, site_files
 from services.predict.core import Core
-from services.predict.model_store import ServedProject
+from services.predict.model_store import ModelStore, ServedProject
 from services.web.problem import Problem
 from slipway.access.scopes import Scope as KeyScope
 from slipway.contract.shipped import Shipped
@@ -38,8 +38,9 @@ def _add_site(api: APIRouter, core: Core) -> None:
 
     @api.get("/try/{name}", include_in_schema=False)
     async def try_page(name: str, request: Request) -> Response:
-        known = name in core.models.served
-        return site_files.page("try.html", request, status=200 if known else 404)
+        served = core.models.served.get(name)
+        runs = served is not None and served.champion.version.profile.browser is not None
+        return site_files.page("try.html", request, status=200 if served else 404, runs_models=runs)
 
     @api.get("/site/{release}/{name}", include_in_schema=False)
     async def file(release: str, name: str, request: Request) -> Response:
@@ -126,7 +127,7 @@ def _add_health(api: APIRouter, core: Core) -> None:
             {
                 "ready": True,
                 "models": len(models.served),
-                "registry": "reached" if models.snapshot.reachable else "away; serving goes on",
+                "registry": _registry_state(models),
                 "prediction_log": core.recorder.state(),
                 "faults": models.faults,
             }
@@ -140,6 +141,12 @@ def _add_health(api: APIRouter, core: Core) -> None:
         core.recorder.update_metrics()
         text = await run_in_threadpool(metrics.exposition)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _registry_state(models: ModelStore) -> str:
+    if behind := models.behind_seconds():
+        return f"behind for {behind:.0f} s: changes are not applied; serving goes on"
+    return "reached" if models.snapshot.reachable else "away; serving goes on"
 
 
 def _add_models(api: APIRouter, core: Core) -> None:

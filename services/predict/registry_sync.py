@@ -295,6 +295,8 @@ def follow_registry(settings: Settings, stopping: threading.Event) -> None:
             if fault != last_fault:
                 log.warning("registry not reached: %s", fault)
             last_fault = fault
+        with contextlib.suppress(OSError):
+            (settings.folder / snapshot.POLLED).touch()
         deadline = time.monotonic() + settings.reload_seconds
         # A change made through the admin API need not wait for the next poll.
         while time.monotonic() < deadline and not stopping.wait(0.05):
@@ -347,7 +349,11 @@ def run_jobs(settings: Settings, stopping: threading.Event) -> None:
     from services.predict.batch.jobs import Jobs
     from services.predict.batch.runner import JobRunner
 
-    runner = JobRunner(Jobs(settings.folder / "jobs"))
+    runner = JobRunner(
+        Jobs(settings.folder / "jobs"),
+        memory_bytes=settings.job_bytes,
+        stall_seconds=settings.job_stall_seconds,
+    )
 
     def close_on_stop() -> None:
         stopping.wait()
@@ -376,7 +382,8 @@ def main() -> None:
         for thread in threads:
             thread.start()
         while not stopping.wait(0.5):
-            if os.getppid() != parent or not any(thread.is_alive() for thread in threads):
+            # A task that has ended alone takes the others along: they are started again together.
+            if os.getppid() != parent or not all(thread.is_alive() for thread in threads):
                 stopping.set()
         for thread in threads:
             thread.join(10)

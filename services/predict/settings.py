@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from services import settings
+from services.predict.batch.limits import MEMORY_BYTES, STALL_SECONDS
 from services.web import cors
 from slipway import home
 
@@ -63,6 +64,11 @@ class Settings(settings.Settings):
     stuck_seconds: Seconds = 5.0
     """A worker that is stuck for this long is killed and replaced."""
     drain_seconds: Seconds = 30.0
+
+    job_bytes: Bytes = MEMORY_BYTES
+    """Memory of the process of a batch job."""
+    job_stall_seconds: Seconds = STALL_SECONDS
+    """A batch job that makes no progress for so long has failed."""
 
     feature_seconds: Seconds = 0.2
     """Timeout of the feature store for looking up a record's fields."""

@@ -16,12 +16,14 @@ from starlette.responses import HTMLResponse, Response
 FOLDER = Path(__file__).with_name("site")
 # Scripts and styles come from this server alone, and none stand in the pages themselves.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'self'"
 )
+SCRIPTS = "'self'"
+# ONNX Runtime compiles WebAssembly. Unlike `unsafe-eval`, this allows no JavaScript made of texts.
+SCRIPTS_AND_WASM = "'self' 'wasm-unsafe-eval'"
 PAGE_HEADERS = {
-    "content-security-policy": POLICY,
     "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
     # A page names the address of the files; it is fetched again, they are not.
     "cache-control": "no-cache",
@@ -54,8 +56,10 @@ def fingerprint() -> str:
     return whole.hexdigest()[:16]
 
 
-def page(name: str, request: Request, *, status: int = 200) -> Response:
+def page(name: str, request: Request, *, status: int = 200, runs_models: bool = False) -> Response:
     """Return a page of the site; it names its files relative to the server's root.
+
+    `runs_models` allows it to compile WebAssembly, with which a model runs in the browser.
 
     Addresses are relative, so the site also works below a path of a reverse proxy.
     """
@@ -63,7 +67,8 @@ def page(name: str, request: Request, *, status: int = 200) -> Response:
     root = "../" * depth or "./"
     text = files()[name].content.decode()
     text = text.replace("{site}", f"{root}site/{fingerprint()}").replace("{root}", root)
-    return HTMLResponse(text, status, headers=PAGE_HEADERS)
+    policy = POLICY.format(scripts=SCRIPTS_AND_WASM if runs_models else SCRIPTS)
+    return HTMLResponse(text, status, headers={**PAGE_HEADERS, "content-security-policy": policy})
 
 
 def asset(release: str, name: str, request: Request) -> Response | None:

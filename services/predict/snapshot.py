@@ -9,12 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from services.predict.browser_graph import BrowserGraph
 from slipway.contract import Lookup
 from slipway.contract.serving import SLOW_SECONDS
 from slipway.explain.ways import Way
 from slipway.policy import Policy
 
 FILE = "snapshot.json"
+# Touched by the registry sync after each poll, whatever the registry responded.
+POLLED = "polled"
 
 
 class Profile(BaseModel):
@@ -52,6 +55,8 @@ class Profile(BaseModel):
     """True if the model makes its predictions piece by piece."""
     chunk_name: str | None = None
     chunk_schema: dict[str, Any] | None = None
+    browser: BrowserGraph | None = None
+    """The graph that a visitor's browser can run, without the model's code."""
     code: str = ""
     """A hash of the library's code that the version ran with in its try-out."""
 

@@ -12,16 +12,16 @@ const AGAIN_MILLISECONDS = 5000;
 const main = document.getElementById("main");
 
 async function show() {
-  let listing;
+  let listing, lessons;
   try {
-    listing = await json("v1/catalogue");
+    [listing, lessons] = await Promise.all([json("v1/catalogue"), lessonsByName()]);
   } catch (refusal) {
     main.replaceChildren(intro(), refusalNotice(refusal));
     return;
   }
   const { models, faults, links } = listing;
   const failed = Object.entries(faults).filter(([name]) => !models.some((each) => each.name === name));
-  const cards = [...models.map((each) => card(each, faults[each.name], links)), ...failed.map(([name, fault]) => failedCard(name, fault))];
+  const cards = [...models.map((each) => card(each, faults[each.name], links, lessons[each.name])), ...failed.map(([name, fault]) => failedCard(name, fault))];
   const list = h("ul", { class: "cards" }, cards.map(({ element }) => element));
   const said = h("p", { class: "quiet", role: "status" });
   const query = h("input", { type: "search", id: "search", placeholder: "Name, question or metric", autocomplete: "off" });
@@ -40,6 +40,9 @@ async function show() {
       element.hidden = !(words.every((word) => text.includes(word)) && (!track || own === track));
       count += element.hidden ? 0 : 1;
     }
+    // A track is a course: its lessons first, in their order. All models are in alphabetical order.
+    const shown = track ? [...cards].sort((one, other) => (one.lesson ?? Infinity) - (other.lesson ?? Infinity)) : cards;
+    list.append(...shown.map(({ element }) => element));
     said.textContent = count === cards.length ? `${count} ${count === 1 ? "model" : "models"}` : `${count} of ${cards.length} models`;
   }
   query.addEventListener("input", filter);
@@ -58,7 +61,12 @@ function intro(links = {}) {
     named.length ? h("nav", { "aria-label": "Other pages of the platform", class: "services" }, named.map(([name, href]) => h("a", { href }, SERVICES[name] ?? titleOf(name)))) : null);
 }
 
-function card(model, fault, links) {
+/** Return the number of each project in the course of its track. */
+async function lessonsByName() {
+  return (await fetch(new URL("course.json", import.meta.url))).json();
+}
+
+function card(model, fault, links, lesson) {
   const { name, question, track, metric, version, picture, state } = model;
   const title = titleOf(name);
   const media = picture ? h("div", { class: "card-picture" }) : null;
@@ -69,13 +77,13 @@ function card(model, fault, links) {
   const element = h("li", { class: "card" },
     h("div", { class: "card-text" },
       h("div", { class: "card-main" }, media,
-        h("p", { class: "over" }, track ? (TRACKS[track] ?? track) : null, h("span", {}, `v${version}`), badge(state, fault)),
+        h("p", { class: "over" }, track ? (TRACKS[track] ?? track) : null, lesson ? h("span", {}, `lesson ${lesson}`) : null, h("span", {}, `v${version}`), badge(state, fault)),
         h("h2", {}, h("a", { href: address(model.links.try).href, class: "cover" }, title)),
         h("p", { class: "question" }, question)),
       scores(metric),
       fault ? h("p", { class: "error" }, fault) : null,
       h("p", { class: "card-links" }, pages)));
-  return { element, track, text: `${name} ${title} ${question} ${metric?.name ?? ""}`.toLowerCase() };
+  return { element, track, lesson, text: `${name} ${title} ${question} ${metric?.name ?? ""}`.toLowerCase() };
 }
 
 function badge(state, fault) {

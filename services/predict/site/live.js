@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { shapesOf } from "./answer.js";
 import { frameOf, openCamera } from "./camera.js";
-import { readFile, toBase64 } from "./bytes.js";
+import { readFile, toBase64, toBytes } from "./bytes.js";
 import { button, h } from "./dom.js";
 import { paint } from "./image_field.js";
 import { fieldsOf, kindOf } from "./schema.js";
@@ -17,7 +17,7 @@ const LONGEST_SIDE = 640;
  * `record()` returns the other fields, `carry(prediction)` keeps the state of an answer.
  */
 export function liveButton({ description, imageField, record, carry }) {
-  const canvas = h("canvas", { class: "picture", role: "img", "aria-label": "The camera's picture with the answers" });
+  const canvas = h("canvas", { class: "picture", role: "img", "aria-label": "The camera's picture with the answer" });
   const said = h("p", { class: "quiet" });
   const place = h("div", { hidden: true }, canvas, said);
   let running = false;
@@ -56,10 +56,12 @@ export function liveButton({ description, imageField, record, carry }) {
     const body = JSON.stringify({ ...record(), [imageField]: toBase64(bytes) });
     const { predictions } = await json(description.links.predict, { method: "POST", body });
     carry(predictions[0]);
-    const shapes = [...fieldsOf(description.output, description.output)]
+    const fields = [...fieldsOf(description.output, description.output)]
       .map(([name, field]) => ({ kind: kindOf(field, description.output), value: predictions[0][name] }))
-      .filter(({ value }) => value).flatMap(shapesOf);
-    paint(canvas, await createImageBitmap(frame), shapes);
+      .filter(({ value }) => value);
+    const picture = fields.find(({ kind }) => kind === "image");
+    const shown = picture ? new Blob([toBytes(picture.value)]) : frame;
+    paint(canvas, await createImageBitmap(shown), fields.flatMap(shapesOf));
     return predictions[0];
   }
   const toggle = button("Use the camera live", () => { if (running) running = false; else run(); }, { class: "small" });

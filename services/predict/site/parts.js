@@ -36,7 +36,19 @@ export function pictureExplanation(explanation, record) {
       h("label", {}, colored, "Show the colors"))),
     named.length ? signedBars(named.map((cell, place) => ({ name: `${place + 1}. ${placeOf(cell)}`, value: cell.value, text: text(cell.value) }))) : null,
     valuesOf(explanation),
-    h("p", { class: "quiet" }, effortOf(explanation, "pictures with some parts blurred")));
+    h("p", { class: "quiet" }, effortOf(explanation, "pictures with some parts blurred")),
+    explanation.activation_map ? activationFigure(explanation, record) : null);
+}
+
+/** Return where the network looked: the share of each position of its last layer in the logit. */
+function activationFigure({ activation_map: { label, logit, cells }, field }, record) {
+  const about = `Class-activation map of ${label}: the shares of ${cells.length} x ${cells[0].length} positions in its logit of ${figure(logit)}`;
+  const canvas = h("canvas", { class: "picture activation", role: "img", "aria-label": about });
+  decoded(record[field]).then((bitmap) => drawHeatMap(canvas, bitmap, { cells }, [], true))
+    .catch(() => canvas.replaceWith(h("p", { class: "error" }, "The picture cannot be drawn here.")));
+  return h("details", {}, h("summary", {}, "Where the network looked"),
+    h("p", { class: "hint" }, `The network adds up its last layer, position by position. The colors show what each position adds to or takes from the logit of ${label}, which is ${figure(logit)}.`),
+    h("figure", {}, canvas));
 }
 
 /** Return the explanation of texts: their words colored, and the strongest words as bars. */

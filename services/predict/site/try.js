@@ -3,6 +3,7 @@
 import { answerOf } from "./answer.js";
 import { address, call, json, onSignIn, ROOT, signedIn, stream } from "./api.js";
 import { shortened } from "./bytes.js";
+import { browserButton } from "./browser_run.js";
 import { cameraAvailable } from "./camera.js";
 import { markdown } from "./card.js";
 import { button, copyButton, h, tabs } from "./dom.js";
@@ -209,12 +210,13 @@ class Workbench {
 
   /** Return the explanation and the feedback below an answer. */
   followUps(record, response, sentence, explainPath) {
-    const { output } = this.description;
+    const { output, browser, links } = this.description;
     const element = h("div", { class: "follow-ups" });
-    if (explainPath) {
-      const why = whyButton(explainPath, record);
-      element.append(h("div", { class: "buttons" }, why.button), why.place);
-    }
+    const further = [
+      explainPath ? whyButton(explainPath, record) : null,
+      browser ? browserButton(browser, links, record, response.predictions[0]) : null,
+    ].filter(Boolean);
+    if (further.length) element.append(h("div", { class: "buttons" }, further.map((each) => each.button)), ...further.map((each) => each.place));
     const field = sentence.name ? open(output.properties[sentence.name], output) : null;
     if (response.id && field && isLabel(sentence.kind, field)) {
       element.append(feedbackOn({ id: response.id, name: sentence.name, kind: sentence.kind, field, predicted: response.predictions[0][sentence.name] }));
@@ -242,11 +244,11 @@ class Workbench {
     this.answer.replaceChildren(notice);
   }
 
-  /** Return the live camera for a model that takes a picture and a state; else null. */
+  /** Return the live camera for a model that takes a picture by camera; else null. */
   liveCamera() {
     const fields = [...fieldsOf(this.description.input, this.description.input)].map(([own, field]) => [own, kindOf(field, this.description.input), field]);
     const picture = fields.find(([, kind, field]) => kind === "image" && field["x-slipway"]?.capture);
-    if (!picture || !fields.some(([, kind]) => kind === "state") || !cameraAvailable()) return null;
+    if (!picture || !cameraAvailable()) return null;
     return liveButton({ description: this.description, imageField: picture[0], record: () => this.form.read([]), carry: (prediction) => this.page.carry(prediction, this.description.output) });
   }
 }

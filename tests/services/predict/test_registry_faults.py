@@ -23,6 +23,31 @@ def test_an_emptied_registry_unserves_nothing(tmp_path: Path) -> None:
         until(lambda: server.client.get("/v1/ready").json()["models"] == 1)
 
 
+def test_changes_that_do_not_arrive_are_reported(tmp_path: Path) -> None:
+    registry = ModelRegistryFixture(tmp_path)
+    registry.add("model", echo("model"))
+    with registry.serving() as server:
+        [file] = registry.home.rglob("snapshot.json")
+        file.write_text("{")
+
+        def state() -> str:
+            return server.client.get("/v1/ready").json()["registry"]
+
+        until(lambda: state().startswith("behind for "))
+        assert server.request("model").status_code == 200
+        metric = "slipway_registry_behind_seconds"
+        until(
+            lambda: any(
+                line.startswith(metric) and float(line.split()[-1]) > 0
+                for line in server.client.get("/metrics").text.splitlines()
+            )
+        )
+        # The next change writes the file anew.
+        registry.add("other", echo("other"))
+        until(lambda: server.request("other").status_code == 200)
+        until(lambda: state() == "reached")
+
+
 def test_another_address_is_followed(tmp_path: Path) -> None:
     first, second = (ModelRegistryFixture(tmp_path / name) for name in ("first", "second"))
     first.add("model", echo("model"))

@@ -57,6 +57,27 @@ def test_the_heat_map_is_drawn_over_the_picture(tab: Tab, served: Server) -> Non
     assert tab.complaints == []
 
 
+def test_the_activation_map_is_drawn_where_the_network_pools(tab: Tab, served: Server) -> None:
+    ask_why(tab, served, "lamp")
+    tab.run("[...document.querySelectorAll('.heat-map details')].at(-1).open = true")
+    canvas = "document.querySelector('canvas.activation')"
+    tab.wait(f"{canvas}.width === 504")
+    label = tab.run(f"{canvas}.getAttribute('aria-label')")
+    assert "Class-activation map of on: the shares of 7 x 7 positions" in label
+    colors = {
+        place: tab.run(f"[...{canvas}.getContext('2d').getImageData({x}, {y}, 1, 1).data]")
+        for place, (x, y) in {
+            "there": (MATTERS[0] + 30, MATTERS[1] + 30),
+            "elsewhere": ANOTHER,
+        }.items()
+    }
+    # Blue raises the logit: strongly where the picture is bright, hardly elsewhere.
+    blue = {place: color[2] - color[0] for place, color in colors.items()}
+    assert blue["there"] > 100
+    assert 0 <= blue["elsewhere"] < 60
+    hold_the_page_rules(tab)
+
+
 def test_colors_and_values_are_there_for_the_keyboard(tab: Tab, served: Server) -> None:
     ask_why(tab, served, "lamp")
     colored = pixel(tab, (MATTERS[0] + 30, MATTERS[1] + 30))
