@@ -4,18 +4,24 @@ Memory changes only after the line is on disk, by the same code that reads the l
 What a caller got as a response is therefore still there after a kill.
 """
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from services.trainer.decision import AlertDecision
+from services.trainer.decision import AlertDecision, AlertOutcome
 from services.trainer.run import Run, RunState
 from slipway.registry.chain import ChainLog
 
+# In memory; the log on disk has more. At one alert a minute they are those of a week.
+MOST_DECISIONS = 10_000
+# On disk. Alerts can name any project, so whoever may send them could fill the disk with these.
+MOST_UNKNOWN = 1000
+
 
 class Journal:
-    """Holds the runs by id and the decisions, both oldest first.
+    """Holds the runs by id and the newest decisions, both oldest first.
 
     Raises:
         ChainBroken: a line of the log was changed or removed.
@@ -26,7 +32,8 @@ class Journal:
         lock = FileLock(folder / "journal.lock")
         self._log = ChainLog(folder / "journal.jsonl", lock=lambda: lock)
         self.runs: dict[str, Run] = {}
-        self.decisions: list[AlertDecision] = []
+        self.decisions: deque[AlertDecision] = deque(maxlen=MOST_DECISIONS)
+        self._unknown = 0
         for entry in self._log.entries():
             self._apply(entry)
 
@@ -44,9 +51,27 @@ class Journal:
         return self.runs[id]
 
     def decided(self, decision: AlertDecision) -> AlertDecision:
-        """Record a decision on an alert."""
-        self._write({"event": "decided", "decision": decision.model_dump(mode="json")})
+        """Record a decision on an alert, unless it repeats the last one on the same alert.
+
+        Of decisions on projects that do not exist, the first `MOST_UNKNOWN` are recorded.
+
+        Alertmanager sends an alert again and again while it fires; each time the disk has to keep
+        nothing new.
+        """
+        unknown = decision.outcome is AlertOutcome.UNKNOWN_PROJECT
+        if not (self._repeats(decision) or (unknown and self._unknown >= MOST_UNKNOWN)):
+            self._write({"event": "decided", "decision": decision.model_dump(mode="json")})
         return decision
+
+    def _repeats(self, decision: AlertDecision) -> bool:
+        before = next(
+            (each for each in reversed(self.decisions) if each.alarm == decision.alarm), None
+        )
+        return (
+            before is not None
+            and decision.outcome is not AlertOutcome.STARTED
+            and (before.outcome, before.run) == (decision.outcome, decision.run)
+        )
 
     def _write(self, entry: dict[str, Any]) -> None:
         self._log.append(entry)
@@ -57,7 +82,9 @@ class Journal:
             run = Run.model_validate(entry["run"])
             self.runs[run.id] = run
         elif entry["event"] == "decided":
-            self.decisions.append(AlertDecision.model_validate(entry["decision"]))
+            decision = AlertDecision.model_validate(entry["decision"])
+            self.decisions.append(decision)
+            self._unknown += decision.outcome is AlertOutcome.UNKNOWN_PROJECT
         else:
             run = self.runs[entry["id"]]
             values = {**run.model_dump(mode="json"), **entry["changes"]}

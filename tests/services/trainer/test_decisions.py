@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.trainer import journal as journal_module
 from services.trainer.decision import (
     Alarm,
     AlertDecision,
@@ -126,6 +127,33 @@ def test_the_journal_ignores_a_torn_line_and_refuses_a_changed_one(tmp_path: Pat
         Journal(tmp_path)
 
 
+def test_an_alert_that_is_sent_again_is_kept_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    alarm = Alarm(project="x", name="y")
+    for now in (1.0, 2.0, 3.0):
+        journal.decided(decide(alarm, known=False, runs=[], settings=SETTINGS, now=now))
+    assert [each.time for each in Journal(tmp_path).decisions] == [1.0]
+    resolved = alarm.model_copy(update={"firing": False})
+    for each in (resolved, alarm):
+        journal.decided(decide(each, known=True, runs=[], settings=SETTINGS, now=4.0))
+    outcomes = [each.outcome for each in journal.decisions]
+    assert len(outcomes) == 3
+    assert len(set(outcomes)) == 3
+
+
+def test_alerts_about_unknown_projects_cannot_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "MOST_UNKNOWN", 2)
+    journal = Journal(tmp_path)
+    for name in ("a", "b", "c", "d"):
+        alarm = Alarm(project=name, name="y")
+        found = decide(alarm, known=False, runs=[], settings=SETTINGS, now=1.0)
+        assert journal.decided(found) == found
+    again = Journal(tmp_path)
+    assert [each.alarm.project for each in again.decisions] == ["a", "b"]
+
+
 def test_a_notification_gives_an_alarm_for_each_alert_about_a_project() -> None:
     sent = notification(
         {"labels": {"project": "flowers"}},
@@ -155,4 +183,4 @@ def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert Request.model_validate(request).feedback == FeedbackUse(label="species")
     journal.queued(run(trigger="schedule"))
     again = Journal(tmp_path)
-    assert (again.decisions, again.runs) == ([decision], journal.runs)
+    assert (list(again.decisions), again.runs) == ([decision], journal.runs)
