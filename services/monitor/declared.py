@@ -2,8 +2,11 @@
 
 import ast
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+LIBRARY = "slipway"
 UNKNOWN = object()
 """The value of anything that is not a literal."""
 
@@ -24,7 +27,7 @@ def parse_declaration(code: str) -> Declaration:
     The model is the class whose `predict` takes `list[SomeRecord]`, or whose `stream` takes one.
 
     Only literals count, and names in the module that are bound to literals: any other value would
-    require the code to run.
+    require the code to run. Fields that a record of the library declares count, too.
 
     Raises:
         SyntaxError: the text is not valid Python.
@@ -40,7 +43,7 @@ def parse_declaration(code: str) -> Declaration:
         protected = found if isinstance(found, tuple | list) else ()
         return Declaration(
             protected=tuple(str(each) for each in protected),
-            defaults=_defaults(classes, record, constants),
+            defaults=_defaults(classes, record, constants, _library_imports(tree)),
         )
     return Declaration()
 
@@ -85,16 +88,47 @@ def _attribute(node: ast.ClassDef, name: str, constants: dict[str, Any]) -> Any:
     return UNKNOWN
 
 
+def _library_imports(tree: ast.Module) -> dict[str, str]:
+    """Return the module of each name that is imported from the library."""
+    return {
+        each.asname or each.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{LIBRARY}.")
+        for each in node.names
+        if node.module
+    }
+
+
+def _library_defaults(module: str, name: str) -> dict[str, Any]:
+    """Return the defaults of a record of the library, which a project's record extends."""
+    library = find_spec(LIBRARY)
+    if library is None or not library.submodule_search_locations:
+        return {}
+    file = Path(library.submodule_search_locations[0], *module.split(".")[1:]).with_suffix(".py")
+    if not file.is_file():
+        return {}
+    tree = ast.parse(file.read_text())
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return _defaults(classes, name, _constants(tree), _library_imports(tree))
+
+
 def _defaults(
-    classes: dict[str, ast.ClassDef], name: str, constants: dict[str, Any]
+    classes: dict[str, ast.ClassDef],
+    name: str,
+    constants: dict[str, Any],
+    imported: dict[str, str],
 ) -> dict[str, Any]:
     node = classes.get(name)
     if node is None:
         return {}
     found: dict[str, Any] = {}
     for base in node.bases:
-        if isinstance(base, ast.Name) and base.id != name:
-            found |= _defaults(classes, base.id, constants)
+        if not isinstance(base, ast.Name) or base.id == name:
+            continue
+        if base.id in classes:
+            found |= _defaults(classes, base.id, constants, imported)
+        elif base.id in imported:
+            found |= _library_defaults(imported[base.id], base.id)
     for step in node.body:
         if not isinstance(step, ast.AnnAssign) or not isinstance(step.target, ast.Name):
             continue
