@@ -167,6 +167,7 @@ class FeedbackStore:
         self.folder = folder
         self._lock = threading.Lock()
         self._database = _open(folder / FILE)
+        self._opened = _identity(folder / FILE)
 
     def attach(
         self,
@@ -294,7 +295,19 @@ class FeedbackStore:
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:
-            return self._database.execute(query, values).fetchall()
+            return self._linked().execute(query, values).fetchall()
+
+    def _linked(self) -> sqlite3.Connection:
+        """Return the connection to the file that has the database's name now.
+
+        SQLite goes on writing into a file that was removed or replaced, where nobody finds it.
+        """
+        if _identity(self.folder / FILE) != self._opened:
+            self._database.close()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._database = _open(self.folder / FILE)
+            self._opened = _identity(self.folder / FILE)
+        return self._database
 
     def _store(
         self,
@@ -307,7 +320,7 @@ class FeedbackStore:
     ) -> Attached:
         about = {name: record[name] for name in ("project", "version", "variant")}
         key, now = (record["id"], row), time.time()
-        with self._lock, _writing(self._database):
+        with self._lock, _writing(self._linked()):
             before = self._database.execute(
                 "SELECT truth, reward, revision FROM feedback WHERE id = ? AND row = ?", key
             ).fetchone()
@@ -428,6 +441,15 @@ def _text(label: dict[str, Any]) -> str:
         return json.dumps(label, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
         raise BadLabel(f"label: must hold finite numbers only: {error}") from error
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file from another of the same name; None if there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open(file: Path) -> sqlite3.Connection:

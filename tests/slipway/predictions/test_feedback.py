@@ -319,3 +319,14 @@ def test_labels_count_from_the_time_at_which_they_came(tmp_path: Path) -> None:
     assert not came(time.time() + 1)
     assert not came(predicted=time.time() + 1)
     assert not came(project="spam")
+
+
+def test_feedback_is_not_lost_in_a_database_that_was_removed(tmp_path: Path) -> None:
+    [id] = logged(tmp_path, SURVIVAL)
+    store = FeedbackStore(tmp_path)
+    store.attach(id=id, label={"survived": False})
+    for file in tmp_path.glob("feedback*"):
+        file.unlink()
+    assert store.attach(id=id, label={"survived": True}).status == "recorded"
+    [revision] = FeedbackStore(tmp_path).history(id=id)
+    assert revision.label == {"survived": True}
