@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from pydantic import ValidationError
-from scipy.optimize import linear_sum_assignment
 
-from pipelines.cv.people_tracker.association import assign
 from pipelines.cv.people_tracker.crossings import VARIANTS, crossing, crossing_metrics, tracked
 from pipelines.cv.people_tracker.kalman import Motion
 from pipelines.cv.people_tracker.memory import RENEWED, Memory, remember, resume
@@ -86,17 +84,6 @@ def test_the_filter_learns_a_velocity_and_goes_on_unseen() -> None:
         motion.predict()
     assert_allclose(motion.boxes(), shifted(5 * 34), atol=1)
     assert motion.covariance[0, 0, 0, 0] > certain
-
-
-def test_assignments_cost_as_little_as_those_of_scipy() -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(200):
-        cost = generator.integers(-5, 5, generator.integers(0, 8, 2)) * generator.random()
-        pairs = assign(cost)
-        assert len({row for row, _ in pairs}) == len({column for _, column in pairs})
-        assert len(pairs) == min(cost.shape)
-        best = cost[linear_sum_assignment(cost)].sum()
-        assert sum(cost[pair] for pair in pairs) == pytest.approx(best)
 
 
 def test_a_person_counts_after_three_frames_and_is_forgotten() -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from slipway.kits.tracking.assignment import assign_pairs
 from slipway.media import box_overlaps
 
 from .kalman import Motion, to_center
@@ -14,46 +15,12 @@ DISTANCE = 9.21
 GROWTH = 1.5
 
 
-def assign(cost: np.ndarray) -> list[tuple[int, int]]:
-    """Return the pairs (row, column) of the assignment with the least total cost.
-
-    Every row of `cost` (n, m) gets a column of its own, or every column a row if n > m. The rows
-    are added one by one; each may push others to another column along the cheapest path, which
-    Dijkstra's algorithm finds with prices that keep all costs positive (Jonker and Volgenant 1987).
-    """
-    cost = np.asarray(cost, dtype=np.float64)
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assign(cost.T))
-    rows, columns = cost.shape
-    row_price, column_price = np.zeros(rows), np.zeros(columns)
-    owner = np.full(columns, -1)
-    for row in range(rows):
-        distance, came_from = np.full(columns, np.inf), np.full(columns, -1)
-        done = np.zeros(columns, dtype=bool)
-        current, column, length = row, -1, 0.0
-        while current >= 0:
-            step = length + cost[current] - row_price[current] - column_price
-            shorter = ~done & (step < distance)
-            distance[shorter], came_from[shorter] = step[shorter], column
-            column = int(np.where(done, np.inf, distance).argmin())
-            done[column], length, current = True, distance[column], owner[column]
-        passed = done & (owner >= 0)
-        row_price[owner[passed]] += length - distance[passed]
-        row_price[row] += length
-        column_price[done] -= length - distance[done]
-        while column >= 0:
-            before = came_from[column]
-            owner[column] = row if before < 0 else owner[before]
-            column = before
-    return sorted((int(owner[column]), int(column)) for column in np.flatnonzero(owner >= 0))
-
-
 def match_overlaps(boxes: np.ndarray, detections: np.ndarray) -> list[tuple[int, int]]:
     """Return pairs of predicted boxes (n, 4) and detections (m, 4) that overlap the most."""
     overlaps = box_overlaps(boxes, detections)
     # Pairs that may not match must not decide between those that may.
     cost = np.where(overlaps >= OVERLAP, 1 - overlaps, 1.0)
-    return [pair for pair in assign(cost) if overlaps[pair] >= OVERLAP]
+    return [pair for pair in assign_pairs(cost) if overlaps[pair] >= OVERLAP]
 
 
 def match_distances(
@@ -71,4 +38,4 @@ def match_distances(
     growth = np.abs(np.log(heights[None, :] / expected[:, None, 3]))
     allowed = (distance <= DISTANCE) & (growth <= np.log(GROWTH))
     cost = np.where(allowed, distance, 2 * DISTANCE)
-    return [pair for pair in assign(cost) if allowed[pair]]
+    return [pair for pair in assign_pairs(cost) if allowed[pair]]

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 
 from slipway.datasets import Dataset, fetch
+from slipway.kits.tracking.clips import read_with_opencv
 from slipway.media import Box, encode_jpeg
 
 from .model import LABELS, Detections, Frame
@@ -28,27 +28,13 @@ def splits(
 
 def frames(dataset: Dataset, numbers: range) -> Iterator[tuple[Frame, Detections]]:
     """Yield the frames with these numbers (from 1), and the boxes that were detected there."""
+    # The server accepts no video with this codec, Microsoft's MPEG-4 of 1999.
+    file = dataset.path("vtest.avi")
     table = np.loadtxt(fetch("mot15_pets09_s2l1_det").path("det.txt"), delimiter=",")
-    for number, picture in enumerate(pictures(dataset), start=1):
+    for number, picture in enumerate(read_with_opencv(file), start=1):
         if number in numbers:
             marked = detected(table[table[:, 0] == number])
             yield Frame(image=encode_jpeg(picture, quality=85)), Detections(boxes=marked)
-
-
-def pictures(dataset: Dataset) -> Iterator[np.ndarray]:
-    """Yield the pictures of the video, (height, width, 3) of uint8 in RGB.
-
-    Its codec, Microsoft's MPEG-4 of 1999, is not among those that the server accepts.
-    """
-    video = cv2.VideoCapture(str(dataset.path("vtest.avi")))
-    try:
-        while True:
-            more, picture = video.read()
-            if not more:
-                return
-            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    finally:
-        video.release()
 
 
 def detected(rows: np.ndarray) -> list[Box]:

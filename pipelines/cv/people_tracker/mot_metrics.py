@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slipway.kits.tracking.assignment import assign_pairs
 from slipway.media import box_overlaps
-
-from .association import assign
 
 IOU = 0.5
 
@@ -78,7 +77,9 @@ def _same(
     # A pair too far apart costs more than all others together, so that most boxes are paired.
     cost = np.where(left >= IOU, 1 - left, 1.0 + min(left.shape, default=0))
     return kept + [
-        (rows[row], columns[column]) for row, column in assign(cost) if left[row, column] >= IOU
+        (rows[row], columns[column])
+        for row, column in assign_pairs(cost)
+        if left[row, column] >= IOU
     ]
 
 
@@ -86,4 +87,4 @@ def _identified(together: Counter[tuple[int, int]]) -> int:
     """Return the boxes with the right identity, under the best pairing of identities."""
     true, found = (sorted({pair[side] for pair in together}) for side in (0, 1))
     counts = np.array([[together[one, other] for other in found] for one in true])
-    return int(sum(counts[pair] for pair in assign(-counts.reshape(len(true), len(found)))))
+    return int(sum(counts[pair] for pair in assign_pairs(-counts.reshape(len(true), len(found)))))
