@@ -4,7 +4,7 @@ The simplest recipe within one standard error of the best accuracy is trained on
 recipes are also trained on the digits of MNIST, to show how much easier those are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,8 @@ class Recipe:
     one_cycle: bool = False
     flip: bool = False
     shift: bool = False
+    width: int = 16
+    """Channels of the first convolution; the second has twice as many, the others four times."""
 
 
 # From the simplest to the most complex: a simpler recipe has fewer of the steps.
@@ -70,16 +72,17 @@ def network(recipe: Recipe) -> nn.Sequential:
     """
     if not recipe.convolutions:
         return nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, len(LABELS)))
+    narrow, middle, wide = recipe.width, 2 * recipe.width, 4 * recipe.width
     return nn.Sequential(
-        *convolution(1, 16, recipe.batch_norm),
+        *convolution(1, narrow, recipe.batch_norm),
         nn.MaxPool2d(2),
-        *convolution(16, 32, recipe.batch_norm),
+        *convolution(narrow, middle, recipe.batch_norm),
         nn.MaxPool2d(2),
-        *convolution(32, 64, recipe.batch_norm),
-        *convolution(64, 64, recipe.batch_norm),
+        *convolution(middle, wide, recipe.batch_norm),
+        *convolution(wide, wide, recipe.batch_norm),
         nn.Flatten(),
         nn.Dropout(0.3),
-        nn.Linear(64 * 7 * 7, len(LABELS)),
+        nn.Linear(wide * 7 * 7, len(LABELS)),
     )
 
 
@@ -100,16 +103,18 @@ def fit(
     held_out: int,
     subset: int,
     epochs: int,
+    width: int = 16,
 ) -> Fitted:
     """Choose a recipe by its accuracy on held-out rows; then train it on all pictures."""
+    recipes = {name: replace(recipe, width=width) for name, recipe in RECIPES.items()}
     study, digits = (
         PictureStudy(kind, network, weights=weights, seed=seed, augment=augment, plan=plan)
         for kind in (Category, Digit)
     )
-    study.compare(train, RECIPES, held_out=held_out, subset=subset, epochs=epochs)
+    study.compare(train, recipes, held_out=held_out, subset=subset, epochs=epochs)
     # The stage passes only `train`; `prepare` wrote the digits to the same folder.
     rows = labelled_rows.read(weights.parent / "data" / "digits.parquet", Garment)
-    compared = {name: RECIPES[name] for name in COMPARED}
+    compared = {name: recipes[name] for name in COMPARED}
     for each in digits.compare(rows, compared, held_out=held_out, subset=subset, epochs=epochs):
         study.add_metrics(each.name, {"digits_accuracy": each.metrics["accuracy"]})
     return study.refit_best(train)
