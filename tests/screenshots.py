@@ -4,26 +4,37 @@
     python -m tests.screenshots http://127.0.0.1:8000
 
 writes `docs/pictures/`: the catalogue and three pages, light and dark. The server must serve the
-projects of `PAGES`. Look at every picture before you commit it.
+projects of `PAGES`.
+
+    python -m tests.screenshots http://127.0.0.1:8000 --projects digits cifar10
+
+writes `pictures/try.png` of the projects named, or of all that are served: the page to try each,
+with its first example predicted. `slipway readme` shows it. Look at every picture before you commit
+it.
 """
 
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import httpx
 from PIL import Image
 
 from slipway.programs.debian import binary
+from slipway.project import discover
+from slipway.projects.readme import TRY_PAGE
 from tests.browser import Tab, chromium
 from tests.conftest import ROOT
 from tests.services.predict.site.site_check import open_model, press
 
 FOLDER = ROOT / "docs" / "pictures"
 WIDTH = 1280
+PROJECT_HEIGHT = 900
 MOST_BYTES = 200_000
 COLORS = 256
 PICTURES_LOADED = (
@@ -100,22 +111,34 @@ def save(content: bytes, file: Path) -> None:
     size = file.stat().st_size
     if size >= MOST_BYTES:
         raise ValueError(f"{file} has {size} bytes: at most {MOST_BYTES} are allowed")
-    print(f"{file.name}: {size / 1000:.0f} KB")
+    print(f"{file.relative_to(ROOT)}: {size / 1000:.0f} KB")
+
+
+def project_pages(address: str, names: list[str]) -> Iterator[tuple[Screenshot, Path]]:
+    """Yield the page of each project that is served, and its file."""
+    served = {each["name"] for each in httpx.get(f"{address}/v1/models").json()["models"]}
+    for project in discover():
+        if project.name in served and (not names or project.name in names):
+            take = partial(predict, name=project.name)
+            file = project.folder / "pictures" / TRY_PAGE
+            yield Screenshot(TRY_PAGE, PROJECT_HEIGHT, take), file
 
 
 def main(address: str, names: list[str]) -> None:
+    address = address.rstrip("/")
+    if names[:1] == ["--projects"]:
+        pages = list(project_pages(address, names[1:]))
+    else:
+        pages = [(each, FOLDER / each.name) for each in PAGES if not names or each.name in names]
     with chromium(binary("chromium")) as browser:
-        for each in PAGES:
-            if names and each.name not in names:
-                continue
+        for each, file in pages:
             with browser.tab() as tab:
                 tab.resize(WIDTH, each.height, dark=each.dark)
                 tab.send("Emulation.setScrollbarsHidden", hidden=True)
-                each.prepare(tab, address.rstrip("/"))
+                each.prepare(tab, address)
                 tab.wait("!document.getAnimations().length")
-                taken = FOLDER / each.name
-                tab.screenshot(taken, whole=False)
-                save(taken.read_bytes(), taken)
+                tab.screenshot(file, whole=False)
+                save(file.read_bytes(), file)
 
 
 if __name__ == "__main__":

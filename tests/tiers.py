@@ -25,6 +25,13 @@ FAST_BY_FOLDER = {
         chaos delivery_images kubernetes_keys kubernetes_network kubernetes_prometheus
         kubernetes_settings pre_commit python_sh runbook
     """,
+    "pipelines/dl/block_values": "values",
+    "pipelines/dl/digits": "reading",
+    "pipelines/dl/digits_from_scratch": "learning",
+    "pipelines/cv/codes": "codes ean13",
+    "pipelines/cv/edges_and_shapes": "canny shapes",
+    "pipelines/cv/panorama": "homography panorama",
+    "pipelines/cv/classical_faces": "methods",
     "services/monitor": "pages",
     "services/predict/batch": "archives",
     "services/predict": "batching form_fields openapi",
@@ -34,7 +41,7 @@ FAST_BY_FOLDER = {
     "slipway/contract": "contract record",
     "slipway/datasets": "add",
     "slipway/explain": "pictures references shapley texts",
-    "slipway/kits": "detection metrics readers records tensors",
+    "slipway/kits": "detection drawings metrics readers records tensors tracking",
     "slipway/media": """
         boxes cache fields fuzz hostile mlflow page pictures sound state summary video
     """,

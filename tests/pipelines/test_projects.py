@@ -242,8 +242,12 @@ def test_open_inference_predicts_what_the_typed_endpoint_does(
     over_http: triton_http.InferenceServerClient,
     over_grpc: triton_grpc.InferenceServerClient,
 ) -> None:
-    """The real tritonclient sends binary tensors and JSON over HTTP, and requests over gRPC."""
-    records = [each["input"] for each in examples(trained)]
+    """The real tritonclient sends binary tensors and JSON over HTTP, and requests over gRPC.
+
+    A tensor of bytes has no null, so only examples that give the same fields go in one request.
+    """
+    first, *others = [each["input"] for each in examples(trained)]
+    records = [first, *(each for each in others if given(each) == given(first))]
     typed = project_server.post(f"/v1/models/{project.name}/predict", json=records)
     expected = typed.json()["predictions"]
     for binary in (True, False):
@@ -254,6 +258,11 @@ def test_open_inference_predicts_what_the_typed_endpoint_does(
         assert head["parameters"]["variant"] == "champion"
     result = infer_over_grpc(over_grpc, project, records)
     assert answers(result, project, len(records)) == expected
+
+
+def given(record: dict[str, Any]) -> set[str]:
+    """Return the fields that a record gives."""
+    return {name for name, value in record.items() if value is not None}
 
 
 def test_a_generated_client_predicts_the_examples(
