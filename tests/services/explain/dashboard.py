@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.explain import importance, local, parts_page
 from services.explain.subject import catalogue, load
+from slipway.explain import pictures
 from slipway.explain.ways import Way
 from tests.conftest import ROOT
 
@@ -17,8 +18,9 @@ def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
 
     Returns whether its answers have a number that can be divided among parts of the record; the
     pages of a model without one must say so. Few rows are explained, with few samples: 60 rows as
-    on the page took two CPU seconds more for each model.
+    on the page took two CPU seconds more for each model, and 49 cells of a picture up to 50.
     """
+    monkeypatch.setattr(pictures, "GRIDS", (2,))
     monkeypatch.setattr(importance, "ROWS", 20)
     monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
     monkeypatch.setattr(local, "SAMPLES", 200)
