@@ -380,3 +380,13 @@ def test_impossible_parameters_are_refused(options: dict[str, Any], reason: str)
     wanted = {"seed": 1, "series": 2, "looks": 2, "arm": 100, "effects": EFFECTS, **options}
     with pytest.raises(ValueError, match=reason):
         data.splits(fetch("cookie_cats"), **wanted)
+
+
+def test_the_error_of_drawn_experiments_equals_that_of_their_table() -> None:
+    rng = np.random.default_rng(0)
+    kinds = {"better": ["same", "same", "a", "b"], "declared": ["a", "b", "undecided"]}
+    found = pd.DataFrame({name: rng.choice(values, 80) for name, values in kinds.items()})
+    found = found.assign(at=1, looks=8)
+    rows = rng.integers(0, 80, 80)
+    wanted = stopping.error_rates(found.iloc[rows])["error"]
+    assert report.error_of(found)(rows) == pytest.approx(wanted)

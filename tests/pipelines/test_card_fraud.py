@@ -26,6 +26,7 @@ from slipway.contract.graph import OnnxRuntimeGraph
 from slipway.datasets import Dataset, fetch
 from slipway.training import LabelledRows
 from slipway.training.platt import platt
+from slipway.training.resampled import average_precision_by_rows
 from slipway.training.tabular import export_onnx
 
 SIZES = {"trees": 10, "rounds": 20, "epochs": 1}
@@ -124,10 +125,11 @@ def test_a_row_is_scored_by_a_learner_that_never_saw_it(small: dict[str, Labelle
     )
 
 
-def test_real_connections_are_not_repeated(real: Dataset) -> None:
-    numbers, attack = data.connections(real, honest=30_000, seed=1)
+@pytest.mark.parametrize(("kind", "attacks"), [("http", 72), ("smtp", 21)])
+def test_real_connections_are_not_repeated(real: Dataset, kind: str, attacks: int) -> None:
+    numbers, attack = data.connections(real, kind, honest=30_000, seed=1)
     assert len(np.unique(numbers, axis=0)) == len(numbers)
-    assert (attack.sum(), (~attack).sum()) == (72, 30_000)
+    assert (attack.sum(), (~attack).sum()) == (attacks, 30_000)
 
 
 def test_costs_are_counted_by_hand() -> None:
@@ -161,7 +163,7 @@ def test_resampled_average_precision_equals_scikit_learns() -> None:
     # Rounded, so that many rows have the same score.
     scores = np.round(frauds + rng.normal(0, 1, 2000), 1)
     rows = rng.integers(0, 2000, 2000)
-    found = train.resampled_precision(scores, frauds)(rows)
+    found = average_precision_by_rows(frauds, scores)(rows)
     assert found == pytest.approx(average_precision_score(frauds[rows], scores[rows]))
     assert 0.01 < train.precision_error(scores, frauds, 0) < 0.05
 

@@ -15,6 +15,7 @@ from pipelines.ml.census_federated.model import COLUMNS, CensusFederated, Person
 from pipelines.ml.census_federated.train import Table
 from slipway.datasets import fetch
 from slipway.project import find
+from slipway.training.resampled import roc_auc_by_rows
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_resampled_area_equals_scikit_learns(table: Table) -> None:
     # Rounded, so that many rows have the same probability.
     y_prob = np.round(0.3 * table.labels + rng.random(len(table.labels)), 1)
     rows = rng.integers(0, len(y_prob), len(y_prob))
-    found = train.resampled_area(table.labels, y_prob)(rows)
+    found = roc_auc_by_rows(table.labels, y_prob)(rows)
     assert found == pytest.approx(roc_auc_score(table.labels[rows], y_prob[rows]))
     error = table.area_error(np.zeros(len(COLUMNS)))["roc_auc_se"]
     assert error == 0
@@ -199,3 +200,11 @@ def test_the_files_beside_train_make_the_stages_run_again() -> None:
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
     assert {"client.py", "privacy.py", "flower.py"} <= set(stages["fit"]["deps"])
     assert "../../../infra/environment/locks/federated.txt" in stages["fit"]["deps"]
+
+
+def test_methods_are_ordered_from_the_simplest_and_differ_in_the_pull() -> None:
+    found = train.unlike("_jobs", [np.arange(3)], [0.1, 0.001])
+    names = ["fedavg_jobs", "fedavg_jobs_5", "fedprox_jobs_0.001", "fedprox_jobs_0.1"]
+    assert list(found) == names
+    assert [local.pull for _, local in found.values()] == [0, 0, 0.001, 0.1]
+    assert [local.epochs for _, local in found.values()] == [1, 5, 5, 5]

@@ -225,3 +225,12 @@ def test_an_inconsistent_table_is_refused() -> None:
     raw.loc[3, "TotalCharges"] = np.nan
     with pytest.raises(pandera.errors.SchemaError):
         data.SCHEMA.validate(raw)
+
+
+def test_each_age_group_has_its_own_area() -> None:
+    left, senior = np.array([True, False] * 40), np.arange(80) >= 40
+    # Perfect below 65 and reversed from 65 on.
+    y_prob = np.where(senior, 1 - left, left).astype(float)
+    areas = train.areas_by_age(y_prob, left, senior)
+    assert areas["roc_auc_under_65_low"] == areas["roc_auc_under_65"] == 1
+    assert areas["roc_auc_65_or_older"] == areas["roc_auc_65_or_older_high"] == 0

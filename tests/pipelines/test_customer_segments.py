@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_samples
 
-from pipelines.ml.customer_segments import data, train
-from pipelines.ml.customer_segments.model import Customer, features, name, segments
+from pipelines.ml.customer_segments import data, report, train
+from pipelines.ml.customer_segments.metrics import silhouettes
+from pipelines.ml.customer_segments.model import Customer, Segment, features, name, segments
+from pipelines.ml.customer_segments.quintiles import QuintileRule
 from slipway.datasets import fetch
 from slipway.project import find
 from slipway.training import LabelledRows
@@ -145,7 +147,7 @@ def test_the_simplified_silhouette_equals_the_common_one_for_single_points() -> 
         silhouette_samples(np.vstack([points, one]), [0, 1, label])[2]
         for one, label in zip(queries, labels, strict=True)
     ]
-    assert train.silhouette(queries, labels, points) == pytest.approx(np.mean(plain))
+    assert silhouettes(queries, labels, points) == pytest.approx(plain)
 
 
 def test_the_quintile_rule_scores_as_direct_marketing_does() -> None:
@@ -169,11 +171,13 @@ def test_names_follow_the_rule_and_the_two_nearest_are_returned() -> None:
     centres = [(-1, 2, 1), (-1, 1, 0.4), (-1, 0, 0), (1, 1, 0), (1, -1, 0)]
     names = [name(np.array(centre)) for centre in centres]
     assert names == ["champions", "loyal", "promising", "at_risk", "hibernating"]
-    rows = [
-        {"segment": each, "kind": each, "share_buying": 0.5, "spent_after": 1.0} for each in names
-    ]
+    after = dict.fromkeys(("share_buying", "spent_after", "relative_buying"), 0.5)
+    rows = [{"segment": each, "kind": each, "relative_spending": 1.0, **after} for each in names]
+    rule = QuintileRule.fit(np.arange(60.0).reshape(20, 3), 4).to_json()
     predictions = segments(
-        np.array([[4.0, 1.0, 2.0, 9.0, 9.0]]), {"segments": rows, "usual_distance": 0.5}
+        np.array([[1.0, 2.0, 3.0]]),
+        np.array([[4.0, 1.0, 2.0, 9.0, 9.0]]),
+        {"segments": rows, "usual_distance": 0.5, "rule": rule},
     )
     assert (predictions[0].segment, predictions[0].next_segment) == ("loyal", "promising")
     assert predictions[0].sureness == pytest.approx(0.5)
@@ -193,3 +197,36 @@ def test_segments_with_the_same_name_are_numbered() -> None:
     named = [each["segment"] for each in about["segments"]]
     assert len(set(named)) == 4
     assert "hibernating 2" in named
+
+
+def test_the_stored_rule_groups_customers_as_the_fitted_one_and_knows_their_distances() -> None:
+    rng = np.random.default_rng(2)
+    numbers, labels = rng.normal(size=(300, 3)), train.quintile_rule
+    rule = QuintileRule.from_json(QuintileRule.fit(numbers, 4).to_json())
+    assert rule.groups(numbers).tolist() == labels(numbers, 4)(numbers).tolist()
+    points = rule.points(numbers)
+    means = [points[rule.groups(numbers) == group].mean(axis=0) for group in range(4)]
+    assert rule.centres == pytest.approx(np.array(means))
+    with pytest.raises(ValueError, match="into one group"):
+        QuintileRule.fit(np.ones((9, 3)), 4)
+
+
+def test_ratios_to_the_average_are_compared_with_what_customers_did_later() -> None:
+    """Half of all bought; of segment b, which is said to buy as often as the average, all did."""
+    shared = {
+        "recommendation": "", "distance": 1.0, "next_segment": "", "sureness": 0.5,
+        "unusual": False, "spent_after": 1.0, "relative_spending": 1.0, "rule_group": 1,
+        "rule_sureness": 0.25,
+    }  # fmt: skip
+    kinds = {"a": (0.2, 0.5), "b": (0.4, 1.0)}
+    predictions = [
+        Segment(segment=name, share_buying=share, relative_buying=ratio, **shared)
+        for name, (share, ratio) in kinds.items()
+        for _ in range(4)
+    ]
+    found = report.score(predictions=predictions, labels=[0.0] * 4 + [10.0] * 4)
+    # Found are 0 and 2 times the average.
+    assert found["relative_buying_error"] == pytest.approx((0.5 + 1.0) / 2)
+    assert found["pairs_in_order"] == 1.0
+    assert found["baseline_silhouette"] == 0.25
+    assert found["silhouette_low"] == found["silhouette_high"] == 0.5

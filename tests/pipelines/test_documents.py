@@ -179,3 +179,12 @@ def test_writers_are_names_from_citations_only() -> None:
 def test_an_empty_posting_is_refused() -> None:
     with pytest.raises(ValidationError, match="at least 1 character"):
         Posting(text="")
+
+
+def test_macro_f1_of_drawn_rows_equals_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    y_true, y_pred = rng.choice(list("abc"), 300), rng.choice(list("abcd"), 300)
+    rows = rng.integers(0, 300, 300)
+    found = report.macro_f1_by_rows(y_true.tolist(), y_pred.tolist())(rows)
+    wanted = f1_score(y_true[rows], y_pred[rows], average="macro", labels=list("abc"))
+    assert found == pytest.approx(wanted)

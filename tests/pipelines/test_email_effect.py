@@ -13,7 +13,7 @@ from statsmodels.sandbox.regression.gmm import IV2SLS
 from statsmodels.treatment.treatment_effects import TreatmentEffect
 from threadpoolctl import threadpool_limits
 
-from pipelines.ml.email_effect import causes, data, train
+from pipelines.ml.email_effect import causes, data, report, train
 from pipelines.ml.email_effect.model import CELLS, NORMAL, NUMBERS, Customer, effects, features
 from pipelines.ml.email_effect.trial import Estimate, Sample, qini
 from slipway.datasets import fetch
@@ -228,3 +228,11 @@ def test_the_experiments_effect_equals_the_published_one() -> None:
     chosen = every.at(group != "drawn")
     assert causes.naive(chosen).value == pytest.approx(-8_498, abs=1)
     assert abs(causes.adjusted(chosen, on_treated=True).value - known.value) < 2 * 671
+
+
+def test_pairs_of_cells_are_in_order_if_the_observed_means_rise_with_the_predictions() -> None:
+    y_pred = np.repeat([0.1, 0.2, 0.3], 4)
+    score = np.repeat([1.0, 3.0, 2.0], 4)
+    # Of three pairs, only the second and third cell are reversed.
+    assert report.pairs_in_order(y_pred, score) == pytest.approx(2 / 3)
+    assert report.pairs_in_order(np.full(12, 0.1), score) == 1.0

@@ -1,6 +1,8 @@
 """Uplift: the Qini curve against brute force, and learners on planted effects."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,24 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.ml.uplift import data, learners, report
 from pipelines.ml.uplift.drawn import EMAILS, MENS, NONE, WOMENS, RandomizedCustomers
-from pipelines.ml.uplift.model import NUMBERS, Campaign, Shopper, Uplift, campaigns, features
+from pipelines.ml.uplift.effects import fit_effect_line
+from pipelines.ml.uplift.model import (
+    EFFECTS,
+    NUMBERS,
+    Campaign,
+    EffectLine,
+    Effects,
+    Shopper,
+    Uplift,
+    campaigns,
+    features,
+)
 from pipelines.ml.uplift.ranked import Ranked, ranked, ranking_metrics, uplifts
 from slipway.datasets import fetch
 
 LEARNERS = learners.learners(seed=0, trees=60)
+# Passes the predicted uplift on, with an interval of almost no width.
+UNCHANGED = EffectLine(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 def customers_with_effect(rows: int, *, seed: int = 0) -> RandomizedCustomers:
@@ -147,7 +162,8 @@ def test_the_exported_graph_predicts_as_the_fitted_learner(
     fit_learner, estimators = LEARNERS[name]
     learner = fit_learner(planted, estimators)
     learners.export(learner, tmp_path / "model.onnx")
-    (tmp_path / "least.json").write_text('{"least_uplift": 0.02}')
+    lines = {name: asdict(UNCHANGED) for name in ("mens", "womens")}
+    (tmp_path / EFFECTS).write_text(json.dumps({**lines, "least": 0.02}))
     model = Uplift()
     model.load(tmp_path)
     visits = model.run({"numbers": planted.numbers[:500]})["visits"]
@@ -157,9 +173,45 @@ def test_the_exported_graph_predicts_as_the_fitted_learner(
 
 def test_the_better_email_is_recommended_if_its_effect_is_large_enough() -> None:
     visits = np.array([[0.1, 0.15, 0.12], [0.1, 0.11, 0.18], [0.1, 0.115, 0.05], [0.4, 0.3, 0.2]])
-    predictions = campaigns(visits, 0.02)
+    predictions = campaigns(visits, Effects(UNCHANGED, UNCHANGED, 0.02))
     assert [each.recommendation for each in predictions] == ["mens", "womens", "none", "none"]
     assert [each.uplift for each in predictions] == pytest.approx([0.05, 0.08, 0.015, -0.1])
+
+
+def test_no_email_is_recommended_without_evidence() -> None:
+    """The interval of the larger effect reaches below the least one: the surer e-mail is sent."""
+    visits = np.array([[0.1, 0.15, 0.14], [0.1, 0.15, 0.1]])
+    unsure = replace(UNCHANGED, mean_variance=0.02**2)
+    predictions = campaigns(visits, Effects(unsure, UNCHANGED, 0.02))
+    assert [each.recommendation for each in predictions] == ["womens", "none"]
+    first = predictions[0]
+    assert (first.uplift_mens_low, first.uplift_mens_high) == pytest.approx((0.0108, 0.0892))
+
+
+def test_exaggerated_uplifts_are_brought_to_what_was_seen() -> None:
+    """The planted effect is 0.2 for half of the customers; a learner says 0.5 more for them."""
+    customers = customers_with_effect(20_000, seed=3)
+    bought = customers.numbers[:, NUMBERS.index("mens")].astype(float)
+    visits = np.stack([np.full(20_000, 0.2), 0.2 + 0.5 * bought, np.full(20_000, 0.3)], axis=1)
+    line = fit_effect_line(visits, customers, MENS)
+    effect, low, high = line.interval(np.array([0.5, 0.0]))
+    assert line.slope == pytest.approx(0.4, abs=0.08)
+    assert (low < [0.2, 0.0]).all()
+    assert (high > [0.2, 0.0]).all()
+    assert (high - low < 0.07).all()
+    assert effect == pytest.approx([0.2, 0.0], abs=0.03)
+
+
+def test_uplifts_without_evidence_become_the_mean_effect() -> None:
+    customers = customers_with_effect(6_000, seed=3)
+    chance = np.random.default_rng(0).random(6_000)
+    visits = np.stack([np.full(6_000, 0.2), 0.2 + 0.1 * chance, np.full(6_000, 0.3)], axis=1)
+    line = fit_effect_line(visits, customers, MENS)
+    effect, low, high = line.interval(np.array([0.0, 0.1]))
+    assert effect[0] == effect[1]
+    # 55 in 100 have an effect of 0.2.
+    assert (low < 0.11).all()
+    assert (high > 0.11).all()
 
 
 def test_the_value_of_a_policy_is_the_visits_of_those_who_follow_it() -> None:
@@ -175,7 +227,9 @@ def test_the_value_of_a_policy_is_the_visits_of_those_who_follow_it() -> None:
 def test_the_learnt_policy_gains_the_planted_effect(planted: RandomizedCustomers) -> None:
     fit_learner, estimators = LEARNERS["t_learner"]
     held = customers_with_effect(9_000, seed=2)
-    predictions = campaigns(fit_learner(planted, estimators).visits(held.numbers), 0.02)
+    predictions = campaigns(
+        fit_learner(planted, estimators).visits(held.numbers), Effects(UNCHANGED, UNCHANGED, 0.02)
+    )
     policy = np.array([EMAILS.index(each.recommendation) for each in predictions])
     ones = np.ones(len(policy))
     by_policy = report.mean_visits(held.email == policy, held.visited, ones)
@@ -192,8 +246,8 @@ def test_the_bootstrap_covers_a_mean() -> None:
 
 
 def equal_predictions(recommended: str, rows: int) -> list[Campaign]:
-    fields = {"visit_without": 0.1, "uplift_mens": 0.1, "uplift_womens": 0.1, "uplift": 0.1}
-    return [Campaign(**fields, recommendation=recommended)] * rows
+    names = [name for name in Campaign.model_fields if name != "recommendation"]
+    return [Campaign(**dict.fromkeys(names, 0.1), recommendation=recommended)] * rows
 
 
 def test_policy_gain_is_relative_to_mens_email_for_all() -> None:
@@ -207,6 +261,9 @@ def test_policy_gain_is_relative_to_mens_email_for_all() -> None:
     better = report.score(predictions=equal_predictions("womens", 900), labels=labels)
     assert better["policy_gain"] == pytest.approx(1 - visited[emails == "mens"].mean())
     assert 0.7 < better["policy_gain_low"] < better["policy_gain"] < better["policy_gain_high"]
+    assert better["baseline_qini"] == pytest.approx(0, abs=1e-12)
+    # Women's e-mail makes everybody visit, far from the 10 points that are served.
+    assert better["tenths_contradicted"] >= 10
 
 
 def test_a_customer_who_bought_neither_kind_is_refused() -> None:
