@@ -2,17 +2,26 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from slipway.kits.tabular.report import binary_scores, errors
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import metric_with_interval
 
 from .model import Passenger, Survival
 
 
 def score(*, predictions: list[Survival], labels: list[bool]) -> dict[str, float]:
-    names = ("accuracy", "precision", "recall", "f1", "roc_auc")
-    return binary_scores(predictions, labels, "survived", *names)
+    survived = np.array(labels)
+    right = np.array([each.survived for each in predictions]) == survived
+    return {
+        # Over passengers. Families shared their fate, so the true interval is wider.
+        **metric_with_interval("accuracy", lambda rows: float(right[rows].mean()), len(right)),
+        # The baseline predicts that nobody survived.
+        "baseline_accuracy": float(np.mean(~survived)),
+        **binary_scores(predictions, labels, "survived", "precision", "recall", "f1", "roc_auc"),
+    }
 
 
 def family_size(passenger: Passenger) -> str:
