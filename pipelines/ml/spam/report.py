@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import f1_score
 
 from slipway.kits.tabular.report import binary_scores, errors
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
 
 from .model import Email, Verdict
 
@@ -26,10 +28,21 @@ EXAMPLES = [
 
 
 def score(*, predictions: list[Verdict], labels: list[bool]) -> dict[str, float]:
-    names = ("f1", "precision", "recall", "accuracy", "average_precision")
+    names = ("precision", "recall", "accuracy", "average_precision")
     y_true, y_pred = np.array(labels), np.array([each.spam for each in predictions])
-    metrics = binary_scores(predictions, labels, "spam", *names)
-    return {**metrics, "false_positive_rate": float(y_pred[~y_true].mean())}
+    # The baseline calls every message spam.
+    every = np.ones_like(y_true)
+    f1, baseline_f1 = (
+        lambda rows, decided=decided: float(f1_score(y_true[rows], decided[rows]))
+        for decided in (y_pred, every)
+    )
+    return {
+        # Over messages: no campaign occurs twice.
+        **metric_with_interval("f1", f1, len(y_true)),
+        **baseline_metric("f1", baseline_f1, len(y_true)),
+        **binary_scores(predictions, labels, "spam", *names),
+        "false_positive_rate": float(y_pred[~y_true].mean()),
+    }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
