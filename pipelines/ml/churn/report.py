@@ -4,15 +4,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score
 
 from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate, LabelledRows
 from slipway.training.calibration import Reliability, expected_calibration_error
+from slipway.training.resampled import roc_auc_by_rows
+from slipway.training.selection import bootstrap_interval
 
 from .metrics import CALIBRATIONS, by_gain, profits
 from .model import SERVICES, ChurnRisk, Customer, Offer
@@ -22,8 +25,14 @@ def score(*, predictions: list[ChurnRisk], labels: list[bool]) -> dict[str, floa
     table, left = pd.DataFrame([each.model_dump() for each in predictions]), np.array(labels)
     lost, called = left * table["revenue"], table["make_offer"]
     all_lost = max(float(lost.sum()), 1.0)
-    names = ("brier", "log_loss", "calibration_error", "roc_auc", "average_precision")
+    names = ("log_loss", "calibration_error", "roc_auc", "average_precision")
+    squares = (table["probability"].to_numpy() - left) ** 2
     return {
+        # Over customers.
+        **metric_with_interval("brier", lambda rows: float(squares[rows].mean()), len(left)),
+        # The baseline predicts one share for everybody. The splits have the same share of leavers,
+        # and no other constant has a lower Brier score.
+        "baseline_brier": float(left.var()),
         **binary_metrics(left, *names, y_prob=table["probability"]),
         **binary_metrics(left, "recall", y_pred=table["leaves"]),
         # Relative to the revenue of all who left: the predicted loss, and the share of those
@@ -93,7 +102,8 @@ def profit(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figu
     monthly = np.array([each.monthly_charges for each in evaluation.test.records])
     revenue = offer.revenue(monthly)
     curve, called = by_gain(y_prob, left, monthly, offer)
-    figure, (first, *others) = plots.panels(4)
+    figure, grid = plt.subplots(2, 2, figsize=(9.2, 7.2))
+    first, *others = grid.flat
     share = 100 * np.arange(len(left) + 1) / len(left)
     curves = {
         "who leaves is known": (profits(left * revenue, left, revenue, offer), plots.INK, ":"),
@@ -108,7 +118,7 @@ def profit(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figu
         f"expected gain > 0:\n{share[called]:.0f} % called, ${curve[called]:.2f}",
         (share[called], curve[called]),
         xytext=(share[called] - 6, curve[called] * 0.6),
-        fontsize=7,
+        fontsize=8,
     )
     title = f"Profit: ${offer.cost:g} an offer, keeps {100 * offer.success_rate:g} %, "
     title += f"{offer.horizon_months:g} months"
@@ -123,7 +133,7 @@ def profit(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figu
     for panel in (first, *others):
         panel.axhline(0, color=plots.INK, linewidth=0.6)
         panel.set_ylabel("dollars a customer")
-        panel.legend(fontsize=7, loc="upper right" if panel is first else "best")
+        panel.legend(fontsize=8, loc="upper right" if panel is first else "best")
     return figure
 
 
@@ -163,9 +173,13 @@ def groups(evaluation: Evaluation, y_prob: np.ndarray, left: np.ndarray) -> Figu
     shares = {"predicted": found.y_prob, "observed (95 %)": found.observed}
     title = "Share that leaves, by group (test rows)"
     plots.bars(first, names, shares, title, half_width=found.margin)
-    areas = [roc_auc_score(left[rows], y_prob[rows]) for rows in members.values()]
-    plots.bars(second, names, areas, "Area under the ROC curve, by group", fmt="{:.3f}", size=9)
-    second.set_ylim(0.5, 1)
+    areas = {}
+    for name, rows in members.items():
+        area = roc_auc_by_rows(left[rows], y_prob[rows])
+        count = int(rows.sum())
+        areas[name] = (area(np.arange(count)), *bootstrap_interval(area, count, seed=0))
+    title = "Area under the ROC curve, by group (95 %)"
+    plots.intervals(second, areas, title, fmt="{:.3f}", no_effect=0.5)
     return figure
 
 
@@ -181,6 +195,8 @@ def behaviour(train: LabelledRows[Customer, bool]) -> Figure:
     }
     for panel, (name, values) in zip(axes, fields.items(), strict=True):
         plots.positive_rate(panel, values, train.labels, f"Left, by {name}")
+        panel.set(ylim=(0, 0.6), xlabel=f"{name}; on the bar: training customers")
+    axes[0].set_ylabel("share that left within the month")
     return figure
 
 

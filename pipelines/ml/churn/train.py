@@ -1,6 +1,6 @@
 """Logistic regression and boosted trees, with and without balanced weights, each calibrated.
 
-Every learner is cross-cross_validate with each calibration. The calibration is fitted on
+Every learner is cross-validated with each calibration. The calibration is fitted on
 predictions for rows that the learner did not see. The simplest candidate within one standard error
 of the best Brier score is served.
 """
@@ -27,7 +27,8 @@ from slipway.training.boosting_export import export_boosting
 from slipway.training.calibration import Reliability
 from slipway.training.frames import concatenate_blocks
 from slipway.training.platt import platt
-from slipway.training.selection import fold_error, simplest_within_error
+from slipway.training.resampled import roc_auc_by_rows
+from slipway.training.selection import bootstrap_interval, fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 from slipway.training.validation import binary_metrics
 
@@ -136,6 +137,17 @@ def cross_validate(
     return y_prob
 
 
+def areas_by_age(y_prob: np.ndarray, left: np.ndarray, senior: np.ndarray) -> dict[str, float]:
+    """Return the area under the ROC curve below 65 and from 65 on, with its 95 % interval."""
+    metrics = {}
+    for name, members in (("under_65", ~senior), ("65_or_older", senior)):
+        area = roc_auc_by_rows(left[members], y_prob[members])
+        rows, metric = int(members.sum()), f"roc_auc_{name}"
+        metrics[metric] = area(np.arange(rows))
+        metrics[f"{metric}_low"], metrics[f"{metric}_high"] = bootstrap_interval(area, rows, seed=0)
+    return metrics
+
+
 def fit(
     *,
     train: LabelledRows[Customer, bool],
@@ -190,6 +202,13 @@ def fit(
         candidates.append(Candidate(name, metrics, parameters, bins))
     allowed = [each for each in candidates if each.name in options]
     chosen = simplest_within_error(allowed, "brier", best="lowest").name
+    senior = np.array([each.senior_citizen for each in train.records])
+    candidates = [
+        each.with_metrics(areas_by_age(by_name[each.name][0], left, senior))
+        if each.name in (chosen, "boosting", PROTECTED)
+        else each
+        for each in candidates
+    ]
     learner, kind = options[chosen]
     best = pipeline(estimators[learner])
     calibration = calibrator(kind, out_of_fold(best, columns, left, folds), left)
