@@ -1,6 +1,7 @@
 """Test metrics of the served segments, and pictures of the segments."""
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import metric_with_interval
 
 from .metrics import explained
 from .model import Customer, Segment, features
@@ -30,16 +32,53 @@ def score(*, predictions: list[Segment], labels: list[float]) -> dict[str, float
     segments, spent = np.array([each.segment for each in predictions]), np.array(labels)
     after = [spent[segments == each] for each in np.unique(segments)]
     bought = [float((each > 0).mean()) for each in after]
+    sureness, of_rule = (
+        np.array([getattr(each, name) for each in predictions])
+        for name in ("sureness", "rule_sureness")
+    )
     return {
-        "silhouette": float(np.mean([each.sureness for each in predictions])),
+        # Over customers.
+        **metric_with_interval(
+            "silhouette", lambda rows: float(sureness[rows].mean()), len(sureness)
+        ),
+        # The groups of the quintile rule, with the same number of groups.
+        "baseline_silhouette": float(of_rule.mean()),
         "spending_explained": explained(segments, spent),
         "share_buying": float((spent > 0).mean()),
         "share_expected": float(np.mean([each.share_buying for each in predictions])),
         "best_segment_buying": max(bought),
         "worst_segment_buying": min(bought),
+        **relative_errors(predictions, segments, spent),
         "smallest_share": min(len(each) for each in after) / len(spent),
         "unusual": float(np.mean([each.unusual for each in predictions])),
     }
+
+
+def relative_errors(
+    predictions: list[Segment], segments: np.ndarray, spent: np.ndarray
+) -> dict[str, float]:
+    """Return by how much the predicted ratios to the average customer are wrong on average.
+
+    `pairs_in_order` is the share of pairs of segments of which the one that is predicted to buy
+    more does.
+    """
+    known = {each.segment: each for each in predictions}
+    bought = {name: float((spent[segments == name] > 0).mean()) for name in known}
+    ratios = {"buying": (spent > 0).astype(float), "spending": spent}
+    errors = {}
+    for kind, outcome in ratios.items():
+        mean = max(float(outcome.mean()), 1e-9)
+        found = {name: float(outcome[segments == name].mean()) / mean for name in known}
+        off = [
+            abs(getattr(known[name], f"relative_{kind}") - found[name])
+            for name in segments.tolist()
+        ]
+        errors[f"relative_{kind}_error"] = float(np.mean(off))
+    pairs = [
+        (known[one].share_buying - known[other].share_buying) * (bought[one] - bought[other]) > 0
+        for one, other in combinations(known, 2)
+    ]
+    return errors | {"pairs_in_order": float(np.mean(pairs)) if pairs else 1.0}
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:

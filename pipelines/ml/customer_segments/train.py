@@ -26,10 +26,10 @@ from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 from slipway.training.validation import mean_over_folds
 
-from .metrics import explained
+from .metrics import explained, silhouettes
 from .model import SEGMENTS, Customer, Segment, features, name, segments
+from .quintiles import QUINTILES, QuintileRule, ranges
 
-QUINTILES = (0.2, 0.4, 0.6, 0.8)
 Labels = Callable[[np.ndarray], np.ndarray]
 
 
@@ -44,23 +44,9 @@ def kmeans(k: int, seed: int, *between: object) -> Pipeline:
 
 
 def quintile_rule(numbers: np.ndarray, groups: int) -> Labels:
-    """Return the quintile rule of direct marketing (Hughes 1994), fitted on `numbers` (rows, 3).
-
-    Recency, frequency and money each get a score of 1 to 5 by their quintile. The sum is divided
-    into `groups` equal ranges. A value on an edge gets the score below it: 36 % of the customers
-    have one order, which is the first edge itself.
-    """
+    """Return the groups of the quintile rule, fitted on `numbers` (rows, 3)."""
     edges = np.quantile(numbers, QUINTILES, axis=0)
-
-    def labels(numbers: np.ndarray) -> np.ndarray:
-        recency, frequency, money = (
-            np.digitize(column, edge, right=True)
-            for column, edge in zip(numbers.T, edges.T, strict=True)
-        )
-        total = (4 - recency) + frequency + money
-        return np.asarray(total * groups // 13)
-
-    return labels
+    return lambda rows: ranges(rows, edges, groups)
 
 
 def candidates(most: int, kept: int, seed: int) -> dict[str, Callable[[np.ndarray], Labels]]:
@@ -79,20 +65,6 @@ def candidates(most: int, kept: int, seed: int) -> dict[str, Callable[[np.ndarra
 
 def fit_clusters(pipeline: Pipeline, numbers: np.ndarray) -> Labels:
     return clone(pipeline).fit(numbers).predict  # type: ignore[no-any-return]
-
-
-def silhouette(points: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> float:
-    """Return the simplified silhouette (Hruschka, de Castro and Campello 2004), from -1 to 1.
-
-    For points (rows, 3) and centres (segments, 3) it is the mean of how much nearer the own centre
-    is than the nearest other one, divided by the larger distance.
-    """
-    rows = np.arange(len(points))
-    distances = np.linalg.norm(points[:, None] - centres[None], axis=2)
-    own = distances[rows, labels]
-    distances[rows, labels] = np.inf
-    other = distances.min(axis=1)
-    return float(np.mean((other - own) / np.maximum(own, other)))
 
 
 def validate(
@@ -115,7 +87,7 @@ def validate(
         centres = np.stack([points[half & (labels == kind)].mean(axis=0) for kind in kinds])
         repeats.append(
             {
-                "silhouette": silhouette(points[~half], own[~half], centres),
+                "silhouette": float(silhouettes(points[~half], own[~half], centres).mean()),
                 "stability": float(adjusted_rand_score(labels, other)),
                 "inertia": float(((points - centres[own])[~half] ** 2).sum(axis=1).mean()),
                 "spending_explained": explained(labels[~half], spent[~half]),
@@ -162,12 +134,15 @@ def fit(
             raise ValueError(f"no k from {least} to {most} has a stability of {least_stability}")
         chosen = simplest_within_error(stable, "silhouette", best="highest").name
         best = kmeans(allowed[chosen], seed).fit(numbers)
-    about = profile_segments(best, numbers, spent)
+    # The number of groups with which the baseline was compared.
+    rule = QuintileRule.fit(numbers.astype(np.float64), least)
+    about = profile_segments(best, numbers, spent) | {"rule": rule.to_json()}
     export_onnx(best, {"numbers": 3}, weights)
     (weights / SEGMENTS).write_text(json.dumps(about, indent=1) + "\n")
 
     def framework_predict(customers: list[Customer]) -> list[Segment]:
-        return segments(best.transform(features(customers)["numbers"]), about)
+        inputs = features(customers)["numbers"]
+        return segments(inputs, best.transform(inputs), about)
 
     return Fitted(tried, chosen, framework_predict)
 
@@ -184,7 +159,14 @@ def profile_segments(best: Pipeline, numbers: np.ndarray, spent: np.ndarray) -> 
             "kind": kind,
             "share_buying": float((after > 0).mean()),
             "spent_after": float(after.mean()),
+            "relative_buying": relative(after > 0, spent > 0),
+            "relative_spending": relative(after, spent),
         }
     own = best.transform(numbers).min(axis=1)
     ordered = [profiles[place] for place in range(len(centres))]
     return {"segments": ordered, "usual_distance": float(np.quantile(own, 0.99))}
+
+
+def relative(part: np.ndarray, whole: np.ndarray) -> float:
+    """Return the mean of `part` divided by that of `whole`; 0 if nobody bought."""
+    return float(part.mean() / whole.mean()) if whole.any() else 0.0
