@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from slipway.training.resampled import RowMetric, roc_auc_by_rows
 from slipway.training.validation import binary_metrics
 
 from .learner import to_dicts
@@ -46,3 +47,16 @@ def stream_metrics(y_prob: np.ndarray, up: np.ndarray, is_up: np.ndarray) -> dic
     metrics = binary_metrics(up, "roc_auc", "accuracy", y_prob=y_prob, y_pred=y_prob >= 0.5)
     naive = float((is_up == up).mean())
     return metrics | {"kappa_temporal": (metrics["accuracy"] - naive) / max(1 - naive, 1e-9)}
+
+
+def roc_auc_by_days(up: np.ndarray, y_prob: np.ndarray) -> tuple[RowMetric, int]:
+    """Return ROC AUC as a function of the numbers of whole days, and how many days there are.
+
+    Half hours of one day resemble each other, so a bootstrap draws days: the block bootstrap of
+    Künsch (1989). An incomplete last day is left out.
+    """
+    whole = len(up) // DAY * DAY
+    # Fewer rows than a day, as in tests, are one block.
+    days = np.arange(whole).reshape(-1, DAY) if whole else np.arange(len(up))[None]
+    area = roc_auc_by_rows(up, y_prob)
+    return lambda drawn: area(days[drawn].ravel()), len(days)

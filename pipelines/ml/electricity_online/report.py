@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from river.drift import ADWIN, KSWIN, PageHinkley
 
 from slipway.reporting import Evaluation, plots
+from slipway.training.selection import bootstrap_interval
 
 from .learner import Learner
 from .model import DAY, NUMBERS, Outlook, features
-from .prequential import MONTH, no_change, online, stream_metrics
+from .prequential import MONTH, no_change, online, roc_auc_by_days, stream_metrics
 
 DETECTORS: dict[str, Callable[[], Any]] = {
     "ADWIN": ADWIN,
@@ -28,11 +29,17 @@ def score(*, predictions: list[Outlook], labels: list[bool]) -> dict[str, float]
     Rows are in order: the label of each is `is_up` of the next one.
     """
     up, y_prob = np.array(labels), np.array([each.probability for each in predictions])
+    # The baseline predicts no change.
     unchanged = stream_metrics(up[:-1].astype(float), up[1:], up[:-1])
+    area, days = roc_auc_by_days(up[1:], y_prob[1:])
+    low, high = bootstrap_interval(area, days, seed=0)
     return {
         **stream_metrics(y_prob[1:], up[1:], up[:-1]),
-        "no_change_accuracy": unchanged["accuracy"],
-        "no_change_roc_auc": unchanged["roc_auc"],
+        # Over whole days, since half hours of one day resemble each other.
+        "roc_auc_low": low,
+        "roc_auc_high": high,
+        "baseline_roc_auc": unchanged["roc_auc"],
+        "baseline_accuracy": unchanged["accuracy"],
     }
 
 

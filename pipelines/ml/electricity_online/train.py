@@ -22,8 +22,16 @@ from slipway.training.selection import bootstrap_error, simplest_within_error
 
 from .export import export
 from .learner import Learner, to_dicts
-from .model import DAY, Market, Outlook, features, outlooks
-from .prequential import IS_UP, MONTH, Predictor, no_change, online, stream_metrics
+from .model import Market, Outlook, features, outlooks
+from .prequential import (
+    IS_UP,
+    MONTH,
+    Predictor,
+    no_change,
+    online,
+    roc_auc_by_days,
+    stream_metrics,
+)
 
 
 def batch(model: Any, *, monthly: bool) -> Predictor:
@@ -61,24 +69,9 @@ def predictors(seed: int, rates: list[float], trees: int) -> dict[str, Predictor
 
 
 def roc_auc_error(up: np.ndarray, y_prob: np.ndarray, seed: int) -> float:
-    """Return the standard error of ROC AUC over whole days drawn with replacement.
-
-    Half hours of one day resemble each other, so days are drawn: the block bootstrap of Künsch
-    (1989). The area is summed over levels of `y_prob`, which are sorted only once.
-    """
-    days = np.arange(len(up) // DAY * DAY).reshape(-1, DAY)
-    levels, level = np.unique(y_prob, return_inverse=True)
-
-    def roc_auc(drawn: np.ndarray) -> float:
-        rows = days[drawn].ravel()
-        positives, negatives = (
-            np.bincount(level[rows[up[rows] == label]], minlength=len(levels))
-            for label in (True, False)
-        )
-        below = np.cumsum(negatives) - negatives / 2
-        return float(positives @ below / max(positives.sum() * negatives.sum(), 1))
-
-    return bootstrap_error(roc_auc, len(days), seed=seed)
+    """Return the standard error of ROC AUC over whole days drawn with replacement."""
+    area, days = roc_auc_by_days(up, y_prob)
+    return bootstrap_error(area, days, seed=seed)
 
 
 def fit(
