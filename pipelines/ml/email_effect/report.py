@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,16 @@ def score(*, predictions: list[Effect], labels: list[Label]) -> dict[str, float]
     """Return metrics of the order and of the size of the predicted effects."""
     y_pred, score = predicted_and_scores(predictions, labels)
     area, mean, upper = qini(y_pred, score), Estimate.mean(score), y_pred >= np.median(y_pred)
+    # The baseline predicts the same effect for everybody.
+    same = qini(np.zeros_like(y_pred), score)
     rate = float(np.mean([each["visited"] for each in labels if not each["mailed"]]))
     return {
+        # Over customers, by the standard error of a mean: the area is a mean over customers.
         "qini": area.value,
         "qini_low": area.ends[0],
         "qini_high": area.ends[1],
+        "baseline_qini": same.value,
+        "pairs_in_order": pairs_in_order(y_pred, score),
         "effect": mean.value,
         "effect_low": mean.ends[0],
         "effect_high": mean.ends[1],
@@ -48,6 +54,16 @@ def score(*, predictions: list[Effect], labels: list[Label]) -> dict[str, float]
         "effect_lower_half": float(score[~upper].mean()) if not upper.all() else mean.value,
         "unsure_of_profit": float(np.mean([each.pays == "unsure" for each in predictions])),
     }
+
+
+def pairs_in_order(y_pred: np.ndarray, score: np.ndarray) -> float:
+    """Return the share of pairs of cells of which the one with the larger predicted effect has it.
+
+    Customers of a cell have the same prediction. It is 1 if all have the same.
+    """
+    observed = [float(score[y_pred == each].mean()) for each in np.unique(y_pred)]
+    pairs = [low < high for low, high in combinations(observed, 2)]
+    return float(np.mean(pairs)) if pairs else 1.0
 
 
 def workers(weights: Path) -> tuple[Sample, Sample]:
@@ -70,11 +86,11 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     intervals(axes[0], causes.estimates(mailing, on_treated=False), "E-mail: drawn by chance")
     axes[0].set_xlabel("visits brought, points (95 %)")
     found = causes.estimates(chosen, on_treated=True)
-    intervals(axes[1], found, "Course: trained men against a survey's", form="{:,.0f}")
+    intervals(axes[1], found, "Course: men of a survey as controls", form="{:,.0f}")
     axes[1].axvspan(*known.ends, color=plots.PALE, alpha=0.35)
     axes[1].set_xlabel(f"dollars a year (95 %); shaded: the experiment, {known.value:,.0f}")
-    intervals(axes[2], groups(evaluation), "E-mail, test rows by cell")
-    axes[2].set_xlabel("visits brought, points (95 %)")
+    axes[1].locator_params(axis="x", nbins=4)
+    by_cell(axes[2], evaluation)
     yield "effects", figure
 
     figure, axes = plots.panels(3)
@@ -100,12 +116,15 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         naive, by_chance, power = zip(*simulated, strict=True)
         held = 100 * np.mean([each.ends[0] < effect < each.ends[1] for each in by_chance])
         for name, every in (
-            (f"{100 * strength:.0f} points: least squares", naive),
-            (f"two-stage, F {np.mean(power):.0f}, holds {held:.0f} %", by_chance),
+            (f"{100 * strength:.0f} points, least squares", naive),
+            (f"two-stage (F {np.mean(power):.0f}, holds {held:.0f} %)", by_chance),
         ):
             medians = np.median([[each.value, each.error] for each in every], axis=0)
-            found[name] = Estimate(*medians.tolist())
-    intervals(left, found, "Encouraged to open (simulated)")
+            # The value is in the name, since the points are too near each other to write on.
+            found[f"{name}: {medians[0]:.2f}"] = Estimate(*medians.tolist())
+    points = {name: (each.value, *each.ends) for name, each in found.items()}
+    pair = (plots.INK, plots.ACCENT)
+    plots.intervals(left, points, "Encouraged to open (simulated)", colours=pair * 3)
     left.axvline(effect, color=plots.INK, linestyle=":")
     left.set_xlabel("effect of opening, medians of 60; dotted: planted")
     sizes(right, visits, spend)
@@ -118,21 +137,33 @@ def intervals(axes: Axes, found: dict[str, Estimate], title: str, form: str = "{
     plots.intervals(axes, points, title, fmt=form, colours=(plots.INK, plots.ACCENT))
 
 
-def groups(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Return the observed and the predicted effect in each of the six cells, in points."""
+def by_cell(axes: Axes, evaluation: Evaluation) -> None:
+    """Draw the observed and the predicted effect in each of the six cells, in points."""
     y_pred, score = (
         100 * each for each in predicted_and_scores(evaluation.predictions, evaluation.test.labels)
     )
     reach = 100 * np.array([each.visit_high - each.visit_effect for each in evaluation.predictions])
     cells = [(each.mens, each.womens, each.newcomer) for each in evaluation.test.records]
-    wares, found = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, {}
-    for mens, womens, new in sorted(set(cells)):
+    wares, names = {(True, False): "men's", (False, True): "women's", (True, True): "both"}, []
+    for place, (mens, womens, new) in enumerate(sorted(set(cells))):
         rows = np.array([each == (mens, womens, new) for each in cells])
-        name = f"{wares[mens, womens]}, {'newcomer' if new else 'older'}"
-        error = float(reach[rows][0]) / NORMAL
-        found[f"{name}: observed"] = Estimate.mean(score[rows])
-        found[f"{name}: predicted"] = Estimate(float(y_pred[rows][0]), error)
-    return found
+        names.append(f"{wares[mens, womens]}, {'newcomer' if new else 'older'}")
+        known = Estimate(float(y_pred[rows][0]), float(reach[rows][0]) / NORMAL)
+        for estimate, above, colour, label in (
+            (Estimate.mean(score[rows]), -0.16, plots.INK, "observed, test rows"),
+            (known, 0.16, plots.ACCENT, "predicted"),
+        ):
+            axes.errorbar(
+                [estimate.value], [place + above], xerr=[NORMAL * estimate.error], fmt="o",
+                capsize=3, color=colour, label=None if place else label,
+            )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.axvline(0, color=plots.INK, linewidth=0.6)
+    axes.set_xlabel("visits brought, points (95 %)")
+    axes.set_title("E-mail: effect by cell")
+    # Between the intervals of buyers of men's wares and the right edge there is room.
+    axes.legend(loc="center right", fontsize=8)
 
 
 def balance(axes: Axes, chosen: Sample) -> None:
