@@ -8,14 +8,18 @@ import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from sklearn.linear_model import Ridge
-from sklearn.metrics import root_mean_squared_error
+from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 from slipway.training.frames import concatenate_blocks
 from slipway.training.validation import regression_metrics
 
+from .data import splits
 from .model import NUMBERS, TYPICAL, House, Valuation, features
 from .recipes import CRAFTED, PENALTIES, Recipe, imputer, penalty_grid, pipeline
 
@@ -46,11 +50,21 @@ SHOWN = (
 
 
 def score(*, predictions: list[Valuation], labels: list[float]) -> dict[str, float]:
+    """Return the metrics of the valuations; the baseline is the median of the training prices."""
     prices = [each.price for each in predictions]
     within = [p.low <= label <= p.high for p, label in zip(predictions, labels, strict=True)]
-    in_logs = regression_metrics(np.log(labels), np.log(prices), "r2", "rmse")
+    y_true, y_pred = np.log(labels), np.log(prices)
+    train, _ = train_and_test_rows(__file__, splits, fetch("ames_houses"), labels)
+    median = np.full(len(labels), np.log(np.median(train.labels)))
+
+    def r2(rows: np.ndarray) -> float:
+        return float(r2_score(y_true[rows], y_pred[rows]))
+
     return {
-        **{f"{name}_log": value for name, value in in_logs.items()},
+        # Sales of different houses: the interval resamples rows.
+        **metric_with_interval("r2_log", r2, len(labels)),
+        "baseline_r2_log": float(r2_score(y_true, median)),
+        "rmse_log": float(root_mean_squared_error(y_true, y_pred)),
         **regression_metrics(labels, prices, "r2", "rmse", "mae"),
         "coverage": float(np.mean(within)),
     }
