@@ -1,6 +1,7 @@
 """Score referrals; draw them by hospital and threshold, feature selection, and Shapley values."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,12 @@ from matplotlib.figure import Figure
 from sklearn.feature_selection import RFE, f_classif
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.reporting import Evaluation, curves, plots
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
 from slipway.training.candidates import BASELINE
 
 from .metrics import referral_metrics
@@ -21,10 +24,20 @@ EXPLAINED, REFERENCES = 60, 40
 
 
 def score(*, predictions: list[HeartRisk], labels: list[bool]) -> dict[str, float]:
+    """Return the metrics of the referrals; the baseline gives all patients one probability."""
     sick = np.array(labels)
     probabilities = np.array([each.probability for each in predictions])
     referred = np.array([each.refer for each in predictions])
-    return referral_metrics(probabilities, sick, predictions[0].threshold) | {
+
+    def area(y_prob: np.ndarray, rows: np.ndarray) -> float:
+        return float(roc_auc_score(sick[rows], y_prob[rows]))
+
+    metrics = referral_metrics(probabilities, sick, predictions[0].threshold)
+    return {
+        # Resampled are patients of these hospitals: four hospitals are too few to be resampled.
+        **metric_with_interval("roc_auc", partial(area, probabilities), len(sick)),
+        **baseline_metric("roc_auc", partial(area, np.full(len(sick), 0.5)), len(sick)),
+        **{name: value for name, value in metrics.items() if name != "roc_auc"},
         "missed": float((sick & ~referred).sum()),
         "referred": float(referred.mean()),
     }
