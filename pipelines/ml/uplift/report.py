@@ -1,6 +1,7 @@
 """Score predicted uplifts and the policy; draw Qini curves, deciles, policies and balance."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,13 @@ from .ranked import ranked, ranking_metrics
 def predicted_effects(predictions: list[Campaign]) -> np.ndarray:
     """Return the predicted uplifts (rows, 2)."""
     return np.array([[each.uplift_mens, each.uplift_womens] for each in predictions])
+
+
+def served_intervals(predictions: list[Campaign]) -> np.ndarray:
+    """Return the low and high ends of the effects of both e-mails: (rows, 2, 2)."""
+    fields = ("uplift_mens_low", "uplift_mens_high", "uplift_womens_low", "uplift_womens_high")
+    ends = [[getattr(each, name) for name in fields] for each in predictions]
+    return np.array(ends).reshape(-1, 2, 2)
 
 
 def recommended(predictions: list[Campaign]) -> np.ndarray:
@@ -49,12 +57,17 @@ def mean_visits(follows: np.ndarray, visited: np.ndarray, counts: np.ndarray) ->
     return float(counts[follows & visited].sum()) / weight if weight else float("nan")
 
 
+def randomized(labels: list[Label]) -> RandomizedCustomers:
+    """Return customers without features."""
+    known = RandomizedCustomers.from_labelled_rows(LabelledRows([], labels))
+    return replace(known, numbers=np.empty((len(labels), 0)))
+
+
 def score(*, predictions: list[Campaign], labels: list[Label]) -> dict[str, float]:
-    customers, effects = (
-        RandomizedCustomers.from_labelled_rows(LabelledRows([], labels)),
-        predicted_effects(predictions),
-    )
+    customers, effects = randomized(labels), predicted_effects(predictions)
     mens, womens = ranked(effects, customers)
+    # One effect for all: the order in which customers are mailed is that of chance.
+    baseline = ranked(np.zeros_like(effects), customers)
     policy, rows = recommended(predictions), len(labels)
     follows = {
         "by_policy": customers.email == policy,
@@ -76,6 +89,10 @@ def score(*, predictions: list[Campaign], labels: list[Label]) -> dict[str, floa
     return ranking_metrics(mens, womens) | {
         "qini_low": float(low),
         "qini_high": float(high),
+        "baseline_qini": ranking_metrics(*baseline)["qini"],
+        "tenths_contradicted": float(
+            sum(each.contradicted for each in compare_tenths(predictions, customers))
+        ),
         **{f"visits_{name}": visits(name, np.ones(rows)) for name in follows},
         "policy_gain": gain(np.ones(rows)),
         "policy_gain_low": float(gain_low),
@@ -94,7 +111,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         LabelledRows(train.records + test.records, train.labels + test.labels)
     )
     yield "qini", qini(evaluation, customers, effects)
-    yield "deciles", deciles(customers, effects)
+    yield "deciles", deciles(evaluation.predictions, customers)
     yield "policy", policies(evaluation, customers)
     yield "groups", groups(everyone)
     yield "balance", balance(everyone)
@@ -138,25 +155,60 @@ def draw_candidates(axes: Axes, tried: list[Candidate], chosen: str) -> None:
             style, colour, width = "-", plots.ACCENT, 2.2
         axes.plot(100 * shares, over, style, color=colour, linewidth=width, label=each.name)
     axes.set(xlabel="sent the women's e-mail, %", ylabel="gained over random, per 100")
-    axes.set(title="Candidates (validation, women's e-mail)", xlim=(-45, 102))
-    axes.set_xticks(range(0, 101, 20))
-    axes.legend(fontsize=6, loc="upper left")
+    axes.set(title="Candidates (validation, women's e-mail)", xlim=(0, 100))
+    axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
-def deciles(customers: RandomizedCustomers, effects: np.ndarray) -> Figure:
-    """Draw predicted and observed uplift by tenths of the customers."""
+@dataclass(frozen=True)
+class Tenth:
+    """A tenth of the customers: the effect of an e-mail in points, seen and served.
+
+    The half widths are those of 95 % intervals.
+    """
+
+    email: int
+    seen: float
+    seen_half: float
+    served: float
+    served_half: float
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether both differ by more than chance allows."""
+        return abs(self.seen - self.served) > np.hypot(self.seen_half, self.served_half)
+
+
+def compare_tenths(predictions: list[Campaign], customers: RandomizedCustomers) -> Iterator[Tenth]:
+    """Yield the tenths of the customers by the served effect of each e-mail, highest first."""
+    effects, ends = 100 * predicted_effects(predictions), 100 * served_intervals(predictions)
+    for email in NAMES:
+        rows, served = customers.places(NONE, email), effects[:, email - 1]
+        for tenth in np.array_split(rows[np.argsort(-served[rows], kind="stable")], 10):
+            seen, _, high = effect(customers.at(tenth), email)
+            half = float(np.ptp(ends[tenth, email - 1], axis=1).mean() / 2)
+            yield Tenth(email, seen, high - seen, float(served[tenth].mean()), half)
+
+
+def deciles(predictions: list[Campaign], customers: RandomizedCustomers) -> Figure:
+    """Draw served and observed uplift by tenths of the customers."""
     figure, axes = plots.panels(2)
+    every = list(compare_tenths(predictions, customers))
     for panel, (email, name) in zip(axes, NAMES.items(), strict=True):
-        rows = customers.places(NONE, email)
-        predicted = 100 * effects[:, email - 1]
-        tenths = np.array_split(rows[np.argsort(-predicted[rows], kind="stable")], 10)
-        observed, _, high = np.array([effect(customers.at(tenth), email) for tenth in tenths]).T
-        kinds = {"seen (95 %)": observed}
-        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], half_width=high - observed)
-        means = [predicted[tenth].mean() for tenth in tenths]
-        panel.plot(range(10), means, "o", color=plots.ACCENT, label="predicted")
+        tenths = [each for each in every if each.email == email]
+        kinds = {"seen (95 %)": [each.seen for each in tenths]}
+        halves = [each.seen_half for each in tenths]
+        plots.bars(panel, range(1, 11), kinds, colours=[plots.PALE], half_width=halves)
+        panel.errorbar(
+            range(10),
+            [each.served for each in tenths],
+            yerr=[each.served_half for each in tenths],
+            fmt="o",
+            markersize=4,
+            color=plots.ACCENT,
+            label="served (95 %)",
+        )
         panel.axhline(0, color=plots.INK, linewidth=0.6)
-        panel.set(xlabel="tenth of customers, by predicted uplift", ylabel="uplift, points")
+        panel.set(xlabel="tenth of customers, by served uplift", ylabel="uplift, points")
         panel.set(title=f"Uplift by {name} (test rows)", ylim=(None, 20))
         panel.legend(fontsize=8, loc="upper right", ncols=2)
     return figure
