@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, curves, plots
+from slipway.reporting.uncertainty import metric_with_interval, neighbouring, over_groups
 
 from .data import synthetic_walk
-from .metrics import BLOCK, direction_metrics, interval
+from .metrics import BLOCK, area, direction_metrics, interval
 from .model import DAYS, NUMBERS, Direction, History, ema, features
 
 # Invented: the documentation must not show real prices.
@@ -22,11 +23,22 @@ EXAMPLES = [
 
 
 def score(*, predictions: list[Direction], labels: list[bool]) -> dict[str, float]:
-    """Return the metrics; `always_up` is the hit rate of always predicting up."""
-    up = np.array(labels)
-    metrics = direction_metrics(np.array([each.probability for each in predictions]), up)
+    """Return the metrics; `always_up` is the hit rate of always predicting up.
+
+    The baseline gives all days one probability, whatever its value is.
+    """
+    up, y_prob = np.array(labels), np.array([each.probability for each in predictions])
+    metrics = direction_metrics(y_prob, up)
     always = metrics.pop("share_up")
-    return {**metrics, "always_up": always}
+    # Shares move together and days follow each other, so blocks of a month are resampled.
+    months = neighbouring(len(up), BLOCK)
+    by_month = over_groups(lambda rows: area(up[rows], y_prob[rows]), months)
+    return {
+        **metric_with_interval("roc_auc", by_month, len(months)),
+        "baseline_roc_auc": area(up, np.full(len(up), 0.5)),
+        **{name: value for name, value in metrics.items() if name != "roc_auc"},
+        "always_up": always,
+    }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
