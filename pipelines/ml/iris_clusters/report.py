@@ -13,10 +13,15 @@ from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval
 
-from .clusterers import clusterers, dbscan
+from .clusterers import clusterers, dbscan, tertiles
+from .data import splits
 from .model import Flower, Membership, features
+from .train import fit_gaussians
 
 # The last one is no iris: the documentation shows what the model predicts for such a flower.
 EXAMPLES = [
@@ -34,10 +39,22 @@ def elbow(inertias: list[float]) -> int:
 
 
 def score(*, predictions: list[Membership], labels: list[str]) -> dict[str, float]:
-    """Return agreement with the species, mean probability and the share of outliers."""
-    clusters = [each.cluster for each in predictions]
+    """Return agreement with the species, mean probability and the share of outliers.
+
+    The baseline cuts the training flowers into as many equal parts by the length of the sepal.
+    """
+    clusters, species = np.array([each.cluster for each in predictions]), np.array(labels)
+    train, test = train_and_test_rows(__file__, splits, fetch("iris"), labels)
+    known, new = (features(each.records)["numbers"].astype(float) for each in (train, test))
+    parts = fit_gaussians(known, tertiles(int(clusters.max()))(known)).predict(new)
+
+    def agreement(rows: np.ndarray) -> float:
+        return float(adjusted_rand_score(species[rows], clusters[rows]))
+
     return {
-        "adjusted_rand": float(adjusted_rand_score(labels, clusters)),
+        # The interval resamples flowers.
+        **metric_with_interval("adjusted_rand", agreement, len(species)),
+        "baseline_adjusted_rand": float(adjusted_rand_score(species, parts)),
         "homogeneity": float(homogeneity_score(labels, clusters)),
         "clusters_met": float(len(set(clusters))),
         "mean_probability": float(np.mean([each.probability for each in predictions])),
