@@ -8,10 +8,17 @@ import pandas as pd
 from matplotlib.dates import MO, WeekdayLocator
 from matplotlib.figure import Figure
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval, neighbouring, over_groups
 
+from .data import splits
 from .model import AHEAD, BACK, MISSED, Forecast, forecast_calendar
 from .windows import EPOCH, Windows
+
+# Windows begin five hours apart, so this many of them begin in a week.
+WEEK = 34
 
 
 def as_arrays(
@@ -23,11 +30,20 @@ def as_arrays(
 
 
 def score(*, predictions: list[Forecast], labels: list[list[float]]) -> dict[str, float]:
-    """Return errors in kilowatts, and the share of hours inside their interval."""
+    """Return errors in kilowatts, and the share of hours inside their interval.
+
+    The baseline forecasts each hour as the same hour a week before.
+    """
     y_true, y_pred, low, high = as_arrays(predictions, labels)
     error = y_pred - y_true
+    _, test = train_and_test_rows(__file__, splits, fetch("household_power_1min"), labels)
+    week_before = np.array([each.kilowatts[:AHEAD] for each in test.records])
+    # Windows overlap and days resemble each other, so weeks are resampled.
+    weeks = neighbouring(len(error), WEEK)
+    by_week = over_groups(lambda rows: float(np.abs(error[rows]).mean()), weeks)
     return {
-        "mae": float(np.abs(error).mean()),
+        **metric_with_interval("mae", by_week, len(weeks)),
+        "baseline_mae": float(np.abs(week_before - y_true).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "bias": float(error.mean()),
         "mae_next_hour": float(np.abs(error[:, 0]).mean()),
