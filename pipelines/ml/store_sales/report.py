@@ -9,8 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from statsmodels.tsa.seasonal import STL  # type: ignore[import-untyped]
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval, over_groups
 
+from .data import splits
 from .days import Days
 from .metrics import MISSED, forecast_errors, weekly
 from .model import SPREAD, WEEKS, Forecast
@@ -28,10 +32,25 @@ def open_days(predictions: list[Forecast], labels: list[list[int]]) -> np.ndarra
 
 
 def score(*, predictions: list[Forecast], labels: list[list[int]]) -> dict[str, float]:
-    """Return metrics of open days; `width` is relative to the forecast."""
+    """Return metrics of open days; `width` is relative to the forecast.
+
+    The baseline is the recent mean of similar days.
+    """
     sold, forecast, low, high = open_days(predictions, labels)
+    y_true, y_pred = np.log(sold), np.log(forecast)
+    _, test = train_and_test_rows(__file__, splits, fetch("rossmann_store_sales"), labels)
+    alike = Days.from_plans(test.records, test.labels).alike
+    opened = [sum(each > 0 for each in sales) for sales in labels]
+    # Days of a store resemble each other, so stores are resampled. All stores share the same 48
+    # days, whose own luck this interval does not contain.
+    stores = np.split(np.arange(len(sold)), np.cumsum(opened)[:-1])
+    by_store = over_groups(
+        lambda rows: forecast_errors(y_true[rows], y_pred[rows])["rmspe"], stores
+    )
     return {
-        **forecast_errors(np.log(sold), np.log(forecast)),
+        **metric_with_interval("rmspe", by_store, len(stores)),
+        "baseline_rmspe": forecast_errors(y_true, alike)["rmspe"],
+        "mae": forecast_errors(y_true, y_pred)["mae"],
         "bias": float(np.mean(forecast / sold - 1)),
         "coverage": float(((sold >= low) & (sold <= high)).mean()),
         "missed_below": float((sold < low).mean()),
