@@ -6,17 +6,36 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval
 
+from .data import splits
 from .metrics import INTERVAL, valuation_metrics
 from .model import TYPICAL, Valuation
 
+# Sales in a cell of the map; cells with fewer are left empty.
+FEWEST = 5
+
 
 def score(*, predictions: list[Valuation], labels: list[float]) -> dict[str, float]:
+    """Return the metrics of the valuations; the baseline is the mean logarithm of past prices."""
     price, low, high = dollars(predictions)
     y_true = np.array(labels)
+    train, _ = train_and_test_rows(__file__, splits, fetch("king_county_houses"), labels)
+    squares = np.log(price / y_true) ** 2
+    constant = float(np.log(train.labels).mean())
+    metrics = valuation_metrics(np.log(price / TYPICAL), np.log(y_true / TYPICAL))
+
+    def error(rows: np.ndarray) -> float:
+        return float(np.sqrt(squares[rows].mean()))
+
     return {
-        **valuation_metrics(np.log(price / TYPICAL), np.log(y_true / TYPICAL)),
+        # Sales of different houses: the interval resamples rows.
+        **metric_with_interval("rmse_log", error, len(squares)),
+        "baseline_rmse_log": float(np.sqrt(np.mean((constant - np.log(y_true)) ** 2))),
+        **{name: value for name, value in metrics.items() if name != "rmse_log"},
         "coverage": float(np.mean((low <= y_true) & (y_true <= high))),
         "width": float(np.median((high - low) / price)),
     }
@@ -35,6 +54,9 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         [each.longitude for each in houses],
         [each.latitude for each in houses],
         C=np.log2(price / y_true),
+        # In cells of few sales, single ones would be drawn as if the place were valued wrongly.
+        reduce_C_function=np.median,
+        mincnt=FEWEST,
         gridsize=32,
         cmap="RdBu",
         vmin=-0.5,
@@ -45,12 +67,12 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     bar.ax.set_yticklabels(["-25 %", "-10 %", "0", "+10 %", "+30 %"])
     left.set(xlabel="longitude", ylabel="latitude", xlim=(-122.55, -121.7))
     left.set_xticks([-122.5, -122.3, -122.1, -121.9, -121.7])
-    left.set_title("Mean of answer against price (test sales)")
+    left.set_title(f"Median error of {FEWEST} or more test sales")
     right.hexbin(
         y_true, price, gridsize=32, xscale="log", yscale="log", bins="log", cmap="GnBu", mincnt=1
     )
     right.plot([1e5, 4e6], [1e5, 4e6], color=plots.INK, linestyle=":")
-    right.set(xlabel="price, dollars", ylabel="answer, dollars", title="Prices (test sales)")
+    right.set(xlabel="price, dollars", ylabel="prediction, dollars", title="Prices (test sales)")
     yield "errors", figure
     yield "coverage", coverage(evaluation)
     figure, (left, right) = plots.panels(2)
