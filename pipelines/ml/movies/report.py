@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval, over_groups
 
-from .data import Label
+from .data import Label, splits
 from .model import FILMS, Rating, Suggestions, Viewer
-from .order import AT, LIKED
-from .rated import SENT, Rated
+from .order import AT, LIKED, precision
+from .rated import SENT, Rated, later_ratings, sent_ratings
 from .stars import Biases, cosine
 
 EXAMPLES = [
@@ -38,6 +41,7 @@ COLD_STARTS: dict[str, tuple[str, str, Sequence[object]]] = {
 
 
 def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, float]:
+    """Return errors of the stars and the precision; the baseline is the biases alone."""
     y_pred = np.array([film.stars for prediction in predictions for film in prediction.requested])
     y_true = np.array([stars for label in labels for stars in label["stars"]])
     hits, suggested = [], set()
@@ -46,13 +50,41 @@ def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, f
         best = [film.film for film in prediction.suggested[:AT]]
         hits.append(sum(rated.get(film, 0) >= LIKED for film in best) / AT)
         suggested |= set(best)
+    by_biases, by_popularity = simple_rules(labels)
+    squares = (y_pred - y_true) ** 2
+    # Ratings of one viewer are alike, so viewers are resampled.
+    counts = [len(label["stars"]) for label in labels]
+    viewers = np.split(np.arange(len(squares)), np.cumsum(counts)[:-1])
+    by_viewer = over_groups(lambda rows: float(np.sqrt(squares[rows].mean())), viewers)
     return {
-        "rmse": float(np.sqrt(np.mean((y_pred - y_true) ** 2))),
+        **metric_with_interval("rmse", by_viewer, len(viewers)),
+        "baseline_rmse": float(np.sqrt(np.mean((by_biases - y_true) ** 2))),
         "mae": float(np.mean(np.abs(y_pred - y_true))),
         "precision_at_10": float(np.mean(hits)),
+        "popularity_precision_at_10": by_popularity,
         "catalogue_suggested": len(suggested) / FILMS,
         "mean_stars_error": float(y_pred.mean() - y_true.mean()),
     }
+
+
+def simple_rules(labels: list[Label]) -> tuple[np.ndarray, float]:
+    """Return the stars of biases alone (ratings,), and the precision of the most rated films.
+
+    The stars are those of the ratings to predict, in their order.
+    """
+    train, test = train_and_test_rows(__file__, splits, fetch("movielens_100k"), labels)
+    known = Rated.from_labelled_rows(train)
+    sent, later = (
+        Rated.from_ratings(test.records, ratings)
+        for ratings in (
+            [sent_ratings(viewer) for viewer in test.records],
+            [later_ratings(*row) for row in test],
+        )
+    )
+    rows = zip(Biases.fit(known)(sent), test.records, strict=True)
+    stars = [stars[np.array(viewer.films) - 1] for stars, viewer in rows]
+    most_rated = known.known.sum(axis=0).astype(float)
+    return np.clip(np.concatenate(stars), 1, 5), precision(most_rated, sent, later)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
