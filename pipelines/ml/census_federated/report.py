@@ -1,5 +1,6 @@
 """Test metrics of the served predictions, and pictures of rounds, clients and privacy."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,10 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
 from slipway.training import Candidate
+from slipway.training.calibration import Reliability
+from slipway.training.resampled import roc_auc_by_rows
 
 from .model import Income
 
@@ -17,8 +21,14 @@ from .model import Income
 def score(*, predictions: list[Income], labels: list[bool]) -> dict[str, float]:
     y_prob = [each.probability for each in predictions]
     y_pred = [each.over_50k for each in predictions]
-    names = ("roc_auc", "accuracy", "log_loss", "brier")
+    names = ("accuracy", "log_loss", "brier")
+    by_rows = roc_auc_by_rows(np.array(labels), np.array(y_prob))
+    # The baseline predicts the same for everybody.
+    same = roc_auc_by_rows(np.array(labels), np.zeros(len(labels)))
     return {
+        # Over people.
+        **metric_with_interval("roc_auc", by_rows, len(labels)),
+        **baseline_metric("roc_auc", same, len(labels)),
         **binary_metrics(labels, *names, y_prob=y_prob, y_pred=y_pred),
         "mean_probability": float(np.mean(y_prob)),
         "share_over_50k": float(np.mean(labels)),
@@ -34,7 +44,8 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     figure, axes = plots.panels(2)
     for panel, kind, unlike in zip(axes, ("", "_jobs"), ("income", "occupation"), strict=True):
         shown = ["centralized", "fedavg_alike", f"fedavg{kind}"]
-        shown += [f"{way}{kind}_5" for way in ("fedavg", "fedprox")]
+        shown += [f"fedavg{kind}_5"]
+        shown += [name for name in named if re.fullmatch(rf"fedprox{kind}_[\d.e-]+", name)]
         title = f"Unlike by {unlike} (validation)"
         plots.curves(panel, [named[name] for name in shown], "roc_auc", title)
         level = area(named["centralized_converged"])
@@ -87,8 +98,19 @@ def groups(axes: Axes, evaluation: Evaluation) -> None:
     table["mean_probability"] = [each.probability for each in evaluation.predictions]
     table["share_over_50k"] = evaluation.test.labels
     columns = ["mean_probability", "share_over_50k"]
-    means = [table.groupby(field)[columns].mean() for field in ("sex", "race")]
-    by_group = pd.concat(means)
-    shares = {str(kind): column.tolist() for kind, column in by_group.items()}
-    names = by_group.index.str.replace("_", " ").tolist()
-    plots.bars(axes, names, shares, "Over 50,000 dollars (test rows)", horizontal=True)
+    by_group = pd.concat(
+        [table.groupby(field)[columns].agg(["mean", "size"]) for field in ("sex", "race")]
+    )
+    parts = (
+        by_group[columns[0], "mean"],
+        by_group[columns[1], "mean"],
+        by_group[columns[0], "size"],
+    )
+    found = Reliability(*(each.to_numpy() for each in parts))
+    names = [
+        f"{group.replace('_', ' ')} ({rows:,})"
+        for group, rows in zip(by_group.index, found.rows.tolist(), strict=True)
+    ]
+    shares = {"mean probability": found.y_prob, "observed (95 %)": found.observed}
+    title = "Over 50,000 dollars (test rows)"
+    plots.bars(axes, names, shares, title, horizontal=True, half_width=found.margin)

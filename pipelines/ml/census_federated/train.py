@@ -11,8 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from sklearn.model_selection import train_test_split
 from slipway.programs.environments import python_of
 from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
+from slipway.training.resampled import roc_auc_by_rows
 from slipway.training.selection import bootstrap_error, fold_error, simplest_within_error
 from slipway.training.validation import binary_metrics, mean_over_folds
 
@@ -33,8 +33,6 @@ from .privacy import epsilon
 LEAST_ROWS = 8
 SAME = 1e-9
 OFTEN = Local(epochs=5)
-# From the simplest to the most complex: fewer local epochs, validation no pull.
-SERVED = ("fedavg", "fedavg_5", "fedprox_5")
 Clients = list[np.ndarray]
 
 
@@ -86,26 +84,8 @@ class Table:
 
     def area_error(self, weights: np.ndarray) -> dict[str, float]:
         """Return the standard error of the area under the ROC curve, by resampling the rows."""
-        area = resampled_area(self.labels, self.probabilities(weights))
+        area = roc_auc_by_rows(self.labels, self.probabilities(weights))
         return {"roc_auc_se": bootstrap_error(area, len(self.labels), seed=self.seed)}
-
-
-def resampled_area(y_true: np.ndarray, y_prob: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Return a function from row numbers to the area under the ROC curve over these rows.
-
-    The rows are sorted once for all resamples; a tie counts one half.
-    """
-    levels, place = np.unique(y_prob, return_inverse=True)
-
-    def area(rows: np.ndarray) -> float:
-        positive, negative = (
-            np.bincount(place[rows][y_true[rows] == label], minlength=len(levels))
-            for label in (1, 0)
-        )
-        below = np.cumsum(negative) - negative / 2
-        return float(positive @ below / (positive.sum() * negative.sum()))
-
-    return area
 
 
 def federated(table: Table, clients: Clients, local: Local, rounds: int, seed: int) -> np.ndarray:
@@ -176,6 +156,7 @@ def fit(
     weights: Path,
     seed: int,
     rounds: int,
+    pulls: list[float],
     clients: int,
     alpha: float,
     devices: int,
@@ -196,16 +177,11 @@ def fit(
     )
     by_income = dirichlet(learn.labels, clients, alpha, seed)
     by_occupation = dirichlet(learn.jobs, clients, alpha, seed)
-    pulled = Local(epochs=5, pull=0.1)
     ways: dict[str, tuple[Clients, Local]] = {
         "centralized": ([np.arange(len(kept))], Local()),
         "fedavg_alike": (similar(len(kept), clients, seed), Local()),
-        "fedavg": (by_income, Local()),
-        "fedavg_5": (by_income, OFTEN),
-        "fedprox_5": (by_income, pulled),
-        "fedavg_jobs": (by_occupation, Local()),
-        "fedavg_jobs_5": (by_occupation, OFTEN),
-        "fedprox_jobs_5": (by_occupation, pulled),
+        **unlike("", by_income, pulls),
+        **unlike("_jobs", by_occupation, pulls),
     }
     same = np.zeros(len(COLUMNS))
     same[-1] = logit(learn.labels.mean())
@@ -234,7 +210,8 @@ def fit(
         name = f"private_noise_{noise:g}" if noise else "devices_clipped"
         parameters = {"noise": noise, "clip": clip, "delta": delta, "clients": devices}
         tried.append(Candidate(name, metrics, parameters))
-    allowed = [each for each in tried if each.name in SERVED]
+    served = list(unlike("", by_income, pulls))
+    allowed = [each for each in tried if each.name in served]
     chosen = simplest_within_error(allowed, "roc_auc", best="highest").name
     # Not fitted again on all rows: that would make other clients and another result.
     best = by_name[chosen]
@@ -248,6 +225,17 @@ def fit(
         return incomes(sigmoid(features(people)["columns"].astype(np.float64) @ best))
 
     return Fitted(tried, chosen, framework_predict)
+
+
+def unlike(kind: str, clients: Clients, pulls: list[float]) -> dict[str, tuple[Clients, Local]]:
+    """Return the federated methods for clients that differ, from the simplest to the most complex.
+
+    Fewer local epochs are simpler, and no pull is simpler than one. `kind` marks the clients.
+    """
+    pulled = {
+        f"fedprox{kind}_{pull:g}": (clients, replace(OFTEN, pull=pull)) for pull in sorted(pulls)
+    }
+    return {f"fedavg{kind}": (clients, Local()), f"fedavg{kind}_5": (clients, OFTEN), **pulled}
 
 
 def converged(table: Table) -> np.ndarray:
@@ -268,8 +256,11 @@ def alone(learn: Table, validation: Table, clients: Clients, rounds: int, seed: 
         "share": [float(learn.labels[own].mean()) for own in clients],
         "rows": [float(len(own)) for own in clients],
     }
+    areas, shares = np.array(curves["alone"]), np.array(curves["share"])
     metrics = mean_over_folds(metrics_of_each, "roc_auc") | {
-        "roc_auc_se": fold_error(curves["alone"])
+        "roc_auc_se": fold_error(areas),
+        # A client whose people all earn alike cannot learn to rank.
+        "roc_auc_of_mixed_clients": float(areas[(shares > 0) & (shares < 1)].mean()),
     }
     return Candidate("alone", metrics, {"clients": len(clients)}, curves)
 
