@@ -10,10 +10,11 @@ from sklearn.metrics import roc_auc_score
 from slipway.reporting import Evaluation, plots
 from slipway.reporting.curves import precision_recall, roc
 from slipway.reporting.metrics import binary_metrics
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 from slipway.training.calibration import Reliability, expected_calibration_error
 
-from .metrics import CUTS, cost
+from .metrics import CUTS, cost, costs
 from .model import CODES, LOSS_OF_DEFAULT, LOST_MARGIN, NUMBERS, LoanDefault, LoanRisk, features
 
 BINS = ("y_prob", "observed", "rows")
@@ -31,10 +32,16 @@ def score(*, predictions: list[LoanRisk], labels: list[bool]) -> dict[str, float
     defaulted, refused = np.array(labels), np.array([each.refuse for each in predictions])
     y_prob = np.array([each.probability for each in predictions])
     names = ("recall", "roc_auc", "average_precision", "brier", "calibration_error", "precision")
+    by_borrower = costs(refused, defaulted)
     mean_cost = cost(refused, defaulted)
     cost_if_all_granted = cost(np.zeros(len(defaulted), bool), defaulted)
     return {
-        "cost": mean_cost,
+        # Over borrowers.
+        **metric_with_interval(
+            "cost", lambda rows: float(by_borrower[rows].mean()), len(by_borrower)
+        ),
+        # The baseline predicts one probability for everybody, and at these costs grants every loan.
+        "baseline_cost": cost_if_all_granted,
         **binary_metrics(defaulted, *names, y_prob=y_prob, y_pred=refused),
         "refused": float(refused.mean()),
         "cost_if_all_granted": cost_if_all_granted,
