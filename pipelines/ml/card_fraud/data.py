@@ -1,4 +1,4 @@
-"""Generated card payments, and real HTTP connections to compare with.
+"""Generated card payments, and real network connections to compare with.
 
 The payments have the fields and the numbers of rows and frauds of Kaggle's file (28 anonymous
 factors, amount and time), and nothing else of it: no result here is about real cards. Frauds
@@ -91,15 +91,19 @@ def best_possible(payments: list[Payment]) -> np.ndarray:
     return np.asarray(density[True] - density[False])
 
 
-def connections(dataset: Dataset, *, honest: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return real HTTP connections and their labels, whether each is an attack (rows,).
+def connections(
+    dataset: Dataset, kind: str, *, honest: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return real connections of one kind, and whether each is an attack (rows,).
 
     A connection (rows, 3) is the logarithms of seconds, bytes sent and bytes received. Of
     connections equal in all three only one is kept, since copies could be in both parts of a split.
-    All 72 different attacks of 2,211 are kept, and `honest` of 221,828 different honest
-    connections.
+    All different attacks are kept, 72 of `http` and 21 of `smtp`, and at most `honest` of the
+    221,828 and 71,209 different honest connections.
     """
-    with np.load(dataset.path("http.npz")) as held:
+    # The files are named here, so that the stages depend on them.
+    file = {"http": dataset.path("http.npz"), "smtp": dataset.path("smtp.npz")}[kind]
+    with np.load(file) as held:
         numbers, attack = held["X"].astype(np.float32), held["y"] == 1
     first = pd.DataFrame(numbers).drop_duplicates().index
     mixed = np.random.default_rng(seed).permutation(first.to_numpy())

@@ -12,6 +12,8 @@ from .model import costs
 
 # The share of payments that a team can review: 100 of a day's 142,404.
 BUDGET = 100 / 142_404
+# The real connections on which the learners are compared as well.
+CONNECTIONS = ("http", "smtp")
 # The recalls at which precision curves are sampled.
 RECALLS = np.linspace(0, 1, 41)
 

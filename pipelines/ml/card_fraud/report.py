@@ -1,6 +1,7 @@
 """Metrics and costs of the served predictions on the second day, and pictures of both."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,9 +9,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 from slipway.reporting import Evaluation, curves, plots
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
+from slipway.training import Candidate
+from slipway.training.resampled import average_precision_by_rows
 
 from .data import best_possible
-from .metrics import RECALLS, cost_of_actions, ranking_metrics
+from .metrics import CONNECTIONS, RECALLS, cost_of_actions, ranking_metrics
 from .model import ACTIONS, CHARGEBACK, FIELDS, Payment, Verdict
 
 # A payment at the centre of the partly hidden frauds, and an average one. The documentation shows
@@ -34,7 +38,14 @@ def score(*, predictions: list[Verdict], labels: list[bool]) -> dict[str, float]
     probabilities, amounts, actions = as_arrays(predictions)
     all_passed = cost_of_actions(np.zeros(len(frauds), int), amounts, frauds)
     cost, suspect = cost_of_actions(actions, amounts, frauds), actions > 0
-    return ranking_metrics(probabilities, frauds) | {
+    ranking = average_precision_by_rows(frauds, probabilities)
+    # The baseline has the same suspicion of every payment.
+    same = average_precision_by_rows(frauds, np.zeros(len(frauds)))
+    return {
+        # Over payments, which are generated independently of each other.
+        **metric_with_interval("average_precision", ranking, len(frauds)),
+        **baseline_metric("average_precision", same, len(frauds)),
+        **ranking_metrics(probabilities, frauds),
         "cost": cost,
         "cost_if_all_passed": all_passed,
         "saved": 1 - cost / all_passed,
@@ -49,7 +60,7 @@ def score(*, predictions: list[Verdict], labels: list[bool]) -> dict[str, float]
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     chosen, frauds = evaluation.chosen, np.array(evaluation.test.labels)
-    yield "real_http", plots.candidates(evaluation.candidates, chosen, "average_precision_http")
+    yield "real_connections", real_connections(evaluation.candidates, chosen)
     figure, (left, middle, right) = plots.panels(3)
     y_prob = [each.probability for each in evaluation.predictions]
     curves.precision_recall(left, evaluation.test.labels, y_prob)
@@ -65,6 +76,28 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     middle.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.18))
     by_threshold(right, evaluation.predictions, frauds)
     yield "precision_recall", figure
+
+
+def real_connections(tried: list[Candidate], chosen: str) -> Figure:
+    """Draw each candidate's average precision on generated payments and on real connections."""
+    figure, axes = plots.panels(1 + len(CONNECTIONS))
+    names = [each.name.replace("_", " ") for each in tried]
+    titles = {"": "Generated payments"} | {
+        f"_{kind}": f"Real {kind.upper()} connections" for kind in CONNECTIONS
+    }
+    for panel, (ending, title) in zip(axes, titles.items(), strict=True):
+        values, errors = (
+            [each.metrics[f"average_precision{ending}{end}"] for each in tried]
+            for end in ("", "_se")
+        )
+        options: dict[str, Any] = {
+            "horizontal": True,
+            "chosen": chosen.replace("_", " "),
+            "fmt": "{:.3f}",
+        }
+        plots.bars(panel, names, values, title, half_width=errors, **options)
+        panel.set(xlim=(0, 1.2), xlabel="average precision, validation; line: standard error")
+    return figure
 
 
 def by_threshold(axes: Axes, predictions: list[Verdict], frauds: np.ndarray) -> None:

@@ -7,7 +7,6 @@ their labels, as in a bank.
 
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,12 +28,13 @@ from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
 from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.platt import platt
+from slipway.training.resampled import average_precision_by_rows
 from slipway.training.selection import bootstrap_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 
 from . import model
 from .data import connections
-from .metrics import RECALLS, cost_of_actions, ranking_metrics
+from .metrics import CONNECTIONS, RECALLS, cost_of_actions, ranking_metrics
 from .model import FIELDS, Payment, Verdict, features, verdicts
 
 # The time to fit an SVM grows with the square of the rows.
@@ -120,23 +120,7 @@ def held_out(
 
 def precision_error(scores: np.ndarray, frauds: np.ndarray, seed: int) -> float:
     """Return the standard error of the average precision, by resampling the validation rows."""
-    return bootstrap_error(resampled_precision(scores, frauds), len(frauds), seed=seed)
-
-
-def resampled_precision(scores: np.ndarray, frauds: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Return a function from row numbers to the average precision over these rows.
-
-    It is scikit-learn's definition, with the rows sorted once for all resamples.
-    """
-    levels, place = np.unique(-scores, return_inverse=True)
-
-    def average_precision(rows: np.ndarray) -> float:
-        flagged = np.bincount(place[rows], minlength=len(levels))
-        found = np.bincount(place[rows][frauds[rows]], minlength=len(levels))
-        precision = np.cumsum(found) / np.maximum(np.cumsum(flagged), 1)
-        return float(found @ precision / max(found.sum(), 1))
-
-    return average_precision
+    return bootstrap_error(average_precision_by_rows(frauds, scores), len(frauds), seed=seed)
 
 
 def fit(
@@ -151,18 +135,24 @@ def fit(
     """Choose a supervised learner by cross-validated average precision; fit it on all rows."""
     numbers, frauds = features(train.records)["numbers"], np.array(train.labels)
     amounts = np.array([each.amount for each in train.records])
-    real, attacks = connections(fetch("card_fraud_like"), honest=real_honest, seed=seed)
+    dataset = fetch("card_fraud_like")
+    real = {kind: connections(dataset, kind, honest=real_honest, seed=seed) for kind in CONNECTIONS}
     tried, lines = [], {}
     for name, learner in learners(seed, **sizes).items():
         scores = held_out(learner, numbers, frauds, folds, seed)
         slope, intercept = lines[name] = platt(scores, frauds)
         cheapest = model.costs(model.sigmoid(slope * scores + intercept), amounts).argmin(axis=1)
-        on_real = ranking_metrics(held_out(learner, real, attacks, folds, seed), attacks)
-        metrics = ranking_metrics(scores, frauds) | {
-            "cost": cost_of_actions(cheapest, amounts, frauds)
+        ranking = ranking_metrics(scores, frauds)
+        metrics = {
+            "average_precision": ranking.pop("average_precision"),
+            "average_precision_se": precision_error(scores, frauds, seed),
         }
-        metrics["average_precision_http"] = on_real["average_precision"]
-        metrics["average_precision_se"] = precision_error(scores, frauds, seed)
+        for kind, (rows, attacks) in real.items():
+            suspicions = held_out(learner, rows, attacks, folds, seed)
+            known = ranking_metrics(suspicions, attacks)["average_precision"]
+            metrics[f"average_precision_{kind}"] = known
+            metrics[f"average_precision_{kind}_se"] = precision_error(suspicions, attacks, seed)
+        metrics |= {"cost": cost_of_actions(cheapest, amounts, frauds), **ranking}
         precision, recall, _ = precision_recall_curve(frauds, scores)
         curves = {"precision": np.interp(RECALLS, recall[::-1], precision[::-1]).tolist()}
         supervised = hasattr(learner, "predict_proba")
