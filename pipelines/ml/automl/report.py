@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
 from slipway.training import Candidate
+from slipway.training.resampled import roc_auc_by_rows
 
 from .metrics import FIGURES, GROUPS, LEARNERS
 from .model import Outlook
@@ -24,7 +26,12 @@ def score(*, predictions: list[Outlook], labels: list[bool]) -> dict[str, float]
     defaulted = np.array(labels)
     y_prob = np.array([each.probability for each in predictions])
     flagged = np.array([each.defaults for each in predictions])
+    same = np.zeros(len(defaulted))
     return {
+        # Over cardholders.
+        **metric_with_interval("roc_auc", roc_auc_by_rows(defaulted, y_prob), len(defaulted)),
+        # The baseline predicts the same probability for everybody.
+        **baseline_metric("roc_auc", roc_auc_by_rows(defaulted, same), len(defaulted)),
         **binary_metrics(defaulted, *FIGURES, "f1", "recall", y_prob=y_prob, y_pred=flagged),
         "flagged": float(flagged.mean()),
         "mean_probability_bias": float(y_prob.mean() - defaulted.mean()),
