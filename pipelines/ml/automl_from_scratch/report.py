@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import f1_score
 
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 
 from .model import Letter
@@ -23,12 +24,17 @@ COLOURS = {
 
 def score(*, predictions: list[Letter], labels: list[str]) -> dict[str, float]:
     y_pred = [each.letter for each in predictions]
+    right = np.array(y_pred) == np.array(labels)
     either = [
         label in (each.letter, each.runner_up)
         for label, each in zip(labels, predictions, strict=True)
     ]
     return {
-        "accuracy": float(accuracy_score(labels, y_pred)),
+        # Over letters.
+        **metric_with_interval("accuracy", lambda rows: float(right[rows].mean()), len(right)),
+        # The baseline predicts one letter for all. No single letter is right more often than the
+        # commonest of these rows.
+        "baseline_accuracy": max(Counter(labels).values()) / len(labels),
         "macro_f1": float(f1_score(labels, y_pred, average="macro", zero_division=0.0)),
         "among_two": float(np.mean(either)),
     }
