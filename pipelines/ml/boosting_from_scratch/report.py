@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 
 from .boosting import Absolute, Huber, LogLoss, Squared
@@ -19,7 +20,18 @@ from .model import UNIT, Worth, features
 def score(*, predictions: list[Worth], labels: list[float]) -> dict[str, float]:
     y_pred, y_true = np.array([each.value for each in predictions]) / UNIT, np.array(labels)
     off = np.abs(y_pred * UNIT / y_true - 1)
-    return errors(y_pred, y_true / UNIT) | {"median_relative_error": float(np.median(off))}
+    squares = (y_pred * UNIT - y_true) ** 2
+    return {
+        # Over blocks. Neighbours have similar errors, so the true interval is wider.
+        **metric_with_interval(
+            "rmse", lambda rows: float(np.sqrt(squares[rows].mean())), len(squares)
+        ),
+        # The baseline predicts one value for every block. No single value has a lower RMSE than the
+        # mean of these rows.
+        "baseline_rmse": float(y_true.std()),
+        **errors(y_pred, y_true / UNIT),
+        "median_relative_error": float(np.median(off)),
+    }
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
