@@ -15,8 +15,10 @@ from scipy import stats
 
 from slipway.reporting import Evaluation, plots
 from slipway.statistics import power, sample_size
+from slipway.training.resampled import RowMetric
+from slipway.training.selection import bootstrap_interval
 
-from .model import Analysis, Experiment, Rule, analyse
+from .model import UNDECIDED, Analysis, Experiment, Findings, Rule, analyse
 from .stopping import Label, courses, decisions, error_rates, rules
 
 # The real results of moving the first gate from level 30 (a) to 40 (b): whether players came back
@@ -63,13 +65,46 @@ def score(*, predictions: list[Analysis], labels: list[Label]) -> dict[str, floa
     # A look without an interval neither covers the effect nor misses it.
     without = table["always_valid_low"].isna()
     missed = table.loc[~without & ~covers("always_valid"), "series"]
-    return error_rates(courses(labels, [each.decision for each in predictions])) | {
+    found = courses(labels, [each.decision for each in predictions])
+    # The baseline declares a difference at the first p-value below alpha.
+    naive, alpha = Rule("p_value"), Experiment.model_fields["alpha"].default
+    early: list[str | None] = [
+        naive.decides(Findings(each.difference, each.p_value, None, None), alpha)
+        for each in predictions
+    ]
+    low, high = bootstrap_interval(error_of(found), len(found), seed=0)
+    return error_rates(found) | {
+        # Over experiments, since the looks at one experiment depend on each other.
+        "error_low": low,
+        "error_high": high,
+        **{
+            f"baseline_{name}": value
+            for name, value in error_rates(courses(labels, early)).items()
+            if name in ("error", "false_alarm", "power")
+        },
         "coverage_at_the_end": float(
             covers("confidence")[table["look"] == table["look"].max()].mean()
         ),
         "coverage_at_every_look": 1 - missed.nunique() / table["series"].nunique(),
         "without_interval": float(without.mean()),
     }
+
+
+def error_of(found: pd.DataFrame) -> RowMetric:
+    """Return the error rate as a function of the numbers of experiments in `found`."""
+    same, declared, better = (
+        (found["better"] == "same").to_numpy(),
+        found["declared"].to_numpy(),
+        found["better"].to_numpy(),
+    )
+    alarm, missed = declared != UNDECIDED, declared != better
+
+    def error(rows: np.ndarray) -> float:
+        alike = same[rows]
+        parts = alarm[rows][alike], missed[rows][~alike]
+        return float(sum(each.mean() for each in parts if len(each))) / 2
+
+    return error
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
