@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, f1_score
 
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import baseline_metric, metric_with_interval
 from slipway.training import Candidate
+from slipway.training.resampled import RowMetric
 
 from .model import Posting, Topic, words
 
@@ -34,16 +36,39 @@ def score(*, predictions: list[Topic], labels: list[str]) -> dict[str, float]:
         for each, label in zip(predictions, labels, strict=True)
     ]
     each_f1 = f1_score(labels, y_pred, average=None, labels=sorted(set(labels)), zero_division=0.0)
+    # The baseline predicts one group for all. None has a higher macro F1 than the largest one here.
+    largest = [Counter(labels).most_common(1)[0][0]] * len(labels)
+    macro, baseline = (macro_f1_by_rows(labels, each) for each in (y_pred, largest))
     accuracy = float(accuracy_score(labels, y_pred))
     probability = float(np.mean([each.probability for each in predictions]))
     return {
-        "macro_f1": float(np.mean(each_f1)),
+        # Over postings. Some answer each other, so the true interval is wider.
+        **metric_with_interval("macro_f1", macro, len(labels)),
+        **baseline_metric("macro_f1", baseline, len(labels)),
         "accuracy": accuracy,
         "among_three": float(np.mean(among)),
         "worst_f1": float(np.min(each_f1)),
         "mean_probability": probability,
         "probability_error": abs(probability - accuracy),
     }
+
+
+def macro_f1_by_rows(y_true: list[str], y_pred: list[str]) -> RowMetric:
+    """Return the macro F1 over the true groups, as a function of row numbers."""
+    names, codes = np.unique([*y_true, *y_pred], return_inverse=True)
+    true, predicted = np.split(codes, 2)
+    groups = np.unique(true)
+
+    def macro_f1(rows: np.ndarray) -> float:
+        right = true[rows][true[rows] == predicted[rows]]
+        hits, either = (
+            np.bincount(each, minlength=len(names))[groups]
+            for each in (right, np.concatenate([true[rows], predicted[rows]]))
+        )
+        # F1 is twice the hits, divided by the rows of the group and the rows predicted as it.
+        return float(np.mean(2 * hits / np.maximum(either, 1)))
+
+    return macro_f1
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
