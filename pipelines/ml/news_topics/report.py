@@ -6,9 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 
+from .data import splits
 from .metrics import f1, indicator, multilabel_metrics
 from .model import TOPICS, Story, Subjects
 
@@ -26,8 +30,20 @@ EXAMPLES = [
 
 
 def score(*, predictions: list[Subjects], labels: list[list[str]]) -> dict[str, float]:
+    """Return the metrics of the topics; the baseline gives all stories the topics of most."""
     y_pred, y_true = indicator([each.topics for each in predictions]), indicator(labels)
-    return multilabel_metrics(y_true, y_pred) | {
+    train, _ = train_and_test_rows(__file__, splits, fetch("reuters21578"), labels)
+    usual = np.tile(indicator(train.labels).mean(axis=0) >= 0.5, (len(labels), 1))
+
+    def macro(rows: np.ndarray) -> float:
+        return float(f1(y_true[rows], y_pred[rows], average="macro"))
+
+    metrics = multilabel_metrics(y_true, y_pred)
+    return {
+        # The interval resamples stories.
+        **metric_with_interval("macro_f1", macro, len(labels)),
+        "baseline_macro_f1": float(f1(y_true, usual, average="macro")),
+        **{name: value for name, value in metrics.items() if name != "macro_f1"},
         "topics_predicted": float(y_pred.sum(axis=1).mean()),
         "topics_true": float(y_true.sum(axis=1).mean()),
         "stories_of_none": float((~y_true.any(axis=1)).mean()),
