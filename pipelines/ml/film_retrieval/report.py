@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.uncertainty import metric_with_interval
+from slipway.training import LabelledRows
 
-from .data import Label
-from .metrics import retrieval_metrics
-from .model import CANDIDATES, FILMS, LIKED, NewFilm, Rating, Suggestions, Viewer
+from .data import Label, splits
+from .metrics import per_viewer, retrieval_metrics
+from .model import CANDIDATES, FILMS, LIKED, NewFilm, Rating, Suggestions, Viewer, highest
 
 # Star Wars, The Empire Strikes Back, Alien; Sleepless in Seattle.
 EXAMPLE_STARS = {50: 5, 172: 5, 183: 4, 88: 2}
@@ -34,25 +39,55 @@ SCALE = Path(__file__).with_name("scale.json")
 
 
 def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, float]:
-    """Return recall of the hundred retrieved films, precision and NDCG of the ten suggested."""
+    """Return recall of the hundred retrieved films, precision and NDCG of the ten suggested.
+
+    The baseline suggests the films that most training viewers liked, without those rated before.
+    """
+    train, test = train_and_test_rows(__file__, splits, fetch("movielens_100k"), labels)
+    often = liked_counts(train)
     result: dict[str, float] = {}
     suggested: set[int] = set()
     for prefix, cold in (("", False), ("cold_", True)):
-        first, hundred = [], []
-        for prediction, label in zip(predictions, labels, strict=True):
+        first, hundred, popular = [], [], []
+        for prediction, (viewer, label) in zip(predictions, test, strict=True):
             liked = np.zeros(FILMS, dtype=bool)
-            liked[np.array(label["films"])[np.array(label["stars"]) >= LIKED] - 1] = True
+            liked[liked_films(label)] = True
             if label["cold"] == cold and liked.any():
                 places = [(each.film or 0) - 1 for each in prediction.suggested]
                 suggested.update(places)
                 first.append((np.array(places), liked))
                 hundred.append((np.array(prediction.retrieved) - 1, liked))
+                seen = np.array([each.film - 1 for each in viewer.history], dtype=int)
+                popular.append((highest(often, seen), liked))
         if first:
+            gained = per_viewer(first)["ndcg_at_10"]
             metrics = retrieval_metrics(first)
             metrics["recall_at_100"] = retrieval_metrics(hundred)["recall_at_100"]
+            # The interval resamples viewers.
+            metrics |= metric_with_interval("ndcg_at_10", partial(mean_of, gained), len(gained))
+            metrics["baseline_ndcg_at_10"] = retrieval_metrics(popular)["ndcg_at_10"]
             metrics["viewers"] = float(len(first))
+            metrics["liked_films"] = float(np.mean([liked.sum() for _, liked in first]))
             result |= {f"{prefix}{name}": value for name, value in metrics.items()}
     return result | {"catalogue_suggested": len(suggested) / FILMS}
+
+
+def mean_of(values: np.ndarray, rows: np.ndarray) -> float:
+    return float(values[rows].mean())
+
+
+def liked_films(label: Label) -> np.ndarray:
+    """Return the indices of the films that the viewer liked next."""
+    return np.array(label["films"])[np.array(label["stars"]) >= LIKED] - 1
+
+
+def liked_counts(rows: LabelledRows[Viewer, Label]) -> np.ndarray:
+    """Return how many viewers liked each film (films,), in the request or next."""
+    counts = np.zeros(FILMS)
+    for viewer, label in rows:
+        counts[liked_films(label)] += 1
+        counts[[each.film - 1 for each in viewer.history if each.stars >= LIKED]] += 1
+    return counts
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
@@ -105,6 +140,6 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     steps = measured["request_ms"]
     values = {share: [each[share] for each in steps.values()] for share in ("p50", "p99")}
     plots.bars(right, list(steps), values, "One request", horizontal=True, fmt="{:.2f}")
-    right.set(xscale="log", xlabel="ms")
+    right.set(xlabel="ms")
     right.legend()
     yield "scale", figure
