@@ -9,9 +9,16 @@ from slipway.training.validation import binary_metrics
 
 
 def delay_metrics(y_true: Any, y_prob: np.ndarray) -> dict[str, float]:
-    """Return ROC AUC, average precision, log loss and Brier score of probabilities (rows,)."""
+    """Return ROC AUC, average precision, log loss and Brier score of probabilities (rows,).
+
+    `log_loss_skill` is the reduction of the log loss relative to predicting the share of late
+    flights for all of them, so that months with more and fewer delays can be compared.
+    """
     names = ("roc_auc", "average_precision", "log_loss", "brier")
-    return binary_metrics(y_true, *names, y_prob=y_prob)
+    metrics = binary_metrics(y_true, *names, y_prob=y_prob)
+    share = np.full(len(y_prob), np.mean(y_true))
+    constant = binary_metrics(y_true, "log_loss", y_prob=share)["log_loss"]
+    return metrics | {"log_loss_skill": 1 - metrics["log_loss"] / constant}
 
 
 def roc_auc_error(y_true: np.ndarray, y_prob: np.ndarray) -> float:

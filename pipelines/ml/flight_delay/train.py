@@ -142,7 +142,7 @@ def fit(
         with session() as spark:
             model = LogisticRegressionModel.load(kept.name)
             y_prob = probabilities(model, table(spark, rows, [False] * len(rows), PARTITIONS))
-        return delays(y_prob, threshold)
+        return delays(flights, y_prob, threshold)
 
     return Fitted(tried, chosen.name, framework_predict)
 
