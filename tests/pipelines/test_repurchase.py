@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import importlib
 import json
 import lzma
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from slipway.datasets import fetch
 from slipway.features import lineage
@@ -154,3 +157,32 @@ def imported(file: Path) -> set[Path]:
 
 def package(name: str) -> Path:
     return ROOT / name.replace(".", "/") / "__init__.py"
+
+
+def test_the_recency_rule_predicts_as_the_baselines_tree() -> None:
+    training, model = PROJECT.module("train"), PROJECT.module("model")
+    rng = np.random.default_rng(1)
+    numbers = rng.normal(3, 1, (4000, len(model.NUMBERS))).astype(np.float32)
+    bought = rng.random(4000) < np.exp(-numbers[:, 0].clip(0.2))
+    baseline = training.estimators(0)["baseline"].fit(numbers, bought)
+    rule = training.recency_rule(baseline)
+    assert len(rule.borders) + 1 == len(rule.shares) == 8
+    expected = baseline.predict_proba(numbers)[:, 1]
+    assert rule.probabilities(numbers) == pytest.approx(expected)
+
+
+def test_the_level_is_moved_by_what_the_model_missed_a_year_before() -> None:
+    """Every fourth moment has twice the odds of buying, which the feature does not tell."""
+    season = importlib.import_module("pipelines.ml.repurchase.season")
+    rng = np.random.default_rng(2)
+    at, column = np.repeat(np.arange(6), 4000), rng.normal(size=24_000)
+    odds = column - 1 + np.log(2) * (at % 4 == 0)
+    bought = rng.random(24_000) < 1 / (1 + np.exp(-odds))
+    numbers = column[:, None]
+    moved = season.moved_by_last_year(make_pipeline(LogisticRegression()), numbers, bought, at)
+    assert np.isnan(moved[at < 4]).all()
+    for moment in (4, 5):
+        rows = at == moment
+        assert moved[rows].mean() == pytest.approx(bought[rows].mean(), abs=0.02)
+        assert moved[rows] == pytest.approx(1 / (1 + np.exp(-odds[rows])), abs=0.05)
+    assert season.shift_to(0.5, np.array([-1.0, 1.0, 3.0])) == pytest.approx(-1, abs=0.2)

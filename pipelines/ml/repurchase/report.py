@@ -1,6 +1,7 @@
 """Score repurchase probabilities; draw calibration, ranking, gains and groups of customers."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,21 +9,30 @@ from matplotlib.figure import Figure
 
 from slipway.reporting import Evaluation, curves, plots
 from slipway.reporting.metrics import binary_metrics
-from slipway.training import Candidate
+from slipway.reporting.uncertainty import metric_with_interval
+from slipway.training import Candidate, LabelledRows
 from slipway.training.calibration import Reliability, expected_calibration_error
 from slipway.training.validation import brier_skill
 
 from .metrics import NAMES
-from .model import Repurchase
+from .model import Repurchase, Shopper
 
 BINS = ("y_prob", "observed", "rows")
 
 
 def score(*, predictions: list[Repurchase], labels: list[bool]) -> dict[str, float]:
+    """Return the metrics of the probabilities; the baseline knows the last order's day alone."""
     y_prob, bought = np.array([each.probability for each in predictions]), np.array(labels)
     best = np.argsort(-y_prob, kind="stable")[: max(1, len(y_prob) // 10)]
+    by_recency = np.array([each.by_recency for each in predictions])
+
+    def skill(rows: np.ndarray) -> float:
+        return brier_skill(bought[rows], y_prob[rows])
+
     return {
-        "brier_skill": brier_skill(bought, y_prob),
+        # Each customer has one test row. All have the same season, whose luck is not resampled.
+        **metric_with_interval("brier_skill", skill, len(bought)),
+        "baseline_brier_skill": brier_skill(bought, by_recency),
         **binary_metrics(bought, *NAMES, "calibration_error", y_prob=y_prob),
         "accuracy": float(np.mean((y_prob >= 0.5) == bought)),
         "share_of_buyers": float(bought.mean()),
@@ -60,9 +70,46 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         "orders so far": [span(each.orders, (2, 3, 5, 10)) for each in records],
         "share sent back": [span(100 * each.return_share, (0.01, 2, 5, 10)) for each in records],
     }
-    for panel, (name, values) in zip(axes, groups.items(), strict=True):
+    units = ("days", "orders", "% of the value")
+    for panel, unit, (name, values) in zip(axes, units, groups.items(), strict=True):
         plots.positive_rate(panel, values, labels, f"Bought again, by {name}")
+        panel.set(xlabel=f"group: {unit}", ylabel="share who bought (on the bar: training rows)")
     yield "customers", figure
+    yield "seasons", seasons(evaluation)
+
+
+def seasons(evaluation: Evaluation) -> Figure:
+    """Draw the share of buyers at each moment, and the share that the model expects at the last."""
+    figure, (axes,) = plots.panels(1)
+    groups = [group_by_moment(rows) for rows in (evaluation.train, evaluation.test)]
+    shares = [share for moments in groups for share in moments]
+    names = [f"{day:%d %b}" for day, _ in shares]
+    colours = [plots.PALE] * (len(shares) - 1) + [plots.INK]
+    places = np.arange(len(shares))
+    drawn = axes.bar(places, [share for _, share in shares], color=colours)
+    axes.bar_label(drawn, [f"{share:.0%}" for _, share in shares], fontsize=8)
+    expected = float(np.mean([each.probability for each in evaluation.predictions]))
+    axes.plot(places[-1], expected, "D", color=plots.ACCENT, label=f"expected: {expected:.0%}")
+    axes.set_xticks(places, names)
+    axes.set(
+        xlabel="the 90 days from this day on; the last are the test", ylabel="share who bought"
+    )
+    axes.set(ylim=(0, 0.8), title="Buyers by season")
+    axes.legend()
+    return figure
+
+
+def group_by_moment(rows: LabelledRows[Shopper, bool]) -> list[tuple[date, float]]:
+    """Return each moment's day, in a year like any other, and its share of buyers."""
+    days = np.array([each.day_of_year for each in rows.records])
+    borders = np.flatnonzero(np.diff(days)) + 1
+    parts = np.split(np.arange(len(days)), borders)
+    bought = np.array(rows.labels)
+    start = date(2010, 1, 1)
+    return [
+        (start + timedelta(days=int(days[part[0]]) - 1), float(bought[part].mean()))
+        for part in parts
+    ]
 
 
 def span(value: float, borders: tuple[float, ...]) -> str:

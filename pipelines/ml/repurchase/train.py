@@ -4,10 +4,12 @@ In walk-forward validation, every candidate is fitted on earlier moments and pre
 as in service. Calibration is fitted to such predictions only, since a model is overconfident on
 rows that it was fitted on. Candidates are compared on moments whose season was among those fitted
 on, a year before, as is the case for the test rows. The simplest candidate within one standard
-error of the best Brier skill is served.
+error of the best Brier skill is served. The season is tried as a feature, and as a shift by what
+the same season showed a year before.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +35,23 @@ from .metrics import NAMES
 from .model import (
     CALIBRATION,
     NUMBERS,
+    RECENCY,
     SEASON,
+    RecencyRule,
     Repurchase,
     RepurchaseModel,
     Shopper,
     features,
     repurchases,
 )
+from .season import moved_by_last_year
 
 # Slope and intercept of a Platt calibration that changes nothing.
 UNCHANGED = (1.0, 0.0)
+# Models without the season whose level is also moved by that of a year before. These are compared
+# only: served, they would need the shifts of all days of the year.
+MOVED = ("logistic", "boosting")
+LAST_YEAR = "_last_year"
 
 
 def estimators(seed: int) -> dict[str, Pipeline]:
@@ -77,6 +86,16 @@ def only(names: list[str]) -> ColumnTransformer:
     return ColumnTransformer([("kept", "passthrough", [NUMBERS.index(name) for name in names])])
 
 
+def recency_rule(baseline: Pipeline) -> RecencyRule:
+    """Return the fitted baseline as spans; its tree has one column."""
+    tree = baseline[-1]
+    borders = np.sort(tree.tree_.threshold[tree.tree_.feature >= 0])
+    # One value inside each span.
+    ends = np.concatenate([[borders[0] - 2], borders, [borders[-1] + 2]])
+    inside = ((ends[1:] + ends[:-1]) / 2)[:, None]
+    return RecencyRule(borders.tolist(), tree.predict_proba(inside)[:, 1].tolist())
+
+
 def moments(shoppers: list[Shopper]) -> np.ndarray:
     """Return the number of each row's moment (rows,), from 0; rows are sorted by moment."""
     days = np.array([each.day_of_year for each in shoppers])
@@ -100,22 +119,29 @@ def fit(
         if name != BASELINE:
             y_prob_by_name[f"{name}_platt"] = walk_forward_platt(raw, bought, at, first_moments)
             lines[f"{name}_platt"] = platt(log_odds(raw[predicted]), bought[predicted])
+        if name in MOVED:
+            moved = moved_by_last_year(pipeline, numbers, bought, at)
+            y_prob_by_name[f"{name}{LAST_YEAR}"] = moved
     tried = [
         evaluate_candidate(name, bought[scored], y_prob[scored], seed)
         for name, y_prob in y_prob_by_name.items()
     ]
-    chosen = simplest_within_error(tried, "brier_skill", best="highest").name
+    servable = [each for each in tried if each.name in lines]
+    chosen = simplest_within_error(servable, "brier_skill", best="highest").name
     best = estimators(seed)[chosen.removesuffix("_platt")].fit(numbers, bought)
     slope, intercept = lines[chosen]
     export_onnx(best, {"numbers": len(NUMBERS)}, weights)
     line = {"slope": slope, "intercept": intercept}
     (weights / CALIBRATION).write_text(json.dumps(line, indent=1) + "\n")
+    rule = recency_rule(estimators(seed)[BASELINE].fit(numbers, bought))
+    (weights / RECENCY).write_text(json.dumps(asdict(rule), indent=1) + "\n")
     assert RepurchaseModel.looked_up is not None
     lineage.write(RepurchaseModel.looked_up.service, weights)
 
     def framework_predict(shoppers: list[Shopper]) -> list[Repurchase]:
-        raw = best.predict_proba(features(shoppers)["numbers"])[:, 1]
-        return repurchases(calibrated(raw, slope, intercept))
+        numbers = features(shoppers)["numbers"]
+        raw = best.predict_proba(numbers)[:, 1]
+        return repurchases(calibrated(raw, slope, intercept), rule.probabilities(numbers))
 
     return Fitted(tried, chosen, framework_predict)
 
