@@ -131,8 +131,8 @@ class Effects:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Effects":
-        lines = (EffectLine(**content[name]) for name in ("mens", "womens"))
-        return cls(*lines, content["least"])
+        mens, womens = (EffectLine(**content[name]) for name in ("mens", "womens"))
+        return cls(mens, womens, content["least"])
 
 
 def campaigns(visits: np.ndarray, effects: Effects) -> list[Campaign]:

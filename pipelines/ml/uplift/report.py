@@ -1,7 +1,7 @@
 """Score predicted uplifts and the policy; draw Qini curves, deciles, policies and balance."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,18 +15,7 @@ from slipway.training import Candidate, LabelledRows
 from .drawn import EMAILS, MENS, NONE, WOMENS, Label, RandomizedCustomers
 from .model import NUMBERS, Campaign
 from .ranked import ranked, ranking_metrics
-
-
-def predicted_effects(predictions: list[Campaign]) -> np.ndarray:
-    """Return the predicted uplifts (rows, 2)."""
-    return np.array([[each.uplift_mens, each.uplift_womens] for each in predictions])
-
-
-def served_intervals(predictions: list[Campaign]) -> np.ndarray:
-    """Return the low and high ends of the effects of both e-mails: (rows, 2, 2)."""
-    fields = ("uplift_mens_low", "uplift_mens_high", "uplift_womens_low", "uplift_womens_high")
-    ends = [[getattr(each, name) for name in fields] for each in predictions]
-    return np.array(ends).reshape(-1, 2, 2)
+from .tenths import compare_tenths, effect, predicted_effects
 
 
 def recommended(predictions: list[Campaign]) -> np.ndarray:
@@ -159,36 +148,6 @@ def draw_candidates(axes: Axes, tried: list[Candidate], chosen: str) -> None:
     axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
-@dataclass(frozen=True)
-class Tenth:
-    """A tenth of the customers: the effect of an e-mail in points, seen and served.
-
-    The half widths are those of 95 % intervals.
-    """
-
-    email: int
-    seen: float
-    seen_half: float
-    served: float
-    served_half: float
-
-    @property
-    def contradicted(self) -> bool:
-        """Whether both differ by more than chance allows."""
-        return abs(self.seen - self.served) > np.hypot(self.seen_half, self.served_half)
-
-
-def compare_tenths(predictions: list[Campaign], customers: RandomizedCustomers) -> Iterator[Tenth]:
-    """Yield the tenths of the customers by the served effect of each e-mail, highest first."""
-    effects, ends = 100 * predicted_effects(predictions), 100 * served_intervals(predictions)
-    for email in NAMES:
-        rows, served = customers.places(NONE, email), effects[:, email - 1]
-        for tenth in np.array_split(rows[np.argsort(-served[rows], kind="stable")], 10):
-            seen, _, high = effect(customers.at(tenth), email)
-            half = float(np.ptp(ends[tenth, email - 1], axis=1).mean() / 2)
-            yield Tenth(email, seen, high - seen, float(served[tenth].mean()), half)
-
-
 def deciles(predictions: list[Campaign], customers: RandomizedCustomers) -> Figure:
     """Draw served and observed uplift by tenths of the customers."""
     figure, axes = plots.panels(2)
@@ -212,16 +171,6 @@ def deciles(predictions: list[Campaign], customers: RandomizedCustomers) -> Figu
         panel.set(title=f"Uplift by {name} (test rows)", ylim=(None, 20))
         panel.legend(fontsize=8, loc="upper right", ncols=2)
     return figure
-
-
-def effect(customers: RandomizedCustomers, email: int) -> tuple[float, float, float]:
-    """Return the effect of an e-mail in points: the difference of visits, with a 95 % interval."""
-    arms = [customers.visited[customers.email == arm] for arm in (email, NONE)]
-    (mailed, spread), (without, other) = (
-        (arm.mean(), arm.var() / len(arm)) if len(arm) else (np.nan, np.nan) for arm in arms
-    )
-    value, half_width = 100 * float(mailed - without), 196 * float(np.sqrt(spread + other))
-    return value, value - half_width, value + half_width
 
 
 def policies(evaluation: Evaluation, customers: RandomizedCustomers) -> Figure:

@@ -72,8 +72,8 @@ def fit(
         best = fit_learner(customers, estimators)
     export(best, weights / "model.onnx")
     _, visits = crossed[chosen]
-    lines = (fit_effect_line(visits, customers, email) for email in (MENS, WOMENS))
-    effects = Effects(*lines, least_uplift)
+    mens, womens = (fit_effect_line(visits, customers, email) for email in (MENS, WOMENS))
+    effects = Effects(mens, womens, least_uplift)
     (weights / EFFECTS).write_text(json.dumps(asdict(effects), indent=1) + "\n")
 
     def framework_predict(shoppers: list[Shopper]) -> list[Campaign]:
