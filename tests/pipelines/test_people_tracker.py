@@ -9,13 +9,14 @@ import pytest
 from numpy.testing import assert_allclose
 from pydantic import ValidationError
 
+from pipelines.cv.people_tracker import report
 from pipelines.cv.people_tracker.crossings import VARIANTS, crossing, crossing_metrics, tracked
 from pipelines.cv.people_tracker.kalman import Motion
 from pipelines.cv.people_tracker.memory import RENEWED, Memory, remember, resume
-from pipelines.cv.people_tracker.model import Frame, PeopleTracker
+from pipelines.cv.people_tracker.model import Detections, Frame, PeopleTracker
 from pipelines.cv.people_tracker.mot_metrics import Identified, mot_metrics
 from pipelines.cv.people_tracker.tracker import MOST_PEOPLE, Settings, Tracker
-from slipway.media import State, encode_jpeg, encode_state
+from slipway.media import Box, State, encode_jpeg, encode_state
 
 WALKER = np.array([[100.0, 100.0, 130.0, 180.0]])
 ONE = np.ones(1)
@@ -231,3 +232,19 @@ def test_a_frame_is_a_picture_or_a_video() -> None:
         Frame(image=image, video=video)
     with pytest.raises(ValidationError, match="either image or video"):
         Frame()
+
+
+def test_the_baseline_sees_the_frames_that_are_tested() -> None:
+    with pytest.raises(ValueError, match="not those of TESTED"):
+        report.baseline([Detections(boxes=[])])
+
+
+def test_the_interval_draws_blocks_of_frames() -> None:
+    box = Box(x1=10, y1=10, x2=40, y2=90, label="person", score=0.9)
+    marked, missed = Detections(boxes=[box]), Detections(boxes=[])
+    labels = [marked] * (2 * report.BLOCK)
+    # All boxes of one block are found and none of the other: a draw has both, or one of them twice.
+    found = [marked] * report.BLOCK + [missed] * report.BLOCK
+    low, high = report.frames_interval(labels, found)
+    assert (low, high) == (0, 1)
+    assert report.frames_interval(labels, labels) == (1, 1)

@@ -1,6 +1,7 @@
 """Score found boxes and tracks, and show people with the ways that they came."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,9 +12,12 @@ from matplotlib.patches import Rectangle
 
 from slipway.datasets import Dataset, fetch
 from slipway.kits.detection.report import box_scores
+from slipway.kits.metrics.boxes import box_metrics
 from slipway.media import decode_image
 from slipway.reporting import Evaluation, plots
+from slipway.training.selection import bootstrap_interval
 
+from .classical import opencv_people
 from .crossings import VARIANTS, crossing_metrics, tracked
 from .data import frames
 from .model import LABELS, Detections, Frame, People, PeopleTracker
@@ -22,6 +26,11 @@ from .mot_metrics import Identified, Sequence, mot_metrics
 EXAMPLES = [Frame(image=Path(__file__).with_name("frame.jpg").read_bytes())]
 # The drawn frames, and how many frames before the first of them the tracker begins.
 SHOWN, BEFORE = (661, 700), 40
+# The test frames, as in params.yaml.
+TESTED = range(601, 796, 4)
+# The unit of the interval: people stay in view for seconds, so frames near each other are alike.
+# 7 frames are 2.8 seconds, and 49 test frames are 7 blocks.
+BLOCK = 7
 # Different enough for neighbors.
 COLORS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
 
@@ -33,16 +42,48 @@ def score(*, predictions: list[People], labels: list[Detections]) -> dict[str, f
     another tracker's result without their identities, and on made crossings.
     """
     found = [Detections(boxes=[track.box for track in each.tracks]) for each in predictions]
+    low, high = frames_interval(labels, found)
     off = [
         abs(each.people - len(label.boxes)) for each, label in zip(predictions, labels, strict=True)
     ]
     crossings = crossing_metrics(VARIANTS["reidentified"])
     return {
         **box_scores(found, labels, LABELS),
+        "map50_low": low,
+        "map50_high": high,
+        "baseline_map50": baseline(labels)["map50"],
         "count_error": float(np.mean(off)),
         **street_metrics(fetch("mot15_tud")),
         **{f"crossing_{name}": value for name, value in crossings.items()},
     }
+
+
+def frames_interval(labels: list[Detections], found: list[Detections]) -> tuple[float, float]:
+    """Return the 95 % interval of `map50` by a bootstrap over blocks of successive frames."""
+    blocks = np.array_split(np.arange(len(labels)), max(len(labels) // BLOCK, 1))
+
+    def map50(drawn: np.ndarray) -> float:
+        rows = [row for block in drawn for row in blocks[block]]
+        marked, seen = ([each[row].boxes for row in rows] for each in (labels, found))
+        return box_metrics(marked, seen, LABELS)["map50"]
+
+    return bootstrap_interval(map50, len(blocks), seed=3)
+
+
+def baseline(labels: list[Detections]) -> dict[str, float]:
+    """Return the metrics of OpenCV's detector on the first test frames, whose boxes these are.
+
+    Predictions and labels alone are scored, so the frames are read from the data set.
+
+    Raises:
+        ValueError: the labels are not those of the frames `TESTED`.
+    """
+    rows = list(islice(frames(fetch("vtest_pedestrians"), TESTED), len(labels)))
+    if [label for _, label in rows] != labels:
+        raise ValueError("the test frames are not those of TESTED: compare it with params.yaml")
+    pictures = [decode_image(frame.image) for frame, _ in rows if frame.image is not None]
+    marked = [each.boxes for each in labels]
+    return box_metrics(marked, opencv_people(pictures), LABELS)
 
 
 def street_metrics(dataset: Dataset) -> dict[str, float]:

@@ -32,7 +32,7 @@ class Settings:
 
 @dataclass
 class Person:
-    """What is known of one person besides the motion."""
+    """One tracked person: identity, detections and trail. `Motion` holds the estimates."""
 
     id: int
     hits: int = 1
