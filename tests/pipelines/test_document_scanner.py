@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipelines.cv.document_scanner import corners, page, photos
+from pipelines.cv.document_scanner import corners, page, photos, report
 from pipelines.cv.document_scanner.metrics import corner_error, corner_metrics
-from pipelines.cv.document_scanner.model import DocumentScanner, Photo
-from slipway.media import decode_image, encode_png
+from pipelines.cv.document_scanner.model import DocumentScanner, Photo, Scan, Sheet
+from slipway.media import Point, decode_image, encode_png
 
 QUAD = np.array([[60.0, 40.0], [540.0, 90.0], [500.0, 430.0], [110.0, 400.0]])
 
@@ -124,3 +124,18 @@ def test_a_photograph_is_the_same_for_the_same_seed() -> None:
         photos.make_photo(background, np.random.default_rng(8), blank=False) for _ in range(2)
     )
     assert one.jpeg == other.jpeg
+
+
+def test_the_baseline_is_right_where_the_sheet_fills_the_photograph() -> None:
+    wide, high = photos.PHOTO_SIZE
+    whole = [(0, 0), (wide - 1, 0), (wide - 1, high - 1), (0, high - 1)]
+    inner = [(100, 50), (400, 50), (400, 450), (100, 450)]
+    sheets = [[Point(x=x, y=y) for x, y in each] for each in (whole, inner, inner, inner)]
+    flat = encode_png(np.zeros((32, 32, 3), np.uint8))
+    scans = [
+        Scan(page=flat, document=page.to_pdf(flat), found=True, confidence=1, corners=each)
+        for each in (*sheets[:3], sheets[0])
+    ]
+    scores = report.score(predictions=scans, labels=[Sheet(corners=each) for each in sheets])
+    assert (scores["close_share"], scores["baseline_close_share"]) == (0.75, 0.25)
+    assert scores["close_share_low"] < 0.75 < scores["close_share_high"]

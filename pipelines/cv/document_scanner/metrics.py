@@ -25,6 +25,24 @@ def corner_error(found: np.ndarray, true: np.ndarray) -> float:
     )
 
 
+def sheet_errors(
+    found: Sequence[np.ndarray], said: Sequence[bool], true: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the corner error in pixels of each photograph with a sheet; infinite if not found."""
+    return np.array(
+        [
+            corner_error(one, other) if hit else np.inf
+            for one, hit, other in zip(found, said, true, strict=True)
+            if len(other)
+        ]
+    )
+
+
+def close_share(errors: np.ndarray) -> float:
+    """Return the share of corner errors (sheets,) within 1 % of the 800 pixel diagonal."""
+    return float((errors <= CLOSE * 800).mean()) if len(errors) else 0.0
+
+
 def corner_metrics(
     found: Sequence[np.ndarray], said: Sequence[bool], true: Sequence[np.ndarray]
 ) -> dict[str, float]:
@@ -34,17 +52,11 @@ def corner_metrics(
     counting a sheet that was not found as a miss. `corner_error_median`: in pixels, over the sheets
     that were found. `false_sheets`: share of photographs without a sheet in which one was found.
     """
-    errors = np.array(
-        [
-            corner_error(one, other) if hit else np.inf
-            for one, hit, other in zip(found, said, true, strict=True)
-            if len(other)
-        ]
-    )
+    errors = sheet_errors(found, said, true)
     blanks = [hit for hit, other in zip(said, true, strict=True) if not len(other)]
     within = errors[np.isfinite(errors)]
     return {
-        "close_share": float((errors <= CLOSE * 800).mean()) if len(errors) else 0.0,
+        "close_share": close_share(errors),
         "corner_error_median": float(np.median(within)) if len(within) else 800.0,
         "false_sheets": float(np.mean(blanks)) if blanks else 0.0,
     }

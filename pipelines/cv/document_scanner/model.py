@@ -7,6 +7,7 @@ Model: no learned weights. Candidate quadrilaterals from brightness, edges and l
 the contrast along their sides. The method is chosen on the training photographs.
 Limits: one sheet that is brighter than what it lies on, with all four corners in the picture. Paper
 that is folded, rolled or torn, and white tables, give wrong corners; `confidence` is then low.
+Evaluation: the interval of `close_share` is for new photographs on the same five backgrounds.
 """
 
 import json
@@ -22,8 +23,8 @@ from slipway.media import Blob, Image, Point, decode_image, encode_png
 from .corners import METHODS, FoundSheet
 from .page import enhance, flatten, page_size, to_pdf
 
-# Below this confidence the sheet counts as not found, and the whole picture is the page. On
-# training photographs without a sheet, 1 of 40 reached it.
+# Below this confidence the sheet counts as not found, and the whole picture is the page. No
+# training photograph without a sheet reaches it (`false_sheets` of the candidates).
 FOUND = 0.5
 
 

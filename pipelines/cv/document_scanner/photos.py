@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from slipway.media import encode_jpeg
 
 SHEET = (420, 594)
+# Width and height of a photograph.
+PHOTO_SIZE = (640, 480)
 WORDS = (
     "account address amount balance before between board building change city clear company copy "
     "country date delivery department detail document each east final first form general given "
@@ -92,7 +94,7 @@ def place_corners(generator: np.random.Generator, size: tuple[int, int]) -> np.n
 
 def make_photo(background: np.ndarray, generator: np.random.Generator, *, blank: bool) -> MadePhoto:
     """Return a photograph (480, 640) of a sheet on the background, or of the background alone."""
-    size = (640, 480)
+    size = PHOTO_SIZE
     wide, high = size
     canvas = _crop(background, generator, size).astype(np.float64)
     corners, sheet = None, None

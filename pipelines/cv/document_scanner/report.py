@@ -11,10 +11,21 @@ from matplotlib.figure import Figure
 
 from slipway.media import decode_image
 from slipway.reporting import Evaluation, plots
+from slipway.training.selection import bootstrap_interval
 
-from .metrics import CLOSE, corner_array, corner_error, corner_metrics
+from .corners import whole_picture
+from .metrics import (
+    CLOSE,
+    close_share,
+    corner_array,
+    corner_error,
+    corner_metrics,
+    sheet_errors,
+)
 from .model import Photo, Scan, Sheet
+from .photos import PHOTO_SIZE
 
+SEED = 5
 SHOWN = 3
 # Shown smaller by this factor, which averages the noise: the picture stays under 200 kB.
 SHRUNK = 3
@@ -28,9 +39,24 @@ def shrink(image: np.ndarray) -> np.ndarray:
 
 
 def score(*, predictions: list[Scan], labels: list[Sheet]) -> dict[str, float]:
+    """Return the measures of the corners, with an interval, and the baseline's share."""
     found = [corner_array(each.corners) for each in predictions]
+    said = [each.found for each in predictions]
     true = [corner_array(each.corners) for each in labels]
-    return corner_metrics(found, [each.found for each in predictions], true)
+    metrics = corner_metrics(found, said, true)
+    errors = sheet_errors(found, said, true)
+    # The unit is a photograph with a sheet: each has a sheet, a camera and a light of its own.
+    low, high = bootstrap_interval(lambda rows: close_share(errors[rows]), len(errors), seed=SEED)
+    # The baseline takes the whole photograph as the sheet.
+    whole = whole_picture(np.empty(PHOTO_SIZE[::-1])).corners
+    baseline = sheet_errors([whole] * len(true), [True] * len(true), true)
+    return {
+        "close_share": metrics.pop("close_share"),
+        "close_share_low": low,
+        "close_share_high": high,
+        "baseline_close_share": close_share(baseline),
+        **metrics,
+    }
 
 
 def draw_photo(axes: Axes, photo: Photo, prediction: Scan) -> None:
