@@ -29,7 +29,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
 class Settings(BaseModel):
-    """What `fit` chose."""
+    """The settings that `fit` chose."""
 
     method: str
     clip_limit: float

@@ -40,22 +40,28 @@ def score(*, predictions: list[Enhanced], labels: list[Original]) -> dict[str, f
     names = [each.picture for each in labels]
     before = np.array([each.degraded_psnr for each in labels])
     pairs = list(zip(originals, results, strict=True))
-    gains = np.array([psnr(*pair) for pair in pairs]) - before
-    low, high = interval(gains, names)
-    equalized = np.array([each.equalized_psnr for each in labels]) - before
+    after = np.array([psnr(*pair) for pair in pairs])
+    low, high = interval(after - before, names)
+    equalized = np.array([each.equalized_psnr for each in labels])
     search = make_search("test", SEED)
     histogram, measure = predictions[0].compared_by.split()
     hits, baseline = (
         found(search, *pair).astype(float) for pair in ((histogram, measure), BASELINE)
     )
     found_low, found_high = interval(hits, search.wanted.tolist())
+
+    def gain(psnrs: np.ndarray) -> float:
+        return float((psnrs - before).mean())
+
     return {
-        "gain_db": float(gains.mean()),
+        "gain_db": gain(after),
         "gain_db_low": low,
         "gain_db_high": high,
-        "psnr": float(before.mean() + gains.mean()),
+        # The baseline leaves the picture as it was sent.
+        "baseline_gain_db": gain(before),
+        "psnr": float(before.mean() + gain(after)),
         "baseline_psnr": float(before.mean()),
-        "equalize_gain_db": float(equalized.mean()),
+        "equalize_gain_db": gain(equalized),
         "found_share": float(hits.mean()),
         "found_share_low": found_low,
         "found_share_high": found_high,
