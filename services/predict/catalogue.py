@@ -12,9 +12,8 @@ from typing import Any
 
 from services.predict.model_store import ServedProject
 from slipway.contract.shipped import Shipped
+from slipway.quality.primary import BASELINE, PrimaryMetric
 
-# Candidates are compared with this one.
-BASELINE = "baseline"
 SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
     "image/jpeg": b"\xff\xd8\xff",
@@ -59,21 +58,23 @@ def entry(served: ServedProject) -> dict[str, Any]:
 
 @lru_cache(maxsize=512)
 def metric(folder: Path) -> dict[str, Any] | None:
-    """Return the primary metric on test rows, and on validation rows beside the baseline's.
+    """Return the primary metric with its interval, and the baseline's, on test rows.
 
-    None if the version ships no metrics.
+    Versions whose baseline was not scored on test rows have both on validation rows. None if the
+    version ships no metrics.
     """
     content = json.loads((Shipped(folder).about / "metrics.json").read_text())
-    metrics: dict[str, float] = content["metrics"]
-    candidates: dict[str, dict[str, float]] = content.get("candidates", {})
-    name = _primary(folder, metrics, candidates)
+    name = _primary(folder, content["metrics"], content.get("candidates", {}))
     if name is None:
         return None
+    primary = PrimaryMetric.from_results(content, name)
     return {
         "name": name,
-        "test": metrics.get(name),
-        "validation": candidates.get(content.get("chosen", ""), {}).get(name),
-        "baseline": candidates.get(BASELINE, {}).get(name),
+        "test": primary.value,
+        "interval": primary.interval,
+        "test_baseline": primary.baseline,
+        "validation": primary.validation,
+        "baseline": primary.baseline_validation,
     }
 
 

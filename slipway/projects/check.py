@@ -18,8 +18,8 @@ from slipway.dependencies.stages import UnseenInput, stage_inputs
 from slipway.project import NAME, Project
 from slipway.projects import readme
 from slipway.projects.scaffold import TRACKS
+from slipway.quality.primary import BASELINE, PrimaryMetric
 from slipway.stages.full_profile import has_full_profile, read_full_profile
-from slipway.training.candidates import BASELINE
 
 FILES = ("README.md", "data.py", "dvc.yaml", "model.py", "params.yaml", "report.py", "train.py")
 CARD = ("Data", "Task", "Model", "Limits")
@@ -202,6 +202,30 @@ def _gate(project: Project) -> Iterator[str]:
             yield f"the gate has no condition on {metric}"
 
 
+def _reasons(project: Project) -> Iterator[str]:
+    """Check that a comment gives the reason of each bound of the gate, but for parity's.
+
+    A comment also holds for the conditions below it, up to the next comment.
+    """
+    reason = False
+    for line in gate_lines((project.folder / "params.yaml").read_text()):
+        if line.startswith("#"):
+            reason = True
+        elif not reason and not line.startswith("parity_"):
+            yield f"no comment says why the gate is {line}"
+
+
+def gate_lines(text: str) -> Iterator[str]:
+    """Yield the lines below `gate:` of a parameters file, without indentation."""
+    inside = False
+    for line in text.splitlines():
+        if inside and line[:1] not in ("", " ", "#"):
+            return
+        if inside and line.strip():
+            yield line.strip()
+        inside = inside or line.rstrip() == "gate:"
+
+
 def _full(project: Project) -> Iterator[str]:
     """Check that the full profile changes only parameters that exist."""
     try:
@@ -212,18 +236,57 @@ def _full(project: Project) -> Iterator[str]:
 
 
 def _metrics(project: Project) -> Iterator[str]:
-    """Check that the committed results pass the gate and beat the baseline."""
+    """Check that the committed results pass the gate."""
     file = project.folder / "metrics.json"
     if not file.is_file():
         yield "no metrics.json: run dvc repro and commit it"
         return
     found, params = json.loads(file.read_text()), project.params
     yield from (f"gate not met: {short}" for short in params.gate.shortfalls(found["metrics"]))
-    condition = params.gate.condition(params.primary)
-    baseline = found["candidates"].get(BASELINE, {}).get(params.primary)
-    value = found["metrics"].get(params.primary)
-    if baseline is not None and value is not None and not condition.better(value, baseline):
-        yield f"{params.primary} {value:.4g} is not better than the baseline's {baseline:.4g}"
+
+
+def _better(project: Project) -> Iterator[str]:
+    """Check that the primary metric is better than the baseline's, on test rows if it is known."""
+    primary = _primary(project)
+    if primary is None or primary.value is None:
+        return
+    # On other rows the baseline may be better or worse by chance.
+    baseline = primary.baseline_validation if primary.baseline is None else primary.baseline
+    condition = project.params.gate.condition(primary.name)
+    if baseline is not None and not condition.better(primary.value, baseline):
+        yield f"{primary.name} {primary.value:.4g} is not better than the baseline's {baseline:.4g}"
+
+
+def _test_baseline(project: Project) -> Iterator[str]:
+    """Check that the baseline was scored on the test rows, too."""
+    primary = _primary(project)
+    if not primary:
+        yield "no metrics.json"
+    elif primary.baseline is None:
+        yield f"metrics.json has no {BASELINE}_{primary.name}: score the baseline on the test rows"
+
+
+def _interval(project: Project) -> Iterator[str]:
+    """Check that the primary metric has an interval that holds it."""
+    primary = _primary(project)
+    if not primary:
+        return
+    if primary.interval is None:
+        yield (
+            f"metrics.json has no {primary.name}_low and {primary.name}_high: "
+            "estimate the interval of the primary metric"
+        )
+    elif primary.value is None or not primary.interval[0] <= primary.value <= primary.interval[1]:
+        low, high = primary.interval
+        yield f"{primary.name} {primary.value} is outside its interval {low:.4g} to {high:.4g}"
+
+
+def _primary(project: Project) -> PrimaryMetric | None:
+    """Return the primary metric of the last run; None before the first."""
+    file = project.folder / "metrics.json"
+    if not file.is_file():
+        return None
+    return PrimaryMetric.from_results(json.loads(file.read_text()), project.params.primary)
 
 
 def _readme(project: Project) -> Iterator[str]:
@@ -289,8 +352,12 @@ CHECKS: dict[str, Check] = {
     "fit": _fit_alone,
     "dataset": _dataset,
     "gate": _gate,
+    "reasons": _reasons,
     "full": _full,
     "metrics": _metrics,
+    "better": _better,
+    "test_baseline": _test_baseline,
+    "interval": _interval,
     "readme": _readme,
     "size": _size,
     "lines": _lines,

@@ -12,9 +12,9 @@ from slipway import home
 from slipway.project import Project, discover
 from slipway.projects import measured
 from slipway.projects.course import find_lesson
+from slipway.quality.primary import PrimaryMetric
 from slipway.reporting.figure import figure
 from slipway.rest import ServiceClient, ServiceFault
-from slipway.training.candidates import BASELINE
 
 # `slipway list` must not wait for a server that is busy or away.
 SERVER_SECONDS = 2.0
@@ -102,13 +102,15 @@ def leaderboard() -> str:
         "# Leaderboard",
         "",
         "Written by `dvc repro` from each project's `metrics.json`: the served model's answers to "
-        "test rows that training never saw. The baseline is the project's simplest candidate on "
-        "validation data. Times, of training and of one record answered in process, and drift are "
-        "as `slipway measure` last found them on the machine that wrote this.",
+        "test rows that training never saw, with a 95 % interval. The baseline is the project's "
+        "simplest candidate on the same rows ([how projects are evaluated](evaluation.md)). Times, "
+        "of training and of one record answered in process, and drift are as `slipway measure` "
+        "last found them on the machine that wrote this.",
         "",
-        "| project | question | data | metric | value | baseline | gate | parity error | model "
-        "| size | trained in | p50, p99 | drift |",
-        "| --- | --- | --- | --- | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | --- |",
+        "| project | question | data | metric | value | interval | baseline | gate | parity error "
+        "| model | size | trained in | p50, p99 | drift |",
+        "| --- | --- | --- | --- | ---: | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: "
+        "| --- |",
     ]
     known = measured.read()
     for project in _by_lesson(discover()):
@@ -117,7 +119,7 @@ def leaderboard() -> str:
             continue
         params, metrics = project.params, found["metrics"]
         condition = params.gate.condition(params.primary)
-        baseline = found["candidates"][BASELINE].get(params.primary)
+        primary = PrimaryMetric.from_results(found, params.primary)
         place = project.folder.relative_to(home.root()).as_posix()
         cells = [
             f"[{project.name}](../{place}/README.md)",
@@ -125,7 +127,8 @@ def leaderboard() -> str:
             f"[{params.dataset}](../pipelines/datasets/{params.dataset}.yaml)",
             params.primary,
             figure(metrics[params.primary]),
-            "" if baseline is None else figure(baseline),
+            "" if primary.interval is None else " to ".join(map(figure, primary.interval)),
+            "" if primary.baseline is None else figure(primary.baseline),
             f"{condition.sign} {condition.bound:g}",
             f"{metrics['parity_error']:.1g}" if "parity_error" in metrics else "no weights",
             found["chosen"],

@@ -97,13 +97,18 @@ function failedCard(name, fault) {
   return { element, track: null, text: `${name} ${titleOf(name)} ${fault}`.toLowerCase() };
 }
 
-/** Return the primary metric: on test rows, and on validation rows beside the baseline. */
+/** Return the primary metric with its interval, and the baseline's: on test rows, else on validation rows. */
 function scores(metric) {
   if (!metric) return null;
-  const compared = metric.baseline !== null && metric.baseline !== undefined && metric.validation !== null;
-  const [test, validation, baseline] = [metric.test, metric.validation, metric.baseline].map((each) => figure(each, 3));
-  return h("p", { class: "scores" }, h("strong", {}, test), ` ${metric.name.replaceAll("_", " ")}`,
-    compared ? h("span", { class: "quiet", title: "Both on validation rows; the first number is on test rows" }, ` · in validation ${validation}, baseline ${baseline}`) : null);
+  const known = (value) => value !== null && value !== undefined;
+  const shown = (value) => figure(value, 3);
+  const parts = [h("strong", {}, shown(metric.test)), ` ${metric.name.replaceAll("_", " ")}`];
+  if (metric.interval) parts.push(h("span", { class: "quiet", title: "95 % interval" }, ` (${metric.interval.map(shown).join(" to ")})`));
+  if (known(metric.test_baseline)) parts.push(h("span", { class: "quiet", title: "On the same test rows" }, ` · baseline ${shown(metric.test_baseline)}`));
+  else if (known(metric.baseline) && known(metric.validation)) {
+    parts.push(h("span", { class: "quiet", title: "Both on validation rows; the first number is on test rows" }, ` · in validation ${shown(metric.validation)}, baseline ${shown(metric.baseline)}`));
+  }
+  return h("p", { class: "scores" }, parts);
 }
 
 async function showPicture(media, path) {

@@ -95,6 +95,26 @@ def test_the_unchanged_copy_passes(project: Project) -> None:
         (replace("params.yaml", "parity_error", "parity_err"), "no condition on parity_error"),
         (replace("params.yaml", "primary:", "primry:"), "primry"),
         (replace("params.yaml", '>= 0.78"', '>= 0.99"'), "gate not met: accuracy >= 0.99, got"),
+        (
+            replace("metrics.json", '"baseline_accuracy"', '"baseline_precision"'),
+            "test_baseline: metrics.json has no baseline_accuracy: score the baseline on the test",
+        ),
+        (
+            replace("metrics.json", '"baseline_accuracy": 0', '"baseline_accuracy": 1'),
+            "is not better than the baseline's 1.",
+        ),
+        (
+            replace("metrics.json", '"accuracy_low"', '"accuracy_least"'),
+            "interval: metrics.json has no accuracy_low and accuracy_high",
+        ),
+        (
+            replace("metrics.json", '"accuracy_low": 0', '"accuracy_low": 1'),
+            "is outside its interval 1.",
+        ),
+        (
+            replace("params.yaml", "gate:\n  #", 'gate:\n  accuracy_low: ">= 0.1"\n  #'),
+            'reasons: no comment says why the gate is accuracy_low: ">= 0.1"',
+        ),
         (replace("README.md", "| accuracy | ", "| accuracy | 9"), "run `slipway readme`"),
         (replace("README.md", "<!-- results -->", ""), "lacks the marks for results"),
         (lambda folder: (folder / "big.bin").write_bytes(b"x" * 200_001), "over 200 kB"),

@@ -59,6 +59,10 @@ def test_the_leaderboard_shows_timings(own_file: None) -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     titles = [cell.strip() for cell in rows[4].strip("|").split("|")]
     row_by_title = dict(zip(titles, cells, strict=True))
+    metrics = json.loads((find("titanic").folder / "metrics.json").read_text())["metrics"]
+    interval = f"{metrics['accuracy_low']:.4g} to {metrics['accuracy_high']:.4g}"
+    assert row_by_title["interval"] == interval
+    assert row_by_title["baseline"] == f"{metrics['baseline_accuracy']:.4g}"
     assert row_by_title["data"] == "[titanic](../pipelines/datasets/titanic.yaml)"
     assert (row_by_title["trained in"], row_by_title["p50, p99"], row_by_title["drift"]) == (
         "1.5 s",

@@ -6,12 +6,15 @@ from matplotlib.figure import Figure
 
 from slipway.kits.forecasting.report import draw_forecasts, forecast_scores
 from slipway.reporting import Evaluation
+from slipway.reporting.uncertainty import scores_with_interval
 
 from .model import Week
 
 
 def score(*, predictions: list[Week], labels: list[list[float]]) -> dict[str, float]:
-    return forecast_scores([each.temperatures for each in predictions], labels)
+    forecasts = [each.temperatures for each in predictions]
+    # Forecasts of neighbouring days overlap, so the true interval is wider.
+    return scores_with_interval("mae", forecast_scores, forecasts, labels)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:

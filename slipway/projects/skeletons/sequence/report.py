@@ -6,12 +6,13 @@ from matplotlib.figure import Figure
 
 from slipway.kits.class_report import class_scores, confusion, learning_curves
 from slipway.reporting import Evaluation
+from slipway.reporting.uncertainty import scores_with_interval
 
 from .model import Digit
 
 
 def score(*, predictions: list[Digit], labels: list[str]) -> dict[str, float]:
-    return class_scores(predictions, labels)
+    return scores_with_interval("accuracy", class_scores, predictions, labels)
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:

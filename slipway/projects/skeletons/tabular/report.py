@@ -6,11 +6,16 @@ from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score
 
 from slipway.reporting import Evaluation, plots
+from slipway.reporting.uncertainty import scores_with_interval
 
 from .model import SPECIES, Species
 
 
 def score(*, predictions: list[Species], labels: list[str]) -> dict[str, float]:
+    return scores_with_interval("accuracy", scores, predictions, labels)
+
+
+def scores(predictions: list[Species], labels: list[str]) -> dict[str, float]:
     return {"accuracy": float(accuracy_score(labels, [each.species for each in predictions]))}
 
 
