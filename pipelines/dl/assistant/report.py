@@ -44,7 +44,7 @@ def score(*, predictions: list[Completion], labels: list[Reference]) -> dict[str
         "perplexity": perplexity(counts),
         "perplexity_low": low,
         "perplexity_high": high,
-        "trigram_perplexity": float(np.exp(-trigrams / counts[:, 1].sum())),
+        "baseline_perplexity": float(np.exp(-trigrams / counts[:, 1].sum())),
         "bits_per_byte": float(-counts[:, 0].sum() / np.log(2) / size),
         "tokens": float(counts[:, 1].sum()),
         "answered": float(np.mean(held)),
