@@ -10,7 +10,8 @@ Limits: one digit a picture, upright, without a frame or lines. The picture is c
 first, so size, place and colors do not matter; a letter, a scribble or an empty sheet also gets a
 digit. A change of each pixel that people hardly notice can change the answer: compare
 `defended_label`. The pictures are from the United States around 1990. MNIST's file does not say who
-wrote what, so the interval counts each picture as independent.
+wrote what, so the interval counts each picture as independent. The report's study of letters uses
+synthetic ones, drawn with fonts; the served model reads digits alone.
 """
 
 import numpy as np

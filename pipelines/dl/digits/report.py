@@ -1,4 +1,4 @@
-"""Score the served predictions; draw filters, mistakes, attacks and digits learned from sums."""
+"""Score the served predictions; draw filters, mistakes, attacks, sums and letters."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import nn
 
 from slipway.kits.class_report import class_scores, confusion, learning_curves
@@ -18,10 +19,13 @@ from slipway.training import Candidate
 from slipway.training.selection import bootstrap_interval
 
 from .attacks import EPSILONS, STATED, pgd
+from .letters import draw_letter
 from .model import OTHERS, DigitReader, Handwriting, WrittenDigit
 from .networks import RECIPES, Recipe, restored, turned
 
 EXAMPLES = [Handwriting(image=encode_png(picture)) for picture in example_drawings("863724")]
+# Letters that are drawn for the report.
+SHOWN_LETTERS = "AaBbGgQq"
 # Test pictures that are attacked for the report.
 ATTACKED = 6
 
@@ -72,6 +76,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "attacked_digits", attacked_digits(evaluation, network, defended)
     yield "attacks", attacks(known)
     yield "sums", sums(known)
+    yield "letters", letters(known["letters_cnn"])
 
 
 def features(network: nn.Sequential) -> Figure:
@@ -168,4 +173,33 @@ def sums(known: Mapping[str, Candidate]) -> Figure:
     ]
     plots.bars(right, names, errors, "Errors on rows held out", fmt="{:.1f} %", size=9)
     right.set_ylabel("errors (%)")
+    return figure
+
+
+def letters(tried: Candidate) -> Figure:
+    """Draw letters of training and of test fonts, and what the network confuses in test fonts."""
+    generator = np.random.default_rng(0)
+    fonts = {
+        "learned": ("DejaVuSans", "DejaVuSansMono-Oblique", "DejaVuSerif-Bold"),
+        "test": ("STIXGeneral", "cmss10", "cmti10"),
+    }
+    rows = {f"{part}:\n{font}": font for part, names in fonts.items() for font in names}
+    sheet = [
+        np.hstack([draw_letter(each, font, generator) for each in SHOWN_LETTERS])
+        for font in rows.values()
+    ]
+    figure, (left, right) = plots.panels(2, height=3.4)
+    left.imshow(np.vstack(sheet), cmap="gray")
+    left.set(xticks=[], yticks=14 + 28 * np.arange(len(rows)), title="Synthetic letters")
+    left.set_yticklabels(list(rows), size=7)
+    confused = {each: 100 * share for each, share in tried.parameters["confused"].items()}
+    names = ["{} read as {}".format(*each.split()) for each in confused]
+    title = "Most frequent confusions in test fonts"
+    drawn = plots.bars(right, names, list(confused.values()), title, horizontal=True, fmt="{:.0f}")
+    for bar, pair in zip(drawn[0], confused, strict=True):
+        true, answer = pair.split()
+        bar.set_color(plots.PALE if true.lower() == answer.lower() else plots.ACCENT)
+    right.set_xlabel("share of the letter's pictures (%)")
+    handles = [Rectangle((0, 0), 1, 1, color=each) for each in (plots.PALE, plots.ACCENT)]
+    right.legend(handles, ["differ only in case", "different letters"], loc="lower right")
     return figure

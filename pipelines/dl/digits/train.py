@@ -1,4 +1,4 @@
-"""Compare networks for digits, attack and defend one, and learn digits from sums alone."""
+"""Compare networks for digits, attack and defend one, learn from sums alone, and learn letters."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +20,7 @@ from slipway.training import Candidate, Fitted, LabelledRows
 
 from .attacks import ATTACKS, EPSILONS, STATED, accuracy_under, defending_loss
 from .int8 import int8_copy, probabilities
+from .letters import letters
 from .model import Handwriting
 from .networks import RECIPES, Recipe, network
 from .study import DigitStudy
@@ -41,6 +42,8 @@ def fit(
     attacked: int,
     defend_epochs: int,
     pair_epochs: int,
+    letter_draws: int,
+    letter_epochs: int,
 ) -> Fitted:
     """Choose a recipe by its accuracy on held-out rows; then train it on all pictures."""
     study = DigitStudy(weights, seed)
@@ -60,6 +63,7 @@ def fit(
     for name, recipe in (("linear", "baseline"), ("mlp", "mlp_dropout")):
         module, _ = study.train(RECIPES[recipe], rows, epochs, name=f"{recipe} on all")
         study.serve_beside(name, module)
+    references += letters(study, letter_draws, letter_epochs)
     return study.refit_best(train, references=references)
 
 
