@@ -30,6 +30,7 @@ FAST_BY_FOLDER = {
     "pipelines/dl/digits_from_scratch": "learning",
     "pipelines/cv/codes": "codes ean13",
     "pipelines/cv/edges_and_shapes": "canny shapes",
+    "pipelines/cv/lanes": "hough lines marks responses",
     "pipelines/cv/panorama": "homography panorama",
     "pipelines/cv/classical_faces": "methods",
     "services/monitor": "pages",
