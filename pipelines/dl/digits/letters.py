@@ -5,17 +5,16 @@ The letters are synthetic. No network of this study is served.
 
 from collections import Counter
 from functools import cache, partial
-from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import nn
 from torch.nn import functional
 
+from slipway.datasets import fetch
 from slipway.deep import Plan, predict
 from slipway.kits.drawings import centered_digit
 from slipway.kits.pixel_tensors import brightness
@@ -49,7 +48,7 @@ SHOWN = 12
 @cache
 def font_of(name: str) -> ImageFont.FreeTypeFont:
     """Return a font of matplotlib's by the name of its file."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf"), SIZE)
+    return ImageFont.truetype(fetch("matplotlib_fonts").path(f"{name}.ttf"), SIZE)
 
 
 def draw_letter(letter: str, font: str, generator: np.random.Generator) -> np.ndarray:
