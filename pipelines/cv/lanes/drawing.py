@@ -12,8 +12,12 @@ from .lines import Lines, end_rows
 LANE, LINES = (0, 158, 115), {"left": (213, 94, 0), "right": (0, 114, 178)}
 # The share of the lane's color.
 TINT = 0.35
-# Without B-frames and with one thread, equal pictures give equal bytes on all processors.
-OPTIONS = {"crf": "26", "preset": "superfast", "threads": "1", "bf": "0"}
+# Without B-frames and with one thread, equal pictures give equal bytes on all processors. At most
+# 2.5 Mbit a second: two minutes of noise, which cannot be compressed, stay below 50 MB.
+OPTIONS = {"crf": "26", "preset": "superfast", "threads": "1", "bf": "0"} | {
+    "maxrate": "2500k",
+    "bufsize": "5000k",
+}
 
 
 def drawn(picture: np.ndarray, lines: Lines, region: Region) -> np.ndarray:

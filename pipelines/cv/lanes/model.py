@@ -119,11 +119,11 @@ def follow_lane(view: RoadView, chosen: LaneRecipe) -> Lanes:
     width, offset = lane_position(last, small.shape[1])
     return Lanes(
         message=message(last, offset),
-        lines=found,
-        picture=encode_jpeg(drawn(small, last, region)),
         video=writer.close() if writer is not None else None,
+        picture=encode_jpeg(drawn(small, last, region)),
         lane_width=width,
         offset=offset,
+        lines=found,
         edge_share=round(follower.edge_share, 6),
         frames=follower.frames,
         state=encode_state(remember(follower)),

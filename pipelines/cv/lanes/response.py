@@ -25,12 +25,11 @@ class Lanes(Record):
     """The lane's lines in each frame, the drawn result, and the state for the next picture."""
 
     message: str
-    lines: list[LaneLine] = Field(description="At most two for each frame")
-    picture: Annotated[bytes, Image(formats=("JPEG",))] = Field(
-        description="The picture, or the last frame of a video, with the lane"
-    )
     video: Annotated[bytes | None, Video(max_seconds=3600, max_frames=3600)] = Field(
         description="The video with the lane, at most 640 pixels a side"
+    )
+    picture: Annotated[bytes, Image(formats=("JPEG",))] = Field(
+        description="The picture, or the last frame of a video, with the lane"
     )
     lane_width: float = Field(
         ge=0, description="At the bottom of the last frame, as a share of its width; 0: no lane"
@@ -38,6 +37,7 @@ class Lanes(Record):
     offset: float = Field(
         description="How far the picture's middle is right of the lane's, in lane widths"
     )
+    lines: list[LaneLine] = Field(description="At most two for each frame")
     edge_share: float = Field(ge=0, le=1, description="Edges among the last frame's road pixels")
     frames: int = Field(ge=0, description="Frames since the state began")
     state: Annotated[bytes, State(content=LaneState)]

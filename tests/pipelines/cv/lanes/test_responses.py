@@ -130,6 +130,15 @@ def test_equal_pictures_give_an_equal_video_also_of_odd_sizes() -> None:
     assert next(decode_frames(written(35, 47))).shape == (36, 48, 3)
 
 
+def test_a_video_of_noise_stays_small() -> None:
+    generator = np.random.default_rng(3)
+    writer = VideoWriter(10)
+    for _ in range(30):
+        writer.add(generator.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8))
+    # Three seconds, and what the encoder's buffer lets through at the start; else it is twice that.
+    assert len(writer.close()) < (3 * 2_500_000 + 5_000_000) / 8
+
+
 def test_the_memory_of_a_long_video_does_not_grow() -> None:
     picture = road()[::2, ::2]
 
