@@ -79,7 +79,7 @@ def lanes(rows: list[Row]) -> Figure:
         "with simulated shadows": row_of(rows, "clip_6", "clip", "shadows"),
         "another place, yellow paint": row_of(rows, "hill", "picture"),
     }
-    figure, (places,) = plt.subplots(1, 3, figsize=(10.2, 1.3), squeeze=False)
+    figure, (places,) = plt.subplots(1, 3, figsize=(10.2, 1.42), squeeze=False)
     for axes, (title, row) in zip(places, shown.items(), strict=True):
         show(axes, row, last_marked(row, 18), title)
     return figure
