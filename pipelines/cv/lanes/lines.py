@@ -27,12 +27,12 @@ PATTERN = (0.05, 0.1)
 
 
 class LaneRecipe(BaseModel):
-    """How lanes are found; `fit` chooses it."""
+    """The settings by which lanes are found; `fit` chooses them."""
 
     mask: str = "gray"
-    """Of what edges are taken: gray, color or local."""
+    """The mask whose edges are taken: gray, color or local."""
     combine: str = "average"
-    """How the lines of one side become one: average, median or squares."""
+    """The way from the lines of one side to one line: average, median or squares."""
     rate: float = 1.0
     """Share of each new frame of a video in the lines; 1 forgets the frames before."""
     min_confidence: float = 0.0

@@ -33,9 +33,9 @@ class Comparison:
     sources: np.ndarray
     conditions: np.ndarray
     right: np.ndarray
-    """Whether each line that was found is right (lines,)."""
+    """True for each line found that is right (lines,)."""
     false: np.ndarray
-    """Whether a line was found in each picture without a lane (pictures,)."""
+    """True for each picture without a lane in which a line was found (pictures,)."""
 
     @classmethod
     def from_rows(cls, labels: Sequence[MarkedRoad], found: Sequence[dict[int, Positions]]) -> Self:

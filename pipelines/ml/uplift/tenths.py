@@ -46,7 +46,7 @@ class Tenth:
 
     @property
     def contradicted(self) -> bool:
-        """Whether both differ by more than chance allows."""
+        """Return whether both differ by more than chance allows."""
         return bool(abs(self.seen - self.served) > np.hypot(self.seen_half, self.served_half))
 
 
