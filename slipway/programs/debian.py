@@ -86,6 +86,12 @@ PROGRAMS = {
     "redis-server": Program("redis-server", "usr/bin/redis-check-rdb", REDIS),
     "redis-cli": Program("redis-tools", "usr/bin/redis-cli", REDIS),
     "haproxy": Program("haproxy", "usr/sbin/haproxy", HAPROXY, version="-v"),
+    # Computes as another processor would: how equal results are across makers is tested with it.
+    "qemu-x86_64": Program(
+        "qemu-user-static",
+        "usr/bin/qemu-x86_64-static",
+        names=("qemu-x86_64", "qemu-x86_64-static"),
+    ),
     "node-exporter": Program(
         "prometheus-node-exporter",
         "usr/bin/prometheus-node-exporter",

@@ -52,6 +52,15 @@ def test_libraries_see_no_wider_instructions_and_warn_of_nothing() -> None:
     assert arithmetic.JAVA_PIN in found["java"]
 
 
+@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="elsewhere torch has no MKL")
+def test_matrix_products_use_the_mode_that_is_equal_on_both_makers_processors() -> None:
+    """MKL reports the mode of each call; tests/drills/test_processors.py compares the results."""
+    code = "from slipway import arithmetic as a; a.pin(); import torch; torch.ones(40, 40).mm("
+    done = python(f"{code}torch.ones(40, 40))", MKL_VERBOSE="1")
+    (call,) = [line for line in done.stdout.splitlines() if "SGEMM" in line]
+    assert "CNR:COMPATIBLE" in call
+
+
 def test_options_of_java_are_kept_and_the_pin_is_set_once() -> None:
     code = "from slipway import arithmetic as a; import os; a.pin(); a.pin();" + (
         "print(os.environ['JDK_JAVA_OPTIONS'])"

@@ -1,0 +1,86 @@
+"""A network has the same weights on processors of both makers, which QEMU emulates.
+
+QEMU 7.2 computes oneDNN's LSTM wrongly: by 0.4, where torch's own implementation is right to 1e-7.
+So the network has a GRU, as well as the layers of the projects' networks.
+"""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from slipway import arithmetic
+from slipway.programs.debian import ProgramUnavailable, binary
+from tests.conftest import ROOT
+
+# Both have AVX2; the first is Intel's, the second AMD's.
+INTEL, AMD = "Haswell", "EPYC"
+TRAINING = """
+import sys
+sys.path[:0] = {path!r}
+from slipway import arithmetic
+arithmetic.pin()
+import os
+os.environ.update({variables!r})
+import hashlib, torch
+torch.manual_seed(1)
+pictures, labels = torch.randn(48, 3, 12, 12), torch.randint(0, 10, (48,))
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 16, 3)
+        self.norm = torch.nn.BatchNorm2d(16)
+        self.reader = torch.nn.GRU(160, 32, batch_first=True)
+        self.head = torch.nn.Linear(320, 10)
+    def forward(self, x):
+        x = torch.relu(self.norm(self.convolution(x)))
+        read, _ = self.reader(x.permute(0, 2, 1, 3).flatten(2))
+        return self.head(torch.tanh(read).flatten(1))
+network = Network()
+optimizer = torch.optim.Adam(network.parameters(), 0.01)
+for step in range(6):
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(network(pictures), labels).backward()
+    optimizer.step()
+weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
+print("weights", hashlib.sha256(weights).hexdigest())
+"""
+pytestmark = pytest.mark.skipif(not arithmetic.is_x86_64(), reason="QEMU emulates x86-64 here")
+
+
+def weights(emulated: str = "", **variables: str) -> str:
+    """Train on an emulated processor, by default on this one, and return the weights' hash."""
+    path = [str(ROOT), *(each for each in sys.path if each.endswith("site-packages"))]
+    code = TRAINING.format(path=path, variables=variables)
+    # The interpreter itself: an environment's link would be resolved by the emulator's loader.
+    python = [str(Path(sys.executable).resolve()), "-c", code]
+    command = [str(binary("qemu-x86_64")), "-cpu", emulated, *python] if emulated else python
+    kept = {name: value for name, value in os.environ.items() if name not in arithmetic.PINS}
+    done = subprocess.run(command, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (found,) = [line for line in done.stdout.splitlines() if line.startswith("weights ")]
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emulator() -> None:
+    try:
+        binary("qemu-x86_64")
+    except ProgramUnavailable as fault:
+        pytest.skip(f"no QEMU on this machine: {fault}")
+
+
+def test_pinned_the_weights_are_equal_on_both_makers_processors_and_on_this_one() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        intel, amd = pool.map(weights, (INTEL, AMD))
+    assert intel == amd == weights()
+
+
+def test_without_the_mode_of_mkl_they_differ() -> None:
+    """The mode is what makes them equal; all other pins stay."""
+    with ThreadPoolExecutor(2) as pool:
+        intel, amd = pool.map(lambda each: weights(each, MKL_CBWR="AUTO"), (INTEL, AMD))
+    assert intel != amd
