@@ -7,19 +7,33 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from slipway import paths
 from slipway.contract.gate import Gate
+from slipway.contract.groups import group_names
 from slipway.contract.model import Model, published_by
 from slipway.contract.serving import SLOW_SECONDS, ParityKind
 
 Stage = Literal["prepare", "fit", "evaluate", "register"]
-ServingGroup = Literal["vision", "audio", "language"]
 NAME = "^[a-z][a-z0-9_]{1,62}$"
+
+
+def _serving_group(name: str) -> str:
+    if name not in group_names():
+        raise ValueError(f"{name!r} is no serving group: use {', '.join(group_names())}")
+    return name
 
 
 class Tiny(BaseModel):
@@ -90,7 +104,7 @@ class Params(BaseModel):
     tiny: Tiny = Tiny()
     latency: Latency = Latency()
     """The longest call, and the threads that it takes."""
-    requires: list[ServingGroup] = Field(default=[], strict=True)
+    requires: list[Annotated[str, AfterValidator(_serving_group)]] = Field(default=[], strict=True)
     """Groups of packages that serving needs besides the usual ones."""
     parity: Parity = Parity()
     batch: int = Field(default=1000, ge=1, le=100_000, strict=True)

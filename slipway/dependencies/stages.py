@@ -13,6 +13,8 @@ from slipway.project import Project, Stage
 
 LOCKS = Path("infra/environment/locks")
 DATASETS = Path("pipelines/datasets")
+# The packages of each serving group, which `register` imports by name.
+GROUPS = Path("slipway/contract/groups")
 # By stage: the library's modules that run it, and the project's files that they import by name.
 CODE: dict[Stage, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("slipway/stages/prepare.py",), ("data.py", "model.py")),
@@ -58,6 +60,8 @@ def stage_inputs(project: Project, stage: Stage) -> Inputs:
     top, folder = project.folder.parents[2], project.folder
     library, names = CODE[stage]
     roots = [top / ALWAYS, *(top / name for name in library), *(folder / name for name in names)]
+    if stage == "register":
+        roots += [top / GROUPS / f"{name}.py" for name in project.params.requires]
     if stage == "evaluate" and project.params.profile:
         roots.append(top / PROFILE)
     if stage == "fit" and (comparison := COMPARISONS.get(project.params.parity.kind)):

@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from slipway.contract.groups import GROUPS
+from slipway.contract.groups import group_names, serving_group
 from slipway.datasets import catalogue
 from slipway.dependencies import pins
 from slipway.dependencies.dvcfile import differences, dvc_yaml
@@ -124,14 +124,14 @@ def _is_served(name: str, groups: Sequence[str]) -> bool:
     """Return whether a server has the module; siblings, which are shipped, are checked as files."""
     if name.startswith(".") or name.partition(".")[0] in sys.stdlib_module_names:
         return True
-    served = (*SERVING, *(module for group in groups for module in GROUPS[group].modules))
+    served = (*SERVING, *(each for group in groups for each in serving_group(group).modules))
     return any(name == each or name.startswith(f"{each}.") for each in served)
 
 
 def _group_of(name: str) -> str:
     """Return a hint at the groups that have the module."""
     top = name.partition(".")[0]
-    groups = [group for group, each in GROUPS.items() if top in each.modules]
+    groups = [group for group in group_names() if top in serving_group(group).modules]
     return f" without requires: [{' or '.join(groups)}] in params.yaml" if groups else ""
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from slipway import paths
 from slipway.contract import Model, StreamingModel, serving, shared_code
 from slipway.contract.gate import GateNotMet
-from slipway.contract.groups import GROUPS
+from slipway.contract.groups import serving_group
 from slipway.contract.modules import ENTRY
 from slipway.contract.serving import Serving, carries_media
 from slipway.contract.shipped import REFERENCE
@@ -269,7 +269,8 @@ def requirements(groups: Sequence[str] = ()) -> list[str]:
 
     Serving lacks only pandas.
     """
-    served = {*SERVED_WITH, *(package for name in groups for package in GROUPS[name].packages)}
+    added = (package for name in groups for package in serving_group(name).packages)
+    served = {*SERVED_WITH, *added}
     lock = (paths.root() / "infra/environment/locks/training.txt").read_text()
     pins = [line.split(" ")[0] for line in lock.splitlines() if "==" in line]
     return [pin for pin in pins if pin.split("==")[0] in served]

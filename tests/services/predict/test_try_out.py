@@ -13,8 +13,8 @@ from services.predict.model_process import try_out
 from services.predict.registry_sync import RegistrySync
 from services.predict.settings import Settings
 from services.predict.shipped_examples import ExamplesDiffer, check_examples
-from slipway.contract import shared_code
-from slipway.contract.groups import GROUPS, ServingGroup, ServingGroupMissing
+from slipway.contract import groups, shared_code
+from slipway.contract.groups import ServingGroup, ServingGroupMissing
 from slipway.contract.shipped import Shipped
 from slipway.policy.changes import change_policy
 from slipway.registry import registered
@@ -142,7 +142,7 @@ def test_a_version_needs_the_groups_that_it_requires(
     )
     assert try_out(readings, 64).requires == ["vision"]
     lacking = ServingGroup({"opencv-python-headless": "cv2_that_is_not_installed"})
-    monkeypatch.setitem(GROUPS, "vision", lacking)
+    monkeypatch.setattr(groups, "serving_group", lambda name: lacking)
     # Before its code runs, which could not be imported.
     (readings.shipped.code).write_text("import cv2_that_is_not_installed\n")
     with pytest.raises(
@@ -191,7 +191,7 @@ def test_a_missing_group_is_the_fault_that_the_server_reports(
     active.register("needy", readings.shipped)
     lacking = ServingGroup({"opencv-python-headless": "cv2_that_is_not_installed"})
     with monkeypatch.context() as patch:
-        patch.setitem(GROUPS, "vision", lacking)
+        patch.setattr(groups, "serving_group", lambda name: lacking)
         RegistrySync(settings).sync()
         found = snapshot.read(settings.folder)
         fault = "champion v1: needs the serving group vision (opencv-python-headless)"

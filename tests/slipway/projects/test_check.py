@@ -160,7 +160,7 @@ def test_a_model_may_import_siblings_and_what_it_requires(project: Project) -> N
         "ml/titanic: imports: edges.py line 1 imports cv2; serving lacks it without requires: "
         "[vision] in params.yaml",
         "ml/titanic: imports: edges.py line 2 imports av; serving lacks it without requires: "
-        "[vision or audio] in params.yaml",
+        "[audio or vision] in params.yaml",
     ]
     params.write_text(f"{params.read_text()}requires: [vision]\n")
     assert not [line for line in shortfalls(Project(project.folder)) if ": imports: " in line]

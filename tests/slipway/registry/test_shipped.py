@@ -12,7 +12,7 @@ import pytest
 
 from services.predict.artifacts import Unsafe, fetch, verify
 from slipway.contract import shared_code
-from slipway.contract.groups import GROUPS
+from slipway.contract.groups import serving_group
 from slipway.contract.model import forget
 from slipway.contract.shipped import Shipped
 from slipway.registry import registered
@@ -165,4 +165,4 @@ def test_about_says_how_to_serve_the_version(shipped: Shipped) -> None:
 def test_requirements_name_the_packages_of_the_groups() -> None:
     plain, vision = requirements(), requirements(["vision"])
     added = {each.split("==")[0] for each in vision} - {each.split("==")[0] for each in plain}
-    assert added == set(GROUPS["vision"].packages)
+    assert added == set(serving_group("vision").packages)

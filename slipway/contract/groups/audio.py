@@ -1,0 +1,4 @@
+"""The decoders of compressed sound."""
+
+# As in pyproject.toml: distribution and module.
+PACKAGES = {"av": "av"}
