@@ -84,7 +84,9 @@ def _stage(project: Project, name: Stage) -> str:
 
 def _parameters(project: Project, name: Stage) -> list[str]:
     written = project.params.model_fields_set
-    return [*PARAMETERS[name], *(each for each in OPTIONAL[name] if each in written)]
+    named = [*PARAMETERS[name], *(each for each in OPTIONAL[name] if each in written)]
+    # The plot of the candidates says whether more or less of the primary metric is better.
+    return [*named, f"gate.{project.params.primary}"] if name == "evaluate" else named
 
 
 def _items(names: Sequence[str], indent: int) -> list[str]:

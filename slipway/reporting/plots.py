@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from slipway.reporting.figure import figure as written
 from slipway.training.calibration import Reliability
-from slipway.training.candidates import BASELINE, Candidate
+from slipway.training.candidates import Candidate
 
 INK, ACCENT, PALE = "#24323f", "#0b7189", "#b8c4cc"
 Numbers = Sequence[float] | np.ndarray
@@ -44,39 +43,6 @@ def save(figure: Figure, file: Path) -> None:
     """Write a PNG without date or version metadata, so that equal runs give equal bytes."""
     figure.savefig(file, metadata={"Software": None})
     plt.close(figure)
-
-
-def candidates(tried: Sequence[Candidate], chosen: str, metric: str) -> Figure:
-    """Draw a bar for each candidate: its validation metric, with its standard error if it has one.
-
-    Without a standard error, the error bar is the standard deviation over folds, if known.
-    """
-    shown = [each for each in tried if metric in each.metrics]
-    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * max(len(shown), 1)))
-    colours = [
-        ACCENT if each.name == chosen else PALE if each.name != BASELINE else INK for each in shown
-    ]
-    values = [each.metrics[metric] for each in shown]
-    spread = [
-        each.metrics.get(f"{metric}_se", each.metrics.get(f"{metric}_std", 0.0)) for each in shown
-    ]
-    axes.barh([each.name for each in shown], values, xerr=spread, color=colours, ecolor=INK)
-    axes.invert_yaxis()
-    for row, value in enumerate(values):
-        # Bars of negative values point left: on the bar the figure would be unreadable.
-        axes.annotate(f" {written(value)}", (max(value + spread[row], 0), row), va="center")
-    for label in axes.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() == chosen else "normal")
-    axes.margins(x=0.15)
-    # A title over the whole figure: long names leave little room above the bars.
-    figure.suptitle(
-        f"Candidates by validation {metric} (the chosen one in bold)",
-        x=0.01,
-        ha="left",
-        size=plt.rcParams["axes.titlesize"],
-        weight=plt.rcParams["axes.titleweight"],
-    )
-    return figure
 
 
 def bars(

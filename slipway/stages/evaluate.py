@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 
 from slipway.reporting import plots
+from slipway.reporting.candidates_plot import candidates_plot
 from slipway.reporting.evaluation import Evaluation
 from slipway.stages.start import empty_folder, seed_globally
 from slipway.training import candidates
@@ -56,7 +57,12 @@ def _draw(work: Workspace, report: Any, evaluation: Evaluation) -> None:
     matplotlib.use("Agg")
     folder = empty_folder(work.report)
     plots.save(
-        plots.candidates(evaluation.candidates, evaluation.chosen, work.params.primary),
+        candidates_plot(
+            evaluation.candidates,
+            chosen=evaluation.chosen,
+            metric=work.params.primary,
+            higher_is_better=work.params.gate.condition(work.params.primary).sign == ">=",
+        ),
         folder / "candidates.png",
     )
     for name, figure in report.draw(evaluation):

@@ -16,6 +16,7 @@ from sklearn.metrics import adjusted_rand_score, homogeneity_score
 from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
 from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.candidates_plot import candidates_plot
 from slipway.reporting.uncertainty import metric_with_interval
 
 from .clusterers import clusterers, dbscan, tertiles
@@ -67,7 +68,10 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     tried = {each.name: each for each in evaluation.candidates}
     found = tried["mixture_tied"]
     count, seed = found.parameters["wanted"], found.parameters["seed"]
-    yield "density", plots.candidates(evaluation.candidates, evaluation.chosen, "density")
+    yield (
+        "density",
+        candidates_plot(evaluation.candidates, chosen=evaluation.chosen, metric="density"),
+    )
     yield "choosing_k", choosing(found.curves, count)
     yield "clusters", clusters(lengths, evaluation, count, seed)
     figure, axes = plots.panels(2, height=3.4)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from slipway.datasets import fetch
 from slipway.reporting import Evaluation, plots
 from slipway.reporting.baseline_rows import train_and_test_rows
+from slipway.reporting.candidates_plot import candidates_plot
 from slipway.reporting.uncertainty import metric_with_interval
 from slipway.training import Candidate
 
@@ -51,7 +52,10 @@ def score(*, predictions: list[Subjects], labels: list[list[str]]) -> dict[str, 
 
 
 def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    yield "yeast", plots.candidates(evaluation.candidates, evaluation.chosen, "macro_f1_yeast")
+    yield (
+        "yeast",
+        candidates_plot(evaluation.candidates, chosen=evaluation.chosen, metric="macro_f1_yeast"),
+    )
     labels = indicator(evaluation.train.labels)
     figure, (left, right) = plots.panels(2, height=5)
     correlations(left, labels)
