@@ -31,7 +31,7 @@ home.rest_threads()
 # inherit, and tests interrupt commands.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-pytest_plugins = ["tests.cpu_times", "tests.selection", "tests.groups"]
+pytest_plugins = ["tests.cpu_times", "tests.selection", "tests.groups", "tests.by_change"]
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = discover(ROOT)
 SHARED = "SLIPWAY_TESTS_SHARED"

@@ -31,6 +31,7 @@ ALL = "SLIPWAY_TEST_ALL"
 SINCE = "SLIPWAY_TEST_SINCE"
 # Projects beyond those that are always walked: 6 x 27 CPU seconds are under three minutes.
 LIMIT = 6
+DAY = 24 * 60 * 60
 # The name under which the walk's report carries the lines that are printed at the end.
 PROPERTY = "newcomer_selection"
 
@@ -216,7 +217,18 @@ def base(root: Path) -> tuple[str, str]:
     # On main itself the merge base is HEAD, and nothing would have changed.
     if merged != head:
         return merged, "merge base with origin/main"
+    if earlier := _a_day_before(root, head):
+        return earlier, "the last commit a day before HEAD"
     return _commit(root, "HEAD~1"), "HEAD~1"
+
+
+def _a_day_before(root: Path, head: str) -> str:
+    """Return the newest ancestor that is at least a day older; empty if there is none.
+
+    What is merged or pushed at once is several commits; those of the last day count as the change.
+    """
+    written = int(git(root, "show", "--no-patch", "--format=%ct", head))
+    return git(root, "rev-list", "--max-count=1", f"--before={written - DAY}", head).strip()
 
 
 def _commit(root: Path, name: str) -> str:

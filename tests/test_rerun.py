@@ -10,6 +10,9 @@ import pytest
 
 from tests.conftest import ROOT, pytest_plugins
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("tests/rerun.py",)
+
 # `once` fails in the first run only: it leaves a file behind by which the second run knows.
 SUITE = """
 import os

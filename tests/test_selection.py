@@ -129,6 +129,22 @@ def test_without_a_remote_the_last_commit_and_the_working_tree_count(tmp_path: P
     assert selection.changed_files(folder, commit) == ["0.txt", "2.txt", "new.txt"]
 
 
+def test_on_main_the_commits_of_the_last_day_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "main"
+    folder.mkdir()
+    run(folder, "init", "--quiet")
+    for number, hours in enumerate((50, 30, 20, 0)):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"{1_700_000_000 - hours * 3600} +0000")
+        (folder / f"{number}.txt").touch()
+        run(folder, "add", ".")
+        run(folder, "commit", "--quiet", "--message", str(number))
+    commit, how = selection.base(folder)
+    assert how == "the last commit a day before HEAD"
+    assert selection.changed_files(folder, commit) == ["2.txt", "3.txt"]
+
+
 def test_a_branch_is_compared_with_where_it_left_main(tmp_path: Path) -> None:
     origin = repository(tmp_path / "origin")
     run(tmp_path, "clone", "--quiet", str(origin), "clone")

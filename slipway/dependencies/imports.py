@@ -36,16 +36,20 @@ def imported_by(roots: Iterable[Path], top: Path) -> Imports:
     return Imports(files, frozenset(name for each in modules for name in known.get(each, ())))
 
 
-def files_imported_by(roots: Iterable[Path], top: Path) -> frozenset[Path]:
-    """Return the files of `imported_by` alone.
+def files_imported_by(
+    roots: Iterable[Path], top: Path, own: tuple[str, ...] = OWN
+) -> frozenset[Path]:
+    """Return the files of `imported_by` alone; imports are followed into the folders `own`.
 
     Finding the distributions takes a second: every file of the environment is looked at.
     """
-    files, _ = _walk(roots, top)
+    files, _ = _walk(roots, top, own)
     return files
 
 
-def _walk(roots: Iterable[Path], top: Path) -> tuple[frozenset[Path], frozenset[str]]:
+def _walk(
+    roots: Iterable[Path], top: Path, own_folders: tuple[str, ...] = OWN
+) -> tuple[frozenset[Path], frozenset[str]]:
     """Return the imported files of the repository, and the imported third-party modules."""
     files: set[Path] = set()
     modules: set[str] = set()
@@ -55,14 +59,16 @@ def _walk(roots: Iterable[Path], top: Path) -> tuple[frozenset[Path], frozenset[
         if file in files:
             continue
         files.add(file)
-        own, third_party = direct_imports(file, top)
+        own, third_party = direct_imports(file, top, own_folders)
         modules |= third_party
         waiting += own
     return frozenset(files), frozenset(modules)
 
 
 @cache
-def direct_imports(file: Path, top: Path) -> tuple[frozenset[Path], frozenset[str]]:
+def direct_imports(
+    file: Path, top: Path, own_folders: tuple[str, ...] = OWN
+) -> tuple[frozenset[Path], frozenset[str]]:
     """Return the repository's files and the third-party modules that `file` imports directly.
 
     Importing a file first imports its packages, so their `__init__.py` files are included.
@@ -71,7 +77,7 @@ def direct_imports(file: Path, top: Path) -> tuple[frozenset[Path], frozenset[st
     third_party = set()
     for name, members in _statements(file, top):
         first = name.partition(".")[0]
-        if first in OWN:
+        if first in own_folders:
             own |= _files(name, members, top)
         elif first not in sys.stdlib_module_names:
             third_party.add(first)

@@ -16,6 +16,13 @@ from tests.services.predict.site.page_models import TOYS, add_models, picture
 from tests.small_models import SmallModels
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = (
+    "services/predict/openapi/*",
+    "services/predict/prediction_routes.py",
+    "services/predict/model_schema.py",
+)
+
 # A model with explanations, and one for each kind of field: plain, nested, media, state, streams.
 NAMES = ("loans", *TOYS)
 

@@ -23,6 +23,9 @@ from tests.services.streaming_models import (
 )
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("clients/python/*",)
+
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistryFixture:

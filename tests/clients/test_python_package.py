@@ -20,6 +20,9 @@ from tests.services.fake_models import ModelRegistryFixture, Server
 from tests.waiting import until
 from tests.workspaces import linked
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("clients/python/*",)
+
 PROJECTS = ("titanic", "fashion_mnist")
 EXAMPLES = re.findall(
     r"^```python\n(.*?)^```", (PYTHON_CLIENT / "README.md").read_text(), re.MULTILINE | re.DOTALL

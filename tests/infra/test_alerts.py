@@ -13,6 +13,9 @@ from slipway.programs.debian import binary
 from tests.conftest import ROOT
 from tests.infra.rule_mutants import CaseLoader, Rule, name_of, survivors
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/slo/*", "infra/prometheus/*", "infra/alertmanager/*")
+
 INFRA = ROOT / "infra"
 RULES = sorted((INFRA / "prometheus" / "rules").glob("*.yaml"))
 CASES = sorted((INFRA / "prometheus" / "tests").glob("*.yaml"))

@@ -13,6 +13,9 @@ from infra.delivery.revision import UnknownRevision
 from slipway.project import find
 from tests.slipway.checkout import KEPT, git
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/delivery/*", "slipway/dependencies/*")
+
 TITANIC = "pipelines/ml/titanic"
 PROJECTS = [find(name) for name in KEPT]
 EVERY = set(KEPT)

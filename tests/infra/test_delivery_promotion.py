@@ -15,6 +15,9 @@ from slipway import home
 from tests.conftest import ROOT
 from tests.services.fake_models import ModelRegistryFixture, echo
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/delivery/*", ".github/*", "slipway/registry/*")
+
 WORKFLOW = ROOT / ".github" / "workflows" / "promote.yml"
 TOKEN = "of-this-run"
 

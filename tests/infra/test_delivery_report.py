@@ -18,6 +18,9 @@ from slipway.contract.gate import Gate
 from tests.conftest import PROJECTS
 from tests.slipway.checkout import KEPT, git
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/delivery/*", "slipway/contract/gate.py")
+
 TITANIC = "pipelines/ml/titanic"
 BEFORE = ProjectOutcome(
     metrics={"accuracy": 0.8, "log_loss": 0.5, "f1": 0.7},

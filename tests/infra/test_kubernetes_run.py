@@ -23,6 +23,9 @@ from tests.infra.conftest import Rendered, where
 from tests.infra.manifests import SETTINGS, Document, Pod, container_variables, pods, service_of
 from tests.test_newcomer import shell_blocks
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("k8s/*", "infra/cluster/*", "services/with_secrets.py")
+
 LAY_OUT = "infra.cluster.lay_out"
 
 

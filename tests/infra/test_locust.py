@@ -24,6 +24,9 @@ from tests.conftest import ROOT
 from tests.services.fake_models import ModelRegistryFixture, Server, code, echo
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/locust/*", "infra/load/*")
+
 # Limits that every machine meets, so that the result does not depend on timing.
 GENEROUS = ("--p99-ms", "60000", "--error-share", "0")
 SLOW_MS, SHORT_MS = 30, 5

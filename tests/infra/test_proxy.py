@@ -20,6 +20,9 @@ from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.services.streaming_models import EXAMPLE, slow, streaming
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("infra/proxy/*", "services/predict/protocol.py", "services/predict/readiness.py")
+
 SECOND = "127.0.0.2"
 
 

@@ -17,6 +17,9 @@ import yaml
 
 from tests.conftest import ROOT
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = (".github/*", "infra/delivery/*")
+
 BIN = Path(sys.executable).parent
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))

@@ -22,6 +22,9 @@ from tests.conftest import ROOT, running
 from tests.services.explain.dashboard import PAGE, open_every_page
 from tests.small_models import NAMES, SmallModels
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/explain/*", "slipway/explain/*")
+
 
 class Applicant(Record):
     income: float

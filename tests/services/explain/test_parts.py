@@ -16,6 +16,9 @@ from tests.services.explained_models import add_explained_models
 from tests.services.fake_models import ModelRegistryFixture
 from tests.small_models import SmallModels
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/explain/*", "slipway/explain/*")
+
 NAMES = ("finder", "lamp", "mail")
 
 

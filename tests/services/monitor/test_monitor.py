@@ -32,6 +32,9 @@ from tests.services.monitor.monitor_fixture import (
 from tests.waiting import until
 from tests.webhook import Receiver
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/monitor/*", "services/web/*")
+
 __all__ = ["fake_models", "receiver"]
 
 

@@ -21,6 +21,9 @@ from tests.conftest import running
 from tests.services.fake_models import ModelRegistryFixture, Server, echo
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/predict/*", "slipway/predictions/*", "infra/load/*")
+
 BODY = b'{"number": 1}'
 REQUEST = (
     b"POST /v1/models/model/predict HTTP/1.1\r\nHost: localhost\r\n"

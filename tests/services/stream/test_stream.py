@@ -19,6 +19,9 @@ from tests.services.stream.kafka_broker import LABELS, Broker, Read, Stream
 from tests.services.stream.stream_records import append, ids_of, position, writing
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/stream/*", "services/predict/record*.py", "slipway/predictions/*")
+
 
 def assert_in_order(messages: list[Read]) -> None:
     """Check that each project has one partition, with a segment's records in the order written.

@@ -23,6 +23,9 @@ from tests.services.trainer.alertmanager_notification import notification
 from tests.services.trainer.registered_versions import registered_versions
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/trainer/*", "services/jobs/*", "services/web/*", "slipway/repro.py")
+
 LONG = {"fit": {"seconds": 120.0}}
 
 

@@ -15,6 +15,9 @@ from slipway.deep import Checkpoint, Plan, Progress, deterministic, predict, tra
 from slipway.deep.progress import spoken
 from tests.conftest import ROOT
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("slipway/deep/*",)
+
 ROWS = 90
 PLAN = Plan(4, 0.01, "one_cycle", batch=32, clip=1.0, weight_decay=0.05)
 

@@ -14,6 +14,9 @@ from slipway.dependencies.lock import is_current
 from slipway.repro import dvc_environment
 from tests.services.server_fixture import TrainingRepository
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("slipway/dependencies/*", "slipway/repro.py", "slipway/projects/skeletons/*")
+
 
 @pytest.fixture(scope="module")
 def training_repository(tmp_path_factory: pytest.TempPathFactory) -> TrainingRepository:

@@ -19,6 +19,9 @@ from slipway.project import Project, discover
 from slipway.repro import dvc_environment
 from tests.conftest import PROJECTS, ROOT, by_name, copy_checkout
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("slipway/dependencies/*", "slipway/repro.py")
+
 Stages = set[tuple[str, str]]
 
 

@@ -33,6 +33,9 @@ from tests.slipway.features.feature_repository import (
     stored,
 )
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("feature_repo/*", "slipway/features/*")
+
 
 def test_looking_up_does_not_import_torch() -> None:
     code = (

@@ -25,6 +25,9 @@ from tests.slipway.features.feature_repository import (
     served,
 )
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("feature_repo/*", "slipway/features/*")
+
 
 def look_up(keys: list[str | int]) -> list[dict[str, object] | None]:
     return Online(timeout=2.0).look_up(SERVICE, KEY, keys)

@@ -36,6 +36,9 @@ from tests.slipway.features.feature_repository import (
 )
 from tests.waiting import PATIENCE
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("feature_repo/*", "slipway/features/*")
+
 WAIT = 2.0
 
 

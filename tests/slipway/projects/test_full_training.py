@@ -18,6 +18,9 @@ from slipway.stages.full_profile import full_params, has_full_profile, read_full
 from tests import small_models
 from tests.conftest import PROJECTS, ROOT, by_name
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("slipway/projects/*.py", "slipway/stages/*", "pipelines/*/full.yaml")
+
 QUICK = "fit: {folds: 2, repeats: 1}\n"
 SMALL = small_models.FOLDER
 

@@ -14,6 +14,9 @@ from tests.conftest import ROOT
 from tests.forked import ForkedRuns
 from tests.services.fake_models import empty_database
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("slipway/projects/*", "slipway/kits/*", "slipway/stages/*", "slipway/deep/*")
+
 PLACES = {"tabular": "ml", "text": "dl", "sequence": "dl", "forecasting": "dl", "generative": "dl"}
 STAGES = """
 import sys

@@ -15,6 +15,15 @@ from slipway.project import Project, find
 from slipway.projects.verify_lock import NotComparable, check_comparable, verify_lock
 from tests.conftest import ROOT
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = (
+    "slipway/projects/*.py",
+    "slipway/stages/*",
+    "slipway/registry/register.py",
+    "pipelines/ml/spam/*",
+    "pipelines/ml/uplift/*",
+)
+
 # They train in seconds, and without pinning their results depend on the instruction set.
 QUICK = ("spam", "uplift")
 wider = pytest.mark.skipif(

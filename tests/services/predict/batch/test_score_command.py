@@ -15,6 +15,9 @@ from tests.services.fake_models import ModelRegistryFixture, code
 from tests.services.predict.batch.batch_models import read_json_lines, write_numbers
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/predict/batch/*", "services/predict/commands.py")
+
 # A shell without job control starts background jobs with SIGINT ignored, which child processes
 # inherit. Without the first lines the command could not be interrupted when the tests run as such a
 # job.

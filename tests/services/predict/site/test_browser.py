@@ -23,6 +23,9 @@ from tests.services.predict.site.site_check import (
 from tests.small_models import NAMES
 from tests.waiting import until
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/predict/*", "clients/javascript/*")
+
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

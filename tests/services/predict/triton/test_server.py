@@ -43,6 +43,9 @@ from tests.services.predict.triton.triton_graphs import (
 from tests.small_models import NAMES, SmallModels
 from tests.waiting import PATIENCE
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/predict/triton/*", "services/predict/backend.py", "slipway/contract/graph.py")
+
 
 @pytest.fixture(scope="module")
 def ships(

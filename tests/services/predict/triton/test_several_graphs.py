@@ -25,6 +25,9 @@ from tests.services.predict.triton.triton_graphs import (
 )
 from tests.small_models import SmallModels
 
+# The change of these files runs the tests; see tests/by_change.py.
+CONCERNS = ("services/predict/triton/*", "services/predict/backend.py", "slipway/contract/graph.py")
+
 GRAPHS = ["readings.decoder", "readings.encoder"]
 
 
