@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from tests import by_change
+from tests import by_change, selection
 from tests.by_change import LEFT_OUT, OF_ALL_PROJECTS, Change, patterns_of
 from tests.conftest import ROOT
 from tests.tiers import all_files
@@ -70,12 +70,12 @@ def test_an_unknown_file_and_what_all_tests_rest_on_run_everything(file: str) ->
 
 
 def test_make_test_all_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(by_change.ALL, "1")
+    monkeypatch.setenv(selection.ALL, "1")
     assert Change.of_checkout().all_because == "SLIPWAY_TEST_ALL=1"
 
 
 def test_without_a_base_everything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(by_change.ALL, raising=False)
+    monkeypatch.delenv(selection.ALL, raising=False)
     monkeypatch.setenv("SLIPWAY_TEST_SINCE", "no-such-commit")
     assert Change.of_checkout().all_because.startswith("no base: git knows no commit no-such")
 
