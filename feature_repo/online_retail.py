@@ -1,7 +1,8 @@
-"""Customers of the Online Retail shop: purchases, returns and baskets.
+"""Customers of the Online Retail shop: purchases, returns, baskets and the last year.
 
 There is one row per customer and active day. Its timestamp is the midnight that ends the day, and
-it depends only on events before that midnight. Amounts are in pounds.
+it depends only on events before that midnight. `customer_year` also has a row when a day is a year
+ago. Amounts are in pounds.
 """
 
 from typing import Any
@@ -22,6 +23,12 @@ customer = Entity(
 customer_days = FileSource(
     name="customer_days",
     path=str(places.table("customer_days")),
+    timestamp_field="event_timestamp",
+)
+
+customer_years = FileSource(
+    name="customer_years",
+    path=str(places.table("customer_years")),
     timestamp_field="event_timestamp",
 )
 
@@ -65,6 +72,22 @@ customer_baskets = FeatureView(
         Field(name="products", dtype=Int64, description="Different products so far"),
     ],
     description="Basket habits",
+)
+
+customer_year = FeatureView(
+    name="customer_year",
+    entities=[customer],
+    source=customer_years,
+    schema=[
+        Field(name="customer_id", dtype=Int64),
+        Field(name="orders_365d", dtype=Int64, description="Invoices in the last 365 days"),
+        Field(
+            name="net_spent_365d",
+            dtype=Float64,
+            description="Orders minus returns in the last 365 days; 0 if more was returned",
+        ),
+    ],
+    description="The last 365 days",
 )
 
 at_request = RequestSource(
@@ -134,4 +157,10 @@ repurchase = FeatureService(
         customer_at_request,
     ],
     description="The record of the model `repurchase`",
+)
+
+customer_segments = FeatureService(
+    name="customer_segments",
+    features=[customer_at_request[["days_since_purchase"]], customer_year],
+    description="The record of the model `customer_segments`",
 )

@@ -1,6 +1,9 @@
-"""Churn: features, calibration, and the profit of offers."""
+"""Churn: features from the store, look-ups, calibration, and the profit of offers."""
 
+import csv
+import gzip
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,11 +26,20 @@ from pipelines.ml.churn.model import (
 )
 from slipway.contract.calibration import log_odds
 from slipway.datasets import fetch
+from slipway.features import definitions, lineage, offline, places
+from slipway.features.history import training_set
+from slipway.features.materialize import materialize
+from slipway.features.online import Online
+from slipway.features.tables import TIME, telco_customers
+from slipway.project import find
+from slipway.stages.fit import fit
+from slipway.stages.prepare import prepare
 from slipway.training import Candidate
 from slipway.training.boosting_export import export_boosting
 from slipway.training.calibration import Reliability, expected_calibration_error
-from slipway.training.frames import concatenate_blocks
+from slipway.training.frames import concatenate_blocks, to_dicts
 from slipway.training.tabular import export_onnx
+from slipway.training.workspace import Workspace
 
 CUSTOMER = Customer(
     gender="female",
@@ -47,11 +59,82 @@ CUSTOMER = Customer(
 )
 
 
+FILE = "telco_customer_churn.csv.gz"
+
+
 @pytest.fixture(scope="module")
-def customers() -> list[tuple[Customer, bool]]:
+def splits(own_home: Path) -> dict[str, list[tuple[Customer, bool]]]:
+    """Return all customers by split."""
+    found = data.splits(fetch("telco_customer_churn"), seed=1, test_share=0.25)
+    return {name: list(rows) for name, rows in found.items()}
+
+
+@pytest.fixture(scope="module")
+def customers(splits: dict[str, list[tuple[Customer, bool]]]) -> list[tuple[Customer, bool]]:
     """Return every seventh training customer."""
-    splits = data.splits(fetch("telco_customer_churn"), seed=1, test_share=0.25)
-    return list(splits["train"])[::7]
+    return splits["train"][::7]
+
+
+@pytest.fixture(scope="module")
+def work(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a workspace trained on few customers."""
+    work = Workspace.tiny(find("churn"), tmp_path_factory.mktemp("churn"))
+    prepare(work)
+    fit(work)
+    return work
+
+
+def test_records_and_labels_are_the_rows_of_the_file(
+    splits: dict[str, list[tuple[Customer, bool]]],
+) -> None:
+    with gzip.open(fetch("telco_customer_churn").path(FILE), "rt", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    words = {"No": "none", "Bank transfer (automatic)": "bank_transfer"}
+    words["Credit card (automatic)"] = "credit_card"
+    expected = []
+    for line in lines:
+        row: dict[str, object] = {
+            name: words.get(line[column], line[column].lower().replace(" ", "_").replace("-", "_"))
+            for name, column in telco_customers.COLUMNS.items()
+        }
+        row |= {name: line[column] == "Yes" for column, name in telco_customers.YES_NO.items()}
+        row["senior_citizen"] = line["SeniorCitizen"] == "1"
+        row["tenure"], row["monthly_charges"] = line["tenure"], line["MonthlyCharges"]
+        row["total_charges"] = line["TotalCharges"].strip() or None
+        record = Customer.model_validate(row)
+        expected.append((record.model_dump_json(), line["Churn"] == "Yes"))
+    found = [(each.model_dump_json(), left) for rows in splits.values() for each, left in rows]
+    assert Counter(found) == Counter(expected)
+    assert len(found) == 7043
+
+
+def test_the_version_records_the_features_it_was_trained_on(work: Workspace) -> None:
+    recorded = json.loads((work.weights / lineage.FILE).read_text())
+    assert recorded == lineage.record("churn")
+    assert set(recorded["features"]) == set(Customer.model_fields)
+
+
+def test_a_customers_id_alone_is_enough(
+    work: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.delenv(places.REDIS, raising=False)
+    lookup = Churn.looked_up
+    assert lookup is not None
+    reads = definitions.load().plan(lookup.service).reads
+    materialize(views=[read.view.name for read in reads])
+    offline.build(data.TABLE)
+    raw = pd.read_csv(fetch("telco_customer_churn").path(FILE), usecols=["customerID"])
+    keys = raw["customerID"].tolist()[::100]
+    entities = pd.DataFrame({data.KEY: keys, TIME: telco_customers.COUNTED})
+    joined = to_dicts(training_set(lookup.service, entities))
+    found = Online(timeout=2.0).look_up(lookup.service, lookup.entity, keys)
+    expected = [{name: row[name] for name in Customer.model_fields} for row in joined]
+    assert found == expected
+    model = Churn()
+    model.load(work.weights)
+    predictions = model.predict([Customer(**each) for each in found if each])
+    assert len({each.probability for each in predictions}) > len(keys) / 2
 
 
 def named(customer: Customer) -> dict[str, float]:
@@ -218,7 +301,7 @@ def test_every_learner_with_every_calibration_is_served_as_it_was_trained(
 
 def test_an_inconsistent_table_is_refused() -> None:
     raw = pd.read_csv(
-        fetch("telco_customer_churn").path("telco_customer_churn.csv.gz"),
+        fetch("telco_customer_churn").path(FILE),
         na_values={"TotalCharges": " "},
     )
     data.SCHEMA.validate(raw)

@@ -1,25 +1,47 @@
-"""Customer segments: RFM features, no leakage from the future, clustering and names."""
+"""Customer segments: RFM features, no leakage from the future, look-ups, clustering and names."""
 
 import csv
+import json
 import lzma
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+import pydantic
 import pytest
 from sklearn.metrics import silhouette_samples
 
 from pipelines.ml.customer_segments import data, report, train
 from pipelines.ml.customer_segments.metrics import silhouettes
-from pipelines.ml.customer_segments.model import Customer, Segment, features, name, segments
+from pipelines.ml.customer_segments.model import (
+    Customer,
+    CustomerSegments,
+    Segment,
+    features,
+    name,
+    segments,
+)
 from pipelines.ml.customer_segments.quintiles import QuintileRule
 from slipway.datasets import fetch
+from slipway.features import definitions, lineage, offline, places
+from slipway.features.history import training_set
+from slipway.features.materialize import materialize
+from slipway.features.online import Online
+from slipway.features.tables import TIME
 from slipway.project import find
+from slipway.stages.fit import fit
+from slipway.stages.prepare import prepare
 from slipway.training import LabelledRows
+from slipway.training.frames import to_dicts
+from slipway.training.workspace import Workspace
 
-PARAMS = find("customer_segments").params
-MOMENT, HORIZON = pd.Timestamp(PARAMS.prepare["test_at"]), pd.Timedelta(days=90)
+PROJECT = find("customer_segments")
+PARAMS = PROJECT.params
+MOMENT, HORIZON = pd.Timestamp(PARAMS.prepare["test_at"], tz="UTC"), pd.Timedelta(days=90)
+# What identifies a line of an invoice, besides its customer.
+COLUMNS = ("Invoice", "StockCode", "Quantity", "InvoiceDate", "Price")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +50,20 @@ def file() -> Path:
 
 
 @pytest.fixture(scope="module")
-def lines(file: Path) -> pd.DataFrame:
-    return data.purchases(file)
+def days(own_home: Path) -> pd.DataFrame:
+    """Return the customers' active days, with the features' tables built."""
+    offline.build(data.YEARS)
+    columns = list(data.SCHEMA.columns)
+    return pq.read_table(offline.build(data.DAYS), columns=columns).to_pandas()
+
+
+@pytest.fixture(scope="module")
+def work(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a workspace trained on few customers."""
+    work = Workspace.tiny(PROJECT, tmp_path_factory.mktemp("customer_segments"))
+    prepare(work)
+    fit(work)
+    return work
 
 
 @pytest.fixture(scope="module")
@@ -40,58 +74,91 @@ def planted() -> LabelledRows[Customer, float]:
     for recency, orders, pounds in ((4, 60, 20_000), (150, 15, 3_000), (320, 1, 40)):
         for _ in range(80):
             wobble = rng.uniform(0.9, 1.1, 2)
-            record = {"recency_days": recency * wobble[0], "spent": pounds * wobble[1]}
-            records.append(Customer(orders=orders, **record))
+            record = {
+                "days_since_purchase": recency * wobble[0],
+                "net_spent_365d": pounds * wobble[1],
+            }
+            records.append(Customer(orders_365d=orders, **record))
             spent.append(float(pounds > 10_000))
     return LabelledRows(records, spent)
 
 
-def test_rfm_and_later_spending_equal_a_count_line_by_line(file: Path, lines: pd.DataFrame) -> None:
-    moment = MOMENT.to_pydatetime()
-    seen, wanted = set(), {}
+def test_rfm_and_later_spending_equal_a_count_line_by_line(file: Path, days: pd.DataFrame) -> None:
+    moment = datetime.fromisoformat(PARAMS.prepare["test_at"])
+    seen, lines = set(), {}
     with lzma.open(file, "rt", newline="") as stream:
         for line in csv.DictReader(stream):
             who = line["Customer ID"]
             if not who or float(who) % 97 or not line["StockCode"][:5].isdigit():
                 continue
-            key = tuple(value for field, value in line.items() if field in data.COLUMNS)
-            if key in seen:
-                continue
-            seen.add(key)
-            time = datetime.strptime(line["InvoiceDate"], "%m/%d/%Y %H:%M")
-            count, price = int(line["Quantity"]), float(line["Price"])
-            found = wanted.setdefault(int(float(who)), {"last": [], "bills": set(), "r": 0, "a": 0})
-            if moment - timedelta(days=365) <= time < moment:
-                found["r"] += count * price
-                if count > 0 and price > 0:
-                    found["last"].append(time)
-                    found["bills"].add(line["Invoice"])
-            elif moment <= time < moment + timedelta(days=90) and count > 0:
-                found["a"] += count * price
-    expected = [
-        (
-            (moment - max(each["last"])) / timedelta(days=1),
-            len(each["bills"]),
-            max(each["r"], 0),
-            each["a"],
-        )
-        for _, each in sorted(wanted.items())
-        if each["last"]
-    ]
-    rows = data.known_at(lines[lines[data.CUSTOMER] % 97 == 0], MOMENT, HORIZON)
-    counted = [(each.recency_days, each.orders, each.spent, spent) for each, spent in rows]
+            key = (who, *(line[field] for field in COLUMNS))
+            if key not in seen:
+                seen.add(key)
+                time = datetime.strptime(line["InvoiceDate"], "%m/%d/%Y %H:%M")
+                own = (time, line["Invoice"], int(line["Quantity"]), float(line["Price"]))
+                lines.setdefault(int(float(who)), []).append(own)
+    expected = []
+    for _, own in sorted(lines.items()):
+        bought = [each for each in own if each[2] > 0 and each[3] > 0]
+        year = [each for each in own if moment - timedelta(days=365) <= each[0] < moment]
+        orders = {each[1] for each in year if each in bought}
+        if not orders:
+            continue
+        # What is sent back before the first purchase was bought before the data begin.
+        first = min(each[0] for each in bought).date()
+        net = sum(each[2] * each[3] for each in year if each[0].date() >= first)
+        last = max(each[0] for each in bought if each[0] < moment)
+        after = [each for each in bought if moment <= each[0] < moment + timedelta(days=90)]
+        spent = sum(each[2] * each[3] for each in after)
+        expected.append(((moment - last) / timedelta(days=1), len(orders), max(net, 0), spent))
+    rows = data.known_at(days[days[data.KEY] % 97 == 0], MOMENT, HORIZON)
+    counted = [(*vars(each).values(), spent) for each, spent in rows]
     assert np.array(counted) == pytest.approx(np.array(expected), abs=1e-6)
     assert len(counted) > 30
 
 
-def test_nothing_from_the_moment_on_reaches_a_record(lines: pd.DataFrame) -> None:
-    few = lines[lines[data.CUSTOMER] % 20 == 0].copy()
+def test_labels_do_not_change_the_records(days: pd.DataFrame) -> None:
+    few = days[days[data.KEY] % 20 == 0].copy()
     known = data.known_at(few, MOMENT, HORIZON)
-    late = few[data.TIME] >= MOMENT
-    few.loc[late, ["Quantity", "worth"]] *= 50
+    few.loc[few[TIME] > MOMENT, "spent"] *= 50
     changed = data.known_at(few, MOMENT, HORIZON)
     assert [record for record, _ in changed] == [record for record, _ in known]
     assert sum(spent for _, spent in changed) > 10 * sum(spent for _, spent in known)
+
+
+def test_the_version_records_the_features_it_was_trained_on(work: Workspace) -> None:
+    recorded = json.loads((work.weights / lineage.FILE).read_text())
+    assert recorded == lineage.record("customer_segments")
+    assert set(recorded["features"]) == set(Customer.model_fields)
+
+
+def test_a_customer_number_alone_is_enough(
+    work: Workspace, days: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.delenv(places.REDIS, raising=False)
+    lookup = CustomerSegments.looked_up
+    assert lookup is not None
+    reads = definitions.load().plan(lookup.service).reads
+    materialize(until=MOMENT.to_pydatetime(), views=[read.view.name for read in reads])
+    keys = days.loc[days[TIME] <= MOMENT, data.KEY].drop_duplicates().sort_values()[::50]
+    trained = training_set(lookup.service, pd.DataFrame({data.KEY: keys, TIME: MOMENT}))
+    found = Online(timeout=2.0).look_up(lookup.service, lookup.entity, keys.tolist())
+    expected = [{name: row[name] for name in Customer.model_fields} for row in to_dicts(trained)]
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-2)  # the store's clock runs on
+    model = CustomerSegments()
+    model.load(work.weights)
+    online, joined = (
+        model.predict([Customer(**each) for each in rows if each["orders_365d"]])
+        for rows in (found, expected)
+    )
+    distances = [[each.distance for each in predictions] for predictions in (online, joined)]
+    assert distances[0] == pytest.approx(distances[1], abs=0.01)
+    assert 20 < len(online) < len(keys)
+    lapsed = next(each for each in found if not each["orders_365d"])
+    with pytest.raises(pydantic.ValidationError, match="orders_365d"):
+        Customer(**lapsed)
 
 
 def test_periods_that_overlap_are_refused() -> None:
@@ -133,7 +200,9 @@ def test_planted_groups_are_found_and_named(
     found = [each.segment for each in fitted.framework_predict(planted.records)]
     assert found[:80] == ["champions"] * 80
     assert found[160:] == ["hibernating"] * 80
-    stray = fitted.framework_predict([Customer(recency_days=1, orders=9_000, spent=0)])[0]
+    stray = fitted.framework_predict(
+        [Customer(days_since_purchase=1, orders_365d=9_000, net_spent_365d=0)]
+    )[0]
     assert stray.unusual
     assert sum(each.unusual for each in fitted.framework_predict(planted.records)) <= 3
 
@@ -188,7 +257,11 @@ def test_segments_with_the_same_name_are_numbered() -> None:
     rng = np.random.default_rng(1)
     kinds = [(300, 1, 10), (300, 1, 400), (2, 40, 9_000), (2, 80, 90_000)]
     records = [
-        Customer(recency_days=r * rng.uniform(0.9, 1), orders=o, spent=s * rng.uniform(0.9, 1))
+        Customer(
+            days_since_purchase=r * rng.uniform(0.9, 1),
+            orders_365d=o,
+            net_spent_365d=s * rng.uniform(0.9, 1),
+        )
         for r, o, s in kinds
         for _ in range(30)
     ]

@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from slipway.contract.calibration import log_odds
+from slipway.features import lineage
 from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.boosting_export import export_boosting
 from slipway.training.calibration import Reliability
@@ -37,6 +38,7 @@ from .model import (
     CATEGORIES,
     NUMBERS,
     Calibration,
+    Churn,
     ChurnRisk,
     Customer,
     Offer,
@@ -217,6 +219,8 @@ def fit(
     export_onnx(best, {"numbers": len(NUMBERS), "categories": len(CATEGORIES)}, weights)
     (weights / "calibration.json").write_text(json.dumps(asdict(calibration)) + "\n")
     (weights / "offer.json").write_text(json.dumps(asdict(offer)) + "\n")
+    assert Churn.looked_up is not None
+    lineage.write(Churn.looked_up.service, weights)
 
     def framework_predict(customers: list[Customer]) -> list[ChurnRisk]:
         raw = best.predict_proba(concatenate_blocks(features(customers)))[:, 1]

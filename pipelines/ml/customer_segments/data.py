@@ -1,32 +1,37 @@
 """Customers at two moments, labelled with what each spent in the 90 days after.
 
-Recency, frequency and money are those of the year before the moment, so that they have the same
-scale at an early and at a late moment.
+The features come from the feature store by a point-in-time join, with the same definitions that
+serve online. Frequency and money are those of the year before the moment, so that they have the
+same scale at an early and at a late moment.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow.parquet as pq
 
 from slipway.datasets import Dataset
+from slipway.features import offline
+from slipway.features.history import training_set
+from slipway.features.tables import TIME
 from slipway.training.frames import to_dicts
 
 from .model import YEAR_DAYS, Customer
 
-CUSTOMER, TIME = "Customer ID", "InvoiceDate"
-COLUMNS = ["Invoice", "StockCode", "Quantity", TIME, "Price", CUSTOMER]
+SERVICE, KEY = "customer_segments", "customer_id"
+DAYS, YEARS = "customer_days", "customer_years"
 SCHEMA = pa.DataFrameSchema(
     {
-        "Invoice": pa.Column(str),
-        "Quantity": pa.Column(int, pa.Check.ne(0)),
-        TIME: pa.Column("datetime64[ns]"),
-        # 60 lines have a price of 0 pounds.
-        "Price": pa.Column(float, pa.Check.ge(0)),
-        CUSTOMER: pa.Column(int, pa.Check.gt(0)),
+        KEY: pa.Column(int, pa.Check.gt(0)),
+        TIME: pa.Column("datetime64[us, UTC]"),
+        "spent": pa.Column(float, pa.Check.gt(0)),
     },
-    checks=[pa.Check(lambda lines: ~lines.duplicated())],
+    checks=[
+        pa.Check(lambda days: ~days.duplicated([KEY, TIME])),
+        # Each is the total of all orders so far, up to the rounding of sums.
+        pa.Check(lambda days: ~(days.groupby(KEY)["spent"].diff() < -1e-6)),
+    ],
 )
 
 
@@ -39,55 +44,42 @@ def splits(
         ValueError: the two periods of later spending overlap, or the data do not cover a whole year
             before a moment and the whole horizon after it.
     """
-    lines = purchases(dataset.path("online_retail.csv.xz"))
     horizon, year = pd.Timedelta(days=horizon_days), pd.Timedelta(days=YEAR_DAYS)
-    early, late = pd.Timestamp(train_at), pd.Timestamp(test_at)
+    early, late = pd.Timestamp(train_at, tz="UTC"), pd.Timestamp(test_at, tz="UTC")
     if early + horizon > late:
         raise ValueError(f"train_at {early} plus {horizon_days} days is beyond test_at {late}")
-    begin, end = lines[TIME].min().normalize(), lines[TIME].max()
+    table = pq.read_table(offline.build(DAYS, dataset=dataset), columns=list(SCHEMA.columns))
+    days = SCHEMA.validate(table.to_pandas())
+    # A row is stamped with the end of its day.
+    begin, end = days[TIME].min() - pd.Timedelta(days=1), days[TIME].max()
     if begin > early - year or end < late + horizon:
         raise ValueError(
-            f"the lines cover {begin} to {end}; needed: {early - year} to {late + horizon}"
+            f"the events cover {begin} to {end}; needed: {early - year} to {late + horizon}"
         )
-    return {"train": known_at(lines, early, horizon), "test": known_at(lines, late, horizon)}
-
-
-def purchases(file: Path) -> pd.DataFrame:
-    """Return the lines of products that a customer bought or returned, with their worth in pounds.
-
-    Three kinds of lines are left out: those without a customer (23 %); postage, fees and
-    corrections, whose codes do not begin with five digits; and 26,405 copies of other lines, most
-    from nine days of December 2010 that are in both source sheets.
-    """
-    raw = pd.read_csv(file, usecols=COLUMNS, dtype={"Invoice": str, "StockCode": str})
-    product = raw["StockCode"].str.match(r"\d{5}")
-    lines = raw[product & raw[CUSTOMER].notna()].drop_duplicates().astype({CUSTOMER: "int64"})
-    lines[TIME] = pd.to_datetime(lines[TIME], format="%m/%d/%Y %H:%M")
-    lines = SCHEMA.validate(lines)
-    return lines.assign(worth=lines["Quantity"] * lines["Price"])
+    offline.build(YEARS, dataset=dataset)
+    return {"train": known_at(days, early, horizon), "test": known_at(days, late, horizon)}
 
 
 def known_at(
-    lines: pd.DataFrame, moment: pd.Timestamp, horizon: pd.Timedelta
+    days: pd.DataFrame, moment: pd.Timestamp, horizon: pd.Timedelta
 ) -> list[tuple[Customer, float]]:
     """Return the customers of the year before `moment`, labelled with their spending after it.
 
-    Only the label uses lines from `moment` on. It does not count returns, since the goods may have
+    Only the label uses `days` after the moment. It does not count returns, since the goods may have
     been bought before.
     """
-    year = lines[(lines[TIME] < moment) & (lines[TIME] >= moment - pd.Timedelta(days=YEAR_DAYS))]
-    bought = year[(year["Quantity"] > 0) & (year["Price"] > 0)].groupby(CUSTOMER)
-    later = lines[(lines[TIME] >= moment) & (lines[TIME] < moment + horizon)]
-    sold = later[later["Quantity"] > 0].groupby(CUSTOMER)["worth"].sum()
-    table = pd.DataFrame(
-        {
-            "recency_days": (moment - bought[TIME].max()).dt.total_seconds() / 86_400,
-            "orders": bought["Invoice"].nunique(),
-            # Returns reduce the spending of the year, to 0 at most.
-            "spent": year.groupby(CUSTOMER)["worth"].sum().clip(lower=0),
-        }
-    ).dropna()
-    labels = sold.reindex(table.index, fill_value=0.0)
+    before, after = spent_until(days, moment), spent_until(days, moment + horizon)
+    entities = pd.DataFrame(
+        {KEY: before.index, TIME: moment, "label": (after[before.index] - before).to_numpy()}
+    )
+    joined = training_set(SERVICE, entities)
+    fields = list(Customer.model_fields)
     return [
-        (Customer(**row), float(spent)) for row, spent in zip(to_dicts(table), labels, strict=True)
+        (Customer(**{name: row[name] for name in fields}), float(row["label"]))
+        for row in to_dicts(joined[joined["orders_365d"] > 0])
     ]
+
+
+def spent_until(days: pd.DataFrame, moment: pd.Timestamp) -> pd.Series:
+    """Return the pounds of all orders before `moment`, by customer number in ascending order."""
+    return days[days[TIME] <= moment].groupby(KEY)["spent"].last().round(6)

@@ -16,10 +16,10 @@ from .metrics import explained
 from .model import Customer, Segment, features
 
 EXAMPLES = [
-    Customer(recency_days=12, orders=2, spent=460),
-    Customer(recency_days=140, orders=5, spent=2100),
+    Customer(days_since_purchase=12, orders_365d=2, net_spent_365d=460),
+    Customer(days_since_purchase=140, orders_365d=5, net_spent_365d=2100),
     # Returned the only order.
-    Customer(recency_days=235, orders=1, spent=0),
+    Customer(days_since_purchase=235, orders_365d=1, net_spent_365d=0),
 ]
 
 

@@ -21,13 +21,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from slipway.features import lineage
 from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.selection import fold_error, simplest_within_error
 from slipway.training.tabular import export_onnx
 from slipway.training.validation import mean_over_folds
 
 from .metrics import explained, silhouettes
-from .model import SEGMENTS, Customer, Segment, features, name, segments
+from .model import SEGMENTS, Customer, CustomerSegments, Segment, features, name, segments
 from .quintiles import QUINTILES, QuintileRule, ranges
 
 Labels = Callable[[np.ndarray], np.ndarray]
@@ -139,6 +140,8 @@ def fit(
     about = profile_segments(best, numbers, spent) | {"rule": rule.to_json()}
     export_onnx(best, {"numbers": 3}, weights)
     (weights / SEGMENTS).write_text(json.dumps(about, indent=1) + "\n")
+    assert CustomerSegments.looked_up is not None
+    lineage.write(CustomerSegments.looked_up.service, weights)
 
     def framework_predict(customers: list[Customer]) -> list[Segment]:
         inputs = features(customers)["numbers"]

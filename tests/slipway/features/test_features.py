@@ -124,7 +124,7 @@ def test_no_row_of_the_future_leaks_into_the_past(feature_repository: FeatureRep
 def test_invalid_entities_are_refused(feature_repository: FeatureRepository) -> None:
     offline.build("customer_days")
     good = entity_rows([1, 2], [MOMENT, MOMENT])
-    with pytest.raises(KeyError, match="no feature service 'repurchases'; known: churn, repurch"):
+    with pytest.raises(KeyError, match="no feature service 'repurchases'; known: churn, customer"):
         training_set("repurchases", good)
     with pytest.raises(ValueError, match="entities need the column customer_id"):
         training_set(SERVICE, good.rename(columns={KEY: "customer"}))
