@@ -3,7 +3,7 @@
     python -m tests.tiers fast      prints the files that `make test-fast` runs
 
 `fast` files start no server, train no project and install nothing. `containers` need a Docker
-engine. `drills` take minutes each; tests/drills/conftest.py names the one that `make test` runs.
+engine. `drills` take minutes each; tests/drills/conftest.py names those that `make test` runs.
 `change` is everything else; `make test` runs it with the fast files. The first pattern of `TIERS`
 that fits a file decides. test_tiers.py fails for a file that none fits, as in a new folder, and for
 a pattern that decides about no file any more.
@@ -68,6 +68,8 @@ def _named(tier: Tier, by_folder: Mapping[str, str]) -> dict[str, Tier]:
 
 TIERS: Mapping[str, Tier] = {
     "tests/containers/*": "containers",
+    # The fuzzer against servers with planted faults; with the services, it takes minutes.
+    "tests/drills/fuzz/test_planted.py": "change",
     "tests/drills/*": "drills",
     **_named("fast", FAST_BY_FOLDER),
     "tests/benchmarks/*": "fast",

@@ -1,12 +1,14 @@
 """The Open Inference Protocol over gRPC: the same requests as over HTTP."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2 as messages
 from tritonclient.grpc import service_pb2_grpc as services
 
@@ -183,6 +185,34 @@ def encode_message(prediction: Prediction, inference: InferenceRequest) -> Any:
     return response
 
 
+class MessageParser(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Parses the messages of each method, and refuses those that are malformed.
+
+    gRPC itself reports them as UNKNOWN, a failure of the server, and names its own exception.
+    """
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Return the method's handler, which takes the bytes of a message."""
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        async def respond(content: bytes, context: Any) -> Any:
+            if not inspect.iscoroutinefunction(handler.unary_unary):
+                # A method of the protocol's extensions that this server does not have.
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{details.method} is not here")
+            try:
+                request = handler.request_deserializer(content)
+            except DecodeError:
+                message = "the message is not of the type that the method takes"
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            respond, response_serializer=handler.response_serializer
+        )
+
+
 async def start(core: Core) -> grpc.aio.Server:
     """Listen beside the HTTP port; several workers share the port."""
     settings = core.settings
@@ -190,7 +220,7 @@ async def start(core: Core) -> grpc.aio.Server:
         ("grpc.max_receive_message_length", settings.body_bytes),
         ("grpc.so_reuseport", 1),
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=options, interceptors=[MessageParser()])
     services.add_GRPCInferenceServiceServicer_to_server(InferenceService(core), server)
     host = settings.host or home.LOOPBACK
     server.add_insecure_port(f"{host}:{settings.grpc_port}")

@@ -1,4 +1,4 @@
-"""The drills take minutes: `make drill` runs all, `make test` the one that is named here."""
+"""The drills take minutes: `make drill` runs all, `make test` those that are named here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.drills.field import HEAD, Field, right
 from tests.services.fake_models import ModelRegistryFixture
 
-ALWAYS = {"test_raises.py"}
+ALWAYS = {"test_raises.py", "test_planted.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
