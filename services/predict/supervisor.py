@@ -39,8 +39,9 @@ log = logging.getLogger("slipway.supervisor")
 LOOP_SECONDS = 0.1
 MEMORY_CHECK_SECONDS = 5.0
 BACKLOG = 4096
-# Extra time for a worker until its event loop first runs: imports take long on a busy machine.
-START_SECONDS = 15.0
+# Extra time for a worker until its event loop first runs. With four busy processes a core, the
+# imports took more than 20 s; a worker that is killed meanwhile begins again, and never ends them.
+START_SECONDS = 60.0
 # A worker that seems stuck is checked again after two of its heartbeats: if this process was
 # suspended together with its workers, all of them seem stuck when it wakes up.
 CONFIRM_SECONDS = 0.5
