@@ -1,9 +1,9 @@
 """Pin the arithmetic of every stage to one instruction set and a fixed number of threads.
 
-NumPy, OpenBLAS, oneDNN, MKL, torch, faiss, Arrow, Numba and Java choose their instructions by the
-processor at run time, and each choice sums floats in a different order. If these variables are set
-before any of them is imported, equal inputs give equal bytes on every x86-64 processor with AVX2;
-see docs/same_bytes.md. Torch loses about 15 % of its speed on processors with AVX-512.
+NumPy, OpenBLAS, oneDNN, MKL, torch, OpenCV, faiss, Arrow, Numba and Java choose their instructions
+by the processor at run time, and each choice sums floats in a different order. If these variables
+are set before any of them is imported, equal inputs give equal bytes on every x86-64 processor with
+AVX2; see docs/same_bytes.md. Torch loses about 15 % of its speed on processors with AVX-512.
 """
 
 import os
@@ -25,6 +25,8 @@ INSTRUCTIONS: Mapping[str, str] = {
     # so the weights of networks, differ between the two makers. Products take 1.8 times as long,
     # recurrent networks 1.2 times, convolutions, which oneDNN computes, as long as before.
     "MKL_CBWR": "COMPATIBLE",
+    # The primitives that Intel supplies to OpenCV.
+    "OPENCV_IPP": "avx2",
     "FAISS_OPT_LEVEL": "avx2",
     "ARROW_USER_SIMD_LEVEL": "AVX2",
     "NUMBA_CPU_NAME": "haswell",
@@ -38,8 +40,11 @@ PINS: Mapping[str, str] = {
     "NUMEXPR_NUM_THREADS": THREADS,
     "NUMBA_NUM_THREADS": THREADS,
 }
+# OpenCV's own code can only be told what to leave out; it complains if the processor lacks that.
+OPENCV_OPTIONS, OPENCV_PIN = "OPENCV_CPU_DISABLE", "AVX512-SKX"
+OPENCV_WIDE = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 # Libraries that read the variables once, when they are imported.
-READERS = ("numpy", "torch", "faiss", "pyarrow", "numba", "scipy")
+READERS = ("numpy", "torch", "cv2", "faiss", "pyarrow", "numba", "scipy")
 # `processor` leaves the choice to the processor: faster, but results may differ from the locks.
 CHOICE, PINNED, UNPINNED = "SLIPWAY_ARITHMETIC", "pinned", "processor"
 # Java has no variable for its vector instructions, only this option; other options are kept.
@@ -61,18 +66,24 @@ def pin() -> None:
         raise ValueError(f"{CHOICE} must be {PINNED} or {UNPINNED}, got {choice!r}")
     if choice == UNPINNED:
         return
-    differing = [name for name, value in PINS.items() if os.environ.get(name) != value]
+    pins = of_this_processor()
+    differing = [name for name, value in pins.items() if os.environ.get(name) != value]
     early = [name for name in READERS if name in sys.modules]
     if differing and early:
         raise RuntimeError(
             f"{', '.join(early)} imported before the arithmetic was pinned; set "
             f"{', '.join(differing)} first"
         )
-    os.environ.update(PINS)
+    os.environ.update(pins)
     if is_x86_64() and JAVA_PIN not in os.environ.get(JAVA_OPTIONS, ""):
         os.environ[JAVA_OPTIONS] = f"{os.environ.get(JAVA_OPTIONS, '')} {JAVA_PIN}".strip()
     if reason := unlike_committed():
         print(f"slipway: {reason}", file=sys.stderr, flush=True)
+
+
+def of_this_processor() -> dict[str, str]:
+    """Return the variables to set, with those that only some processors need."""
+    return {**PINS, **({OPENCV_OPTIONS: OPENCV_PIN} if flags() >= OPENCV_WIDE else {})}
 
 
 def is_x86_64() -> bool:

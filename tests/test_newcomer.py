@@ -108,7 +108,7 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
         name: value
         for name, value in os.environ.items()
         # Without the pins of this process: the commands set their own.
-        if name not in arithmetic.PINS
+        if name not in arithmetic.of_this_processor()
         and not name.startswith(
             ("SLIPWAY_H", "MLFLOW", "VIRTUAL_ENV", "BENTOML", "MAKE", "DVC", "JDK")
         )

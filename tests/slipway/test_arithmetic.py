@@ -28,7 +28,8 @@ print(json.dumps({
 
 
 def python(code: str, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    kept = {name: value for name, value in os.environ.items() if name not in arithmetic.PINS}
+    pins = arithmetic.of_this_processor()
+    kept = {name: value for name, value in os.environ.items() if name not in pins}
     kept.pop(arithmetic.CHOICE, None)
     return subprocess.run(
         [sys.executable, *words, "-c", code],
@@ -61,6 +62,18 @@ def test_matrix_products_use_the_mode_that_is_equal_on_both_makers_processors() 
     assert "CNR:COMPATIBLE" in call
 
 
+@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="only x86-64 has these instructions")
+def test_opencv_uses_no_wider_instructions_and_complains_of_nothing() -> None:
+    """Its line of features marks those that the code was built for by *, and those unused by ?."""
+    code = "from slipway import arithmetic as a; a.pin(); import cv2;"
+    done = python(f"{code} print(cv2.ipp.getIppVersion()); print(cv2.getCPUFeaturesLine())")
+    primitives, features = done.stdout.splitlines()
+    assert "AVX2" in primitives
+    (wide,) = [word for word in features.split() if "AVX512-SKX" in word]
+    assert wide == "*AVX512-SKX?"
+    assert done.stderr == ""
+
+
 def test_options_of_java_are_kept_and_the_pin_is_set_once() -> None:
     code = "from slipway import arithmetic as a; import os; a.pin(); a.pin();" + (
         "print(os.environ['JDK_JAVA_OPTIONS'])"
@@ -76,7 +89,7 @@ def test_pinning_after_an_import_is_an_error() -> None:
 
 def test_numpy_may_be_imported_if_the_variables_were_set() -> None:
     code = "import numpy; from slipway import arithmetic; arithmetic.pin()"
-    done = python(code, **arithmetic.PINS)
+    done = python(code, **arithmetic.of_this_processor())
     assert done.returncode == 0, done.stderr
 
 
@@ -122,7 +135,7 @@ def test_a_processor_without_avx2_is_reported(
     monkeypatch.setattr(arithmetic, "_cpuinfo", lambda field: "sse4_2 avx")
     monkeypatch.setattr(arithmetic.platform, "machine", lambda: "x86_64")
     assert "no AVX2" in arithmetic.unlike_committed()
-    for name, value in arithmetic.PINS.items():
+    for name, value in arithmetic.of_this_processor().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("JDK_JAVA_OPTIONS", "")
     arithmetic.pin()

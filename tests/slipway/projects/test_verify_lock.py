@@ -37,7 +37,11 @@ x86_64 = pytest.mark.skipif(
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's variables without the pins that conftest sets."""
-    kept = {name: value for name, value in os.environ.items() if name not in arithmetic.PINS}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in arithmetic.of_this_processor()
+    }
     return {**kept, **variables}
 
 
