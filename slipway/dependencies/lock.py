@@ -16,6 +16,8 @@ import yaml
 # libyaml's loader is ten times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MISSING = "missing"
+# No value of a parameter is this object.
+ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,21 @@ def _parameter_differences(
     for file, keys in declared.items():
         values, before = _values((folder / file).resolve()), known.get(file) or {}
         for key in keys:
-            if key not in before or key not in values or before[key] != values[key]:
+            value = _value_at(values, key)
+            if value is ABSENT or before.get(key, ABSENT) != value:
                 yield LockDifference(name, "param", f"{file} {key}")
+
+
+def _value_at(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key, which may be a path like `gate.accuracy`; else ABSENT."""
+    if key in values:
+        return values[key]
+    found: Any = values
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return ABSENT
+        found = found[part]
+    return found
 
 
 def _undeclared(
