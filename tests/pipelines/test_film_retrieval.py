@@ -227,6 +227,61 @@ def test_a_film_is_rated_once() -> None:
         Viewer(history=[Rating(film=7, stars=3)] * 2)
 
 
+def test_a_rating_names_its_film_once() -> None:
+    for sent in ({}, {"film": 7, "title": "Twelve Monkeys"}):
+        with pytest.raises(ValidationError, match="send either title or film"):
+            Rating.model_validate({**sent, "stars": 3})
+    with pytest.raises(ValueError, match="'Alien' has no number yet"):
+        _ = Rating(title="Alien", stars=5).place
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ("Princess Bride, The (1987)", "Princess Bride, The"),
+        ("the princess bride", "Princess Bride, The"),
+        ("SCHINDLER\u2019S LIST", "Schindler's List"),
+        ("Shanghai Triad", "Shanghai Triad (Yao a yao yao dao waipo qiao)"),
+        ("Star Wars (1978)", None),
+        ("the", None),
+    ],
+)
+def test_a_film_is_found_by_its_title(model: FilmRetrieval, sent: str, found: str | None) -> None:
+    place = model.titles.find(sent)
+    assert (place is None) if found is None else model.films[place or 0]["title"] == found
+
+
+def test_every_film_is_found_by_its_title_and_year(model: FilmRetrieval) -> None:
+    """MovieLens lists some films twice."""
+    wrong = 0
+    for place, film in enumerate(model.films):
+        year = f" ({film['year']})" if film["year"] else ""
+        found = model.titles.find(film["title"] + year)
+        assert found is not None
+        assert model.films[found]["title"] == film["title"]
+        wrong += found != place
+    assert wrong < 25
+
+
+def test_ratings_by_title_and_by_number_are_equal(model: FilmRetrieval) -> None:
+    titled = {"title": "Star Wars", "stars": 5}
+    by_title, by_number = (
+        ask(model, history=[each, {"film": 88, "stars": 2}])
+        for each in (titled, {"film": 50, "stars": 5})
+    )
+    assert by_title == by_number
+    assert by_title.ignored == []
+
+
+def test_a_title_without_a_film_and_a_second_one_are_ignored_and_listed(
+    model: FilmRetrieval,
+) -> None:
+    titles = ("Star Wars", "No Such Film", "star wars (1977)")
+    found = ask(model, history=[{"title": each, "stars": 5} for each in titles])
+    assert found.ignored == ["No Such Film", "star wars (1977)"]
+    assert found.history_used == 1
+
+
 def test_an_unknown_genre_is_named() -> None:
     with pytest.raises(ValidationError, match="unknown genre 'Space'; known: Action"):
         NewFilm(title="x", genres=["Space"])

@@ -42,7 +42,7 @@ class Halves:
         then = np.zeros_like(sent)
         for row, (viewer, label) in enumerate(rows):
             for each in viewer.history:
-                sent[row, each.film - 1] = each.stars
+                sent[row, each.place] = each.stars
             then[row, np.array(label["films"]) - 1] = label["stars"]
         return cls(sent, then, np.stack([attributes(viewer) for viewer in rows.records]))
 

@@ -26,6 +26,8 @@ from pydantic import Field, model_validator
 from slipway.contract import Model, Record, publish
 from slipway.contract.graph import open_graph
 
+from .titles import Titles
+
 FILMS = 1682
 LIKED = 4
 CANDIDATES = 100
@@ -48,10 +50,35 @@ Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class Rating(Record):
-    """A viewer's rating of a film."""
+    """A viewer's rating of a film, which is named by its title or its number."""
 
-    film: int = Field(ge=1, le=FILMS, description="The film's number in MovieLens 100K")
+    title: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="The film's title, with the year if several have it: Hamlet (1996)",
+    )
+    film: int | None = Field(
+        default=None, ge=1, le=FILMS, description="Or the film's number in MovieLens 100K"
+    )
     stars: int = Field(ge=1, le=5)
+
+    @model_validator(mode="after")
+    def _names_a_film(self) -> Self:
+        if (self.title is None) == (self.film is None):
+            raise ValueError("send either title or film")
+        return self
+
+    @property
+    def place(self) -> int:
+        """Return the film's index in the catalogue.
+
+        Raises:
+            ValueError: the film is named by its title alone.
+        """
+        if self.film is None:
+            raise ValueError(f"{self.title!r} has no number yet")
+        return self.film - 1
 
 
 class NewFilm(Record):
@@ -86,7 +113,7 @@ class Viewer(Record):
 
     @model_validator(mode="after")
     def _rates_a_film_once(self) -> Self:
-        counts = Counter(each.film for each in self.history)
+        counts = Counter(each.film or each.title for each in self.history)
         if twice := [film for film, times in counts.items() if times > 1]:
             raise ValueError(f"history: {twice[0]} is rated twice; send each film once")
         return self
@@ -116,6 +143,7 @@ class Suggestions(Record):
     suggested: list[Suggestion]
     retrieved: list[int] = Field(description="Film numbers, the nearest first; 0 is a new film")
     history_used: int = Field(ge=0)
+    ignored: list[str] = Field(description="Titles that name no film, or one that is rated already")
 
 
 @dataclass(frozen=True)
@@ -151,7 +179,7 @@ class Past:
     @classmethod
     def from_viewer(cls, viewer: Viewer) -> "Past":
         return cls(
-            np.array([each.film - 1 for each in viewer.history], dtype=np.int64),
+            np.array([each.place for each in viewer.history], dtype=np.int64),
             np.array([each.stars for each in viewer.history], dtype=np.int64),
             attributes(viewer),
         )
@@ -303,6 +331,7 @@ class FilmRetrieval(Model):
         relevance = float(known.pop("relevance"))
         self.catalogue = Catalogue(**known)
         self.films = json.loads((weights / "films.json").read_text())
+        self.titles = Titles(self.films, self.catalogue.popularity.tolist())
         graphs = {name: open_graph(weights / f"{name}.onnx").run for name in GRAPHS}
         self.stages = Stages(**graphs, relevance=relevance)
 
@@ -311,6 +340,7 @@ class FilmRetrieval(Model):
 
     def suggest(self, viewer: Viewer, stages: Stages) -> Suggestions:
         """Return the films for a viewer by the given stages."""
+        viewer, ignored = self.with_numbers(viewer)
         past, catalogue = Past.from_viewer(viewer), self.catalogue
         if viewer.new_films:
             genres = [each.genres for each in viewer.new_films]
@@ -335,7 +365,23 @@ class FilmRetrieval(Model):
             suggested=suggested,
             retrieved=numbers[: viewer.retrieved].tolist(),
             history_used=len(past.places),
+            ignored=ignored,
         )
+
+    def with_numbers(self, viewer: Viewer) -> tuple[Viewer, list[str]]:
+        """Return the viewer with every film of the history by number, and the titles left out."""
+        history, ignored = [each for each in viewer.history if each.film is not None], []
+        rated = {each.place for each in history}
+        for each in viewer.history:
+            if each.title is None:
+                continue
+            place = self.titles.find(each.title)
+            if place is None or place in rated:
+                ignored.append(each.title)
+            else:
+                rated.add(place)
+                history.append(Rating(film=place + 1, stars=each.stars))
+        return viewer.model_copy(update={"history": history}), ignored
 
     def _named(self, place: int, viewer: Viewer) -> dict[str, Any]:
         if place >= FILMS:

@@ -20,11 +20,15 @@ from .data import Label, splits
 from .metrics import per_viewer, retrieval_metrics
 from .model import CANDIDATES, FILMS, LIKED, NewFilm, Rating, Suggestions, Viewer, highest
 
-# Star Wars, The Empire Strikes Back, Alien; Sleepless in Seattle.
-EXAMPLE_STARS = {50: 5, 172: 5, 183: 4, 88: 2}
+EXAMPLE_STARS = {
+    "Star Wars": 5,
+    "The Empire Strikes Back": 5,
+    "Alien (1979)": 4,
+    "Sleepless in Seattle": 2,
+}
 EXAMPLES = [
     Viewer(
-        history=[Rating(film=film, stars=stars) for film, stars in EXAMPLE_STARS.items()],
+        history=[Rating(title=title, stars=stars) for title, stars in EXAMPLE_STARS.items()],
         age=31,
         new_films=[
             NewFilm(title="Starship Example", year=1998, genres=["Action", "Sci-Fi"]),
@@ -57,7 +61,7 @@ def score(*, predictions: list[Suggestions], labels: list[Label]) -> dict[str, f
                 suggested.update(places)
                 first.append((np.array(places), liked))
                 hundred.append((np.array(prediction.retrieved) - 1, liked))
-                seen = np.array([each.film - 1 for each in viewer.history], dtype=int)
+                seen = np.array([each.place for each in viewer.history], dtype=int)
                 popular.append((highest(often, seen), liked))
         if first:
             gained = per_viewer(first)["ndcg_at_10"]
@@ -86,7 +90,7 @@ def liked_counts(rows: LabelledRows[Viewer, Label]) -> np.ndarray:
     counts = np.zeros(FILMS)
     for viewer, label in rows:
         counts[liked_films(label)] += 1
-        counts[[each.film - 1 for each in viewer.history if each.stars >= LIKED]] += 1
+        counts[[each.place for each in viewer.history if each.stars >= LIKED]] += 1
     return counts
 
 
