@@ -40,7 +40,7 @@ PINS: Mapping[str, str] = {
     "NUMEXPR_NUM_THREADS": THREADS,
     "NUMBA_NUM_THREADS": THREADS,
 }
-# OpenCV's own code can only be told what to leave out; it complains if the processor lacks that.
+# OpenCV's own code has only a list of what to leave out; it complains if the processor lacks that.
 OPENCV_OPTIONS, OPENCV_PIN = "OPENCV_CPU_DISABLE", "AVX512-SKX"
 OPENCV_WIDE = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 # Libraries that read the variables once, when they are imported.
