@@ -76,11 +76,7 @@ def main() -> None:
 
 def timed(mode: str) -> dict[str, float]:
     """Return the milliseconds of each operation in a new process with this mode of MKL."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in arithmetic.of_this_processor()
-    }
+    kept = arithmetic.without_pins(os.environ)
     done = subprocess.run(
         [sys.executable, "-c", TIMED.format(mode=mode)],
         env={**kept, "PYTHONPATH": str(home.root())},

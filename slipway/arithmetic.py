@@ -22,8 +22,8 @@ INSTRUCTIONS: Mapping[str, str] = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     # On AMD, MKL has kernels of its own and takes only this mode; without it matrix products, and
-    # so the weights of networks, differ between the two makers. Products take 1.8 times as long,
-    # recurrent networks 1.2 times, convolutions, which oneDNN computes, as long as before.
+    # so the weights of networks, differ between the two makers. Products take 1.8 to 2.8 times
+    # as long, recurrent networks 1.2 to 1.4 times, oneDNN's convolutions as long as before.
     "MKL_CBWR": "COMPATIBLE",
     # The primitives that Intel supplies to OpenCV.
     "OPENCV_IPP": "avx2",
@@ -84,6 +84,12 @@ def pin() -> None:
 def of_this_processor() -> dict[str, str]:
     """Return the variables to set, with those that only some processors need."""
     return {**PINS, **({OPENCV_OPTIONS: OPENCV_PIN} if flags() >= OPENCV_WIDE else {})}
+
+
+def without_pins(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without those that `pin` sets, for a process that sets its own."""
+    pins = of_this_processor()
+    return {name: value for name, value in environment.items() if name not in pins}
 
 
 def is_x86_64() -> bool:

@@ -106,10 +106,9 @@ def environment(clone: Path) -> Iterator[dict[str, str]]:
     """Use separate ports and a clean environment, and stop everything afterwards."""
     kept = {
         name: value
-        for name, value in os.environ.items()
-        # Without the pins of this process: the commands set their own.
-        if name not in arithmetic.of_this_processor()
-        and not name.startswith(
+        # The commands set their own pins.
+        for name, value in arithmetic.without_pins(os.environ).items()
+        if not name.startswith(
             ("SLIPWAY_H", "MLFLOW", "VIRTUAL_ENV", "BENTOML", "MAKE", "DVC", "JDK")
         )
     }

@@ -8,6 +8,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.kits.centered import square_batch
+from slipway.kits.classes import ClassRecord
+from slipway.kits.metrics.classes import class_metrics, share_error
+from slipway.training import Candidate, LabelledRows
 
 
 def small_pixels(records: list[Any], cells: int) -> np.ndarray:
@@ -34,3 +37,17 @@ def fit_linear(records: list[Any], labels: np.ndarray, cells: int) -> Pipeline:
 def linear_probabilities(linear: Pipeline, records: list[Any], cells: int) -> np.ndarray:
     """Return the probabilities (rows, labels) of a classifier that `fit_linear` returned."""
     return np.asarray(linear.predict_proba(small_pixels(records, cells)))
+
+
+def linear_candidate(
+    output: type[ClassRecord],
+    learned: LabelledRows[Any, str],
+    validation: LabelledRows[Any, str],
+    cells: int,
+) -> Candidate:
+    """Return the candidate `baseline`: `fit_linear` on the rows learned, by the others' metrics."""
+    y_learned, y_true = (output.numbers(each.labels) for each in (learned, validation))
+    linear = fit_linear(learned.records, y_learned, cells)
+    metrics = class_metrics(linear_probabilities(linear, validation.records, cells), y_true)
+    metrics["accuracy_se"] = share_error(metrics["accuracy"], len(validation))
+    return Candidate("baseline", metrics, {"cells": cells, "rows": len(learned)})

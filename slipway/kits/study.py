@@ -187,6 +187,20 @@ class TorchStudy(ABC, Generic[Recipe]):
         chosen = simplest_within_error(self.tried, self.primary, best=self.best).name
         rows, self._progress = self.tensors(train), Progress()
         module, _ = self.train(self._recipes[chosen], rows, self._epochs, name=f"{chosen} on all")
+        return self.export(chosen, module, rows, references=references)
+
+    def export(
+        self,
+        chosen: str,
+        module: nn.Module,
+        rows: TensorRows,
+        *,
+        references: Sequence[Candidate] = (),
+    ) -> Fitted:
+        """Write the network of the candidate `chosen` as `model.onnx`, and end the study.
+
+        The first of `rows` are the example by which the graph is traced.
+        """
         exported = self.exported(module)
         example = self.feed({name: each[:2] for name, each in rows.inputs.items()})
         export_onnx(exported, example, self.outputs, self.weights)
@@ -256,8 +270,12 @@ class TorchStudy(ABC, Generic[Recipe]):
         """
         if validation is None:
             return {}
-        outputs = self._run(self.exported(module), validation.inputs)
+        outputs = self._run(self.watched(module), validation.inputs)
         return {self.primary: self.curve(outputs, validation)}
+
+    def watched(self, module: nn.Module) -> nn.Module:
+        """Return the module whose metric becomes the curve: the exported one, or a cheaper one."""
+        return self.exported(module)
 
     def placed(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return a batch of inputs in the memory format of the network."""

@@ -28,7 +28,7 @@ CARD = ("Data", "Task", "Model", "Limits")
 SERVING = (
     *("slipway.contract", "slipway.media", "slipway.statistics"),
     *("slipway.kits.centered", "slipway.kits.classes", "slipway.kits.drawings"),
-    "slipway.kits.images",
+    *("slipway.kits.images", "slipway.kits.photo_classifier"),
     *("slipway.kits.detection.decode", "slipway.kits.detection.record"),
     *("slipway.kits.segmentation.record", "slipway.kits.generative.record"),
     *("slipway.kits.sequence.steps", "slipway.kits.text.vocabulary"),

@@ -59,11 +59,7 @@ def weights(emulated: str = "", **variables: str) -> str:
     # The interpreter itself: an environment's link would be resolved by the emulator's loader.
     python = [str(Path(sys.executable).resolve()), "-c", code]
     command = [str(binary("qemu-x86_64")), "-cpu", emulated, *python] if emulated else python
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in arithmetic.of_this_processor()
-    }
+    kept = arithmetic.without_pins(os.environ)
     done = subprocess.run(command, env=kept, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     (found,) = [line for line in done.stdout.splitlines() if line.startswith("weights ")]

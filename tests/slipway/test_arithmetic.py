@@ -26,10 +26,13 @@ print(json.dumps({
 }))
 """
 
+x86_64 = pytest.mark.skipif(
+    not arithmetic.is_x86_64(), reason="the pinned libraries have these choices on x86-64 only"
+)
+
 
 def python(code: str, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    pins = arithmetic.of_this_processor()
-    kept = {name: value for name, value in os.environ.items() if name not in pins}
+    kept = arithmetic.without_pins(os.environ)
     kept.pop(arithmetic.CHOICE, None)
     return subprocess.run(
         [sys.executable, *words, "-c", code],
@@ -39,7 +42,7 @@ def python(code: str, *words: str, **variables: str) -> "subprocess.CompletedPro
     )
 
 
-@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="only x86-64 has these instructions")
+@x86_64
 def test_libraries_see_no_wider_instructions_and_warn_of_nothing() -> None:
     done = python(READ_BACK, "-W", "error")
     assert done.returncode == 0, done.stderr
@@ -53,7 +56,7 @@ def test_libraries_see_no_wider_instructions_and_warn_of_nothing() -> None:
     assert arithmetic.JAVA_PIN in found["java"]
 
 
-@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="elsewhere torch has no MKL")
+@x86_64
 def test_matrix_products_use_the_mode_that_is_equal_on_both_makers_processors() -> None:
     """MKL reports the mode of each call; tests/drills/test_processors.py compares the results."""
     code = "from slipway import arithmetic as a; a.pin(); import torch; torch.ones(40, 40).mm("
@@ -62,7 +65,7 @@ def test_matrix_products_use_the_mode_that_is_equal_on_both_makers_processors() 
     assert "CNR:COMPATIBLE" in call
 
 
-@pytest.mark.skipif(not arithmetic.is_x86_64(), reason="only x86-64 has these instructions")
+@x86_64
 def test_opencv_uses_no_wider_instructions_and_complains_of_nothing() -> None:
     """Its line of features marks those that the code was built for by *, and those unused by ?."""
     code = "from slipway import arithmetic as a; a.pin(); import cv2;"

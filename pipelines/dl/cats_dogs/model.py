@@ -10,13 +10,10 @@ photograph, so the animal should be there. Networks that were first trained on m
 photographs err far less often.
 """
 
-import numpy as np
-
-from slipway.contract import OnnxModel, publish
-from slipway.kits.centered import square_feed
+from slipway.contract import publish
 from slipway.kits.classes import ClassRecord
 from slipway.kits.images import ImageRecord
-from slipway.media import decode_image
+from slipway.kits.photo_classifier import PhotoClassifier
 
 LABELS = ("cat", "dog")
 SIDE = 64
@@ -30,25 +27,11 @@ class Pet(ClassRecord, labels=LABELS):
     """The more probable animal."""
 
 
-class CatsDogs(OnnxModel):
+class CatsDogs(PhotoClassifier):
+    output = Pet
+
     def predict(self, model_input: list[PetPhoto]) -> list[Pet]:
-        return Pet.from_probabilities(self.run(square_feed(model_input))["probabilities"])
-
-    def activation_maps(self, record: PetPhoto) -> dict[str, np.ndarray]:
-        """Return each label's map (rows, columns), the mean of which is the label's logit."""
-        [maps] = self.run(square_feed([record]))["activation_maps"]
-        return dict(zip(LABELS, maps, strict=True))
-
-    def monitoring_features(
-        self, records: list[PetPhoto], predictions: list[Pet]
-    ) -> dict[str, np.ndarray]:
-        """Return brightness, contrast, and width by height of each photograph, (rows,) each."""
-        images = [decode_image(each.image) for each in records]
-        return {
-            "brightness": np.array([each.mean() / 255 for each in images]),
-            "contrast": np.array([each.std() / 255 for each in images]),
-            "proportions": np.array([each.shape[1] / each.shape[0] for each in images]),
-        }
+        return Pet.from_probabilities(self.probabilities(model_input))
 
 
 publish(CatsDogs())

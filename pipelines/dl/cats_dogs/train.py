@@ -11,9 +11,8 @@ from torch import nn
 
 from slipway.deep import Plan
 from slipway.kits.image_classification.pooled import PooledClassifier
-from slipway.kits.metrics.classes import class_metrics, share_error
-from slipway.kits.pixel_baseline import fit_linear, linear_probabilities
-from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.kits.pixel_baseline import linear_candidate
+from slipway.training import Fitted, LabelledRows
 
 from .augmentation import changed
 from .model import LABELS, Pet, PetPhoto
@@ -91,18 +90,7 @@ def fit(
 ) -> Fitted:
     """Choose a candidate by its loss on held-out rows; then train it on all photographs."""
     study = StoppingStudy(Pet, network, weights=weights, seed=seed, augment=augment, plan=plan)
-    baseline = linear_candidate(study, train, held_out)
+    learned, validation = study.split(study.tensors(train), held_out)
+    baseline = linear_candidate(Pet, learned.rows, validation.rows, CELLS)
     study.compare_stopping(train, recipes(**epochs), held_out=held_out)
     return study.refit_best(train, references=[baseline])
-
-
-def linear_candidate(
-    study: StoppingStudy, train: LabelledRows[PetPhoto, str], held_out: int
-) -> Candidate:
-    """Return the logistic regression of small pixels, validated on the same rows as the others."""
-    learned, validation = study.split(study.tensors(train), held_out)
-    y_learned, y_true = (Pet.numbers(each.rows.labels) for each in (learned, validation))
-    linear = fit_linear(learned.rows.records, y_learned, CELLS)
-    metrics = class_metrics(linear_probabilities(linear, validation.rows.records, CELLS), y_true)
-    metrics["accuracy_se"] = share_error(metrics["accuracy"], len(validation))
-    return Candidate("baseline", metrics, {"cells": CELLS, "rows": len(learned)})

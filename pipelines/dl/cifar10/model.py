@@ -10,13 +10,10 @@ square of a photograph, reduced to 32x32, in which the animal or vehicle should 
 square. Cats and dogs are confused most often: see the report.
 """
 
-import numpy as np
-
-from slipway.contract import OnnxModel, publish
-from slipway.kits.centered import square_feed
+from slipway.contract import publish
 from slipway.kits.classes import ClassRecord
 from slipway.kits.images import ImageRecord
-from slipway.media import decode_image
+from slipway.kits.photo_classifier import PhotoClassifier
 
 # In the order of the publisher's label numbers.
 LABELS = (
@@ -34,25 +31,11 @@ class Subject(ClassRecord, labels=LABELS):
     """The most probable of ten animals and vehicles."""
 
 
-class Cifar10(OnnxModel):
+class Cifar10(PhotoClassifier):
+    output = Subject
+
     def predict(self, model_input: list[SmallPhoto]) -> list[Subject]:
-        return Subject.from_probabilities(self.run(square_feed(model_input))["probabilities"])
-
-    def activation_maps(self, record: SmallPhoto) -> dict[str, np.ndarray]:
-        """Return each label's map (rows, columns), the mean of which is the label's logit."""
-        [maps] = self.run(square_feed([record]))["activation_maps"]
-        return dict(zip(LABELS, maps, strict=True))
-
-    def monitoring_features(
-        self, records: list[SmallPhoto], predictions: list[Subject]
-    ) -> dict[str, np.ndarray]:
-        """Return brightness, contrast, and width by height of each photograph, (rows,) each."""
-        images = [decode_image(each.image) for each in records]
-        return {
-            "brightness": np.array([each.mean() / 255 for each in images]),
-            "contrast": np.array([each.std() / 255 for each in images]),
-            "proportions": np.array([each.shape[1] / each.shape[0] for each in images]),
-        }
+        return Subject.from_probabilities(self.probabilities(model_input))
 
 
 publish(Cifar10())

@@ -25,7 +25,7 @@ class Recipe:
     he: bool = True
     batch_norm: bool = True
     vary: bool = False
-    """Whether each picture is mirrored by chance, and moved by up to two pixels each way."""
+    """True if a picture is mirrored by chance, and moved by up to two pixels each way."""
     small: int = 0
     """The pictures that the network sees first, as copies of 24 x 24 pixels; later it sees whole
     ones."""
@@ -69,8 +69,7 @@ def reduced(images: torch.Tensor, side: int) -> torch.Tensor:
     """
     if images.shape[2] <= side:
         return images
-    small = functional.interpolate(images, size=side, mode="bilinear", antialias=True)
-    return small.contiguous(memory_format=torch.channels_last)
+    return functional.interpolate(images, size=side, mode="bilinear", antialias=True)
 
 
 def network(recipe: Recipe) -> PooledClassifier:

@@ -1,21 +1,17 @@
 """A study of networks of different training lengths, the best of which is served as it is."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from slipway.contract import Record
-from slipway.deep import Checkpoint, Progress, export_onnx
+from slipway.deep import Progress
 from slipway.kits.image_classification.pooled import PooledStudy, WithActivationMaps
 from slipway.kits.study import TensorRows, described
-from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.training import Candidate, Fitted
 from slipway.training.selection import simplest_within_error
 
-from .model import SIDE
 from .network import Recipe
 
 
@@ -54,28 +50,18 @@ class ServedStudy(PooledStudy[Recipe]):
     def exported(self, module: nn.Module) -> nn.Module:
         return Mirrored(module)
 
-    def watch(
-        self,
-        module: nn.Module,
-        rows: TensorRows,
-        validation: TensorRows | None,
-        checkpoint: Checkpoint | None,
-    ) -> dict[str, float]:
-        """Return the accuracy after each epoch, of pictures as they are, which costs half."""
-        if validation is None:
-            return {}
-        outputs = self._run(WithActivationMaps(module), validation.inputs)
-        return {self.primary: self.curve(outputs, validation)}
+    def watched(self, module: nn.Module) -> nn.Module:
+        """Return the network that sees pictures only as they are, which costs half."""
+        return WithActivationMaps(module)
 
     def compare_lengths(
         self,
-        train: LabelledRows[Any, Any],
+        rows: TensorRows,
         recipes: Mapping[str, tuple[Recipe, Length]],
         *,
         held_out: int,
     ) -> None:
         """Train each recipe for its length, from the simplest to the most complex; validate it."""
-        rows = self.tensors(train)
         for name, (recipe, length) in recipes.items():
             learned, validation = self.split(rows, held_out, length.rows)
             self._progress = Progress()
@@ -86,19 +72,10 @@ class ServedStudy(PooledStudy[Recipe]):
             metrics = self.validate(module, validation)
             self.tried.append(Candidate(name, metrics, parameters, curves))
 
-    def serve_best(self, baseline: Candidate) -> Fitted:
+    def serve_best(self, rows: TensorRows, baseline: Candidate) -> Fitted:
         """Export the simplest network within one standard error of the best.
 
         `baseline` was measured on the same rows, but is not chosen: it is no network to export.
         """
         chosen = simplest_within_error(self.tried, self.primary, best=self.best).name
-        exported = self.exported(self.modules[chosen])
-        example = {"images": torch.zeros(2, 3, SIDE, SIDE)}
-        export_onnx(exported, example, self.outputs, self.weights)
-        shutil.rmtree(self._checkpoints, ignore_errors=True)
-
-        def framework_predict(records: list[Any]) -> list[Record]:
-            inputs = {name: torch.from_numpy(each) for name, each in self.arrays(records).items()}
-            return list(self.predictions(records, self._run(exported, inputs)))
-
-        return Fitted([baseline, *self.tried], chosen, framework_predict)
+        return self.export(chosen, self.modules[chosen], rows, references=[baseline])

@@ -12,10 +12,8 @@ import torch
 
 from slipway.deep import Plan
 from slipway.kits.augmentation import mirrored, shifted
-from slipway.kits.metrics.classes import class_metrics, share_error
-from slipway.kits.pixel_baseline import fit_linear, linear_probabilities
-from slipway.kits.pixel_tensors import LAYOUT
-from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.kits.pixel_baseline import linear_candidate
+from slipway.training import Fitted, LabelledRows
 
 from .model import SmallPhoto, Subject
 from .network import Recipe, network
@@ -40,9 +38,7 @@ def plan(recipe: Recipe, epochs: int) -> Plan:
 
 
 def augment(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    if not recipe.vary:
-        return images
-    return shifted(mirrored(images), PIXELS).contiguous(memory_format=LAYOUT)
+    return shifted(mirrored(images), PIXELS) if recipe.vary else images
 
 
 def fit(
@@ -61,24 +57,13 @@ def fit(
     length with small copies, and with whole pictures.
     """
     study = ServedStudy(Subject, network, weights=weights, seed=seed, augment=augment, plan=plan)
-    baseline = linear_candidate(study, train, held_out)
+    rows = study.tensors(train)
+    learned, validation = study.split(rows, held_out)
+    baseline = linear_candidate(Subject, learned.rows, validation.rows, CELLS)
     recipes = {
         name: (replace(recipe, width=width), Length(**brief)) for name, recipe in RECIPES.items()
     }
-    rows = len(train) - held_out
-    full_length = replace(recipes["full_length"][0], small=epochs["small"] * rows)
+    full_length = replace(recipes["full_length"][0], small=epochs["small"] * len(learned))
     recipes["full_length"] = (full_length, Length(sum(epochs.values())))
-    study.compare_lengths(train, recipes, held_out=held_out)
-    return study.serve_best(baseline)
-
-
-def linear_candidate(
-    study: ServedStudy, train: LabelledRows[SmallPhoto, str], held_out: int
-) -> Candidate:
-    """Return the logistic regression of the pixels, validated on the same rows as the networks."""
-    learned, validation = study.split(study.tensors(train), held_out)
-    y_learned, y_true = (Subject.numbers(each.rows.labels) for each in (learned, validation))
-    linear = fit_linear(learned.rows.records, y_learned, CELLS)
-    metrics = class_metrics(linear_probabilities(linear, validation.rows.records, CELLS), y_true)
-    metrics["accuracy_se"] = share_error(metrics["accuracy"], len(validation))
-    return Candidate("baseline", metrics, {"cells": CELLS, "rows": len(learned)})
+    study.compare_lengths(rows, recipes, held_out=held_out)
+    return study.serve_best(rows, baseline)

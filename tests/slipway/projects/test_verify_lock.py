@@ -37,11 +37,7 @@ x86_64 = pytest.mark.skipif(
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's variables without the pins that conftest sets."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in arithmetic.of_this_processor()
-    }
+    kept = arithmetic.without_pins(os.environ)
     return {**kept, **variables}
 
 

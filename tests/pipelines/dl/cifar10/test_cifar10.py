@@ -129,18 +129,19 @@ def test_the_validated_network_is_the_served_one(tmp_path: Path) -> None:
         "short": (Recipe(width=8), Length(1, 8)),
         "long": (Recipe(width=8, small=50), Length(2)),
     }
-    study.compare_lengths(rows, recipes, held_out=40)
+    tensors = study.tensors(rows)
+    study.compare_lengths(tensors, recipes, held_out=40)
     short, long = study.tried
     assert (short.parameters["rows"], long.parameters["rows"]) == (8, 80)
     assert len(long.curves["accuracy"]) == long.parameters["epochs"] == 2
     reference = Candidate("baseline", {"accuracy": 1.0})
-    fitted = study.serve_best(reference)
+    fitted = study.serve_best(tensors, reference)
     assert [each.name for each in fitted.candidates] == ["baseline", "short", "long"]
     assert fitted.chosen == "long"
 
     model = Cifar10()
     model.load(weights)
-    _, validation = study.split(study.tensors(rows), 40)
+    _, validation = study.split(tensors, 40)
     predictions = model.predict(validation.rows.records)
     right = np.array([each.label for each in predictions]) == np.array(validation.rows.labels)
     assert np.mean(right) == pytest.approx(long.metrics["accuracy"])
