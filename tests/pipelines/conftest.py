@@ -134,9 +134,10 @@ def project_server(
     # Before the server starts, which is not ready without a model.
     trained_project(project)
     registry_server: httpx.Client = request.getfixturevalue("registry_server")
-    place = f"/v1/models/{project.name}"
+    # Its first model is served over HTTP before the gRPC port is open; then it is ready.
+    places = (f"/v1/models/{project.name}", "/v1/ready")
     until(
-        lambda: registry_server.get(place).status_code == 200,
+        lambda: all(registry_server.get(place).status_code == 200 for place in places),
         lambda: registry_server.get("/v1/models").text,
     )
     return registry_server

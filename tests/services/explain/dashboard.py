@@ -1,15 +1,18 @@
 """The dashboard, opened page by page in this process."""
 
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
-from services.explain import importance, local, parts_page
+from services.explain import importance, local, parts, parts_page
 from services.explain.subject import catalogue, load
 from slipway.explain import pictures
 from slipway.explain.ways import Way
 from tests.conftest import ROOT
 
 PAGE = ROOT / "services" / "explain" / "page.py"
+# A busy machine explains as much as an idle one.
+UNHURRIED = 600.0
 PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
 
 
@@ -25,6 +28,9 @@ def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(importance, "SECONDS", dict.fromkeys(importance.SECONDS, 0.02))
     monkeypatch.setattr(local, "SAMPLES", 200)
     monkeypatch.setattr(parts_page, "TEXTS", 2)
+    monkeypatch.setattr(parts, "SECONDS", UNHURRIED)
+    # Another test may have kept explanations that were made with other settings, or expect its own.
+    streamlit.cache_resource.clear()
     page = AppTest.from_file(str(PAGE), default_timeout=120)
     page.run()
     page.sidebar.selectbox(key="project").select(name).run()

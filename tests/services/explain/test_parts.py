@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 from services.explain import importance, parts
@@ -11,7 +12,7 @@ from services.explain.subject import catalogue, load
 from slipway.explain.pictures import PictureExplanation
 from slipway.explain.ways import Way
 from slipway.media import encode_png
-from tests.services.explain.dashboard import PAGE, open_every_page
+from tests.services.explain.dashboard import PAGE, UNHURRIED, open_every_page
 from tests.services.explained_models import add_explained_models
 from tests.services.fake_models import ModelRegistryFixture
 from tests.small_models import SmallModels
@@ -30,10 +31,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRegistry
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_HOME", str(registry.home))
         patch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+        patch.setattr(parts, "SECONDS", UNHURRIED)
         yield registry
 
 
 def opened(name: str, title: str) -> AppTest:
+    # `open_every_page` explains with coarser grids.
+    streamlit.cache_resource.clear()
     page = AppTest.from_file(str(PAGE), default_timeout=120).run()
     page.sidebar.selectbox(key="project").select(name).run()
     page.sidebar.radio(key="page").set_value(title).run()
