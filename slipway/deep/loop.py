@@ -80,8 +80,10 @@ def train(
     """
     accelerator = _accelerator(plan, cpu=cpu)
     deterministic(seed)
+    # Fused: other steps take square roots in MKL, which differ between the processors of Intel
+    # and AMD; see docs/same_bytes.md.
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )
     scheduler = _scheduler(optimizer, plan, steps=plan.epochs * -(-rows // plan.batch))
     batch_loss, optimizer = accelerator.prepare(_BatchLoss(module, loss), optimizer)

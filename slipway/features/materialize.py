@@ -38,10 +38,10 @@ def materialize(
 ) -> list[Mark]:
     """Write the rows up to `until` that are not in the store yet; return one mark per view.
 
-    Without `until` all rows are written, and the store's clock starts at the newest. A view whose
-    definition changed is emptied first; with `anew` every view is. Materializations run one at a
-    time, under a lock. If a data set is unavailable, the views of other data sets are still
-    materialized.
+    Without `until` all rows are written, and the store's clock starts at the newest, or stays if it
+    is later. A view whose definition changed is emptied first; with `anew` every view is.
+    Materializations run one at a time, under a lock. If a data set is unavailable, the views of
+    other data sets are still materialized.
 
     Raises:
         KeyError: there is no such view.
@@ -99,13 +99,15 @@ def _one(
 ) -> Mark:
     table = definitions.table_of(view)
     rows = ds.dataset(offline.build(table.name))
-    newest = _newest(rows)
-    end = until or newest
     before = opened.marks.read().get(view.name)
+    end = until or _newest(rows)
     definition = definitions.fingerprint(view)
     if anew or before is None or before.definition != definition:
         _empty(view, opened)
         before = None
+    elif until is None:
+        # A store that was replayed to a later time has all these rows, and keeps its clock.
+        end = max(end, before.until)
     elif end < before.until:
         raise ValueError(
             f"{view.name}: the store is at {before.until.isoformat()} and cannot go back to "

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from sklearn.metrics import roc_auc_score
 
 from pipelines.ml.flight_delay import metrics, train
-from pipelines.ml.flight_delay.history import add_history, by_pandas, flights
+from pipelines.ml.flight_delay.history import add_history, flights
 from pipelines.ml.flight_delay.model import (
     COUNTS,
     FIELDS,
@@ -26,8 +26,10 @@ from pipelines.ml.flight_delay.model import (
 )
 from pipelines.ml.flight_delay.spark import numbers, session, table
 from slipway.datasets import fetch
+from slipway.features.tables.flight_routes import FIRST, mornings, with_history
 from slipway.project import find
 
+TEXTS = ("origin", "destination")
 AIRPORTS = ["ATL", "BOS", "ORD"]
 FLIGHT = Flight.model_validate(
     {"origin": "ATL", "destination": "BOS", "distance": 700, "weekday": 1}
@@ -56,7 +58,7 @@ def sample_flights(rows: int) -> pd.DataFrame:
 def single(frame: pd.DataFrame) -> pd.DataFrame:
     day = (frame["date"].dt.normalize() - pd.Timestamp("2001-01-01")).dt.days
     table = frame.assign(day=day, weekday=day % 7, late=frame["delay"] > 15)
-    return by_pandas(table.drop(columns=["date", "delay"]))
+    return with_history(table.drop(columns=["date", "delay"]))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,22 @@ def test_spark_and_pandas_compute_the_same_features(made: pd.DataFrame) -> None:
     assert len(made) == 600
     for name in FIELDS:
         assert made[name].to_numpy() == pytest.approx(wanted[name].to_numpy(), abs=1e-12), name
+
+
+def test_spark_and_the_store_have_the_same_features(made: pd.DataFrame) -> None:
+    """Every field of the record, looked up by its route on the morning of the flight."""
+    frame = sample_flights(600)
+    day = (frame["date"].dt.normalize() - FIRST).dt.days
+    stored = mornings(frame.assign(day=day, late=frame["delay"] > 15))
+    moment = FIRST.tz_localize("UTC") + pd.to_timedelta(made["day"], unit="D")
+    route = made["origin"] + "-" + made["destination"]
+    rows = pd.DataFrame({"route": route, "event_timestamp": moment})
+    found = rows.merge(stored, "left", ["route", "event_timestamp"])
+    for name in Flight.model_fields:
+        wanted = made[name].tolist()
+        assert found[name].tolist() == (wanted if name in TEXTS else pytest.approx(wanted)), name
+    newest = stored.groupby("route")["event_timestamp"].max()
+    assert set(newest) == {pd.Timestamp("2001-02-10", tz="UTC")}
 
 
 def test_spark_and_the_service_have_the_same_features(made: pd.DataFrame) -> None:
@@ -131,7 +149,7 @@ def test_shares_by_hand() -> None:
             "late": [True, False, True, False],
         }
     )
-    last = by_pandas(found).iloc[-1]
+    last = with_history(found).iloc[-1]
     assert last["origin_yesterday"] == pytest.approx(1 / 5)
     assert last["origin_month"] == pytest.approx((1 + 1) / (2 + 5))
     assert last["route_month"] == pytest.approx((1 + 1) / (1 + 5))

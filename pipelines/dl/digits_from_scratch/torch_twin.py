@@ -24,7 +24,7 @@ def twin_of(network: DenseNetwork) -> nn.Sequential:
 def optimizer_of(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
     """Return torch's optimizer with the recipe's settings."""
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(module.parameters(), lr=recipe.rate)
+        return torch.optim.Adam(module.parameters(), lr=recipe.rate, fused=True)
     kept = {"sgd": 0.0, "momentum": 0.9}[recipe.optimizer]
     return torch.optim.SGD(module.parameters(), lr=recipe.rate, momentum=kept)
 

@@ -8,12 +8,12 @@ import pandera.pandas as pa
 from pyspark.sql import functions as F
 
 from slipway.datasets import Dataset
+from slipway.features.tables.flight_routes import FILE, FIRST
 
-from .history import FIRST, add_history, flights
+from .history import add_history, flights
 from .model import COUNTS, SHARES, Flight
 from .spark import session
 
-FILE = "flights-3m.parquet"
 SCHEMA = pa.DataFrameSchema(
     {
         "day": pa.Column(int, pa.Check.in_range(0, 181)),
@@ -25,6 +25,8 @@ SCHEMA = pa.DataFrameSchema(
     coerce=True,
 )
 PARTS = 1_000_000
+# The reason why the training rows are not joined from the feature store, which serves look-ups.
+NOT_FROM_STORE = "Spark prepares them, as the project's subject; a test compares both"
 
 
 def splits(
@@ -36,8 +38,7 @@ def splits(
     sample does not depend on the number of machines or on their order.
     """
     first, border, last = (
-        (date.fromisoformat(day) - date.fromisoformat(FIRST)).days
-        for day in (begin, test_from, end)
+        (date.fromisoformat(day) - FIRST.date()).days for day in (begin, test_from, end)
     )
     with session() as spark:
         every = flights(spark, dataset.path(FILE)).filter(F.col("day") < last)

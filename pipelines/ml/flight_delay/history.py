@@ -1,24 +1,12 @@
-"""Features known on the morning of a flight's day, by Spark and by pandas."""
+"""Features known on the morning of a flight's day, by Spark; `flight_routes` has them by pandas."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from .model import FLIGHTS, LATE, SPANS
-
-FIRST = "2001-01-01"  # a Monday
-DAYS = dict(zip(SPANS, (1, 7, 28), strict=True))
-KEYS = {
-    "origin": ["origin"],
-    "destination": ["destination"],
-    "route": ["origin", "destination"],
-    "network": [],
-}
-LATE_FROM = 15
+from slipway.features.tables.flight_routes import DAYS, FIRST, FLIGHTS, KEYS, LATE, LATE_FROM
 
 
 def flights(spark: SparkSession, files: Path) -> DataFrame:
@@ -29,7 +17,7 @@ def flights(spark: SparkSession, files: Path) -> DataFrame:
     night are late.
     """
     raw = spark.read.parquet(str(files))
-    day = F.datediff(F.to_date("date"), F.lit(FIRST))
+    day = F.datediff(F.to_date("date"), F.lit(str(FIRST.date())))
     return raw.select(
         "origin",
         "destination",
@@ -78,29 +66,3 @@ def add_history(selected: DataFrame, every: DataFrame) -> DataFrame:
     for group, keys in KEYS.items():
         selected = selected.join(known(days, group), [*keys, "day"])
     return selected
-
-
-def by_pandas(every: pd.DataFrame) -> pd.DataFrame:
-    """Return the same columns on a single machine, by operations on whole columns."""
-    day, late = every["day"].to_numpy(), every["late"].to_numpy()
-    days, by_name = int(day.max()) + 1, {}
-    for group, keys in KEYS.items():
-        places = np.zeros(len(every), dtype=np.int64)
-        for key in keys:
-            codes, names = pd.factorize(every[key])
-            places = places * len(names) + codes
-        places, _ = pd.factorize(places)
-        cells = places * (days + 1) + day + 1
-        size = (int(places.max()) + 1) * (days + 1)
-        count, of_late = (
-            np.bincount(cells, weights=weights, minlength=size).reshape(-1, days + 1).cumsum(axis=1)
-            for weights in (None, late)
-        )
-        for span, width in DAYS.items():
-            since = np.maximum(day - width, 0)
-            flown = count[places, day] - count[places, since]
-            were = of_late[places, day] - of_late[places, since]
-            by_name[f"{group}_{span}"] = (were + LATE) / (flown + FLIGHTS)
-            if keys:
-                by_name[f"{group}_flights"] = flown / width
-    return every.assign(**by_name)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from slipway.contract import OnnxModel, Record, publish
+from slipway.contract import Lookup, OnnxModel, Record, publish
 
 SPANS = ("yesterday", "week", "month")
 GROUPS = ("origin", "destination", "route", "network")
@@ -111,6 +111,7 @@ class FlightDelay(OnnxModel):
     """The served model; it has `predict_columns` for batches such as a day's timetable."""
 
     explained = "probability"
+    looked_up = Lookup(entity="route", service="flight_delay")
 
     def load(self, weights: Path) -> None:
         super().load(weights)

@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
 from slipway.datasets import fetch
+from slipway.features.tables.flight_routes import FILE, FIRST, LATE_FROM, with_history
 
-from .data import FILE
 from .events import tasks
-from .history import FIRST, LATE_FROM, add_history, by_pandas, flights
+from .history import add_history, flights
 from .model import FIELDS, columns
 from .spark import numbers, session
 
@@ -114,11 +113,11 @@ def with_pandas(folder: Path, megabytes: int) -> dict[str, Any]:
     try:
         names = ["origin", "destination"]
         raw = pq.read_table(folder, read_dictionary=names, use_threads=False).to_pandas()
-        day = (raw["date"].dt.normalize() - pd.Timestamp(FIRST)).dt.days.astype("int32")
+        day = (raw["date"].dt.normalize() - FIRST).dt.days.astype("int32")
         raw["day"], raw["weekday"], raw["late"] = day, day % 7, raw.pop("delay") > LATE_FROM
         del raw["date"]
         step = "preparing"
-        table = by_pandas(raw)
+        table = with_history(raw)
         rows = columns({name: table[name].to_numpy() for name in FIELDS})
         step = "learning"
         late, last = table["late"].to_numpy(), table["day"].to_numpy() > int(day.max()) - LAST

@@ -27,13 +27,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway.datasets import fetch
+from slipway.features import lineage
+from slipway.features.tables.flight_routes import FILE
 from slipway.training import Candidate, Fitted, LabelledRows
 from slipway.training.graph import write_graph
 from slipway.training.selection import simplest_within_error
 
-from .data import FILE
 from .metrics import delay_metrics, roc_auc_error
-from .model import NUMBERS, THRESHOLD, Delay, Flight, delays, features
+from .model import NUMBERS, THRESHOLD, Delay, Flight, FlightDelay, delays, features
 from .shuffles import WAYS, join_metrics, loads, run_join
 from .spark import session, table
 
@@ -134,6 +135,7 @@ def fit(
         best.write().overwrite().save(kept.name)
     threshold = chosen.parameters["late_from"]
     (weights / THRESHOLD).write_text(json.dumps({"late_from": threshold}) + "\n")
+    lineage.write(FlightDelay.looked_up.service, weights)
     tried += by_one_machine(numbers, late, border, seed, trees)
     tried += joins(fetch("us_flights_3m").path(FILE), joined_days)
 

@@ -35,6 +35,7 @@ files:
       - {{kind: mirror, locator: nowhere}}
 """
 RETAIL, TELCO = "online_retail.csv.xz", "telco_customer_churn.csv.gz"
+FLIGHTS = "flights-3m.parquet"
 # Two typical customers; the second has not been billed yet.
 TELCO_LINES = """\
 customerID,gender,SeniorCitizen,Partner,Dependents,tenure,PhoneService,MultipleLines,\
@@ -46,6 +47,22 @@ Mailed check,56.95,1889.5,No
 No internet service,No internet service,No internet service,No internet service,Two year,Yes,\
 Bank transfer (automatic),20.1, ,No
 """
+
+
+def flights_file() -> bytes:
+    """Return five flights on two routes, the last of a day that is left out, as Parquet."""
+    flown = [
+        ("2001-06-28T23:59", 16, "ATL", "BOS"),
+        ("2001-06-29T10:00", 0, "ATL", "BOS"),
+        ("2001-06-30T10:00", 15, "ATL", "ORD"),
+        ("2001-06-30T11:00", 90, "ATL", "ORD"),
+        ("2001-07-01T00:10", 90, "ATL", "BOS"),
+    ]
+    frame = pd.DataFrame(flown, columns=["date", "delay", "origin", "destination"])
+    frame["date"] = frame["date"].astype("datetime64[us]")
+    out = io.BytesIO()
+    frame.assign(distance=700).to_parquet(out)
+    return out.getvalue()
 
 
 class FeatureRepository:
@@ -62,6 +79,7 @@ class FeatureRepository:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         self.give("telco_customer_churn", TELCO, gzip.compress(TELCO_LINES.encode(), mtime=0))
+        self.give("us_flights_3m", FLIGHTS, flights_file())
 
     @property
     def environment(self) -> dict[str, str]:

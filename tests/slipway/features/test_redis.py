@@ -142,7 +142,7 @@ def test_feasts_own_reader_finds_the_same(feature_repository: FeatureRepository)
 
     materialize(until=MOMENT)
     lines = apply()
-    assert lines[-1] == "feature services: churn, customer_segments, repurchase"
+    assert lines[-1] == "feature services: churn, customer_segments, flight_delay, repurchase"
     host = {"type": "redis", "connection_string": places.redis_url().split("/")[2]}
     store = FeatureStore(config=definitions.config(places.registry(), host))
     keys = [1, 2, 3]
