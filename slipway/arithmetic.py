@@ -30,6 +30,8 @@ INSTRUCTIONS: Mapping[str, str] = {
     "FAISS_OPT_LEVEL": "avx2",
     "ARROW_USER_SIMD_LEVEL": "AVX2",
     "NUMBA_CPU_NAME": "haswell",
+    # Unless they are given, Numba takes the features of the processor that it runs on.
+    "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt,+sse4.2",
 }
 PINS: Mapping[str, str] = {
     **INSTRUCTIONS,

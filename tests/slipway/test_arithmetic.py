@@ -77,6 +77,17 @@ def test_opencv_uses_no_wider_instructions_and_complains_of_nothing() -> None:
     assert done.stderr == ""
 
 
+@x86_64
+def test_numba_compiles_for_no_wider_instructions() -> None:
+    """Read back from the compiler, which would otherwise take them from this processor."""
+    code = (
+        "from slipway import arithmetic as a; a.pin(); from numba.core.registry import cpu_target;"
+    )
+    done = python(f"{code} print(cpu_target.target_context.codegen()._tm_features)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == arithmetic.INSTRUCTIONS["NUMBA_CPU_FEATURES"]
+
+
 def test_options_of_java_are_kept_and_the_pin_is_set_once() -> None:
     code = "from slipway import arithmetic as a; import os; a.pin(); a.pin();" + (
         "print(os.environ['JDK_JAVA_OPTIONS'])"
