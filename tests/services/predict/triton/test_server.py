@@ -315,6 +315,9 @@ def test_serve_runs_until_it_is_terminated(
     try:
         graph = retry_triton(lambda: TritonGraph(address, "lookup", "1"))
         assert graph.run({"place": np.array([2])})["value"].tolist() == [2.0]
+        # Triton opens its gRPC port first; the addresses are printed when all of them are open.
+        assert serving.stdout is not None
+        output = serving.stdout.readline()
         children = psutil.Process(serving.pid).children(recursive=True)
         used_port = int(ports["SLIPWAY_TRITON_HTTP_PORT"])
         with (
@@ -326,9 +329,6 @@ def test_serve_runs_until_it_is_terminated(
             ),
         ):
             pass
-        # Triton responds shortly before the command notices and prints its addresses.
-        assert serving.stdout is not None
-        output = serving.stdout.readline()
         serving.send_signal(signal.SIGTERM)
         output += serving.communicate(timeout=600)[0]
     finally:
