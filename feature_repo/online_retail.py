@@ -7,7 +7,7 @@ ago. Amounts are in pounds.
 
 from typing import Any
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, RequestSource, ValueType
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Bool, Float64, Int64, UnixTimestamp
 
@@ -20,17 +20,8 @@ customer = Entity(
     description="A customer of the Online Retail shop, identified by the number on the invoice",
 )
 
-customer_days = FileSource(
-    name="customer_days",
-    path=str(places.table("customer_days")),
-    timestamp_field="event_timestamp",
-)
-
-customer_years = FileSource(
-    name="customer_years",
-    path=str(places.table("customer_years")),
-    timestamp_field="event_timestamp",
-)
+customer_days = places.source("customer_days")
+customer_years = places.source("customer_years")
 
 customer_purchases = FeatureView(
     name="customer_purchases",

@@ -1,6 +1,6 @@
 """Customers of a telephone and internet company: household, services and billing."""
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.types import Bool, Float64, Int64, String
 
 from slipway.features import places
@@ -12,11 +12,7 @@ telco_customer = Entity(
     description="A customer of the telephone company, like 7590-VHVEG",
 )
 
-telco_customers = FileSource(
-    name="telco_customers",
-    path=str(places.table("telco_customers")),
-    timestamp_field="event_timestamp",
-)
+telco_customers = places.source("telco_customers")
 
 KEY = Field(name="telco_customer_id", dtype=String)
 

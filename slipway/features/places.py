@@ -2,8 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slipway import home
+from slipway.features.tables import TIME
+
+if TYPE_CHECKING:
+    from feast import FileSource
 
 REDIS = "SLIPWAY_REDIS_URL"
 
@@ -21,6 +26,13 @@ def store() -> Path:
 def table(name: str) -> Path:
     """Return the file of the offline table `name`, which `slipway features build` writes."""
     return store() / "tables" / f"{name}.parquet"
+
+
+def source(name: str) -> "FileSource":
+    """Return the offline table `name` as the source of feature views."""
+    from feast import FileSource
+
+    return FileSource(name=name, path=str(table(name)), timestamp_field=TIME)
 
 
 def registry() -> Path:

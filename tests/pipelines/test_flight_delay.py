@@ -17,6 +17,8 @@ from pipelines.ml.flight_delay.history import add_history, flights
 from pipelines.ml.flight_delay.model import (
     COUNTS,
     FIELDS,
+    FLIGHTS,
+    LATE,
     NUMBERS,
     SHARES,
     THRESHOLD,
@@ -26,6 +28,7 @@ from pipelines.ml.flight_delay.model import (
 )
 from pipelines.ml.flight_delay.spark import numbers, session, table
 from slipway.datasets import fetch
+from slipway.features.tables import flight_routes
 from slipway.features.tables.flight_routes import FIRST, mornings, with_history
 from slipway.project import find
 
@@ -97,6 +100,7 @@ def test_spark_and_the_store_have_the_same_features(made: pd.DataFrame) -> None:
     for name in Flight.model_fields:
         wanted = made[name].tolist()
         assert found[name].tolist() == (wanted if name in TEXTS else pytest.approx(wanted)), name
+    assert (FLIGHTS, LATE) == (flight_routes.FLIGHTS, flight_routes.LATE)
     newest = stored.groupby("route")["event_timestamp"].max()
     assert set(newest) == {pd.Timestamp("2001-02-10", tz="UTC")}
 

@@ -32,7 +32,6 @@ KEYS = {
 FLIGHTS, LATE = 5, 1
 COUNTS = tuple(f"{group}_flights" for group, keys in KEYS.items() if keys)
 SHARES = tuple(f"{group}_{span}" for group in KEYS for span in DAYS)
-PARTS = 16
 
 SCHEMA = pa.schema(
     [
@@ -48,17 +47,12 @@ SCHEMA = pa.schema(
 
 
 def rows(dataset: Dataset) -> Iterator[pa.Table]:
-    """Yield the table in batches, each of whole routes."""
+    """Yield the whole table in one batch."""
     names = ["origin", "destination"]
     raw = pq.read_table(dataset.path(FILE), read_dictionary=names).to_pandas()
     day = (raw["date"].dt.normalize() - FIRST).dt.days.astype("int32")
     flown = raw[[*names, "distance"]].assign(day=day, late=raw["delay"] > LATE_FROM)
-    table = mornings(flown[raw["date"] < END])
-    numbers, _ = pd.factorize(table[KEY])  # in the order of the routes, by which it is sorted
-    for part in np.array_split(np.arange(numbers.max() + 1), PARTS):
-        if len(part):
-            begin, end = np.searchsorted(numbers, [part[0], part[-1] + 1])
-            yield pa.Table.from_pandas(table.iloc[begin:end], SCHEMA, preserve_index=False)
+    yield pa.Table.from_pandas(mornings(flown[raw["date"] < END]), SCHEMA, preserve_index=False)
 
 
 def mornings(flown: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,13 @@ UNHURRIED = 600.0
 PAGES = ("The model", "What matters", "One field", "One prediction", "Fairness")
 
 
+def opened(name: str) -> AppTest:
+    """Open the dashboard anew on a model, without the explanations that another test kept."""
+    streamlit.cache_resource.clear()
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    return page.sidebar.selectbox(key="project").select(name).run()
+
+
 def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Open every page of a registered model, and fail with the first that fails.
 
@@ -29,11 +36,7 @@ def open_every_page(name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(local, "SAMPLES", 200)
     monkeypatch.setattr(parts_page, "TEXTS", 2)
     monkeypatch.setattr(parts, "SECONDS", UNHURRIED)
-    # Another test may have kept explanations that were made with other settings, or expect its own.
-    streamlit.cache_resource.clear()
-    page = AppTest.from_file(str(PAGE), default_timeout=120)
-    page.run()
-    page.sidebar.selectbox(key="project").select(name).run()
+    page = opened(name)
     subject = load(name, catalogue()[name][0])
     by_parts = subject.way in (Way.PICTURE, Way.WORDS)
     dividable = bool(subject.numbers) or by_parts

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import streamlit
 from streamlit.testing.v1 import AppTest
 
 from services.explain import importance, parts
@@ -12,7 +11,8 @@ from services.explain.subject import catalogue, load
 from slipway.explain.pictures import PictureExplanation
 from slipway.explain.ways import Way
 from slipway.media import encode_png
-from tests.services.explain.dashboard import PAGE, UNHURRIED, open_every_page
+from tests.services.explain import dashboard
+from tests.services.explain.dashboard import UNHURRIED, open_every_page
 from tests.services.explained_models import add_explained_models
 from tests.services.fake_models import ModelRegistryFixture
 from tests.small_models import SmallModels
@@ -36,10 +36,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRegistry
 
 
 def opened(name: str, title: str) -> AppTest:
-    # `open_every_page` explains with coarser grids.
-    streamlit.cache_resource.clear()
-    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
-    page.sidebar.selectbox(key="project").select(name).run()
+    page = dashboard.opened(name)
     page.sidebar.radio(key="page").set_value(title).run()
     assert not page.exception, page.exception
     return page

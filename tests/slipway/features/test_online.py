@@ -194,7 +194,7 @@ def test_routes_are_looked_up_with_the_delays_of_the_days_before(
     feature_repository: FeatureRepository,
 ) -> None:
     """The newest morning is that of 1 July, a Sunday; no flight of that day counts."""
-    materialize(views=["flight_airports", "flight_route_delays"])
+    materialize(views=["flight_mornings"])
     to_boston, to_chicago, nobody = Online(timeout=2.0).look_up(
         "flight_delay", "route", ["ATL-BOS", "ATL-ORD", "BOS-ATL"]
     )
