@@ -1,8 +1,8 @@
-"""A network has the same weights on processors of both makers, which QEMU emulates.
+"""A training has the same weights on processors of both makers, which QEMU emulates.
 
-QEMU 7.2 computes oneDNN's LSTM wrongly: by 0.4, where torch's own implementation is right to 1e-7.
-So the network has a GRU, as well as the layers of the projects' networks. Its optimizer is that of
-the training loop.
+One trains a network in torch, the other word vectors, whose loops Numba compiles. QEMU 7.2 computes
+oneDNN's LSTM wrongly: by 0.4, where torch's own implementation is right to 1e-7. So the network has
+a GRU, as well as the layers of the projects' networks. Its optimizer is that of the training loop.
 """
 
 import os
@@ -19,14 +19,17 @@ from tests.conftest import ROOT
 
 # Both have AVX2; the first is Intel's, the second AMD's.
 INTEL, AMD = "Haswell", "EPYC"
-TRAINING = """
+START = """
 import sys
 sys.path[:0] = {path!r}
 from slipway import arithmetic
 arithmetic.pin()
 import os
 os.environ.update({variables!r})
-import hashlib, torch
+import hashlib
+"""
+NETWORK = """
+import torch
 torch.manual_seed(1)
 pictures, labels = torch.randn(48, 3, 12, 12), torch.randint(0, 10, (48,))
 class Network(torch.nn.Module):
@@ -49,13 +52,28 @@ for step in range(6):
 weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
 print("weights", hashlib.sha256(weights).hexdigest())
 """
+# The words are drawn at random; 20,000 of them move every vector.
+WORD_VECTORS = """
+import numpy as np
+from pipelines.dl.word_vectors.negative_sampling import run_epoch
+draw = np.random.default_rng(1)
+words, width = 200, 48
+tokens = draw.integers(0, words, 20_000).astype(np.int32)
+kept = np.full(words, 2**31 - 1, dtype=np.int64)
+table = draw.integers(0, words, 4096).astype(np.int32)
+inputs = (draw.random((words, width), dtype=np.float32) - np.float32(0.5)) / np.float32(width)
+outputs = np.zeros((words, width), dtype=np.float32)
+for cbow in (False, True):
+    run_epoch(tokens, kept, table, inputs, outputs, cbow, 5, 5, np.array([0.025, 0.0001]), 7)
+print("weights", hashlib.sha256(inputs.tobytes() + outputs.tobytes()).hexdigest())
+"""
 pytestmark = pytest.mark.skipif(not arithmetic.is_x86_64(), reason="QEMU emulates x86-64 here")
 
 
-def weights(emulated: str = "", **variables: str) -> str:
+def weights(training: str, emulated: str = "", **variables: str) -> str:
     """Train on an emulated processor, by default on this one, and return the weights' hash."""
     path = [str(ROOT), *(each for each in sys.path if each.endswith("site-packages"))]
-    code = TRAINING.format(path=path, variables=variables)
+    code = START.format(path=path, variables=variables) + training
     # The interpreter itself: an environment's link would be resolved by the emulator's loader.
     python = [str(Path(sys.executable).resolve()), "-c", code]
     command = [str(binary("qemu-x86_64")), "-cpu", emulated, *python] if emulated else python
@@ -74,14 +92,23 @@ def emulator() -> None:
         pytest.skip(f"no QEMU on this machine: {fault}")
 
 
-def test_pinned_the_weights_are_equal_on_both_makers_processors_and_on_this_one() -> None:
+@pytest.mark.parametrize("training", [NETWORK, WORD_VECTORS], ids=["network", "word_vectors"])
+def test_pinned_the_weights_are_equal_on_both_makers_processors_and_on_this_one(
+    training: str,
+) -> None:
     with ThreadPoolExecutor(2) as pool:
-        intel, amd = pool.map(weights, (INTEL, AMD))
-    assert intel == amd == weights()
+        intel, amd = pool.map(lambda each: weights(training, each), (INTEL, AMD))
+    assert intel == amd == weights(training)
 
 
 def test_without_the_mode_of_mkl_they_differ() -> None:
     """The mode is what makes them equal; all other pins stay."""
     with ThreadPoolExecutor(2) as pool:
-        intel, amd = pool.map(lambda each: weights(each, MKL_CBWR="AUTO"), (INTEL, AMD))
+        intel, amd = pool.map(lambda each: weights(NETWORK, each, MKL_CBWR="AUTO"), (INTEL, AMD))
     assert intel != amd
+
+
+def test_compiled_for_other_features_word_vectors_differ() -> None:
+    """Numba fuses multiplication with addition where the features have it."""
+    plain = arithmetic.INSTRUCTIONS["NUMBA_CPU_FEATURES"].replace("+fma", "-fma")
+    assert weights(WORD_VECTORS) != weights(WORD_VECTORS, NUMBA_CPU_FEATURES=plain)

@@ -252,7 +252,7 @@ def test_the_profit_depends_on_each_assumption() -> None:
 
 
 def test_a_candidate_is_drawn_with_its_learner() -> None:
-    for learner in ("logistic", "boosting", "xgboost"):
+    for learner in ("logistic", "boosting", "xgboost", "catboost"):
         for suffix in ("", "_sigmoid", "_isotonic", "_balanced", "_balanced_isotonic"):
             assert report.unweighted(f"{learner}{suffix}") == learner
 
@@ -271,11 +271,29 @@ def test_with_true_probabilities_the_best_cut_is_at_an_expected_gain_of_zero() -
 
 
 def test_learners_are_ordered_from_the_simplest_to_the_most_complex() -> None:
-    names = ["logistic", "logistic_balanced", "boosting", "boosting_balanced", "xgboost"]
-    assert list(train.learners(0, 12)) == names
+    served = ["logistic", "logistic_balanced", "boosting", "boosting_balanced", "xgboost"]
+    assert list(train.learners(0, 12)) == [*served, train.UNSERVED]
 
 
-@pytest.mark.parametrize("learner", list(train.learners(0, 12)))
+def test_catboost_encodes_categories_without_the_rows_own_label() -> None:
+    """With a category for each row it has nothing to learn from; with shared ones it has.
+
+    An encoding by all rows would find every label in the first case.
+    """
+    left = np.random.default_rng(0).random(300) < 0.4
+    model = train.pipeline(train.learners(0, 60)[train.UNSERVED])
+    spreads = []
+    for names in (np.arange(300), left.astype(int)):
+        columns = np.zeros((300, len(NUMBERS) + len(CATEGORIES)), dtype=object)
+        columns[:, -len(CATEGORIES) :] = names.astype(str)[:, None]
+        spreads.append(np.std(model.fit(columns, left).predict_proba(columns)[:, 1]))
+    assert spreads[0] < 0.01
+    assert spreads[1] > 0.2
+
+
+@pytest.mark.parametrize(
+    "learner", [each for each in train.learners(0, 12) if each != train.UNSERVED]
+)
 @pytest.mark.parametrize("kind", metrics.CALIBRATIONS)
 def test_every_learner_with_every_calibration_is_served_as_it_was_trained(
     learner: str, kind: str, customers: list[tuple[Customer, bool]], tmp_path: Path

@@ -106,6 +106,29 @@ def test_the_zip_code_encoding_of_a_row_does_not_use_its_price(
     assert (encoded[0][same_zip] != encoded[1][same_zip]).any()
 
 
+def test_catboosts_own_encoding_of_the_zip_code_does_not_use_the_rows_own_price() -> None:
+    """With a zip code for each row it has nothing to learn from; with shared ones it has.
+
+    An encoding by all rows, or the code as a number, would find every price in the first case.
+    """
+    rng = np.random.default_rng(0)
+    columns = np.zeros((300, len(NUMBERS)), dtype=np.float32)
+    model = train.pipeline(train.estimator("catboost", {}, 0), ("grade",), "ordered", seed=0)
+    spreads = []
+    for codes in (np.arange(300), np.arange(300) % 3):
+        columns[:, -1] = 98_000 + codes
+        logs = codes % 3 + rng.normal(0, 0.1, 300)
+        spreads.append(np.std(model.fit(columns, logs).predict(columns)) / np.std(logs))
+    assert spreads[0] < 0.05
+    assert spreads[1] > 0.9
+
+
+def test_catboost_is_not_served() -> None:
+    """Its encoding of the zip code cannot be exported."""
+    others = [name for name in train.CANDIDATES if name not in train.SERVED]
+    assert others == ["catboost", "catboost_own_zip", "catboost_tuned"]
+
+
 def test_neighbours_are_the_nearest_by_brute_force(sold: dict[str, LabelledRows]) -> None:
     houses, prices = sold["train"].records, np.array(sold["train"].labels)
     sales = Sales.from_houses(houses, prices)
@@ -140,8 +163,8 @@ def test_distances_are_those_of_the_map() -> None:
 
 def test_candidates_go_from_the_simplest_to_the_most_complex() -> None:
     kinds = [kind for kind, _, _ in train.CANDIDATES.values()]
-    order = ("mean", "linear", "ridge", "lightgbm", "xgboost")
-    tuned = ("lightgbm_tuned", "xgboost_tuned", "stack", "stack_tuned")
+    order = ("mean", "linear", "ridge", "lightgbm", "xgboost", "catboost")
+    tuned = ("lightgbm_tuned", "xgboost_tuned", "catboost_tuned", "stack", "stack_tuned")
     assert list(dict.fromkeys(kinds)) == [*order, *tuned]
 
 

@@ -1,5 +1,6 @@
 """Power forecast: no look-ahead, disjoint spans, ARIMA as in its library, and coverage."""
 
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from pipelines.ml.power_forecast.model import (
     forecasts,
     logged,
 )
-from pipelines.ml.power_forecast.windows import Windows
+from pipelines.ml.power_forecast.prophet_fit import prophet_curve
+from pipelines.ml.power_forecast.windows import EPOCH, Windows
 from slipway.datasets import fetch
 from slipway.project import find
 
@@ -97,7 +99,11 @@ def test_later_hours_change_no_forecast() -> None:
     late = values.copy()
     late[int(begin - known.at.min()) + BACK :] = 9.0
     changed = windows(late)
-    for fit_forecaster in (forecasters.prophet_style, forecasters.lags("ridge_lags", 0, 5)):
+    for fit_forecaster in (
+        forecasters.prophet_style,
+        forecasters.prophet(0),
+        forecasters.lags("ridge_lags", 0, 5),
+    ):
         first = known.at[test].min() == known.at
         one, other = (
             fit_forecaster(each.where(learn)).forecast(each.where(first))
@@ -126,11 +132,32 @@ def test_a_planted_season_is_found() -> None:
     clean = 1 + 0.5 * np.sin(2 * np.pi * hour / 24) + 0.3 * (hour // 24 % 7 >= 5)
     known = windows(clean * np.exp(np.random.default_rng(1).normal(0, 0.02, len(hour))))
     learn, test = train.folds(known.at, 1, 14)[0]
-    for fit_forecaster in (forecasters.prophet_style, forecasters.lags("boosted_lags", 0, 80)):
+    for fit_forecaster in (
+        forecasters.prophet_style,
+        forecasters.prophet(0),
+        forecasters.lags("boosted_lags", 0, 80),
+    ):
         y_pred = fit_forecaster(known.where(learn)).forecast(known.where(test))
         assert np.abs(np.exp(y_pred) - np.exp(known.future[test])).mean() < 0.08
     naive = forecasters.yesterday(known).forecast(known.where(test))
     assert np.abs(np.exp(naive) - np.exp(known.future[test])).mean() > 0.1
+
+
+def test_prophet_has_two_seasons_of_the_day_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weekends have their own; unknown hours are left out, and two fits are equal."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    hours = np.arange(24 * 7 * 8)
+    weekend = (hours // 24 + EPOCH.weekday()) % 7 >= 5
+    logs = np.where(weekend, -1, 1) * np.sin(2 * np.pi * hours / 24)
+    known = np.where(np.random.default_rng(0).random(len(hours)) < 0.1, np.nan, logs)
+    ahead = hours[-1] + 1 + np.arange(24 * 7).reshape(7, 24)
+    one, other = (prophet_curve(hours, known, seed=1)(ahead) for _ in range(2))
+    assert (one == other).all()
+    # The same hours of the week.
+    assert one.ravel() == pytest.approx(logs[: 24 * 7], abs=0.1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_arima_forecasts_as_its_library_does(monkeypatch: pytest.MonkeyPatch) -> None:

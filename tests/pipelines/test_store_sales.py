@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.ml.store_sales import data, forecasters, metrics, train
-from pipelines.ml.store_sales.days import Days
+from pipelines.ml.store_sales.days import Days, concatenate
 from pipelines.ml.store_sales.model import (
     AHEAD,
     ALIKE,
@@ -22,6 +22,7 @@ from pipelines.ml.store_sales.model import (
     features,
     forecasts,
 )
+from pipelines.ml.store_sales.prophet_fit import prophet
 from slipway.datasets import fetch
 
 FILE = "rossmann_store_sales.parquet"
@@ -208,6 +209,28 @@ def test_a_fold_is_forecast_from_earlier_sales(split: Split, table: pd.DataFrame
     assert np.median(forecasters.arima(doubled, test)[0] - y_pred) == pytest.approx(
         np.log(2), abs=0.1
     )
+
+
+def store_days(first: int, count: int, *, store: int) -> Days:
+    """Return days from the ordinal `first` on, with a planted week and effect of promotions."""
+    day = first + np.arange(count)
+    numbers = np.zeros((count, len(NUMBERS)))
+    numbers[:, NUMBERS.index("promo")] = day // 7 % 2
+    numbers[:, LEVEL] = 7
+    week = np.array([0.0, 0.1, 0.2, 0.1, 0.0, -0.2, -0.4])
+    logs = 8 + week[(day - 1) % 7] + 0.5 * (day // 7 % 2)
+    return Days(numbers, logs, np.full(count, store), day)
+
+
+def test_prophet_finds_the_week_and_promotions_of_a_store_with_a_long_history() -> None:
+    """The other store gets the baseline: here its level, 7."""
+    origin = date(2015, 6, 14).toordinal()
+    known = ((1, 400), (2, BACK))
+    learn = concatenate([store_days(origin - days, days, store=store) for store, days in known])
+    test = concatenate([store_days(origin, AHEAD, store=store) for store, _ in known])
+    y_pred = prophet(learn, test, seed=1)
+    assert y_pred[:AHEAD] == pytest.approx(test.logs[:AHEAD], abs=0.05)
+    assert (y_pred[AHEAD:] == 7).all()
 
 
 def test_the_calendar_has_prophets_regressors() -> None:

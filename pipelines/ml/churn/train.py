@@ -2,7 +2,7 @@
 
 Every learner is cross-validated with each calibration. The calibration is fitted on
 predictions for rows that the learner did not see. The simplest candidate within one standard error
-of the best Brier score is served.
+of the best Brier score is served. CatBoost is compared only.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from catboost import CatBoostClassifier
 from sklearn.base import ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
@@ -47,6 +48,21 @@ from .model import (
 )
 
 PROTECTED = "boosting_with_gender_and_age"
+# CatBoost encodes the categories itself, and its export to ONNX refuses such models.
+UNSERVED = "catboost"
+
+
+class CatBoostOnCategories(CatBoostClassifier):
+    """CatBoost that encodes the columns of `CATEGORIES` itself.
+
+    It uses the labels of the rows that come before a row in a random order (Prokhorenkova et al.
+    2018). scikit-learn cannot clone a CatBoost whose constructor got the columns.
+    """
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "CatBoostOnCategories":
+        categories = len(NUMBERS) + np.arange(len(CATEGORIES))
+        super().fit(X, y, cat_features=categories)
+        return self
 
 
 def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
@@ -58,16 +74,16 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
     from lightgbm import LGBMClassifier
     from xgboost import XGBClassifier
 
-    # Parameters that have the same name in both libraries.
-    common: dict[str, Any] = {
+    # Parameters that have the same name in all three libraries, and in two of them. One thread, so
+    # that sums, and with them the trees, are the same on every machine.
+    shared: dict[str, Any] = {
         "n_estimators": trees,
         "learning_rate": 0.03,
         "subsample": 0.8,
-        "colsample_bytree": 0.6,
         "reg_lambda": 5.0,
         "random_state": seed,
-        "n_jobs": 1,  # so that sums, and with them the trees, are the same on every machine
     }
+    common = {**shared, "colsample_bytree": 0.6, "n_jobs": 1}
     boosting = LGBMClassifier(
         **common,
         num_leaves=8,
@@ -84,6 +100,15 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
         "boosting": boosting,
         "boosting_balanced": clone(boosting).set_params(class_weight="balanced"),
         "xgboost": XGBClassifier(**common, grow_policy="lossguide", max_leaves=8, max_depth=0),
+        # Three cuts, the same for all branches, give eight leaves too.
+        "catboost": CatBoostOnCategories(
+            **shared,
+            max_depth=3,
+            colsample_bylevel=0.6,
+            thread_count=1,
+            allow_writing_files=False,
+            verbose=False,
+        ),
     }
 
 
@@ -92,6 +117,8 @@ def pipeline(estimator: ClassifierMixin) -> Pipeline:
 
     Numbers after the categories are passed through.
     """
+    if isinstance(estimator, CatBoostOnCategories):
+        return make_pipeline("passthrough", estimator)
     last = len(NUMBERS) + len(CATEGORIES)
     scaled = StandardScaler() if isinstance(estimator, LogisticRegression) else "passthrough"
     encoded = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
@@ -202,7 +229,8 @@ def fit(
             for key, each in vars(Reliability.from_predictions(y_prob, left)).items()
         }
         candidates.append(Candidate(name, metrics, parameters, bins))
-    allowed = [each for each in candidates if each.name in options]
+    served = [name for name, (learner, _) in options.items() if learner != UNSERVED]
+    allowed = [each for each in candidates if each.name in served]
     chosen = simplest_within_error(allowed, "brier", best="lowest").name
     senior = np.array([each.senior_citizen for each in train.records])
     candidates = [

@@ -77,7 +77,7 @@ def draw(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     yield "coverage", coverage(evaluation)
     figure, (left, right) = plots.panels(2)
     studies = [each for each in evaluation.candidates if "rmse_log" in each.curves]
-    for each, colour in zip(studies, (plots.ACCENT, plots.INK), strict=True):
+    for each, colour in zip(studies, (plots.ACCENT, plots.INK, "#d1793b"), strict=True):
         values = each.curves["rmse_log"]
         count = np.arange(len(values)) + 1
         left.plot(count, np.minimum.accumulate(values), color=colour, label=each.name)

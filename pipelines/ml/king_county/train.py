@@ -1,7 +1,7 @@
-"""Train ridge, LightGBM, XGBoost and stacks of them, with and without tuning, and the intervals.
+"""Train ridge, boosted trees and stacks of them, with and without tuning, and the intervals.
 
 The simplest candidate whose error on later sales lies within one standard error of the best is
-served. The others show the effect of geography, tuning and stacking.
+served. The others show the effect of geography, tuning and stacking. CatBoost is compared only.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from catboost import CatBoostRegressor
 from lightgbm import LGBMRegressor
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
@@ -20,7 +21,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 from xgboost import XGBRegressor
 
 from slipway.training import Candidate, Fitted, LabelledRows
@@ -64,11 +65,18 @@ CANDIDATES = {
     "house_and_place": ("lightgbm", (*HOUSE, *PLACE), ""),
     "lightgbm": ("lightgbm", EVERYTHING, "encoded"),
     "xgboost": ("xgboost", EVERYTHING, "encoded"),
+    "catboost": ("catboost", EVERYTHING, "encoded"),
+    "catboost_own_zip": ("catboost", EVERYTHING, "ordered"),
     "lightgbm_tuned": ("lightgbm_tuned", EVERYTHING, "encoded"),
     "xgboost_tuned": ("xgboost_tuned", EVERYTHING, "encoded"),
+    "catboost_tuned": ("catboost_tuned", EVERYTHING, "encoded"),
     "stack": ("stack", EVERYTHING, "encoded"),
     "stack_tuned": ("stack_tuned", EVERYTHING, "encoded"),
 }
+TUNED = ("lightgbm", "xgboost", "catboost")
+# skl2onnx has converters for LightGBM and XGBoost, and none for CatBoost, whose own export to ONNX
+# refuses categorical columns.
+SERVED = tuple(name for name in CANDIDATES if not name.startswith("catboost"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def split_by_day(
 
 
 def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
-    """Return an estimator; LightGBM is deterministic by its flag, XGBoost by using one thread."""
+    """Return an estimator; LightGBM is deterministic by its flag, the others by one thread."""
     library, tail, _ = kind.partition("_tuned")
     found = tuned.get(library, {}) if tail else {}
     if library == "lightgbm":
@@ -108,6 +116,9 @@ def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
         return LGBMRegressor(random_state=seed, n_jobs=1, **settings)
     if library == "xgboost":
         return XGBRegressor(random_state=seed, n_jobs=1, **found)
+    if library == "catboost":
+        quiet = {"verbose": False, "allow_writing_files": False}
+        return CatBoostRegressor(random_state=seed, thread_count=1, **quiet, **found)
     if library == "stack":
         names = ("ridge", f"lightgbm{tail}", f"xgboost{tail}")
         return StackingRegressor(
@@ -121,17 +132,29 @@ def estimator(kind: str, tuned: dict[str, dict[str, Any]], seed: int) -> Any:
 
 
 def pipeline(model: Any, numbers: tuple[str, ...], zip_code: str, seed: int) -> Pipeline:
-    """Return a pipeline; the zip code's target encoding of a row never uses the row's own price."""
+    """Return a pipeline; the zip code's target encoding of a row never uses the row's own price.
+
+    `ordered` leaves the encoding to CatBoost, which uses the prices of the rows that come before
+    a row in a random order (Prokhorenkova et al. 2018).
+    """
     folds = KFold(5, shuffle=True, random_state=seed)
     coders = {
         "encoded": TargetEncoder(target_type="continuous", cv=folds),
         "one_hot": OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+        "ordered": FunctionTransformer(as_text),
         "": "drop",
     }
     places = [NUMBERS.index(name) for name in numbers]
     last = [NUMBERS.index("zip_code")]
     columns = [("numbers", "passthrough", places), ("zip", coders[zip_code], last)]
+    if zip_code == "ordered":
+        model.set_params(cat_features=[len(numbers)])
     return make_pipeline(ColumnTransformer(columns), model)
+
+
+def as_text(codes: np.ndarray) -> np.ndarray:
+    """Return zip codes (rows, 1) as text, since CatBoost refuses categories that are floats."""
+    return np.asarray(codes.astype(int).astype(str), dtype=object)
 
 
 def suggest_settings(library: str, trial: optuna.Trial, trees: int) -> dict[str, Any]:
@@ -144,6 +167,12 @@ def suggest_settings(library: str, trial: optuna.Trial, trees: int) -> dict[str,
             "num_leaves": trial.suggest_int("num_leaves", 8, 64, log=True),
             "min_child_samples": trial.suggest_int("min_child_samples", 5, 60, log=True),
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
+        }
+    if library == "catboost":
+        return same | {
+            "max_depth": trial.suggest_int("max_depth", 3, 8),
+            "colsample_bylevel": trial.suggest_float("colsample_bylevel", 0.2, 1.0),
+            "subsample": trial.suggest_float("subsample", 0.5, 1.0),
         }
     return same | {
         "max_depth": trial.suggest_int("max_depth", 3, 7),
@@ -218,7 +247,7 @@ def fit(
     past, later, _ = split_by_day(known, prices[before], cut, first)
     studies = {
         f"{library}_tuned": run_study(library, past, later, trials=trials, trees=trees, seed=seed)
-        for library in ("lightgbm", "xgboost")
+        for library in TUNED
     }
     tuned = {kind.removesuffix("_tuned"): found for kind, (found, _) in studies.items()}
     learn, valid, _ = split_by_day(houses, prices, choice, first)
@@ -230,19 +259,20 @@ def fit(
         metrics = valuation_metrics(y_pred, valid.logs)
         metrics["rmse_log_se"] = rmse_error(y_pred, valid.logs, seed)
         tried.append(Candidate(name, metrics, settings, curves))
-    chosen = simplest_within_error(tried, "rmse_log", best="lowest").name
+    served = [each for each in tried if each.name in SERVED]
+    chosen = simplest_within_error(served, "rmse_log", best="lowest").name
     ends = quantiles(seed, trees)
     low, high = (end.fit(learn.columns, learn.logs).predict(valid.columns) for end in ends)
     wider = widening(low, high, valid.logs)
     everything, _, sales = split_by_day(houses, prices, 10_000, first)
-    served = [each.fit(everything.columns, everything.logs) for each in (recipes[chosen], *ends)]
-    export(served, wider, weights)
+    models = [each.fit(everything.columns, everything.logs) for each in (recipes[chosen], *ends)]
+    export(models, wider, weights)
     write_arrays(weights / "sales.npz", table=sales.table, shore=sales.shore)
     (weights / INTERVAL).write_text(json.dumps({"widening": wider}) + "\n")
 
     def framework_predict(houses: list[House]) -> list[Valuation]:
         numbers = features(houses, sales)["numbers"]
-        logs = np.column_stack([each.predict(numbers) for each in served])
+        logs = np.column_stack([each.predict(numbers) for each in models])
         return valuations(numbers, logs + wider * np.array([0, -1, 1]))
 
     return Fitted(tried, chosen, framework_predict)

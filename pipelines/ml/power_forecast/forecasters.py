@@ -1,4 +1,4 @@
-"""Forecasters of the next day: naive rules, Fourier seasons, ARIMA, and regressions on lags."""
+"""Forecasters of the next day: naive rules, Prophet, ARIMA, and regressions on lags."""
 
 import warnings
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .model import AHEAD, BACK, DAYS, features
+from .prophet_fit import DAY, WEEK, YEAR, prophet_curve
 from .windows import EPOCH, Windows
 
 # The simpler first: ridge has one weight per column, boosting many trees.
@@ -50,7 +51,7 @@ def seasons(hours: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """
     weekend = ((hours // 24 + EPOCH.weekday()) % 7 >= 5).astype(float)
     columns = [hours / 8766.0, weekend, *(np.maximum(hours - knot, 0) / 8766.0 for knot in knots)]
-    for period, orders in ((24.0, 10), (168.0, 3), (8766.0, 4)):
+    for period, orders in ((24.0, DAY), (168.0, WEEK), (8766.0, YEAR)):
         for order in range(1, orders + 1):
             for wave in (np.sin, np.cos):
                 term = wave(2 * np.pi * order * hours / period)
@@ -74,8 +75,17 @@ def season_model(train: Windows) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def prophet_style(train: Windows) -> Forecaster:
-    seasonal = season_model(train)
-    return Forecaster(lambda windows: seasonal(windows.at[:, None] + np.arange(AHEAD)))
+    return by_calendar(season_model(train))
+
+
+def prophet(seed: int) -> FitForecaster:
+    """Return a function that fits Prophet itself, with the seasons of `prophet_style`."""
+    return lambda train: by_calendar(prophet_curve(*train.series(), seed=seed))
+
+
+def by_calendar(curve: Callable[[np.ndarray], np.ndarray]) -> Forecaster:
+    """Return the forecaster that evaluates `curve`, from hours to logarithms, and nothing else."""
+    return Forecaster(lambda windows: curve(windows.at[:, None] + np.arange(AHEAD)))
 
 
 def arima_order(residuals: np.ndarray) -> tuple[int, int, int]:
@@ -163,6 +173,7 @@ def forecasters(seed: int, trees: int) -> dict[str, FitForecaster]:
         "yesterday": yesterday,
         "mean_of_days": mean_of_days,
         "prophet_style": prophet_style,
+        "prophet": prophet(seed),
         "arima": arima,
         **{name: lags(name, seed, trees) for name in SERVED},
     }

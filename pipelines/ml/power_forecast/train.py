@@ -1,4 +1,4 @@
-"""Fit naive rules, Fourier seasons, ARIMA, and ridge and boosting on lags, from rolling origins.
+"""Fit naive rules, Prophet, ARIMA, and ridge and boosting on lags, from rolling origins.
 
 Each fold's forecasts come from a model that was fitted only on hours before the fold, as in
 service. The intervals are fitted to such forecasts, since errors are smaller on hours that a model

@@ -1,4 +1,4 @@
-"""Forecasters of sales: similar days, seasons in Prophet's style, ARIMA, and boosting."""
+"""Forecasters of sales: similar days, Prophet's regressors, ARIMA, and boosting."""
 
 from collections.abc import Callable
 from datetime import date
@@ -18,9 +18,10 @@ from xgboost import XGBRegressor
 
 from .days import Days, by_store
 from .model import BACK, LEVEL, NUMBERS
+from .prophet_fit import PLAN, YEAR
 
 WEEKDAY = NUMBERS.index("weekday")
-PLANNED = [NUMBERS.index(each) for each in ("promo", "school_holiday")]
+PLANNED = [NUMBERS.index(each) for each in PLAN]
 
 # Fits to some days and forecasts others, as logarithms (days,).
 Forecaster = Callable[[Days, Days], np.ndarray]
@@ -39,7 +40,7 @@ def calendar(first: int, last: int) -> pd.DataFrame:
     """
     days = pd.date_range(date.fromordinal(first), date.fromordinal(last), name="day")
     table: pd.DataFrame = DeterministicProcess(
-        days, constant=False, order=1, additional_terms=[CalendarFourier("YE", 5)]
+        days, constant=False, order=1, additional_terms=[CalendarFourier("YE", YEAR)]
     ).in_sample()
     table["trend"] /= 365.25
     for bend in np.arange(0.5, 0.8 * table["trend"].max(), 0.5):

@@ -1,4 +1,4 @@
-"""Fit similar days, seasons in Prophet's style, ARIMA and boosting, from rolling origins.
+"""Fit similar days, Prophet, ARIMA and boosting, from rolling origins.
 
 A fold's forecasts use only sales before its origin. The intervals are fitted to such forecasts,
 since errors are smaller on days that a model was fitted on. The simpler of the two boosting
@@ -25,6 +25,7 @@ from .days import Days, concatenate
 from .forecasters import Forecaster, arima, baseline, boosted, prophet_style, regressors
 from .metrics import MISSED, forecast_errors, weekly
 from .model import INTERVALS, NUMBERS, SPREAD, WEEKS, Forecast, Plan, features, forecasts
+from .prophet_fit import prophet
 
 
 def bounds(days: Days, y_pred: np.ndarray) -> dict[str, list[float]]:
@@ -70,6 +71,7 @@ def fit(
     forecasters: dict[str, tuple[Forecaster, Days]] = {
         "baseline": (baseline, known),
         "prophet_style": (prophet_style, known),
+        "prophet": (partial(prophet, seed=seed), known),
         **{name: (partial(boosted, make), sampled) for name, make in makers.items()},
     }
     held = [known.where(known.origin == each) for each in np.unique(known.origin)[-folds:]]
