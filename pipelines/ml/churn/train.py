@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catboost import CatBoostClassifier
+from catboost import CatBoostClassifier  # type: ignore[import-untyped]
 from sklearn.base import ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
@@ -74,8 +74,8 @@ def learners(seed: int, trees: int) -> dict[str, ClassifierMixin]:
     from lightgbm import LGBMClassifier
     from xgboost import XGBClassifier
 
-    # Parameters that have the same name in all three libraries, and in two of them. One thread, so
-    # that sums, and with them the trees, are the same on every machine.
+    # Parameters of all three boosting libraries, and those of LightGBM and XGBoost. With one thread
+    # sums, and with them the trees, are the same on every machine.
     shared: dict[str, Any] = {
         "n_estimators": trees,
         "learning_rate": 0.03,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from catboost import CatBoostRegressor
+from catboost import CatBoostRegressor  # type: ignore[import-untyped]
 from lightgbm import LGBMRegressor
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
@@ -74,8 +74,8 @@ CANDIDATES = {
     "stack_tuned": ("stack_tuned", EVERYTHING, "encoded"),
 }
 TUNED = ("lightgbm", "xgboost", "catboost")
-# skl2onnx has converters for LightGBM and XGBoost, and none for CatBoost, whose own export to ONNX
-# refuses categorical columns.
+# onnxmltools converts LightGBM and XGBoost within a pipeline, but not CatBoost, whose own export to
+# ONNX refuses categorical columns.
 SERVED = tuple(name for name in CANDIDATES if not name.startswith("catboost"))
 
 
