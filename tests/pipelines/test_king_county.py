@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from skl2onnx.common.exceptions import MissingShapeCalculator
 
 from pipelines.ml.king_county import data, train
 from pipelines.ml.king_county.model import (
@@ -24,6 +25,7 @@ from pipelines.ml.king_county.model import (
 from slipway.datasets import fetch
 from slipway.project import find
 from slipway.training import LabelledRows
+from slipway.training.tabular import export_onnx
 
 HOUSE = {
     "sold_on": "2015-01-10",
@@ -123,10 +125,16 @@ def test_catboosts_own_encoding_of_the_zip_code_does_not_use_the_rows_own_price(
     assert spreads[1] > 0.9
 
 
-def test_catboost_is_not_served() -> None:
-    """Its encoding of the zip code cannot be exported."""
+def test_catboost_is_not_served_since_it_cannot_be_exported(tmp_path: Path) -> None:
     others = [name for name in train.CANDIDATES if name not in train.SERVED]
     assert others == ["catboost", "catboost_own_zip", "catboost_tuned"]
+    columns = np.random.default_rng(0).random((50, len(NUMBERS)))
+    settings = {"catboost": {"n_estimators": 2}}
+    model = train.pipeline(
+        train.estimator("catboost_tuned", settings, 0), ("grade",), "encoded", seed=0
+    )
+    with pytest.raises(MissingShapeCalculator, match="CatBoostRegressor"):
+        export_onnx(model.fit(columns, columns[:, 0]), {"numbers": len(NUMBERS)}, tmp_path)
 
 
 def test_neighbours_are_the_nearest_by_brute_force(sold: dict[str, LabelledRows]) -> None:

@@ -1,11 +1,11 @@
 """Prophet itself (Taylor and Letham, Forecasting at Scale, 2018), on the hours of the household."""
 
-import logging
 from collections.abc import Callable
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+
+from slipway.training.quiet_prophet import fit_prophet, quiet_prophet
 
 from .windows import EPOCH
 
@@ -19,26 +19,13 @@ def prophet_curve(
     """Return a fitted Prophet, as a function from hours of any shape to logarithms.
 
     `hours` since `EPOCH` and `logs` are (hours,); unknown hours are NaN. Working days and weekends
-    have a season of the day each. Stan's optimizer runs in a process of its own, and its files are
-    removed.
+    have a season of the day each.
     """
-    from cmdstanpy import disable_logging
-    from prophet import Prophet
-
-    # Both report every fit. Importing Prophet sets its level, so this comes after the import.
-    logging.getLogger("prophet").setLevel(logging.ERROR)
-    model = Prophet(
-        daily_seasonality=False,
-        weekly_seasonality=WEEK,
-        yearly_seasonality=YEAR,
-        # No simulated intervals: all candidates have conformal ones.
-        uncertainty_samples=0,
-    )
+    model = quiet_prophet(weekly_seasonality=WEEK, yearly_seasonality=YEAR)
     for days in ("working", "weekend"):
         model.add_seasonality(days, period=1, fourier_order=DAY, condition_name=days)
     known = np.isfinite(logs)
-    with disable_logging(), TemporaryDirectory() as folder:
-        model.fit(calendar(hours[known]).assign(y=logs[known]), seed=seed, output_dir=folder)
+    fit_prophet(model, calendar(hours[known]).assign(y=logs[known]), seed=seed)
 
     def predict(at: np.ndarray) -> np.ndarray:
         # Windows overlap.
