@@ -123,8 +123,9 @@ def _accelerator(plan: Plan, *, cpu: bool) -> Accelerator:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {plan.precision}")
     # Accelerate keeps the first training's device and precision for the whole process.
     state = AcceleratorState._shared_state
-    if state and state.get("_mixed_precision") != plan.precision:
-        AcceleratorState._reset_state()
+    other_device = state and state["_cpu"] != cpu
+    if other_device or (state and state["_mixed_precision"] != plan.precision):
+        AcceleratorState._reset_state(reset_partial_state=other_device)
     return Accelerator(cpu=cpu, mixed_precision=plan.precision)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.nn import functional
 
-from slipway.deep import Checkpoint, Plan, Progress, deterministic, predict, train
+from slipway.deep import Checkpoint, Plan, Progress, deterministic, loop, predict, train
 from slipway.deep.progress import spoken
 from tests.conftest import ROOT
 
@@ -203,3 +204,11 @@ def test_progress_estimates_the_rest_of_all_trainings() -> None:
     assert lines[2] == "cnn on all: epoch 1 of 1  loss 0.125  done"
     assert [spoken(each) for each in (8.4, 200, 4800)] == ["8 s", "3 min", "80 min"]
     assert spoken(7_200) == "2 h 0 min"
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_a_training_does_not_keep_the_device_of_the_one_before(cpu: bool) -> None:
+    """Accelerate keeps it for the process: on a GPU, rows and weights then lay apart."""
+    loop._accelerator(PLAN, cpu=not cpu)
+    loop._accelerator(PLAN, cpu=cpu)
+    assert AcceleratorState._shared_state["_cpu"] is cpu
