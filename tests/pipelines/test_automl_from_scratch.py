@@ -1,32 +1,65 @@
-"""AutoML from scratch: Gaussian process, expected improvement, searches and history."""
+"""AutoML from scratch: Gaussian process, machine, searches, history, and anyone's table."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import check_grad
-from scipy.stats import norm
+from scipy.stats import norm, ttest_rel
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
-from pipelines.ml.automl_from_scratch import data, history, report, train
+from pipelines.ml.automl_from_scratch import (
+    columns,
+    comparison,
+    data,
+    history,
+    limits,
+    report,
+    table,
+    table_search,
+    train,
+)
 from pipelines.ml.automl_from_scratch.gaussian import Gaussian, Kernel, expected_improvement, loss
-from pipelines.ml.automl_from_scratch.learners import SPACE, Task
-from pipelines.ml.automl_from_scratch.model import LETTERS, AutomlFromScratch, Glyph
-from pipelines.ml.automl_from_scratch.search import bayesian, halved, random_search, tpe
+from pipelines.ml.automl_from_scratch.learners import PICTURES, TABLES, Task
+from pipelines.ml.automl_from_scratch.model import (
+    LABELS,
+    PIXELS,
+    AutomlFromScratch,
+    Drawing,
+    ReadDigit,
+    features,
+)
+from pipelines.ml.automl_from_scratch.search import (
+    RANDOM_FIRST,
+    bayesian,
+    halved,
+    random_search,
+    tpe,
+)
 from pipelines.ml.automl_from_scratch.space import Choice, Float, Int, Settings, Space
+from pipelines.ml.automl_from_scratch.svm import WHOLE_VOTES, Svm
+from pipelines.ml.automl_from_scratch.upright import upright
 from slipway.datasets import fetch
 from slipway.project import find
-from slipway.training import Fitted, LabelledRows
+from slipway.training import Candidate, Fitted, LabelledRows
+from slipway.training.tabular import export_onnx
+from tests.pipelines.limited_jobs import TRIED, broken, hungry, slow
 
-Sides = dict[str, list[tuple[Glyph, str]]]
+Sides = dict[str, list[tuple[Drawing, str]]]
 
 
 @pytest.fixture(scope="module")
 def sides() -> Sides:
-    split = data.splits(fetch("keel_letter"), seed=1, test_share=0.25)
+    split = data.splits(fetch("mnist"), train_rows=10_000)
     return {name: list(rows) for name, rows in split.items()}
 
 
@@ -39,7 +72,7 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
 
 def first_rows(sides: Sides, rows: int) -> LabelledRows:
     some = sides["train"][:rows]
-    return LabelledRows([each for each, _ in some], [letter for _, letter in some])
+    return LabelledRows([each for each, _ in some], [digit for _, digit in some])
 
 
 def fit_quickly(rows: LabelledRows, weights: Path, *, seeds: list[int], rungs: list[int]) -> Fitted:
@@ -61,10 +94,11 @@ def fit_quickly(rows: LabelledRows, weights: Path, *, seeds: list[int], rungs: l
     )
 
 
-def test_no_letter_is_repeated(sides: Sides) -> None:
-    keys = [each.model_dump_json() for rows in sides.values() for each, _ in rows]
-    assert len(set(keys)) == len(keys) == 18_668
-    assert {letter for _, letter in sides["train"]} == set(LETTERS)
+def test_no_test_picture_is_among_the_training_pictures(sides: Sides) -> None:
+    pictures = {name: {each.image for each, _ in rows} for name, rows in sides.items()}
+    assert {name: len(each) for name, each in pictures.items()} == {"train": 10_000, "test": 10_000}
+    assert not pictures["train"] & pictures["test"]
+    assert {digit for _, digit in sides["train"]} == set(LABELS)
 
 
 def test_the_posterior_equals_scikit_learns(sample: tuple[np.ndarray, np.ndarray]) -> None:
@@ -113,16 +147,18 @@ def test_settings_survive_encoding_and_exist_only_under_their_condition() -> Non
     rng = np.random.default_rng(2)
     depths = set()
     for _ in range(200):
-        drawn = SPACE.draw(rng)
-        assert SPACE.encode(drawn).shape == (SPACE.width,)
-        again = SPACE.decode(SPACE.encode(drawn))
+        drawn = PICTURES.draw(rng)
+        assert PICTURES.encode(drawn).shape == (PICTURES.width,)
+        again = PICTURES.decode(PICTURES.encode(drawn))
         assert again.keys() == drawn.keys()
         assert all(again[name] == pytest.approx(drawn[name]) for name in drawn)
         widths = {f"width_{layer}" for layer in range(1, drawn.get("depth", 0) + 1)}
         assert widths == {name for name in drawn if name.startswith("width")}
-        assert ("C" in drawn) == (drawn["learner"] == "logistic")
+        assert ("C" in drawn) == ("reach" in drawn) == (drawn["learner"] == "svm")
+        assert ("linear_C" in drawn) == (drawn["learner"] == "logistic")
+        assert ("kept" in drawn) == (drawn["reduce"] == "pca")
         depths.add(drawn.get("depth"))
-    assert depths == {None, 1, 2, 3}
+    assert depths == {None, 1, 2}
 
 
 def test_ranges_are_filled_evenly() -> None:
@@ -162,6 +198,71 @@ def test_bayesian_optimization_gets_nearer_than_random_search() -> None:
     assert process < 0.002
     assert process < chance / 3
     assert off(tpe) < 0.2
+
+
+def test_searches_with_the_same_seed_begin_with_the_same_random_settings() -> None:
+    ways = (random_search, tpe, bayesian)
+    for seed in (1, 2):
+        one, *others = (way(PICTURES, lambda _: 0.5, trials=9, seed=seed) for way in ways)
+        assert len({json.dumps(each, sort_keys=True) for each, _ in one}) == 9
+        for other in others:
+            for (mine, _), (theirs, _) in zip(one[:RANDOM_FIRST], other, strict=False):
+                assert mine.keys() == theirs.keys()
+                assert all(theirs[name] == pytest.approx(mine[name]) for name in mine)
+            assert other[RANDOM_FIRST:] != one[RANDOM_FIRST:]
+
+
+def test_gains_are_paired_differences_with_students_interval() -> None:
+    rng = np.random.default_rng(4)
+    found = {
+        "random_search": rng.random((10, 3)),
+        "optuna_tpe": rng.random((10, 3)),
+        "gaussian_process": rng.random((10, 3)),
+    }
+    metrics = comparison.gains("gaussian_process", found)
+    for short, rival in (("random", "random_search"), ("tpe", "optuna_tpe")):
+        mine, theirs = found["gaussian_process"][:, -1], found[rival][:, -1]
+        ends = ttest_rel(mine, theirs).confidence_interval(0.95)
+        assert metrics[f"over_{short}"] == pytest.approx((mine - theirs).mean())
+        assert metrics[f"over_{short}_low"] == pytest.approx(ends.low)
+        assert metrics[f"over_{short}_high"] == pytest.approx(ends.high)
+    assert comparison.gains("random_search", found) == {}
+
+
+@pytest.mark.parametrize("load", [load_digits, load_breast_cancer])
+def test_the_machine_equals_scikit_learns(load: Callable, tmp_path: Path) -> None:
+    """With ten classes and with two: labels, decisions, and both in ONNX."""
+    numbers, names = load(return_X_y=True)
+    numbers = numbers[:500] / numbers.max(axis=0).clip(1)
+    labels = names[:500].astype(str)
+    theirs = SVC(C=3.0, decision_function_shape="ovo").fit(numbers, labels)
+    exact = Svm(C=3.0, steepness=WHOLE_VOTES).fit(numbers, labels)
+    assert (exact.predict(numbers) == theirs.predict(numbers)).all()
+    decisions = theirs.decision_function(numbers).reshape(len(numbers), -1)
+    sign = -1 if len(theirs.classes_) == 2 else 1
+    assert exact.decisions(numbers) == pytest.approx(sign * decisions, abs=1e-9)
+    for steepness in (8.0, WHOLE_VOTES):
+        model = make_pipeline(Svm(C=3.0, steepness=steepness)).fit(numbers, labels)
+        export_onnx(model, {"numbers": numbers.shape[1]}, tmp_path)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        label, y_prob = session.run(None, {"numbers": numbers.astype(np.float32)})
+        assert (label == model.predict(numbers)).all()
+        if steepness < WHOLE_VOTES:
+            assert y_prob == pytest.approx(model.predict_proba(numbers), abs=1e-3)
+
+
+def test_a_slanted_stroke_comes_upright_and_a_straight_one_stays() -> None:
+    straight = np.zeros((28, 28), dtype=np.float32)
+    straight[4:24, 13:15] = 1
+    slanted = np.zeros((28, 28), dtype=np.float32)
+    for row in range(4, 24):
+        slanted[row, 4 + row // 2 : 6 + row // 2] = 1
+    made = upright(np.stack([straight, slanted, np.zeros_like(straight)]))
+    assert made[0] == pytest.approx(straight, abs=1e-6)
+    used = made[1].max(axis=0) > 0.3
+    assert used.sum() <= 3 < (slanted.max(axis=0) > 0.3).sum()
+    assert made[1].sum() == pytest.approx(slanted.sum(), rel=0.01)
+    assert not made[2].any()
 
 
 def test_a_search_is_reproducible_and_begins_with_its_starts() -> None:
@@ -206,7 +307,7 @@ def test_a_task_is_nearest_to_itself_in_the_history(tasks: dict[str, Task]) -> N
 
 
 def test_starts_are_the_best_of_the_nearest_without_repeats(tasks: dict[str, Task]) -> None:
-    past = history.build_history([tasks["vowel"], tasks["pima"]], SPACE, trials=4, seed=1)
+    past = history.build_history([tasks["vowel"], tasks["pima"]], TABLES, trials=4, seed=1)
     assert [each for each, _ in past[0].tried] == [each for each, _ in past[1].tried]
     found = history.starts(tasks["vowel"], past, tasks=2, each=2)
     best = max(past[0].tried, key=lambda tried: tried[1])[0]
@@ -235,25 +336,75 @@ def test_no_search_sees_the_rows_that_compare_winners(
     monkeypatch.setattr(train, "accuracy", seen("train", train.accuracy))
     monkeypatch.setattr(history, "accuracy", seen("history", history.accuracy))
     monkeypatch.setattr(train, "starts", seen("starts", train.starts))
-    fitted = fit_quickly(rows, tmp_path, seeds=[1], rungs=[100, 200])
-    for task in tasks_seen["train"] + tasks_seen["starts"]:
+    fitted = fit_quickly(rows, tmp_path, seeds=[1, 2], rungs=[100, 200])
+    for task in tasks_seen["train"]:
         held = {row.tobytes() for row in task.held[0]}
         assert held == keys[2] if task.name == "judge" else held == keys[1]
         assert {row.tobytes() for row in task.learn[0]} <= keys[0]
-    # The history sees the meta-features of the letters, and tries no settings on them.
-    assert [task.name for task in tasks_seen["starts"]] == ["letters_100"]
+    # The history sees the meta-features of the pixels, and tries no settings on them.
+    (seen_by_history,) = tasks_seen["starts"]
+    assert seen_by_history.name == "digits_100"
+    assert seen_by_history.learn[0].shape == (100, PIXELS)
+    assert (seen_by_history.learn[0] == parts[0][0][:100, :PIXELS]).all()
     assert [task.name for task in tasks_seen["history"]] == ["vowel"] * 2
     assert {task.learn[0].shape for task in tasks_seen["history"]} == {(40, 13)}
-    assert sum(task.name == "judge" for task in tasks_seen["train"]) == len(fitted.candidates) - 1
+    assert sum(task.name == "judge" for task in tasks_seen["train"]) == len(fitted.candidates)
     served = AutomlFromScratch()
     served.load(tmp_path)
     predictions = served.predict(rows.records[:50])
     framework_predict = fitted.framework_predict(rows.records[:50])
-    assert [each.letter for each in predictions] == [each.letter for each in framework_predict]
+    assert [each.label for each in predictions] == [each.label for each in framework_predict]
+    # The default machine is scikit-learn's own, on the pixels of all rows.
+    numbers = features(rows.records)["numbers"][:, :PIXELS].astype(np.float64)
+    default = SVC().fit(numbers, rows.labels)
+    assert [each.default_label for each in predictions] == default.predict(numbers[:50]).tolist()
+
+
+def test_the_sharpness_lowers_the_log_loss_and_keeps_every_label(sides: Sides) -> None:
+    learn, watch, judge = train.split(first_rows(sides, 500), 1)
+    settings: Settings = {
+        "view": "upright",
+        "scale": "none",
+        "reduce": "pca",
+        "kept": 0.8,
+        "learner": "svm",
+        "C": 5.0,
+        "reach": 1.0,
+    }
+    found = train.calibrated(settings, learn, judge, 1)
+    made = {
+        power: train.fitted({**settings, "sharpness": power}, learn, 1)
+        for power in (found["sharpness"], found["sharpness"] * 1.5, found["sharpness"] / 1.5)
+    }
+    best, *others = (
+        log_loss(judge[1], each.predict_proba(judge[0]), labels=each.classes_)
+        for each in made.values()
+    )
+    assert best < min(others)
+    labels = [each.predict(watch[0]).tolist() for each in made.values()]
+    assert labels[0] == labels[1] == labels[2]
+    linear = {"learner": "logistic"}
+    assert train.calibrated(linear, learn, judge, 1) is linear
+
+
+def test_the_gain_is_paired_over_the_same_pictures() -> None:
+    def read(label: str, default: str) -> ReadDigit:
+        probabilities = {each: float(each == label) for each in LABELS}
+        return ReadDigit(
+            label=label, probability=1.0, probabilities=probabilities, default_label=default
+        )
+
+    labels = [*LABELS] * 10
+    predictions = [read(each, "0" if place < 20 else each) for place, each in enumerate(labels)]
+    metrics = report.score(predictions=predictions, labels=labels)
+    assert metrics["accuracy"] == 1.0
+    assert metrics["baseline_accuracy"] == pytest.approx(0.82)
+    assert metrics["gain"] == pytest.approx(0.18)
+    assert 0.08 < metrics["gain_low"] < 0.18 < metrics["gain_high"] < 0.28
 
 
 def test_the_accuracy_has_a_binomial_standard_error() -> None:
-    metrics = train.with_error(train.Candidate("any", {"accuracy": 0.8, "found": 0.7}), 400).metrics
+    metrics = train.with_error(Candidate("any", {"accuracy": 0.8, "found": 0.7}), 400).metrics
     assert metrics["accuracy_se"] == pytest.approx(0.02)
     assert list(metrics)[-1] == "accuracy_se"
 
@@ -262,14 +413,14 @@ def test_only_a_search_written_here_is_served(
     sides: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither Optuna's winner nor a candidate without a search is served, even if it is best."""
-    best = train.candidate
+    with_error = train.with_error
 
-    def flattered(name: str, settings: Settings, metrics: dict[str, float], *rest: list) -> object:
-        if name == "optuna_tpe":
-            metrics["accuracy"] = 1.0
-        return best(name, settings, metrics, *rest)
+    def flattered(candidate: Candidate, rows: int) -> Candidate:
+        if candidate.name in ("optuna_tpe", "default_network"):
+            candidate.metrics["accuracy"] = 1.0
+        return with_error(candidate, rows)
 
-    monkeypatch.setattr(train, "candidate", flattered)
+    monkeypatch.setattr(train, "with_error", flattered)
     rows = first_rows(sides, 300)
     fitted = fit_quickly(rows, tmp_path, seeds=[1, 2], rungs=[60, 100])
     assert fitted.chosen in train.OWN
@@ -280,19 +431,27 @@ def test_only_a_search_written_here_is_served(
             assert len(each.curves["rung_1"]) > 1
 
 
-@pytest.mark.parametrize("learner", ["logistic", "network"])
-def test_an_empty_request_gets_an_empty_response(
-    learner: str, sides: Sides, tmp_path: Path
+@pytest.mark.parametrize("learner", ["svm", "logistic", "network"])
+@pytest.mark.parametrize("view", ["pixels", "upright"])
+def test_every_learner_is_exported_and_an_empty_request_gets_an_empty_response(
+    learner: str, view: str, sides: Sides, tmp_path: Path
 ) -> None:
     """The ONNX graph of a network alone would reject an empty batch."""
-    settings = {"learner": learner, "degree": 2, "C": 1.0, "depth": 1, "width_1": 8, "step": 0.01}
-    some = train.split(LabelledRows(*zip(*sides["train"][:300], strict=True)), 0)[0]
-    made = train.fitted({**settings, "activation": "relu", "penalty": 0.1}, some, 0)
-    train.export_onnx(made, {"numbers": len(train.NUMBERS)}, tmp_path)
+    shared: Settings = {"view": view, "scale": "standard", "reduce": "pca", "kept": 0.8}
+    machine: Settings = {"C": 2.0, "reach": 1.0, "linear_C": 1.0}
+    network: Settings = {"depth": 1, "width_1": 8, "step": 0.01, "activation": "relu"}
+    settings = {**shared, **machine, **network, "penalty": 0.1, "learner": learner}
+    some = train.split(first_rows(sides, 300), 0)[0]
+    train.exported(train.DEFAULT_SVM, some, tmp_path, 0)
+    (tmp_path / "model.onnx").rename(tmp_path / "default.onnx")
+    made = train.exported(settings, some, tmp_path, 0)
     served = AutomlFromScratch()
     served.load(tmp_path)
     assert served.predict([]) == []
-    assert len(served.predict([sides["test"][0][0]])) == 1
+    records = [each for each, _ in sides["test"][:40]]
+    y_prob = ReadDigit.to_probabilities(served.predict(records))
+    numbers = features(records)["numbers"]
+    assert y_prob == pytest.approx(made.predict_proba(numbers), abs=1e-4)
 
 
 def test_only_a_network_is_trained_for_more_epochs() -> None:
@@ -301,3 +460,176 @@ def test_only_a_network_is_trained_for_more_epochs() -> None:
     assert [each.get("epochs") for each in tried] == [None, 60, 120]
     assert all(each.items() >= network.items() for each in tried)
     assert train.longer({"learner": "logistic"}, [60]) == [{"learner": "logistic"}]
+
+
+TITANIC = ("titanic", "train.csv", "Survived")
+HEART = ("heart_disease_4_sites", "heart_disease_uci.csv", "num")
+
+
+@pytest.mark.parametrize(("name", "file", "target"), [TITANIC, HEART])
+def test_a_real_table_with_categories_and_missing_values(
+    name: str, file: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = fetch(name).path(file)
+    limits_of_search = ["--trials", "7", "--output", str(tmp_path)]
+    assert table.main([str(source), "--target", target, *limits_of_search]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["search"]["trials"] == len(found["trials"]) == 7
+    assert found["search"]["validation_accuracy"] == max(each["score"] for each in found["trials"])
+    assert found["agreement"] >= table.AGREEMENT
+    held = found["held_out"]
+    assert held["search"]["accuracy"] > held["majority"]["accuracy"] + 0.05
+    for other in ("majority", "default_logistic", "default_svm"):
+        gap = held["search"]["accuracy"] - held[other]["accuracy"]
+        assert held[other]["search_ahead"] == pytest.approx(gap)
+        assert held[other]["search_ahead_low"] <= gap <= held[other]["search_ahead_high"]
+        assert other in printed
+    # The graph alone classifies cells of the raw table, also missing and unknown ones.
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (label,) = session.run(
+        ["label"],
+        {
+            "numbers": np.full((1, len(found["inputs"]["numbers"])), np.nan, dtype=np.float32),
+            "categories": np.full((1, len(found["inputs"]["categories"])), "never seen", object),
+        },
+    )
+    assert label[0] in found["labels"]
+
+
+def test_columns_are_detected() -> None:
+    passengers = columns.read_table(fetch("titanic").path("train.csv"), "Survived")
+    assert passengers.numbers == ["Pclass", "Age", "SibSp", "Parch", "Fare"]
+    assert passengers.categories == ["Sex", "Embarked"]
+    assert set(passengers.left_out) == {"PassengerId", "Name", "Ticket", "Cabin"}
+    assert passengers.left_out["PassengerId"] == "a row number"
+    assert set(passengers.labels) == {"0", "1"}
+    ages = passengers.cells[:, 1].astype(float)
+    assert np.isnan(ages).sum() == 177
+    assert (passengers.cells[:, 6] == "").sum() == 2
+
+
+def test_equal_rows_stay_together_in_every_split() -> None:
+    passengers = columns.read_table(fetch("titanic").path("train.csv"), "Survived")
+    keys = np.array([str(row.tolist()) for row in passengers.cells])
+    assert len(set(keys)) < len(keys)
+    learn, test = columns.held_out(passengers, 0)
+    assert len(learn) + len(test) == 891
+    assert 150 < len(test) < 210
+    assert not set(keys[learn]) & set(keys[test])
+    for part, rest in columns.folds_of(passengers, learn, 4, 0):
+        assert not set(keys[part]) & set(keys[rest])
+        assert set(part) | set(rest) == set(learn)
+
+
+def write_table(folder: Path, rows: list[str]) -> Path:
+    file = folder / "some.csv"
+    file.write_text("\n".join(rows) + "\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("rows", "target", "message"),
+    [
+        (["a,b", *(f"{each},{each % 2}" for each in range(80))], "c", "no column 'c'"),
+        (["a,b", *(f"{each},{each % 2}" for each in range(30))], "b", "30 rows have a value"),
+        (["a,b", *(f"{each},x" for each in range(80))], "b", "'x' in every row"),
+        (["a,b", *(f"{each},{each * 1.5}" for each in range(80))], "b", "80 values"),
+        (["a,b", "1,rare", *(f"{each},{each % 2}" for each in range(80))], "b", "'rare' in 1 rows"),
+        (["a,b", *(f"5,{each % 2}" for each in range(80))], "b", "no column beside 'b'"),
+        (["a,b"], "b", "no rows below its header"),
+        (["word"] * 80, "b", "not a CSV file"),
+    ],
+)
+def test_a_bad_table_is_refused_with_its_reason(
+    rows: list[str],
+    target: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write_table(tmp_path, rows)
+    output = tmp_path / "made"
+    assert table.main([str(file), "--target", target, "--output", str(output)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert str(file) in error
+    assert not output.exists()
+
+
+def test_a_missing_or_binary_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert table.main([str(tmp_path / "none.csv"), "--target", "b"]) == 1
+    assert "there is no such file" in capsys.readouterr().err
+    (tmp_path / "some.csv").write_bytes(bytes(range(256)) * 40)
+    assert table.main([str(tmp_path / "some.csv"), "--target", "b"]) == 1
+    assert "not a CSV file" in capsys.readouterr().err
+
+
+def test_a_table_with_semicolons_and_missing_labels_is_read(tmp_path: Path) -> None:
+    rows = ["size;colour;kind", *(f"{each};red;{each % 2}" for each in range(0, 160, 2))]
+    rows += [f"{each};blue;{each % 2}" for each in range(1, 160, 2)] + ["3;red;", "4;blue;"]
+    found = columns.read_table(write_table(tmp_path, rows), "kind")
+    assert (found.numbers, found.categories) == (["size"], ["colour"])
+    assert found.unlabelled == 2
+    # pandas reads whole numbers beside missing ones as floats.
+    assert set(found.labels) == {"0", "1"}
+
+
+def test_a_large_table_is_tried_again_with_more_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = ["a,b,kind"]
+    for a, b in rng.normal(size=(400, 2)):
+        rows.append(f"{a:.4f},{b:.4f},{'far' if a**2 + b**2 > 1.4 else 'near'}")
+    monkeypatch.setattr(table_search, "ROWS_FOR_ONE_FOLD", 300)
+    monkeypatch.setattr(table_search, "FIRST_RUNG", 60)
+    found = columns.read_table(write_table(tmp_path, rows), "kind")
+    learn, _ = columns.held_out(found, 0)
+    trials: list[limits.Trial] = []
+    table_search.search(trials.append, table=found, rows=learn, trials=8, seconds=600, seed=0)
+    assert [each.rows for each in trials[:8]] == [60] * 8
+    assert [each.settings for each in trials[:2]] == list(table_search.DEFAULTS.values())
+    again = trials[8:]
+    assert len(again) == table_search.LAST_RUNG
+    assert {each.rows for each in again} == {len(learn) * 3 // 4}
+    best = table_search.best_trials(trials)
+    assert best[0] in again
+    assert best[0].score == max(each.score or 0 for each in again)
+
+
+def test_settings_beyond_the_memory_are_recorded_and_the_search_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passengers = columns.read_table(fetch("titanic").path("train.csv"), "Survived")
+
+    def scored(settings: Settings, *rest: object) -> float:
+        if settings["learner"] == "svm":
+            raise MemoryError
+        return 0.7
+
+    monkeypatch.setattr(table_search, "accuracy", scored)
+    trials: list[limits.Trial] = []
+    rows = np.arange(300)
+    table_search.search(trials.append, table=passengers, rows=rows, trials=7, seconds=600, seed=0)
+    assert len(trials) == 7
+    for each in trials:
+        assert (each.score is None) == (each.settings["learner"] == "svm")
+    assert all(each.score for each in table_search.best_trials(trials))
+
+
+def test_a_search_is_stopped_after_its_time_and_keeps_its_trials() -> None:
+    # The time includes starting Python, which takes longer on a busy machine.
+    runs = (limits.run_limited(slow, {}, seconds=each, megabytes=200) for each in (5, 25, 100))
+    found, ended = next(each for each in runs if each[0])
+    assert (found, ended) == ([TRIED], "killed")
+
+
+def test_a_search_beyond_its_memory_or_with_an_error_says_so() -> None:
+    assert limits.run_limited(hungry, {}, seconds=100, megabytes=600) == ([TRIED], "done")
+    with pytest.raises(limits.SearchFailed, match="MemoryError"):
+        limits.run_limited(hungry, {}, seconds=100, megabytes=200)
+    with pytest.raises(limits.SearchFailed, match="no such setting"):
+        limits.run_limited(broken, {}, seconds=100, megabytes=200)

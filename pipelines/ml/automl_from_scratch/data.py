@@ -1,47 +1,20 @@
-"""Letters, and the smaller tasks for the search history; no row is repeated."""
+"""MNIST's digits as PNG files, and smaller tasks for the search history."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
-from sklearn.model_selection import train_test_split
 
 from slipway.datasets import Dataset
+from slipway.kits.readers.mnist import digit_splits
 
 from .learners import Task
-from .model import LETTERS, NUMBERS, Glyph
-
-LABEL = "letter"
-SCHEMA = pa.DataFrameSchema(
-    {
-        LABEL: pa.Column(str, pa.Check.isin(LETTERS)),
-        **{name: pa.Column(int, pa.Check.in_range(0, 15)) for name in NUMBERS},
-    }
-)
+from .model import LABELS, Drawing
 
 
-def splits(
-    dataset: Dataset, *, seed: int, test_share: float
-) -> dict[str, Iterable[tuple[Glyph, str]]]:
-    """Return labelled letters by split, without 1,332 of 20,000 rows that equal another one.
-
-    Equal rows could be in both splits.
-    """
-    raw = pd.read_csv(dataset.path("letter.dat"), header=None, names=[*NUMBERS, LABEL])
-    frame = SCHEMA.validate(raw).drop_duplicates(list(NUMBERS))
-    train, test = train_test_split(
-        frame, test_size=test_share, random_state=seed, stratify=frame[LABEL]
-    )
-    return {"train": glyphs(train), "test": glyphs(test)}
-
-
-def glyphs(frame: pd.DataFrame) -> list[tuple[Glyph, str]]:
-    """Return the rows of the raw table as labelled records."""
-    rows = frame[list(NUMBERS)].to_dict("records")
-    return [
-        (Glyph.model_validate(row), letter) for row, letter in zip(rows, frame[LABEL], strict=True)
-    ]
+def splits(dataset: Dataset, *, train_rows: int) -> dict[str, Iterator[tuple[Drawing, str]]]:
+    """Return labelled pictures by split: the first `train_rows` to train, and all to test."""
+    return digit_splits(dataset, Drawing, LABELS, train_rows=train_rows)
 
 
 def earlier_tasks(

@@ -16,11 +16,15 @@ RANDOM_FIRST = 6
 PROPOSALS = 400
 
 
+def random_settings(space: Space, count: int, seed: int) -> list[Settings]:
+    """Return random settings; fewer of them with the same seed are the first of these."""
+    rng = np.random.default_rng(seed)
+    return [space.draw(rng) for _ in range(count)]
+
+
 def random_search(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
     """Try random settings."""
-    rng = np.random.default_rng(seed)
-    drawn = [space.draw(rng) for _ in range(trials)]
-    return [(each, objective(each)) for each in drawn]
+    return [(each, objective(each)) for each in random_settings(space, trials, seed)]
 
 
 def bayesian(
@@ -28,11 +32,11 @@ def bayesian(
 ) -> Tried:
     """Try the settings with the highest expected improvement under a Gaussian process.
 
-    The search begins with `starts`, or with a few random settings if there are none. The highest
-    improvement is sought among random settings and neighbours of the best.
+    The search begins with `starts`, or without any with the first random settings of its seed. The
+    highest improvement is sought among random settings and neighbours of the best.
     """
-    rng = np.random.default_rng(seed)
-    first = list(starts) or [space.draw(rng) for _ in range(RANDOM_FIRST)]
+    rng = np.random.default_rng([seed, 1])
+    first = list(starts) or random_settings(space, RANDOM_FIRST, seed)
     tried = [(each, objective(each)) for each in first[:trials]]
     while len(tried) < trials:
         values = np.array([value for _, value in tried])
@@ -50,7 +54,10 @@ def bayesian(
 
 
 def tpe(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
-    """Run Optuna's TPE (Bergstra et al. 2011) on the same space, to compare with."""
+    """Run Optuna's TPE (Bergstra et al. 2011) on the same space, to compare with.
+
+    It begins with the first random settings of the seed, like the other searches.
+    """
     tried: Tried = []
 
     def objective_of_trial(trial: optuna.Trial) -> float:
@@ -61,6 +68,8 @@ def tpe(space: Space, objective: Objective, *, trials: int, seed: int) -> Tried:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_FIRST)
     study = optuna.create_study(direction="maximize", sampler=sampler)
+    for each in random_settings(space, min(RANDOM_FIRST, trials), seed):
+        study.enqueue_trial(each)
     study.optimize(objective_of_trial, n_trials=trials)
     return tried
 
