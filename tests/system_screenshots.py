@@ -21,7 +21,7 @@ from slipway import home
 from slipway.programs.debian import binary
 from tests.browser import Tab, chromium
 from tests.conftest import ROOT
-from tests.screenshots import save, show_titanic
+from tests.screenshots import save
 from tests.waiting import until
 
 FOLDER = ROOT / "docs" / "pictures" / "systems"
@@ -70,6 +70,10 @@ def show_prediction(tab: Tab) -> None:
     open_dashboard(tab, "titanic", "One prediction", figures=2, heading="for this record is")
 
 
+def show_form(tab: Tab) -> None:
+    open_dashboard(tab, "titanic", "One prediction", figures=2)
+
+
 def show_fairness(tab: Tab) -> None:
     open_dashboard(tab, "titanic", "Fairness", figures=1)
 
@@ -102,20 +106,35 @@ def show_comparison(tab: Tab) -> None:
     tab.open(f"{address('mlflow')}/#/compare-runs?{chosen}")
     wait(tab, "document.body.innerText.includes('Parallel Coordinates Plot')")
     wait(tab, "document.querySelector('svg.main-svg')")
+    close_assistant(tab)
 
 
-def show_version(tab: Tab) -> None:
-    tab.open(f"{address('mlflow')}/#/models/titanic")
-    wait(tab, "document.body.innerText.includes('champion')")
+def show_run(tab: Tab) -> None:
+    """The run of the registered version: its parameters and metrics."""
+    path = "api/2.0/mlflow/registered-models/alias"
+    query = {"name": "titanic", "alias": "champion"}
+    version = httpx.get(f"{address('mlflow')}/{path}", params=query).json()["model_version"]
+    experiment, _ = titanic_runs()
+    tab.open(f"{address('mlflow')}/#/experiments/{experiment}/runs/{version['run_id']}")
+    wait(tab, "/Metrics \\(\\d+\\)/.test(document.body.innerText)")
+    close_assistant(tab)
+    tab.run(
+        "[...document.querySelectorAll('h1, h2, h3, h4, h5')]"
+        ".find((each) => each.innerText.startsWith('Metrics'))?.scrollIntoView()"
+    )
+
+
+def close_assistant(tab: Tab) -> None:
+    """Close the panel of MLflow's assistant, which no one has set up."""
+    tab.run(
+        "[...document.querySelectorAll('button')]"
+        ".find((each) => /close/i.test(each.getAttribute('aria-label') ?? ''))?.click()"
+    )
 
 
 def show_drift(tab: Tab) -> None:
     tab.open(f"{address('monitor')}/projects/titanic")
     wait(tab, "document.querySelector('h1')")
-
-
-def show_try_page(tab: Tab) -> None:
-    show_titanic(tab, address("predict"))
 
 
 @dataclass(frozen=True)
@@ -130,13 +149,14 @@ class Picture:
 PICTURES = (
     Picture("shap-summary.png", 760, show_summary),
     Picture("one-prediction.png", 820, show_prediction),
+    Picture("plain-words.png", 340, show_prediction),
+    Picture("form.png", 640, show_form),
     Picture("fairness.png", 620, show_fairness),
     Picture("heat-map.png", 900, show_heat_map),
     Picture("colored-words.png", 620, show_words),
     Picture("run-comparison.png", 900, show_comparison),
-    Picture("registered-versions.png", 600, show_version),
+    Picture("run.png", 800, show_run),
     Picture("drift.png", 1000, show_drift),
-    Picture("try-page.png", 900, show_try_page),
 )
 
 

@@ -375,7 +375,7 @@ def test_the_command_listens_on_loopback_only(tmp_path: Path) -> None:
         }
         assert listening == {"127.0.0.1"}
     output = log.read_text()
-    assert f"{address}" in output
+    assert address in output
     assert "External URL" not in output
     assert "Network URL" not in output
 
@@ -398,4 +398,3 @@ def test_an_invalid_setting_is_reported(variable: str, value: str, complaint: st
     )
     assert done.returncode == 1
     assert f"{variable} {complaint}" in done.stderr
-    assert value in done.stderr
