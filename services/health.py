@@ -11,8 +11,8 @@ import urllib.request
 from slipway import home
 
 SECONDS = 4.0
-# MLflow has its own path; all other services use /v1/live.
-PATHS = {"mlflow": "/health"}
+# MLflow and Streamlit have paths of their own; all other services use /v1/live.
+PATHS = {"mlflow": "/health", "explain": "/_stcore/health"}
 
 
 def main(name: str) -> int:

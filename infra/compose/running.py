@@ -18,6 +18,8 @@ from slipway import home
 
 KEY = re.compile(r"slw_[0-9a-f]{8}_\S+")
 PROFILES = ("tools", "load")
+# Started by themselves only; `down` stops them as well.
+OPTIONAL_PROFILES = ("explain",)
 # The user id that our containers run as.
 NOT_ROOT = "10001"
 BASE = "debian:bookworm-slim"
@@ -118,7 +120,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop the stack and remove its containers, networks and volumes."""
-        profiles = [arg for name in PROFILES for arg in ("--profile", name)]
+        every = (*PROFILES, *OPTIONAL_PROFILES)
+        profiles = [arg for name in every for arg in ("--profile", name)]
         self.compose(*profiles, "down", "--volumes", "--timeout", "20", check=False)
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:

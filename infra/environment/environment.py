@@ -25,7 +25,7 @@ LOCKS = Path(__file__).resolve().parent / "locks"
 GROUPS = ("serving", "monitoring", "training", "torch", "methods", "development")
 # Each adds its packages to serving. Training and the groups after it include those of `media`,
 # development all of them.
-BRANCHES = ("vision", "audio", "language", "media", "stream")
+BRANCHES = ("vision", "audio", "language", "media", "explain", "stream")
 # Programs that run beside Slipway, each in a separate environment.
 APART = ("federated", "litserve", "load", "mlserver", "openapi", "registry", "triton")
 # Groups with torch, whose CPU build no lock can name.

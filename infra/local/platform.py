@@ -23,6 +23,7 @@ from infra.local.progress import StageProgress, progress
 from infra.local.served import ServingWatch, served
 from infra.local.starters import StarterTraining, quick_first
 from infra.slo import configuration
+from services import health
 from slipway import home
 from slipway.features import places
 from slipway.processes import terminate
@@ -314,6 +315,7 @@ def summarize(running: list[Service], starters: list[Project], training: Starter
     for name, title in TITLES.items():
         if name in by_name:
             print(f"  {title:14} {by_name[name].address}")
+    print(f"  {'explanations':14} {dashboard_line()}")
     if "prometheus" not in by_name:
         print("  no Prometheus: slipway slo programs unpacks it, no root needed; then make up")
     available = [each for each in starters if each.name in names]
@@ -328,6 +330,17 @@ def summarize(running: list[Service], starters: list[Project], training: Starter
     print("\nStop: make down", flush=True)
     if not names:
         raise PlatformFault("no model is served; see above for the reasons")
+
+
+def dashboard_line() -> str:
+    """Return the dashboard's address, and the command that starts it unless it runs.
+
+    `up` does not start it: it serves no predictions, and each model that one looks at is loaded.
+    """
+    address = f"http://{home.LOOPBACK}:{home.port('explain')}"
+    if responds(address + health.PATHS["explain"]):
+        return address
+    return f"slipway dashboard, then {address}"
 
 
 def served_names(model_server: str) -> list[str]:

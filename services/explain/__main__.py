@@ -1,6 +1,7 @@
 """Entry point of `python -m services.explain` and `slipway dashboard`, on this machine only."""
 
 import importlib.util
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -8,15 +9,29 @@ from pathlib import Path
 from slipway import home
 
 PAGE = Path(__file__).with_name("page.py")
+HOST = "SLIPWAY_EXPLAIN_HOST"
 
 
-def command(port: int) -> list[str]:
-    """Return the command that runs Streamlit on loopback.
+def host() -> str:
+    """Return the address to listen on: loopback, since Streamlit has no API keys.
 
-    Streamlit has no API keys, so no other machine may reach it.
+    A container listens on all of its own addresses; what may reach it is for its networks and its
+    published port to say.
+
+    Raises:
+        ValueError: the variable is not an IP address.
     """
+    value = os.environ.get(HOST, home.LOOPBACK)
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{HOST} must be an IP address, got {value!r}") from None
+
+
+def command(host: str, port: int) -> list[str]:
+    """Return the command that runs Streamlit."""
     options = {
-        "server.address": home.LOOPBACK,
+        "server.address": host,
         "server.port": str(port),
         "server.headless": "true",
         # The page does not change while it runs, and the file watcher would import torch.
@@ -36,7 +51,7 @@ def main() -> int:
         print(f"explain: {reason}", file=sys.stderr)
         return 1
     try:
-        words = command(home.port("explain"))
+        words = command(host(), home.port("explain"))
     except ValueError as error:
         print(f"explain: {error}", file=sys.stderr)
         return 1

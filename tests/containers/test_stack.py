@@ -84,8 +84,8 @@ def key(served: Stack) -> str:
 
 @pytest.mark.quick_container
 def test_it_is_valid_with_every_profile(stack: Stack) -> None:
-    services = stack.config("tools", "load", "gpu")["services"]
-    assert {"triton", "load", "bootstrap", "backup", "predict"} <= set(services)
+    services = stack.config("tools", "load", "gpu", "explain")["services"]
+    assert {"triton", "load", "bootstrap", "backup", "explain", "predict"} <= set(services)
 
 
 @pytest.mark.quick_container
@@ -140,12 +140,13 @@ def test_nobody_gets_in_without_a_key(served: Stack, key: str) -> None:
 def test_the_door_and_the_dashboards_alone_are_published_on_loopback(up: Stack) -> None:
     published = {
         name: [(port["host_ip"], int(port["published"])) for port in each["ports"]]
-        for name, each in up.config("tools", "load", "gpu")["services"].items()
+        for name, each in up.config("tools", "load", "gpu", "explain")["services"].items()
         if each.get("ports")
     }
     assert published == {
         "proxy": [(home.LOOPBACK, up.port)],
         "grafana": [(home.LOOPBACK, up.grafana_port)],
+        "explain": [(home.LOOPBACK, home.PORTS["explain"])],
     }
     for each in up.containers():
         for bindings in (each["NetworkSettings"]["Ports"] or {}).values():
@@ -195,7 +196,7 @@ def test_no_secret_shows_in_settings(up: Stack) -> None:
     ).split()
     assert secrets
     assert all(len(each) >= 24 for each in secrets)
-    shown = json.dumps(up.containers()) + json.dumps(up.config("tools", "load", "gpu"))
+    shown = json.dumps(up.containers()) + json.dumps(up.config("tools", "load", "gpu", "explain"))
     assert not [each for each in secrets if each in shown]
     assert "slw_" not in shown
 
@@ -203,7 +204,7 @@ def test_no_secret_shows_in_settings(up: Stack) -> None:
 @pytest.mark.quick_container
 def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
     holders: dict[str, set[str]] = {}
-    for name, each in up.config("tools", "load", "gpu")["services"].items():
+    for name, each in up.config("tools", "load", "gpu", "explain")["services"].items():
         for mount in each.get("volumes", []):
             if str(mount["target"]).startswith("/run/slipway/"):
                 holders.setdefault(mount["source"], set()).add(name)

@@ -44,6 +44,15 @@ def test_the_stream_has_serving_and_its_client_alone() -> None:
     assert pins("stream").keys() - pins("serving").keys() == {"confluent-kafka"}
 
 
+def test_the_dashboard_has_the_media_packages_and_its_own_and_trains_nothing() -> None:
+    own = {"lime", "matplotlib", "shap", "streamlit"}
+    assert pins("media").items() < pins("explain").items() < pins("methods").items()
+    assert own <= pins("explain").keys() - pins("media").keys()
+    assert (
+        not {"torch", "dvc", "mlflow", "lightgbm", "xgboost", "skl2onnx"} & pins("explain").keys()
+    )
+
+
 @pytest.mark.parametrize(
     ("group", "packages"),
     [

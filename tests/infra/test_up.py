@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from infra.local.platform import responds
+from infra.local.platform import dashboard_line, responds
 from infra.local.progress import Lines, LiveTable, progress
 from infra.local.served import given_up
 from infra.local.starters import quick_first
@@ -206,6 +207,8 @@ def test_a_quick_starter_is_served_while_the_slow_one_trains(
     assert "petals: served: version 1" in lines
     assert "served: flowers, petals" in lines
     assert "Not up to date: broken; see above for the reasons. To retry: make up" in lines
+    dashboard = f"http://127.0.0.1:{small_platform.env['SLIPWAY_EXPLAIN_PORT']}"
+    assert f"  explanations   slipway dashboard, then {dashboard}" in lines
     assert lines[-1] == "Stop: make down"
     assert lines[lines.index("Try it:") + 1].startswith("curl -s http://127.0.0.1:")
     # DVC's output is in the log, not on the terminal.
@@ -261,6 +264,29 @@ def test_after_it_the_training_goes_on_and_a_lost_model_is_registered_again(
     assert "flowers: not in the registry, registered again" in again.lines
     assert "flowers: served: version 1" in again.lines
     assert "served: broken, flowers, petals" in again.lines
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """The health check of Streamlit."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/_stcore/health" else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_dashboard_that_runs_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer((home.LOOPBACK, 0), Healthy) as server:
+        port = server.server_address[1]
+        monkeypatch.setenv("SLIPWAY_EXPLAIN_PORT", str(port))
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            assert dashboard_line() == f"http://127.0.0.1:{port}"
+        finally:
+            server.shutdown()
+    assert dashboard_line() == f"slipway dashboard, then http://127.0.0.1:{port}"
 
 
 def test_quick_starters_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

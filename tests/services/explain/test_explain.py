@@ -375,19 +375,26 @@ def test_the_command_listens_on_loopback_only(tmp_path: Path) -> None:
         }
         assert listening == {"127.0.0.1"}
     output = log.read_text()
-    assert f"{address}" in output
+    assert address in output
     assert "External URL" not in output
     assert "Network URL" not in output
 
 
-def test_an_invalid_port_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("SLIPWAY_EXPLAIN_PORT", "eighty", "must be a port number"),
+        ("SLIPWAY_EXPLAIN_HOST", "everywhere", "must be an IP address"),
+    ],
+)
+def test_an_invalid_setting_is_reported(variable: str, value: str, complaint: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "dashboard"],
         cwd=ROOT,
-        env={**os.environ, "SLIPWAY_EXPLAIN_PORT": "eighty"},
+        env={**os.environ, variable: value},
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 1
-    assert "SLIPWAY_EXPLAIN_PORT must be a port number" in done.stderr
+    assert f"{variable} {complaint}" in done.stderr

@@ -1,0 +1,125 @@
+"""Write the output of real commands into the pages of docs/systems/.
+
+    make up
+    python -m infra.documentation.outputs
+
+runs each command of `OUTPUTS` in this checkout, whose platform must be running with titanic
+trained, and replaces the block between `<!-- output NAME -->` and its end mark by the command and
+its standard output. What differs from run to run is replaced by the rules of `REPLACED`.
+"""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import paths
+
+PAGES = Path("docs/systems")
+SECONDS = 300.0
+# In this order: a time contains what another rule could match.
+REPLACED = (
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "<time>"),
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
+    # With a letter: the digits of a number are none.
+    (re.compile(r"\b(?=\d*[a-f])[0-9a-f]{12,64}\b"), "<hash>"),
+)
+
+
+class CommandFailed(Exception):
+    """A command of a page failed; the message holds the command and its error output."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A command whose output a page shows."""
+
+    name: str
+    page: str
+    command: str
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        return f"<!-- output {self.name} -->", f"<!-- /output {self.name} -->"
+
+    def run(self, folder: Path) -> str:
+        """Run the command in a shell and return its standard output, normalized.
+
+        Raises:
+            CommandFailed: its exit status is not 0, or it prints nothing.
+        """
+        done = subprocess.run(
+            ["bash", "-c", self.command],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        if done.returncode or not done.stdout.strip():
+            raise CommandFailed(f"{self.command}\n{done.stdout}{done.stderr}")
+        return normalize(done.stdout)
+
+
+OUTPUTS = (
+    Output("data set", "experiment_tracking", "slipway datasets titanic"),
+    Output("promotions", "experiment_tracking", "slipway history titanic"),
+    Output(
+        "mlflow predicts",
+        "experiment_tracking",
+        """echo '{"inputs": [{"name": "Perkin, Mr. John Henry", "sex": "male",
+  "passenger_class": 3, "age": 22.0, "siblings_spouses": 0, "parents_children": 0,
+  "fare": 7.25, "embarked": "S"}]}' |
+MLFLOW_TRACKING_URI=sqlite:///.slipway/mlflow.db mlflow models predict \\
+  --model-uri models:/titanic@champion --env-manager local --content-type json""",
+    ),
+)
+
+
+def normalize(text: str) -> str:
+    """Replace times, ids and hashes, and remove spaces at the ends of lines."""
+    for pattern, replacement in REPLACED:
+        text = pattern.sub(replacement, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def block(output: Output, printed: str) -> str:
+    """Return the Markdown between the marks: the command as one types it, then what it prints."""
+    return f"\n\n```console\n$ {output.command}\n{printed}\n```\n\n"
+
+
+def blocks(page: str) -> dict[str, str]:
+    """Return the text between the marks of a page, by the name of the output."""
+    found = re.findall(r"<!-- output ([\w ]+) -->(.*?)<!-- /output \1 -->", page, re.DOTALL)
+    return dict(found)
+
+
+def write(output: Output, printed: str, root: Path) -> None:
+    """Replace the block of an output in its page.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    file = root / PAGES / f"{output.page}.md"
+    start, end = output.marks
+    before, found, rest = file.read_text().partition(start)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{file} has no place for the output: add {start} and {end}")
+    file.write_text(before + start + block(output, printed) + end + after)
+
+
+def main() -> int:
+    root = paths.root().resolve()
+    for each in OUTPUTS:
+        try:
+            write(each, each.run(root), root)
+        except (CommandFailed, ValueError) as fault:
+            print(f"outputs: {fault}", file=sys.stderr)
+            return 1
+        print(f"outputs: {each.page}: {each.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

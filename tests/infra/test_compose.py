@@ -1,0 +1,69 @@
+"""docker-compose.yml as it is read without a Docker engine; tests/containers runs it."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.delivery import dockerfile
+from slipway import home
+from tests.conftest import ROOT
+
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
+    "services"
+]
+BUILT = {name: each for name, each in SERVICES.items() if "build" in each}
+# Where people reach each from this machine; the port in the container is the default one.
+PUBLISHED = {
+    "proxy": ("SLIPWAY_PREDICT_PORT", home.PORTS["predict"]),
+    "grafana": ("SLIPWAY_GRAFANA_PORT", 3000),
+    "explain": ("SLIPWAY_EXPLAIN_PORT", home.PORTS["explain"]),
+}
+# Kafka's start script writes settings beside its programs.
+WRITABLE = {"kafka"}
+
+
+def test_what_is_published_is_published_on_loopback_alone() -> None:
+    published = {name: each["ports"] for name, each in SERVICES.items() if each.get("ports")}
+    assert published == {
+        name: [f"{home.LOOPBACK}:${{{variable}:-{port}}}:{port}"]
+        for name, (variable, port) in PUBLISHED.items()
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_confined_and_limited(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is (name not in WRITABLE)
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    limits = service["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory"} <= limits.keys()
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_is_built_is_a_target_of_the_dockerfile(name: str) -> None:
+    build = BUILT[name]["build"]
+    assert build["dockerfile"] == str(dockerfile.FILE)
+    target = re.sub(r"^\$\{\w+:-([\w-]+)\}$", r"\1", build["target"])
+    assert target in dockerfile.targets((ROOT / dockerfile.FILE).read_text())
+
+
+def test_the_dashboard_is_optional_and_reads_the_registry_alone() -> None:
+    """It has no API keys, so it gets no secret, and shares no network with what serves."""
+    dashboard = SERVICES["explain"]
+    assert dashboard["profiles"] == ["explain"]
+    assert set(dashboard["networks"]) == {"door", "registry"}
+    assert not dashboard.get("volumes")
+    assert dashboard["environment"] == {
+        "MLFLOW_TRACKING_URI": SERVICES["predict"]["environment"]["MLFLOW_TRACKING_URI"],
+        "HOME": "/tmp",
+        "SLIPWAY_EXPLAIN_HOST": "0.0.0.0",
+    }
+    assert dashboard["cpu_shares"] < SERVICES["predict"]["cpu_shares"]
+
+
+def test_the_catalogue_gets_the_links_that_the_shell_sets() -> None:
+    environment = SERVICES["predict"]["environment"]
+    assert environment["SLIPWAY_PREDICT_LINKS"] is None
