@@ -140,8 +140,22 @@ def test_a_full_disk_is_named(
     environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environment, "FREE_SPACE", 2**60)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(environment.EnvironmentFault, match="disk nearly full: .* GB free"):
-        environment.check_disk(tmp_path)
+        environment.check_disk(tmp_path, "development")
+    environment.check_disk(tmp_path, "serving")
+
+
+def test_an_environment_of_links_needs_little_space(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FREE_SPACE", 2**60)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "archive-v0").mkdir(parents=True)
+    environment.check_disk(tmp_path, "development")
+    monkeypatch.setattr(environment, "FREE_SPACE_LINKED", 2**60)
+    with pytest.raises(environment.EnvironmentFault, match="disk nearly full"):
+        environment.check_disk(tmp_path, "development")
 
 
 def test_a_missing_network_is_reported_without_a_traceback(tmp_path: Path) -> None:
