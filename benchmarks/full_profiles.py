@@ -50,9 +50,7 @@ def entry(project: Project, folder: Path) -> dict[str, Any]:
     ends = [metrics[f"{primary}_{end}"] for end in ("low", "high") if f"{primary}_{end}" in metrics]
     return {
         "name": project.name,
-        "fit_seconds": json.loads((folder / "work/volatile/timing.json").read_text())[
-            "fit_seconds"
-        ],
+        "fit_seconds": timing["fit_seconds"],
         "metric": primary,
         "full": metrics[primary],
         "interval": ends,
