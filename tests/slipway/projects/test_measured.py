@@ -30,6 +30,15 @@ def loans(
     return work.project
 
 
+def test_a_project_of_pictures_is_timed(
+    own_file: None, small_models: SmallModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its examples hold pictures as base64."""
+    work = linked(small_models.works["shapes"], tmp_path / "shapes")
+    monkeypatch.setattr(Workspace, "for_project", classmethod(lambda _, project: work))
+    assert measured.measure([work.project])["shapes"].p50_ms > 0
+
+
 def test_a_project_is_timed(loans: Project) -> None:
     found = measured.measure([loans])["loans"]
     timing = json.loads((Workspace.for_project(loans).volatile / "timing.json").read_text())
