@@ -97,6 +97,32 @@ def starting(run: dict[str, Any]) -> float:
     return float(outside + steps.get("starting", 0.0))
 
 
+def busy(run: dict[str, Any]) -> str:
+    """Return the mean of the load average before and after a run."""
+    return f"{sum(run['load']) / len(run['load']):.0f}"
+
+
+def lines_in_memory(content: dict[str, Any]) -> str:
+    """Return which engine finished what, and the fastest one's lead over Spark at the largest."""
+    found = rivals(content)
+    texts = []
+    for engine, name in NAMES.items():
+        runs = {size: each[engine] for size, each in found.items() if engine in each}
+        done = [size for size, run in runs.items() if run["ended"] == "done"]
+        ended = [size for size, run in runs.items() if run["ended"] != "done"]
+        text = f"{name} finished {max(done):g} GB"
+        texts.append(f"{text} and not {min(ended):g} GB" if ended else text)
+    largest = found[max(found)]
+    done_there = {name: run for name, run in largest.items() if run["ended"] == "done"}
+    best = min(done_there, key=lambda name: done_there[name]["seconds"])
+    spark, other = done_there["spark"], done_there[best]
+    return (
+        f"Within the limit, {'; '.join(texts)}. With {max(found):g} GB Spark took "
+        f"{spark['seconds'] / other['seconds']:.1f} times the seconds of {NAMES[best]} and "
+        f"{spark['cpu_seconds'] / other['cpu_seconds']:.1f} times its CPU seconds."
+    )
+
+
 def label(run: dict[str, Any]) -> str:
     """Return a configuration of Spark in words."""
     options = run["options"]
@@ -127,10 +153,11 @@ def configurations_table(content: dict[str, Any]) -> str:
                 f"{result['shuffled_mb']:,.0f}",
                 f"{result['spilled_mb']:,.0f}",
                 f"{result['test_roc_auc']:.5f}",
+                busy(run),
             ]
         )
     head = ["Spark", "start, s", "prepare, s", "learn, s", "CPU, s", "peak, GB", "tasks"]
-    return table([*head, "shuffled, MB", "spilled, MB", "test ROC AUC"], lines)
+    return table([*head, "shuffled, MB", "spilled, MB", "test ROC AUC", "load"], lines)
 
 
 def skew_table(content: dict[str, Any]) -> str:
@@ -148,10 +175,11 @@ def skew_table(content: dict[str, Any]) -> str:
                     f"{share:.1%}" if share else "",
                     f"{1 / share:.1f}" if share else "",
                     f"{cores:.1f}" if cores else "",
+                    busy(run),
                 ]
             )
     head = ["join by airport", "seconds", "tasks", "shuffled, MB", "largest task, rows"]
-    return table([*head, "cores at most, by rows", "by seconds"], lines)
+    return table([*head, "cores at most, by rows", "by seconds", "load"], lines)
 
 
 def sentences(content: dict[str, Any]) -> str:
@@ -223,8 +251,8 @@ def draw_configurations(content: dict[str, Any]) -> Figure:
     right.axvline(CORES, color=plots.INK, linestyle=":")
     right.invert_yaxis()
     right.tick_params(axis="y", labelsize=7)
-    right.set(xlabel="cores before the longest task is the limit (dotted: here)")
-    right.set_title("Join by airport")
+    right.set(xlabel="cores at most, by rows (dotted: here)")
+    right.set_title("Join by airport: useful cores")
     return figure
 
 
@@ -238,6 +266,7 @@ def block(content: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             sentences(content),
+            lines_in_memory(content),
             "Seconds, their ratio to the fastest engine, and the peak of memory:",
             rivals_table(content),
             "![Seconds and memory by size](scale/pictures/rivals.png)",
