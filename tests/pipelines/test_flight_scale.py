@@ -1,4 +1,4 @@
-"""Flight delays at scale: a cluster, more rows than memory, and skewed joins.
+"""Flight delays by Spark on a cluster, and its skewed joins.
 
 In a file of its own, since a process can have one Spark session, that of test_flight_delay.py.
 """
@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 
-from pipelines.ml.flight_delay import scale, shuffles
+from pipelines.ml.flight_delay import shuffles
 from tests.conftest import ROOT
 from tests.pipelines.test_flight_delay import sample_flights
 
@@ -47,46 +46,6 @@ def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
     assert (one, more) == (1, 3)  # the driver itself is counted
     assert there == pytest.approx(here, abs=1e-6)
     assert np.abs(here).max() > 0.01
-
-
-def test_a_single_machine_fails_without_enough_memory(tmp_path: Path) -> None:
-    """300,000 flights have 26 MB of features, and pandas needs several copies of them."""
-    files = tmp_path / "real.parquet"
-    sample_flights(2000).to_parquet(files)
-    grown = tmp_path / "grown"
-    grown.mkdir()
-    scale.grow(files, grown, 300_000, 1)
-    found = pd.read_parquet(grown)
-    assert len(found) == 300_000
-    assert found["delay"].std() > pd.read_parquet(files)["delay"].std()
-    assert scale.run_separately("with_pandas", grown, 600)["roc_auc"] > 0.4
-    short = scale.run_separately("with_pandas", grown, 100)
-    assert short["out_of_memory_when"] in ("reading", "preparing", "learning")
-
-
-def test_the_single_machine_gets_the_memory_that_spark_took(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """By default it gets the memory of all of Spark's processes, not of the heap."""
-    calls = {}
-
-    def run_separately(name: str, *arguments: object) -> dict[str, float]:
-        calls[name] = arguments
-        return {"peak_mb": 1408.0}
-
-    monkeypatch.setattr(scale, "run_separately", run_separately)
-    words = ["scale", "--rows", "1000", "--memory", "512m", "--set", "spark.sql.ansi.enabled=false"]
-    for more, limit in (([], 1408), (["--single", "700m"], 700)):
-        monkeypatch.setattr(sys, "argv", words + more)
-        scale.main()
-        assert calls["with_spark"][2:] == ("512m", "spark.sql.ansi.enabled=false")
-        assert calls["with_pandas"][1] == limit
-
-
-def test_memory_is_parsed_like_sparks() -> None:
-    assert scale.megabytes("2g") == 2048
-    with pytest.raises(ValueError, match="'2 GB' must have a form like"):
-        scale.megabytes("2 GB")
 
 
 def test_salting_spreads_a_skewed_join(tmp_path: Path) -> None:
