@@ -92,6 +92,9 @@ def test_own_commands_use_existing_modules_and_ports(project: Project) -> None:
     ports = {str(port) for port in home.PORTS.values()}
     for command in own_commands(project, ROOT):
         for module in re.findall(r"python -m ([\w.]+)", command):
-            assert ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file(), command
+            place = ROOT.joinpath(*module.split("."))
+            # A package is started by its `__main__.py`.
+            files = (place.with_suffix(".py"), place / "__main__.py")
+            assert any(file.is_file() for file in files), command
         for port in re.findall(r"http://127\.0\.0\.1:(\d+)", command):
             assert port in ports, command
