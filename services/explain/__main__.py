@@ -33,6 +33,8 @@ def command(host: str, port: int) -> list[str]:
     options = {
         "server.address": host,
         "server.port": str(port),
+        # The address that it prints; otherwise Streamlit looks up this machine's on the internet.
+        "browser.serverAddress": home.LOOPBACK,
         "server.headless": "true",
         # The page does not change while it runs, and the file watcher would import torch.
         "server.fileWatcherType": "none",

@@ -148,4 +148,5 @@ def test_compose_confines_it_and_keeps_it_from_what_it_does_not_need(
     assert names == {"door", "registry"}
     assert "slipway-test-explain_database" in database["NetworkSettings"]["Networks"]
     assert inspected(image("explain"))["Config"]["User"] == "10001"
-    assert docker("top", started["Id"], "-o", "uid").split()[1] == "10001"
+    rows = [line.split() for line in docker("top", started["Id"], "-o", "pid,uid").splitlines()]
+    assert {uid for _, uid in rows[1:]} == {"10001"}
