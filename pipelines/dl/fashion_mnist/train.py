@@ -92,8 +92,7 @@ def convolution(
     """Return the layers of one convolution; `pooled` halves the sides of the picture.
 
     Batch normalization subtracts the mean, so a bias before it would have no effect. The pixels are
-    pooled before it, which leaves it and the ReLU a quarter of them: 1.5 times as many pictures a
-    second.
+    pooled before it, which leaves a quarter of them to it and to the ReLU.
     """
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=not batch_norm)]
     pool = [nn.MaxPool2d(2)] if pooled else []
