@@ -1,10 +1,12 @@
 """Write the output of real commands into the pages of docs/systems/.
 
+    slipway repro repurchase customer_segments churn
     make up
-    python -m infra.documentation.outputs
+    slipway demo traffic titanic --drift fare --minutes 1
+    python -m infra.documentation.outputs [PAGE ...]
 
-runs each command of `OUTPUTS` in this checkout, whose platform must be running with titanic
-trained, and replaces the block between `<!-- output NAME -->` and its end mark by the command and
+runs the commands of `OUTPUTS` in this checkout, all or those of some pages, whose platform must be
+running, and replaces the block between `<!-- output NAME -->` and its end mark by the command and
 its standard output. What differs from run to run is replaced by the rules of `REPLACED`.
 """
 
@@ -61,7 +63,59 @@ class Output:
         return normalize(done.stdout)
 
 
+MOMENTS = """python -c "import pandas as pd
+from slipway.features.history import training_set
+days = pd.to_datetime(['2010-12-10', '2011-06-01', '2011-12-01'], utc=True)
+rows = training_set('{service}', pd.DataFrame({{'customer_id': 12347, 'event_timestamp': days}}))
+print(rows.set_index(days.date)[{columns}].to_string())\""""
+PREDICT = (
+    "curl -sf http://127.0.0.1:8000/v1/models/{model}/predict -H 'Content-Type: application/json'"
+)
 OUTPUTS = (
+    Output("definitions", "feature_store", "slipway features apply"),
+    Output("offline", "feature_store", 'slipway features build | sed "s|$PWD/||"'),
+    Output("online", "feature_store", "slipway features get churn 7590-VHVEG"),
+    Output(
+        "moments",
+        "feature_store",
+        MOMENTS.format(service="repurchase", columns=["orders", "orders_90d", "spent"]),
+    ),
+    Output("shared views", "feature_store", "slipway features lineage customer_purchases"),
+    Output(
+        "a year",
+        "feature_store",
+        MOMENTS.format(service="customer_segments", columns=["orders_365d", "net_spent_365d"]),
+    ),
+    Output("lineage", "feature_store", "slipway features lineage repurchase"),
+    Output(
+        "prediction",
+        "real_time_serving",
+        PREDICT.format(model="titanic")
+        + """ -d '{"name": "Perkin, Mr. John Henry", "sex": "male",
+  "passenger_class": 3, "age": 22.0, "siblings_spouses": 0, "parents_children": 0,
+  "fare": 7.25, "embarked": "S"}'""",
+    ),
+    Output(
+        "looked up",
+        "real_time_serving",
+        PREDICT.format(model="repurchase") + """ -d '{"customer_id": 12347}'""",
+    ),
+    Output("services", "real_time_serving", "docker compose config --services | sort"),
+    Output(
+        "manifests",
+        "real_time_serving",
+        "kubectl kustomize k8s/base | grep '^kind:' | sort | uniq -c",
+    ),
+    Output(
+        "load",
+        "real_time_serving",
+        "python -m infra.locust --users 4 --seconds 5 --rate 20 2>/dev/null | head -n 2",
+    ),
+    Output(
+        "metrics",
+        "real_time_serving",
+        """curl -sf http://127.0.0.1:8000/metrics | grep '^slipway_rows_total{project="titanic"'""",
+    ),
     Output("data set", "experiment_tracking", "slipway datasets titanic"),
     Output("promotions", "experiment_tracking", "slipway history titanic"),
     Output(
@@ -80,7 +134,7 @@ def normalize(text: str) -> str:
     """Replace times, ids and hashes, and remove spaces at the ends of lines."""
     for pattern, replacement in REPLACED:
         text = pattern.sub(replacement, text)
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def block(output: Output, printed: str) -> str:
@@ -109,9 +163,11 @@ def write(output: Output, printed: str, root: Path) -> None:
     file.write_text(before + start + block(output, printed) + end + after)
 
 
-def main() -> int:
+def main(pages: list[str]) -> int:
     root = paths.root().resolve()
     for each in OUTPUTS:
+        if pages and each.page not in pages:
+            continue
         try:
             write(each, each.run(root), root)
         except (CommandFailed, ValueError) as fault:
@@ -122,4 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

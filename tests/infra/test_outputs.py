@@ -12,7 +12,7 @@ from tests.small_models import SmallModels
 from tests.system_screenshots import FOLDER, PICTURES
 
 # Pages that show something for every task; the other pages link to code and tests only.
-COMPLETE = ("experiment_tracking", "interpretability")
+COMPLETE = ("experiment_tracking", "feature_store", "interpretability", "real_time_serving")
 PAGES = ROOT / outputs.PAGES
 PICTURE = re.compile(r"!\[[^]]+\]\(\.\./pictures/systems/([\w-]+\.png)\)")
 MOST_BYTES, MOST_BYTES_TOGETHER = 200_000, 1_500_000
