@@ -10,6 +10,7 @@ running, and replaces the block between `<!-- output NAME -->` and its end mark 
 its standard output. What differs from run to run is replaced by the rules of `REPLACED`.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -51,9 +52,11 @@ class Output:
         Raises:
             CommandFailed: its exit status is not 0, or it prints nothing.
         """
+        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             ["bash", "-c", self.command],
             cwd=folder,
+            env=os.environ | {"PATH": programs},
             capture_output=True,
             text=True,
             timeout=SECONDS,
