@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import server
-from benchmarks.marks import replace_between
 from infra.load import machine
 from slipway import home
+from slipway.marks import replace_between
 from slipway.project import Project, discover
 
 FILE, MARK = Path(__file__).with_name("all_projects.json"), "all projects"

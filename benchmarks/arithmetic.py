@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from benchmarks.marks import replace_between
 from infra.load import machine
 from slipway import arithmetic, home
+from slipway.marks import replace_between
 
 FILE, MARK = Path(__file__).with_name("arithmetic.json"), "arithmetic"
 PAGE = home.root() / "docs" / "same_bytes.md"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.marks import replace_between
 from infra.load.generator import Figures
+from slipway.marks import replace_between
 
 README = Path(__file__).with_name("README.md")
 POINTS = ("p50", "p99", "p999")

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.marks import replace_between
 from slipway import home
+from slipway.marks import replace_between
 from slipway.project import Project, discover
 from slipway.reporting.figure import figure
 from slipway.stages.full_profile import full_params

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.at_rates import README
-from benchmarks.marks import replace_between
 from infra.load import machine
 from slipway import home
+from slipway.marks import replace_between
 from slipway.repro import dvc_environment
 
 FILE, MARK = Path(__file__).with_name("growth.json"), "growth"

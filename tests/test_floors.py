@@ -21,6 +21,7 @@ FLOORS: list[set[str]] = [
         *("slipway", "slipway.arithmetic", "slipway.fault", "slipway.files", "slipway.home"),
         *(
             "slipway.arguments",
+            "slipway.marks",
             "slipway.names",
             "slipway.rest",
             "slipway.paths",

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.at_rates import spread
-from benchmarks.marks import replace_between
 from benchmarks.media.roster import SLIPWAY
 from benchmarks.media.streams import TOKENS, StreamFigures
 from infra.load.generator import Figures
+from slipway.marks import replace_between
 
 COMMITTED = Path(__file__).with_name("results.json")
 README = Path(__file__).parents[1] / "README.md"

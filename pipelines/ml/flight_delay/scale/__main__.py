@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from infra.load import machine
+from slipway import arithmetic
 from slipway.datasets import fetch
 from slipway.features.tables.flight_routes import FILE
 
@@ -189,7 +189,7 @@ class Measured:
 def measure_all(measured: Measured, runs_by_size: Iterable[list[Run]], place: Path) -> None:
     """Measure the runs that are missing; each list has those of one size."""
     content = measured.content
-    content["machine"] = machine.describe()
+    content["machine"] = {"cpu": arithmetic.processor(), "cores": os.cpu_count() or 0}
     content["limit_gib"] = LIMIT / 2**30
     content["shared"] = "other programs ran on the machine; `load` is before and after each run"
     content["largest_keys"] = key_shares()

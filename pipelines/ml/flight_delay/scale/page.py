@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from benchmarks.marks import replace_between
+from slipway.marks import replace_between
 from slipway.reporting import plots
 
 from .task import CORES, EVERY
