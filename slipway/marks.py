@@ -7,8 +7,11 @@ def replace_between(file: Path, mark: str, text: str) -> None:
     """Replace what is between the markers called `mark` by `text`.
 
     Raises:
-        ValueError: the file has no such markers.
+        ValueError: the file has no such markers, in this order.
     """
-    begin, page = f"<!-- {mark} -->", file.read_text()
-    start, end = page.index(begin), page.index(f"<!-- /{mark} -->")
-    file.write_text(f"{page[:start]}{begin}\n\n{text}\n\n{page[end:]}")
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, found, rest = file.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{file} has no place for the text: add {begin} and {end}")
+    file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

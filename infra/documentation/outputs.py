@@ -2,7 +2,6 @@
 
     slipway repro repurchase customer_segments churn
     make up
-    slipway demo traffic titanic --drift fare --minutes 1
     python -m infra.documentation.outputs [PAGE ...]
 
 runs the commands of `OUTPUTS` in this checkout, all or those of some pages, whose platform must be
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import paths
+from slipway.marks import replace_between
 
 PAGES = Path("docs/systems")
 SECONDS = 300.0
@@ -41,10 +41,6 @@ class Output:
     name: str
     page: str
     command: str
-
-    @property
-    def marks(self) -> tuple[str, str]:
-        return f"<!-- output {self.name} -->", f"<!-- /output {self.name} -->"
 
     def run(self, folder: Path) -> str:
         """Run the command in a shell and return its standard output, normalized.
@@ -142,13 +138,13 @@ def normalize(text: str) -> str:
 
 def block(output: Output, printed: str) -> str:
     """Return the Markdown between the marks: the command as one types it, then what it prints."""
-    return f"\n\n```console\n$ {output.command}\n{printed}\n```\n\n"
+    return f"```console\n$ {output.command}\n{printed}\n```"
 
 
 def blocks(page: str) -> dict[str, str]:
-    """Return the text between the marks of a page, by the name of the output."""
+    """Return the Markdown between the marks of a page, by the name of the output."""
     found = re.findall(r"<!-- output ([\w ]+) -->(.*?)<!-- /output \1 -->", page, re.DOTALL)
-    return dict(found)
+    return {name: text.strip() for name, text in found}
 
 
 def write(output: Output, printed: str, root: Path) -> None:
@@ -157,13 +153,8 @@ def write(output: Output, printed: str, root: Path) -> None:
     Raises:
         ValueError: the page has no such marks.
     """
-    file = root / PAGES / f"{output.page}.md"
-    start, end = output.marks
-    before, found, rest = file.read_text().partition(start)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"{file} has no place for the output: add {start} and {end}")
-    file.write_text(before + start + block(output, printed) + end + after)
+    page = root / PAGES / f"{output.page}.md"
+    replace_between(page, f"output {output.name}", block(output, printed))
 
 
 def main(pages: list[str]) -> int:

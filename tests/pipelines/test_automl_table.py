@@ -180,14 +180,14 @@ def test_settings_beyond_the_memory_are_recorded_and_the_search_goes_on(
 
 def test_a_search_is_stopped_after_its_time_and_keeps_its_trials() -> None:
     # The time includes starting Python, which takes longer on a busy machine.
-    runs = (limits.run_limited(slow, {}, seconds=each, megabytes=200) for each in (5, 25, 100))
+    runs = (limits.search_within(slow, {}, seconds=each, megabytes=200) for each in (5, 25, 100))
     found, ended = next(each for each in runs if each[0])
     assert (found, ended) == ([TRIED], "killed")
 
 
 def test_a_search_beyond_its_memory_or_with_an_error_says_so() -> None:
-    assert limits.run_limited(hungry, {}, seconds=100, megabytes=600) == ([TRIED], "done")
+    assert limits.search_within(hungry, {}, seconds=100, megabytes=600) == ([TRIED], "done")
     with pytest.raises(limits.SearchFailed, match="MemoryError"):
-        limits.run_limited(hungry, {}, seconds=100, megabytes=200)
+        limits.search_within(hungry, {}, seconds=100, megabytes=200)
     with pytest.raises(limits.SearchFailed, match="no such setting"):
-        limits.run_limited(broken, {}, seconds=100, megabytes=200)
+        limits.search_within(broken, {}, seconds=100, megabytes=200)

@@ -33,7 +33,7 @@ class SearchFailed(Exception):
     """The search ended with an error; the message is its traceback."""
 
 
-def run_limited(
+def search_within(
     search: Callable[..., None], arguments: dict[str, Any], *, seconds: float, megabytes: int
 ) -> tuple[list[Trial], Ended]:
     """Call `search(record, **arguments)`, and return what it recorded within the time.

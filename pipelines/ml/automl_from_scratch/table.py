@@ -22,7 +22,7 @@ from slipway.training.tabular import export_onnx
 
 from .columns import Table, TableError, held_out, read_table
 from .learners import fitted
-from .limits import SearchFailed, run_limited
+from .limits import SearchFailed, search_within
 from .space import Settings
 from .table_search import DEFAULTS, MOST_ROWS, best_trials, preparation, search, shuffled
 
@@ -103,7 +103,7 @@ def run(
     limit = seconds if trials is None else SAFEGUARD
     arguments = {"table": table, "rows": learn, "seconds": limit, "seed": seed}
     most = 10_000 if trials is None else trials
-    found, ended = run_limited(
+    found, ended = search_within(
         search, arguments | {"trials": most}, seconds=limit, megabytes=megabytes
     )
     best = best_trials(found)

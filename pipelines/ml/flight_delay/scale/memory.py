@@ -23,7 +23,7 @@ Ended = Literal["done", "memory", "time", "failed"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command used, and why it ended."""
+    """The time and memory that a command took, and the reason for its end."""
 
     ended: Ended
     seconds: float

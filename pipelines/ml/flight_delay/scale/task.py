@@ -1,4 +1,4 @@
-"""What every engine computes, so that all of them can be compared."""
+"""The task of every engine: the rows, days and penalties that make the engines comparable."""
 
 from pathlib import Path
 from typing import Protocol, TypedDict

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from slipway.features.tables.flight_routes import (
-    DAYS,
-    FIRST,
-    FLIGHTS,
-    KEYS,
-    LATE,
-    LATE_FROM,
-)
+from slipway.features.tables.flight_routes import DAYS, FIRST, FLIGHTS, KEYS, LATE, LATE_FROM
 
 from . import one_machine
 from .task import BEGIN, CORES, EVERY, PREPARED, Learned, Report

@@ -4,14 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from slipway.features.tables.flight_routes import (
-    DAYS,
-    FIRST,
-    FLIGHTS,
-    KEYS,
-    LATE,
-    LATE_FROM,
-)
+from slipway.features.tables.flight_routes import DAYS, FIRST, FLIGHTS, KEYS, LATE, LATE_FROM
 
 from . import one_machine
 from .task import BEGIN, EVERY, PREPARED, Learned, Report
