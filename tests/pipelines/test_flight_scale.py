@@ -21,7 +21,7 @@ CLUSTER = "local-cluster[2,1,1024]"
 def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
     """Two worker processes with an executor each, which import nothing from this project."""
     code = (
-        "import json, sys\n"
+        "import json, sys, time\n"
         "from pathlib import Path\n"
         "from pipelines.ml.flight_delay.history import add_history, flights\n"
         "from pipelines.ml.flight_delay.spark import numbers, session\n"
@@ -32,13 +32,19 @@ def test_separate_workers_prepare_and_learn_the_same(tmp_path: Path) -> None:
         "    label = F.col('late').cast('double').alias('label')\n"
         "    made = add_history(found, found).select(numbers().alias('features'), label)\n"
         "    best = logistic(0.01).fit(made)\n"
-        "    held = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()\n"
+        "    executors = spark.sparkContext._jsc.sc().getExecutorMemoryStatus\n"
+        "    end = time.monotonic() + float(sys.argv[3])\n"
+        "    while executors().size() < 3 and time.monotonic() < end:\n"
+        "        time.sleep(0.5)\n"
+        "    held = executors().size()\n"
         "    print(json.dumps([held, best.intercept, *best.coefficients.toArray()]))\n"
     )
     sample_flights(600).to_parquet(tmp_path / "flights.parquet")
     found = []
-    for master in ("local[2]", CLUSTER):
-        command = [sys.executable, "-c", code, master, str(tmp_path / "flights.parquet")]
+    rows = str(tmp_path / "flights.parquet")
+    # On a busy machine one executor may do all the work before the other one has started.
+    for master, patience in (("local[2]", "0"), (CLUSTER, "300")):
+        command = [sys.executable, "-c", code, master, rows, patience]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr[-2000:]
         found.append(yaml.safe_load(done.stdout.splitlines()[-1]))
