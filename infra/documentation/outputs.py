@@ -1,10 +1,12 @@
 """Write the output of real commands into the pages of docs/systems/.
 
     slipway repro repurchase customer_segments churn
-    make up
+    slipway slo programs
+    SLIPWAY_MONITOR_MATURITY_SECONDS=1 make up
+    slipway demo traffic titanic --drift fare
     python -m infra.documentation.outputs [PAGE ...]
 
-runs the commands of `OUTPUTS` in this checkout, all or those of some pages, whose platform must be
+(the monitor would otherwise wait an hour for labels) runs the commands of `OUTPUTS` in this checkout, all or those of some pages, whose platform must be
 running, and replaces the block between `<!-- output NAME -->` and its end mark by the command and
 its standard output. What differs from run to run is replaced by the rules of `REPLACED`.
 """
@@ -70,6 +72,11 @@ print(rows.set_index(days.date)[{columns}].to_string())\""""
 PREDICT = (
     "curl -sf http://127.0.0.1:8000/v1/models/{model}/predict -H 'Content-Type: application/json'"
 )
+CHECK = """curl -sf -X POST http://127.0.0.1:8010/v1/projects/titanic/check | python -c "import json, sys
+{lines}\""""
+FIELDS = """for each in json.load(sys.stdin)['windows'][0]['fields']:
+    if {condition}:
+        print('{{field:24}} {{reference_typical:24}} {{typical:24}} {{effect:.2f}}'.format(**each))"""
 OUTPUTS = (
     Output("definitions", "feature_store", "slipway features apply"),
     Output("offline", "feature_store", 'slipway features build | sed "s|$PWD/||"'),
@@ -125,6 +132,85 @@ OUTPUTS = (
   "fare": 7.25, "embarked": "S"}]}' |
 MLFLOW_TRACKING_URI=sqlite:///.slipway/mlflow.db mlflow models predict \\
   --model-uri models:/titanic@champion --env-manager local --content-type json""",
+    ),
+    Output(
+        "inputs",
+        "model_monitoring",
+        CHECK.format(lines=FIELDS.format(condition="not each['field'].startswith('prediction.')")),
+    ),
+    Output(
+        "predictions",
+        "model_monitoring",
+        CHECK.format(lines=FIELDS.format(condition="each['field'].startswith('prediction.')")),
+    ),
+    Output(
+        "labels",
+        "model_monitoring",
+        CHECK.format(
+            lines="""found = json.load(sys.stdin)['performance']
+print(found['labelled'], 'labels')
+for kind in ('scores', 'reference'):
+    for each in found[kind]:
+        print('{:10} {metric:10} {value:.3f}  {low:.3f} to {high:.3f}'.format(kind, **each))"""
+        ),
+    ),
+    Output(
+        "rules",
+        "model_monitoring",
+        "slipway slo check && $(slipway slo programs | awk '/promtool/ {print $2}')"
+        " test rules infra/prometheus/tests/*.yaml",
+    ),
+    Output("decisions", "model_monitoring", "slipway runs decisions --project titanic"),
+    Output(
+        "change",
+        "ml_platform",
+        """git clone -q . "$(mktemp -d)/change" && cd "$_"
+sed -i 's/^  folds: .*/  folds: 8/' pipelines/ml/titanic/params.yaml
+slipway affected --since HEAD --json
+slipway report --since HEAD | head -n 7""",
+    ),
+    Output(
+        "own parameters",
+        "ml_platform",
+        "slipway runs start titanic --reason 'more folds' --set fit.folds=8 --follow"
+        " | grep -vi 'stage\\|python\\|lock file'",
+    ),
+    Output(
+        "two versions",
+        "ml_platform",
+        """slipway policy assign titanic challenger 1
+slipway policy set titanic --challenger 50 > /dev/null
+slipway demo traffic titanic --minutes 2 --rate 20
+curl -sf http://127.0.0.1:8000/v1/models/titanic/comparison | python -c "import json, sys
+found = json.load(sys.stdin)
+for variant in ('champion', 'challenger'):
+    print('{version}: {n} labels, accuracy {mean:.3f}'.format(**found[variant]))
+print(found['comparison']['verdict'])"
+slipway policy set titanic --challenger 0 > /dev/null""",
+    ),
+    Output(
+        "tampering",
+        "ml_platform",
+        """cp .slipway/promotions.jsonl "$(mktemp -d)" && cd "$_"
+python -c "from pathlib import Path
+from filelock import FileLock
+from slipway.registry.chain import ChainBroken, ChainLog
+log = ChainLog(Path('promotions.jsonl'), lock=lambda: FileLock('lock'))
+print(len(log.entries()), 'entries, each with the hash of the one before it')
+log.file.write_text(log.file.read_text().replace('first champion', 'by hand', 1))
+try:
+    log.entries()
+except ChainBroken as broken:
+    print(broken)\"""",
+    ),
+    Output(
+        "faults",
+        "ml_platform",
+        """python -c "from infra.chaos.results import COMMITTED, Results
+for each in Results.model_validate_json(COMMITTED.read_text()).outcomes:
+    asked = sum(seen.asked for seen in each.seen.values())
+    errors = sum(sum(seen.errors.values()) for seen in each.seen.values())
+    print('{:28} {:6} requests, {:4} errors'.format(each.fault, asked, errors))\"""",
     ),
 )
 

@@ -11,9 +11,8 @@ from tests.conftest import ROOT
 from tests.small_models import SmallModels
 from tests.system_screenshots import FOLDER, PICTURES
 
-# Pages that show something for every task; the other pages link to code and tests only.
-COMPLETE = ("experiment_tracking", "feature_store", "interpretability", "real_time_serving")
 PAGES = ROOT / outputs.PAGES
+NAMES = sorted(page.stem for page in PAGES.glob("*.md"))
 PICTURE = re.compile(r"!\[[^]]+\]\(\.\./pictures/systems/([\w-]+\.png)\)")
 MOST_BYTES, MOST_BYTES_TOGETHER = 200_000, 1_500_000
 
@@ -27,7 +26,7 @@ def tasks(page: str) -> list[str]:
     return [row.split("|")[1].strip() for row in rows if row.startswith("|")]
 
 
-@pytest.mark.parametrize("page", COMPLETE)
+@pytest.mark.parametrize("page", NAMES)
 def test_every_task_shows_a_picture_or_an_output(page: str) -> None:
     sections = dict(
         re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", text(page), re.MULTILINE | re.DOTALL)
