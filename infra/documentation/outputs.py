@@ -6,9 +6,10 @@
     slipway demo traffic titanic --drift fare
     python -m infra.documentation.outputs [PAGE ...]
 
-(the monitor would otherwise wait an hour for labels) runs the commands of `OUTPUTS` in this checkout, all or those of some pages, whose platform must be
-running, and replaces the block between `<!-- output NAME -->` and its end mark by the command and
-its standard output. What differs from run to run is replaced by the rules of `REPLACED`.
+runs the commands of `OUTPUTS` in this checkout, all or those of some pages, and replaces the block
+between `<!-- output NAME -->` and its end mark by the command and its standard output. Without the
+variable the monitor would wait an hour for labels. What differs from run to run is replaced by the
+rules of `REPLACED`.
 """
 
 import os
@@ -72,11 +73,13 @@ print(rows.set_index(days.date)[{columns}].to_string())\""""
 PREDICT = (
     "curl -sf http://127.0.0.1:8000/v1/models/{model}/predict -H 'Content-Type: application/json'"
 )
-CHECK = """curl -sf -X POST http://127.0.0.1:8010/v1/projects/titanic/check | python -c "import json, sys
+CHECK = """curl -sf -X POST http://127.0.0.1:8010/v1/projects/titanic/check |
+python -c "import json, sys
 {lines}\""""
 FIELDS = """for each in json.load(sys.stdin)['windows'][0]['fields']:
     if {condition}:
-        print('{{field:24}} {{reference_typical:24}} {{typical:24}} {{effect:.2f}}'.format(**each))"""
+        columns = '{{field:24}} {{reference_typical:24}} {{typical:24}} {{effect:.2f}}'
+        print(columns.format(**each))"""
 OUTPUTS = (
     Output("definitions", "feature_store", "slipway features apply"),
     Output("offline", "feature_store", 'slipway features build | sed "s|$PWD/||"'),
@@ -172,8 +175,8 @@ slipway report --since HEAD | head -n 7""",
     Output(
         "own parameters",
         "ml_platform",
-        "slipway runs start titanic --reason 'more folds' --set fit.folds=8 --follow"
-        " | grep -vi 'stage\\|python\\|lock file'",
+        """slipway runs start titanic --reason 'more folds' --set fit.folds=7 --follow |
+grep -v "Stage\\|Running\\|lock file\\|python" """.rstrip(),
     ),
     Output(
         "two versions",

@@ -50,7 +50,7 @@ class Table:
 def own(trees: int, rate: float, seed: int) -> dict[str, Boosting]:
     """Return our own models by name, from the simplest to the most complex.
 
-    One tree is simpler than several, validation fewer leaves per tree, validation the squared loss
+    One tree is simpler than several, then fewer leaves per tree, then the squared loss
     on all rows. Boosting with one tree and a learning rate of 1 is a decision tree.
     """
     plain = Boosting(Squared(), trees, rate, limits=Limits(), seed=seed)
