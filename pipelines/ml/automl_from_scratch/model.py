@@ -10,9 +10,9 @@ of the best. Beside it scikit-learn's default support vector machine, fitted on 
 Limits: one digit a picture, upright, without a frame or lines; every picture gets a digit, also a
 letter or an empty sheet. The pictures are from the United States around 1990. A convolutional
 network trained on all 60,000 pictures (project `digits`) makes far fewer errors.
-Evaluation: test figures of an earlier try at this task (0.977 for what a search found, 0.971 for the
-default machine) were known when the upright view and the machine became part of the space. The bound
-on `accuracy` was written after the test rows were scored.
+Evaluation: test figures of an earlier try at this task (0.977 for what a search found, 0.971 for
+the default machine) were known when the upright view and the machine became part of the space. The
+bound on `accuracy` was written after the test rows were scored.
 """
 
 import numpy as np
