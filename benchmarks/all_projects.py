@@ -20,6 +20,7 @@ from infra.load import machine
 from slipway import home
 from slipway.marks import replace_between
 from slipway.project import Project, discover
+from slipway.registry import signatures
 
 FILE, MARK = Path(__file__).with_name("all_projects.json"), "all projects"
 README = Path(__file__).with_name("README.md")
@@ -72,6 +73,7 @@ def measure(folder: Path) -> Held:
     environment = {
         "PYTHONPATH": str(home.root()),
         "SLIPWAY_HOME": str(folder),
+        "SLIPWAY_SIGNING_KEY": str(signatures.signing_key_file()),
         "SLIPWAY_PREDICT_PORT": str(port),
         "MLFLOW_TRACKING_URI": f"sqlite:///{home.root() / '.slipway' / 'mlflow.db'}",
     }

@@ -73,7 +73,7 @@ def prepare(folder: Path) -> dict[str, list[bytes]]:
     from slipway.features import offline
     from slipway.features.materialize import materialize
     from slipway.project import find
-    from slipway.registry.register import register
+    from slipway.registry.signed import register
     from slipway.training.workspace import Workspace
 
     project = find(SERVICE)

@@ -10,7 +10,7 @@ from benchmarks import server, work
 from benchmarks.rival import NotRun
 from benchmarks.subject import MODEL, Subject
 from slipway import home
-from slipway.registry import tracking
+from slipway.registry import signatures, tracking
 from slipway.registry.digest import digest
 
 NAME = "cancer"
@@ -82,7 +82,7 @@ def register(subject: Subject, address: str) -> None:
         NAME,
         source=info.model_uri,
         run_id=run.info.run_id,
-        tags={"digest": shipped},
+        tags={"digest": shipped, signatures.TAG: signatures.sign(NAME, shipped)},
         model_id=info.model_id,
     )
     client.set_registered_model_alias(NAME, tracking.CHAMPION, version.version)

@@ -18,6 +18,7 @@ from benchmarks.subject import Subject
 from services.predict.triton import server as triton_server
 from slipway import home
 from slipway.home import free_port
+from slipway.registry import signatures
 
 HERE = Path(__file__).parent
 OWN = Path(sys.executable)
@@ -256,6 +257,7 @@ def slipway(subject: Subject) -> Iterator[Rival]:
             environment={
                 "PYTHONPATH": str(home.root()),
                 "SLIPWAY_HOME": str(own),
+                "SLIPWAY_SIGNING_KEY": str(signatures.signing_key_file()),
                 "SLIPWAY_PREDICT_PORT": str(port),
                 "MLFLOW_TRACKING_URI": address,
             },

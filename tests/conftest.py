@@ -42,8 +42,10 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Use a separate home, so that no test touches this checkout's registry, servers or logs."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SHARED, str(_common(tmp_path_factory)))
+        common = _common(tmp_path_factory)
+        patch.setenv(SHARED, str(common))
         patch.setenv("SLIPWAY_HOME", str(folder))
+        patch.setenv("SLIPWAY_SIGNING_KEY", str(_signing_key(common)))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
 
@@ -57,6 +59,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _signing_key(common: Path) -> Path:
+    """Make the key that signs the versions of all tests, whose servers have homes of their own."""
+    from slipway.registry.signatures import make_key
+
+    key = common / "signing-key"
+    with FileLock(common / "signing-key.lock"):
+        make_key(key, common / "trusted-keys")
+    return key
 
 
 def shared_folder() -> Path:

@@ -3,7 +3,7 @@
 from benchmarks import work
 from benchmarks.media.subject import PICTURES, WRITER, MediaSubject
 from slipway import home
-from slipway.registry import tracking
+from slipway.registry import signatures, tracking
 from slipway.registry.digest import digest
 
 
@@ -18,8 +18,8 @@ def register(subject: MediaSubject) -> str:
     client = MlflowClient(address, address)
     for name, shipped in ((PICTURES, subject.pictures), (WRITER, subject.writer)):
         client.create_registered_model(name)
-        version = client.create_model_version(
-            name, str(shipped.folder), tags={"digest": digest(shipped.parts)}
-        )
+        found = digest(shipped.parts)
+        tags = {"digest": found, signatures.TAG: signatures.sign(name, found)}
+        version = client.create_model_version(name, str(shipped.folder), tags=tags)
         client.set_registered_model_alias(name, tracking.CHAMPION, version.version)
     return address

@@ -19,6 +19,7 @@ from benchmarks.rival import Call, NotRun, RequestBody, Rival
 from services.predict.triton import server as triton_server
 from slipway import home
 from slipway.home import free_port
+from slipway.registry import signatures
 
 HERE = Path(__file__).parent
 OWN = Path(sys.executable)
@@ -196,6 +197,7 @@ def slipway(registry: str) -> Callable[[MediaSubject, bool], Opened]:
             environment={
                 **_environment(subject, port, batches, *paths),
                 "SLIPWAY_HOME": str(own),
+                "SLIPWAY_SIGNING_KEY": str(signatures.signing_key_file()),
                 "SLIPWAY_PREDICT_PORT": str(port),
                 "MLFLOW_TRACKING_URI": registry,
             },

@@ -3,6 +3,8 @@
     keys.json      the services' keyring: hashes of all API keys
     callers.env    the keys that Prometheus, the monitor and Alertmanager send
     database.env   the password of MLflow's database, and its URI
+    signing-key    the private key with which training signs the versions that it registers
+    trusted-keys   its public key, by which the services verify them
 
 The folder is a Slipway home of its own: `SLIPWAY_HOME=FOLDER slipway keys create ...` adds keys for
 people and programs.
@@ -15,8 +17,10 @@ from pathlib import Path
 from slipway.access import keys
 from slipway.access.scopes import Scope
 from slipway.files import replace_text
+from slipway.registry import signatures
 
 KEYRING, CALLERS, DATABASE = "keys.json", "callers.env", "database.env"
+SIGNING, TRUSTED = "signing-key", "trusted-keys"
 # Owner and scope of each key, by the variable that the manifests read it from.
 WANTED = {
     "METRICS_KEY": ("prometheus", Scope.METRICS),
@@ -34,7 +38,8 @@ def write(folder: Path) -> list[Path]:
     Raises:
         SecretsExist: one of the files exists.
     """
-    files = [folder / KEYRING, folder / CALLERS, folder / DATABASE]
+    names = (KEYRING, CALLERS, DATABASE, SIGNING, TRUSTED)
+    files = [folder / name for name in names]
     if found := [str(file) for file in files if file.exists()]:
         raise SecretsExist(f"{', '.join(found)} exists: its content would be lost; delete it first")
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +48,7 @@ def write(folder: Path) -> list[Path]:
         for variable, (name, scope) in WANTED.items()
     }
     _write(folder / CALLERS, created)
+    signatures.make_key(folder / SIGNING, folder / TRUSTED)
     password = drawn_password()
     _write(folder / DATABASE, {"password": password, "uri": database_uri(password)})
     return files

@@ -6,9 +6,12 @@ HERE = Path("/run/slipway")
 # Each is a volume, so that no container sees another one's secret.
 KEYRING, DATABASE, REDIS = "keyring", "database", "redis"
 PROMETHEUS, ALERTMANAGER, GRAFANA = "prometheus", "alertmanager", "grafana"
-FOLDERS = (KEYRING, DATABASE, REDIS, PROMETHEUS, ALERTMANAGER, GRAFANA)
+SIGNING = "signing"
+FOLDERS = (KEYRING, DATABASE, REDIS, PROMETHEUS, ALERTMANAGER, GRAFANA, SIGNING)
 # World-readable inside a container that mounts the folder, since each program runs as a user of its
 # own; containers that do not mount it cannot read it.
 READABLE = 0o444
 # The key that Prometheus, Alertmanager and the monitor send to our services.
 KEY = "key"
+# The private key that signs registered versions, in `SIGNING`.
+SIGNING_KEY = "signing-key"

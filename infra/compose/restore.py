@@ -12,7 +12,7 @@ from typing import IO
 from infra.compose import contents
 
 # Files that an empty stack's volumes hold: `prepare` writes them each time.
-MADE_ANEW = frozenset({"keys.json", "keys.lock", "audit.jsonl", "audit.lock"})
+MADE_ANEW = frozenset({"keys.json", "keys.lock", "audit.jsonl", "audit.lock", "trusted-keys"})
 # A table that every database of MLflow has.
 COUNT_TABLES = (
     "SELECT count(*) FROM information_schema.tables WHERE table_name = 'registered_models'"

@@ -8,6 +8,7 @@ from infra.compose import places
 from slipway.access import keys
 from slipway.access.keys import BadKey, Keyring, NoKey
 from slipway.files import replace_text
+from slipway.registry import signatures
 
 # The folder of each caller's key.
 CALLERS = {"METRICS_KEY": places.PROMETHEUS, "TRAIN_KEY": places.ALERTMANAGER}
@@ -26,6 +27,7 @@ def prepare(place: Path) -> list[str]:
         *_password(place / places.REDIS, "password", {"url": _redis_url, "redis.conf": _redis}),
         *_password(place / places.GRAFANA, "password", {}),
         *_callers(place),
+        *_signing(place),
     ]
 
 
@@ -57,6 +59,13 @@ def _callers(place: Path) -> list[str]:
             _write(file, keys.create(name, [scope])[1])
             drawn.append(f"{folder}: API key of scope {scope}")
     return drawn
+
+
+def _signing(place: Path) -> list[str]:
+    """Make the key that signs versions; keys that signed earlier ones stay trusted."""
+    file = place / places.SIGNING / places.SIGNING_KEY
+    made = signatures.make_key(file, signatures.trusted_keys_file())
+    return [f"{places.SIGNING}: key that signs versions"] if made else []
 
 
 def _is_accepted(ring: Keyring, text: str) -> bool:

@@ -29,8 +29,9 @@ from slipway import policy
 from slipway.contract import shared_code
 from slipway.contract.groups import ServingGroupMissing, check_groups
 from slipway.contract.shipped import Shipped
-from slipway.registry import tracking
+from slipway.registry import signatures, tracking
 from slipway.registry.copies import DigestMismatch
+from slipway.registry.signatures import NotSigned
 
 log = logging.getLogger("slipway.registry_sync")
 RETRY_SECONDS = 30.0
@@ -141,8 +142,9 @@ class RegistrySync:
                 versions[variant] = self._version(name, number, before)
             except _NotServed as fault:
                 faults.append(f"{variant} v{number}: {fault}")
-                if variant in before.versions:
-                    versions[variant] = before.versions[variant]
+                previous = before.versions.get(variant)
+                if previous and _is_trusted(name, previous):
+                    versions[variant] = previous
         if policy.CHAMPION not in versions:
             versions = {}
         current = before.policy
@@ -163,7 +165,7 @@ class RegistrySync:
             _NotServed: with the reason, which the server reports to clients.
         """
         for known in before.versions.values():
-            if known.version == number and self._intact(known):
+            if known.version == number and self._intact(name, known):
                 return known
         when, reason = self._failed.get((name, number), (0.0, ""))
         if time.monotonic() - when < RETRY_SECONDS and reason:
@@ -189,23 +191,29 @@ class RegistrySync:
         """Note that a version failed its try-out; return the reason."""
         self._pending.pop((name, number), None)
         message = str(error).splitlines()[0] if str(error) else ""
-        known_cause = isinstance(error, ServingGroupMissing)
+        known_cause = isinstance(error, ServingGroupMissing | NotSigned)
         reason = message if known_cause else f"{type(error).__name__}: {message}"
+        if isinstance(error, NotSigned):
+            # Not noted, since it becomes true by a signature, which follows the registration.
+            log.error("%s", reason)
+            return _NotServed(reason)
         log.error("%s v%s is not served", name, number, exc_info=error)
         self._failed[name, number] = (time.monotonic(), reason)
         return _NotServed(reason)
 
-    def _intact(self, known: Version) -> bool:
+    def _intact(self, name: str, known: Version) -> bool:
         """Return whether the version of an earlier run can be served as it is; checked once.
 
-        Its files must match the registered digest, and this server must have the packages that it
-        needs and the shared code that it was tried out with.
+        A key that is still trusted must have signed it, its files must match the registered
+        digest, and this server must have the packages that it needs and the shared code that it was
+        tried out with.
         """
         if known.digest not in self._verified:
             try:
+                signatures.check(name, known.version, _signed(known))
                 verify(known.folder, known.digest)
                 check_groups(known.profile.requires)
-            except (DigestMismatch, Unsafe, ServingGroupMissing, OSError) as fault:
+            except (NotSigned, DigestMismatch, Unsafe, ServingGroupMissing, OSError) as fault:
                 log.error("v%s in %s: %s; fetched again", known.version, known.folder, fault)
                 return False
             if known.profile.code != shared_code.fingerprint(Shipped(known.folder).about):
@@ -216,6 +224,7 @@ class RegistrySync:
 
     def _fetch_and_try_out(self, name: str, number: str) -> Version:
         tags = tracking.client().get_model_version(name, number).tags
+        signatures.check(name, number, tags)
         wanted = tags.get("digest", "")
         folder = fetch(name, number, wanted, self.cache)
         self._verified.add(wanted)
@@ -232,7 +241,13 @@ class RegistrySync:
             number,
             1000 * profile.one_seconds,
         )
-        return Version(version=number, digest=wanted, folder=folder, profile=profile)
+        return Version(
+            version=number,
+            digest=wanted,
+            signature=tags[signatures.TAG],
+            folder=folder,
+            profile=profile,
+        )
 
     def _try_out(self, source: VersionFiles) -> Profile:
         process = ModelProcess(
@@ -246,6 +261,20 @@ class RegistrySync:
             return profile
         finally:
             process.kill()
+
+
+def _is_trusted(name: str, known: Version) -> bool:
+    """Return whether a version may stay served: a trusted key signed it, or no key in its time."""
+    try:
+        if known.signature:
+            signatures.check(name, known.version, _signed(known))
+    except NotSigned:
+        return False
+    return True
+
+
+def _signed(known: Version) -> dict[str, str]:
+    return {"digest": known.digest, signatures.TAG: known.signature}
 
 
 class ForeignRegistry(Exception):

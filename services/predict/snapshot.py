@@ -68,6 +68,7 @@ class Version(BaseModel):
 
     version: str
     digest: str
+    signature: str = ""
     folder: Path
     profile: Profile
 

@@ -1,10 +1,10 @@
-"""Fetch a registered version and verify it against its digest."""
+"""Fetch a registered version, and verify its signature and its digest."""
 
 from pathlib import Path
 from typing import Any
 
 from slipway.contract.shipped import Shipped
-from slipway.registry import copies, tracking
+from slipway.registry import copies, signatures, tracking
 from slipway.registry.copies import DigestMismatch
 
 
@@ -17,11 +17,13 @@ def fetch(name: str, version: str | None, folder: Path) -> tuple[str, Shipped]:
 
     Raises:
         NotRegistered: there is no such version.
+        NotSigned: no trusted key signed it.
         DigestMismatch: the version was changed after it was registered.
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
     entry = _registry_entry(name, version)
     number = str(entry.version)
+    signatures.check(name, number, entry.tags)
     own = copies.copied(name, number, folder)
     try:
         copies.match(own, entry.tags.get("digest", ""))

@@ -14,7 +14,7 @@ def reregister(project: Project) -> bool:
     Raises:
         GateNotMet: a gate condition is not met.
     """
-    from slipway.registry.register import register
+    from slipway.registry.signed import register
 
     if not is_missing(project):
         return False
@@ -24,8 +24,8 @@ def reregister(project: Project) -> bool:
 
 
 def is_missing(project: Project) -> bool:
-    """Return whether the project was trained here and the registry lacks that run's version."""
-    from slipway.registry import tracking
+    """Return whether the project was trained here, and the registry lacks that version, signed."""
+    from slipway.registry import signatures, tracking
 
     work = Workspace.for_project(project)
     if not work.receipt.is_file():
@@ -33,9 +33,16 @@ def is_missing(project: Project) -> bool:
     shipped = json.loads(work.receipt.read_text())["digest"]
     # Locked: two processes that create the tables of a new database at the same time fail.
     with tracking.writing():
-        return tracking.version_with(tracking.client(), project.name, shipped) is None
+        version = tracking.version_with(tracking.client(), project.name, shipped)
+    if version is None:
+        return True
+    try:
+        signatures.check(project.name, str(version.version), version.tags)
+    except signatures.NotSigned:
+        return True
+    return False
 
 
 def message(project: Project) -> str:
     """Return the log line for a project that is registered again."""
-    return f"{project.name}: not in the registry, registered again"
+    return f"{project.name}: not in the registry, or not signed: registered again"

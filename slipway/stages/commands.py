@@ -73,4 +73,4 @@ def evaluate(folder: ProjectFolder = Path(), into: Into = None, profile: Profile
 @app.command(rich_help_panel=STAGES)
 def register(folder: ProjectFolder = Path(), into: Into = None, profile: Profile = None) -> None:
     """Check the gate, register a version, and promote it if it is not worse than the champion."""
-    _stage("slipway.registry.register", "register", folder, into, profile)
+    _stage("slipway.registry.signed", "register", folder, into, profile)

@@ -47,7 +47,7 @@ def server(
     tiny_project: Callable[[Project], Workspace], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The model server with the projects that the page names."""
-    from slipway.registry.register import register
+    from slipway.registry.signed import register
 
     registry = ModelRegistryFixture(tmp_path_factory.mktemp("starters"))
     with pytest.MonkeyPatch.context() as patch:

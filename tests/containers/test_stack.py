@@ -210,12 +210,13 @@ def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
                 holders.setdefault(mount["source"], set()).add(name)
     everything = {"prepare"}
     assert holders == {
-        "keyring": everything | {"keys", "predict", "monitor", "trainer", "features"},
+        "keyring": everything | {"keys", "predict", "monitor", "trainer", "features", "explain"},
         "database-secret": everything | {"postgres", "mlflow", "backup", "restore"},
         "redis-secret": everything | {"redis", "predict", "features", "materialize"},
         "prometheus-settings": everything | {"prometheus", "trainer"},
         "alertmanager-settings": everything | {"alertmanager"},
         "grafana-secret": everything | {"grafana"},
+        "signing-secret": everything | {"adopt", "bootstrap", "trainer"},
     }
 
 

@@ -51,13 +51,14 @@ def test_what_is_built_is_a_target_of_the_dockerfile(name: str) -> None:
 
 
 def test_the_dashboard_is_optional_and_reads_the_registry_alone() -> None:
-    """It has no API keys, so it gets no secret, and shares no network with what serves."""
+    """It shares no network with what serves, and has no secret but hashes of keys."""
     dashboard = SERVICES["explain"]
     assert dashboard["profiles"] == ["explain"]
     assert set(dashboard["networks"]) == {"door", "registry"}
-    assert not dashboard.get("volumes")
+    assert dashboard["volumes"] == ["keyring:/run/slipway/keyring:ro"]
     assert dashboard["environment"] == {
         "MLFLOW_TRACKING_URI": SERVICES["predict"]["environment"]["MLFLOW_TRACKING_URI"],
+        "SLIPWAY_KEYRING": SERVICES["predict"]["environment"]["SLIPWAY_KEYRING"],
         "HOME": "/tmp",
         "SLIPWAY_EXPLAIN_HOST": "0.0.0.0",
     }

@@ -33,7 +33,7 @@ def trained_project(
 
     def get(project: Project) -> Workspace:
         if project.name not in works:
-            from slipway.registry.register import register
+            from slipway.registry.signed import register
 
             if not (own_home / "mlflow.db").exists():
                 shutil.copy(empty_database(), own_home / "mlflow.db")

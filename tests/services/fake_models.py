@@ -19,6 +19,7 @@ from filelock import FileLock
 from slipway import home
 from slipway.contract.shipped import Shipped
 from slipway.home import free_port
+from slipway.registry import signatures
 from slipway.registry.digest import digest
 from slipway.training.workspace import Workspace
 from tests.conftest import running, shared_folder
@@ -135,9 +136,9 @@ class ModelRegistryFixture:
         registry = self.client
         with suppress(MlflowException):  # it exists
             registry.create_registered_model(name)
-        version = registry.create_model_version(
-            name, str(shipped.folder), tags={"digest": digest(shipped.parts)}
-        )
+        found = digest(shipped.parts)
+        tags = {"digest": found, signatures.TAG: signatures.sign(name, found)}
+        version = registry.create_model_version(name, str(shipped.folder), tags=tags)
         if alias:
             registry.set_registered_model_alias(name, alias, version.version)
         return str(version.version)

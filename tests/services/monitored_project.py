@@ -12,7 +12,7 @@ from slipway.contract.shipped import Shipped
 from slipway.predictions import ids
 from slipway.predictions.feedback_store import FeedbackStore
 from slipway.predictions.record import line
-from slipway.registry import reference
+from slipway.registry import reference, signatures
 from slipway.registry.digest import digest
 from tests.services.fake_models import ModelRegistryFixture
 
@@ -187,7 +187,8 @@ def register(
     except MlflowException:  # another version exists
         place = registry.get_experiment_by_name(name).experiment_id
     run = registry.create_run(place).info.run_id
-    tags = {"digest": digest(shipped.parts)}
+    found = digest(shipped.parts)
+    tags = {"digest": found, signatures.TAG: signatures.sign(name, found)}
     if rows:
         file = fake_models.folder / "reference.jsonl.gz"
         text = "".join(f"{json.dumps(row)}\n" for row in rows)

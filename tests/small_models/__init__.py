@@ -72,7 +72,7 @@ class SmallModels(ModelRegistryFixture):
 
     def __init__(self, folder: Path, names: Sequence[str] = NAMES) -> None:
         super().__init__(folder)
-        from slipway.registry.register import register
+        from slipway.registry.signed import register
 
         self.repository = make_repository(folder / "repository")
         self.works: dict[str, Workspace] = {}

@@ -1,10 +1,10 @@
-"""Copies the registry's champions to local disk and verifies their digests."""
+"""Copies the registry's champions to local disk and verifies signatures and digests."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.predict.triton.repository import Registered
-from slipway.registry import copies, tracking
+from slipway.registry import copies, signatures, tracking
 from slipway.registry.copies import DigestMismatch
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def champions(names: list[str], folder: Path) -> list[Registered]:
 
     Raises:
         NoChampion: one of `names` is not registered, or has no champion.
+        NotSigned: no trusted key signed a version.
         DigestMismatch: a version was changed after it was registered.
         mlflow.exceptions.MlflowException: the registry cannot be reached.
     """
@@ -40,6 +41,7 @@ def _champion_names(registry: "MlflowClient") -> list[str]:
 
 def _fetch(version: Any, folder: Path) -> Registered:
     name, number = version.name, str(version.version)
+    signatures.check(name, number, version.tags)
     shipped = copies.copied(name, number, folder)
     try:
         copies.match(shipped, version.tags.get("digest", ""))

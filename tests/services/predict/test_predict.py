@@ -173,7 +173,7 @@ def test_a_moved_alias_is_followed(
     server: httpx.Client, small_registry: SmallModels, applicant: dict, tmp_path: Path
 ) -> None:
     """A new champion serves without a restart, and so does the old one when it is reinstated."""
-    from slipway.registry.register import register
+    from slipway.registry.signed import register
 
     registry = tracking.client()
     work = linked(small_registry.works["loans"], tmp_path)

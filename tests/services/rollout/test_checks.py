@@ -34,7 +34,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rollou
 @pytest.fixture(scope="module")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> SmallModels:
     """A registry of small models; version 2 of `loans` was trained on inverted labels."""
-    from slipway.registry.register import register
+    from slipway.registry.signed import register
     from slipway.stages.evaluate import evaluate
     from slipway.stages.fit import fit
     from slipway.training import labelled_rows
