@@ -208,15 +208,14 @@ def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
         for mount in each.get("volumes", []):
             if str(mount["target"]).startswith("/run/slipway/"):
                 holders.setdefault(mount["source"], set()).add(name)
-    everything = {"prepare"}
     assert holders == {
-        "keyring": everything | {"keys", "predict", "monitor", "trainer", "features", "explain"},
-        "database-secret": everything | {"postgres", "mlflow", "backup", "restore"},
-        "redis-secret": everything | {"redis", "predict", "features", "materialize"},
-        "prometheus-settings": everything | {"prometheus", "trainer"},
-        "alertmanager-settings": everything | {"alertmanager"},
-        "grafana-secret": everything | {"grafana"},
-        "signing-secret": everything | {"adopt", "bootstrap", "trainer"},
+        "keyring": {"prepare", "keys", "predict", "monitor", "trainer", "features", "explain"},
+        "database-secret": {"prepare", "postgres", "mlflow", "backup", "restore"},
+        "redis-secret": {"prepare", "redis", "predict", "features", "materialize"},
+        "prometheus-settings": {"prepare", "prometheus", "trainer"},
+        "alertmanager-settings": {"prepare", "alertmanager"},
+        "grafana-secret": {"prepare", "grafana"},
+        "signing-secret": {"prepare", "adopt", "bootstrap", "trainer"},
     }
 
 
