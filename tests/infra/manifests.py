@@ -188,6 +188,10 @@ def servers(found: list[Document]) -> list[tuple[str, Pod, dict[str, Any]]]:
     ]
 
 
+# The files that the services read from a Secret that is mounted as a folder.
+MOUNTED = {"slipway-keys": ("keys.json", "trusted-keys"), "slipway-signing": ("signing-key",)}
+
+
 def secret_keys(pod: Pod) -> list[tuple[str, str]]:
     referenced = [
         (source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
@@ -196,9 +200,12 @@ def secret_keys(pod: Pod) -> list[tuple[str, str]]:
         if "secretKeyRef" in (source := variable.get("valueFrom", {}))
     ]
     mounted = [
-        each["secret"]["secretName"] for each in pod.spec.get("volumes", []) if "secret" in each
+        (each["secret"]["secretName"], key)
+        for each in pod.spec.get("volumes", [])
+        if "secret" in each
+        for key in MOUNTED[each["secret"]["secretName"]]
     ]
-    return referenced + [(name, "keys.json") for name in mounted]
+    return referenced + mounted
 
 
 def images(found: list[Document]) -> set[str]:

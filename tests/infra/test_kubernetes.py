@@ -34,7 +34,8 @@ OUTSIDE = [
 
 
 SECRETS = {
-    "slipway-keys": {"keys.json"},
+    "slipway-keys": {"keys.json", "trusted-keys"},
+    "slipway-signing": {"signing-key"},
     "slipway-callers": {"METRICS_KEY", "TRAIN_KEY"},
     "slipway-stores": {"REDIS_URL"},
     "slipway-database": {"password", "uri"},

@@ -11,6 +11,8 @@ import pytest
 from infra.cluster import secrets
 from slipway.access.keys import Keyring
 from slipway.access.scopes import Scope
+from slipway.registry import signatures
+from slipway.registry.signatures import NotSigned
 from tests.conftest import ROOT
 from tests.infra.conftest import Rendered
 from tests.infra.manifests import (
@@ -24,7 +26,7 @@ from tests.infra.manifests import (
 
 
 def test_git_holds_no_key() -> None:
-    for name in (secrets.KEYRING, secrets.CALLERS, secrets.DATABASE):
+    for name in (secrets.KEYRING, secrets.CALLERS, secrets.DATABASE, secrets.SIGNING):
         made = f"k8s/overlays/local/secrets/{name}"
         ignored = subprocess.run(["git", "check-ignore", "--quiet", made], cwd=ROOT)
         assert ignored.returncode == 0
@@ -50,16 +52,42 @@ def test_the_keys_that_are_made_open_what_they_are_for(rendered: Rendered, tmp_p
         assert key.scopes == (scope,)
 
 
+def test_what_is_signed_with_the_key_that_is_made_is_trusted(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training has the private key, the services that run models the public one."""
+    found = rendered["overlays/local"]
+    held = {each["metadata"]["name"]: each["data"] for each in by_kind(found, "Secret")}
+    private = tmp_path / "signing-key"
+    private.write_bytes(base64.b64decode(held["slipway-signing"]["signing-key"]))
+    monkeypatch.setenv(signatures.SIGNING_KEY, str(private))
+    tags = {"digest": "ab" * 32, signatures.TAG: signatures.sign("titanic", "ab" * 32)}
+    private.unlink()
+    monkeypatch.setenv("SLIPWAY_KEYRING", str(tmp_path / "keys.json"))
+    with pytest.raises(NotSigned):
+        signatures.check("titanic", "1", tags)
+    trusted = base64.b64decode(held["slipway-keys"]["trusted-keys"])
+    (tmp_path / "trusted-keys").write_bytes(trusted)
+    signatures.check("titanic", "1", tags)
+    holders = {
+        pod.name.split("-")[0]
+        for pod in pods(found)
+        if ("slipway-signing", "signing-key") in secret_keys(pod)
+    }
+    assert holders == {"trainer", "train"}
+
+
 def test_keys_in_use_are_not_written_over(tmp_path: Path) -> None:
     files = secrets.write(tmp_path)
     kept = {file: file.read_bytes() for file in files}
-    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    public = tmp_path / secrets.TRUSTED
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files if file != public)
     for file in files:
         for other in kept.keys() - {file}:
             other.unlink()
         with pytest.raises(secrets.SecretsExist, match=f"{file.name} exists: .* would be lost"):
             secrets.write(tmp_path)
-        assert list(tmp_path.glob("*.env")) + list(tmp_path.glob("*.json")) == [file]
+        assert [each for each in files if each.exists()] == [file]
         for other, content in kept.items():
             other.write_bytes(content)
 

@@ -303,9 +303,16 @@ def test_what_the_services_write_can_be_written(
 
 @everywhere
 def test_a_service_finds_its_keys_and_a_job_has_none(rendered: Rendered, place: str) -> None:
-    """The Secret is mounted as a folder: a single file would never change."""
+    """The Secret is mounted as a folder: a single file would never change.
+
+    What trains has the key that signs versions besides.
+    """
     for pod in pods(rendered[place]):
-        secret = [each for each in pod.spec.get("volumes", []) if "secret" in each]
+        every = [each for each in pod.spec.get("volumes", []) if "secret" in each]
+        secret = [each for each in every if each["name"] != "signing"]
+        for container in pod.containers if secret != every else ():
+            given = container_variables(pod, container, rendered[place])
+            assert given["SLIPWAY_SIGNING_KEY"] == "/etc/slipway/signing/signing-key"
         services = [each for each in pod.running if service_of(each) in SETTINGS]
         assert [each["name"] for each in secret] == ["keys" for _ in services], pod.where
         for container in services:
