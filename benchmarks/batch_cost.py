@@ -1,7 +1,7 @@
 """Measure the steps of a batch request: `python -m benchmarks.batch_cost`.
 
 Runs a worker of the model server in this process with a timer around its steps, and sends 1,000
-rows a call from the generator on the other core. Prints the table for the README.
+rows a call from the generator on the other core, in each format. Prints the tables for the README.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import registry, server, subject
@@ -26,16 +27,17 @@ from infra.load import machine
 from services.predict.worker_env import LISTEN
 from slipway import home
 
-WAY = "V2 binary columns"
+WAYS = ("V2 binary columns", "JSON records")
 CALL = "one call, as the caller sees it"
-REST = "HTTP: 240 KB in, 9 KB out, event loop, routing, metrics"
+REST = "HTTP, event loop, routing, metrics"
 
 
 class Clock:
-    """The seconds spent in each step."""
+    """The seconds spent in each step, without the steps inside it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = threading.local()
 
     @contextmanager
     def on(self, step: str, holder: Any, name: str) -> Iterator[None]:
@@ -44,17 +46,30 @@ class Clock:
 
         @functools.wraps(plain)
         def timed(*args: Any, **kwargs: Any) -> Any:
+            outer, self._inner.seconds = getattr(self._inner, "seconds", 0.0), 0.0
             start = time.perf_counter()
             try:
                 return plain(*args, **kwargs)
             finally:
-                self.seconds[step] += time.perf_counter() - start
+                taken = time.perf_counter() - start
+                self.seconds[step] += taken - self._inner.seconds
+                self._inner.seconds = outer + taken
 
         setattr(holder, name, timed)
         try:
             yield
         finally:
             setattr(holder, name, plain)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a call."""
+
+    seconds: float
+    cpu_seconds: float
+    """Processor time of the worker, of all its threads."""
+    steps: dict[str, float]
 
 
 def main() -> None:
@@ -65,14 +80,21 @@ def main() -> None:
     with ROSTER[SLIPWAY].opened(built) as rival:
         os.environ.update(rival.environment)
         with server.on_core(server.SERVER_CORE), listening(rival.port), registry_sync():
-            calls, steps = measure(rival, built, settings)
-    seconds = settings.seconds / calls
-    print(f"{machine.describe()}\n\n| step | ms | share |\n| --- | ---: | ---: |")
-    steps[REST] = seconds - sum(steps.values())
+            costs = measure(rival, built, settings)
+    print(machine.describe())
+    for way, cost in costs.items():
+        report(way, cost)
+    print(f"\n`session.run` alone, in a separate process: {raw * 1000:.2f} ms")
+
+
+def report(way: str, cost: Cost) -> None:
+    """Print the table of a format."""
+    print(f"\n| {way} | ms | share |\n| --- | ---: | ---: |")
+    steps = {REST: cost.seconds - sum(cost.steps.values()), **cost.steps}
     for step, taken in sorted(steps.items(), key=lambda item: -item[1]):
-        print(f"| {step} | {taken * 1000:.2f} | {taken / seconds:.0%} |")
-    print(f"| {CALL} | {seconds * 1000:.2f} | |")
-    print(f"| `session.run` alone, in a separate process | {raw * 1000:.2f} | |")
+        print(f"| {step} | {taken * 1000:.2f} | {taken / cost.seconds:.0%} |")
+    print(f"| {CALL} | {cost.seconds * 1000:.2f} | |")
+    print(f"| processor time of a call | {cost.cpu_seconds * 1000:.2f} | |")
 
 
 @contextmanager
@@ -97,45 +119,74 @@ def registry_sync() -> Iterator[None]:
         process.wait(30)
 
 
-def measure(
-    rival: Rival, built: subject.Subject, settings: Settings
-) -> tuple[float, dict[str, float]]:
-    """Return the number of requests served, and the seconds per request of each step."""
-    from services.predict import predictor, recording, worker
-    from services.predict.oip import codec
-    from services.predict.oip.bounds import Bounds
+def measure(rival: Rival, built: subject.Subject, settings: Settings) -> dict[str, Cost]:
+    """Return the cost of a call in each format."""
+    from services.predict import worker
     from services.predict.settings import Settings as Served
-    from slipway.contract.graph import OnnxRuntimeGraph
-    from slipway.predictions.writer import PredictionLog
 
-    call, clock, found = rival.many[WAY], Clock(), []
+    clock, costs = Clock(), {}
 
     def load() -> None:
         try:
             while not server.responds(rival.port, rival.ready):
                 time.sleep(0.1)
-            request = [call.request(built.batch, rival.port)]
-            for seconds in (settings.warm_seconds, settings.seconds):
-                clock.seconds.clear()
-                found.append(generate(rival, call, request, settings, seconds, connections=1))
+            for way in WAYS:
+                costs[way] = load_way(way, clock, rival, built, settings)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with (
-        clock.on("the graph: `session.run`", OnnxRuntimeGraph, "run"),
-        clock.on("tensors read from the body", codec, "decode"),
-        clock.on("constraints of 30 fields checked", Bounds, "check"),
-        clock.on("predictions as JSON for the record", predictor, "to_json"),
-        clock.on("the record's line, SHA-256 of the input in it", recording, "line"),
-        clock.on("the record written", PredictionLog, "append"),
-        clock.on("predictions as tensors", codec, "encode"),
-    ):
+    with ExitStack() as stack:
+        for step, holder, name in timed_functions():
+            stack.enter_context(clock.on(step, holder, name))
         loading = threading.Thread(target=load)
         loading.start()
         asyncio.run(worker.serve(Served.from_environment()))
         loading.join()
-    served = found[-1].per_second * settings.seconds
-    return served, {step: taken / served for step, taken in clock.seconds.items()}
+    return costs
+
+
+def load_way(
+    way: str, clock: Clock, rival: Rival, built: subject.Subject, settings: Settings
+) -> Cost:
+    """Send batches in a format, one after the other, and return the cost of a call."""
+    call = rival.many[way]
+    request = [call.request(built.batch, rival.port)]
+    generate(rival, call, request, settings, settings.warm_seconds, connections=1)
+    clock.seconds.clear()
+    used = time.process_time()
+    found = generate(rival, call, request, settings, settings.seconds, connections=1)
+    used = time.process_time() - used
+    calls = found.per_second * settings.seconds
+    steps = {step: taken / calls for step, taken in clock.seconds.items()}
+    return Cost(settings.seconds / calls, used / calls, steps)
+
+
+def timed_functions() -> list[tuple[str, Any, str]]:
+    """Return the steps that are timed: what each does, and the function that does it."""
+    from services.predict import engine, predictor, recording
+    from services.predict.json_columns import reader
+    from services.predict.json_columns.path import ColumnPath
+    from services.predict.json_columns.reader import ColumnReader
+    from services.predict.json_columns.writer import RowWriter
+    from services.predict.oip import codec
+    from services.predict.oip.bounds import Bounds
+    from slipway.contract.graph import OnnxRuntimeGraph
+    from slipway.predictions.writer import PredictionLog
+
+    return [
+        ("the graph: `session.run`", OnnxRuntimeGraph, "run"),
+        ("tensors read from the body", codec, "decode"),
+        ("constraints of 30 fields checked", Bounds, "check"),
+        ("predictions as JSON for the record", predictor, "to_json"),
+        ("the record's line, SHA-256 of the input in it", recording, "line"),
+        ("the record written", PredictionLog, "append"),
+        ("predictions as tensors", codec, "encode"),
+        ("JSON parsed into Python objects", reader, "from_json"),
+        ("30 columns made of them and checked", ColumnReader, "read"),
+        ("the model around its graph", ColumnPath, "predict"),
+        ("predictions as JSON", RowWriter, "write"),
+        ("records validated", engine.Engine, "parse"),
+    ]
 
 
 if __name__ == "__main__":

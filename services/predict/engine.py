@@ -3,18 +3,27 @@
 The same engine runs on the event loop, in a thread and in a process of its own.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import FailFast, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
+from services.predict.json_columns.path import ColumnPath, find_column_path
 from services.predict.summaries import RequestSummary, Summarizer
 from services.web.problem import Problem, refused
 from slipway.contract import Model, Record
 from slipway.explain import Shapley
+
+log = logging.getLogger("slipway.predict")
+
+# From this size on, columns are quicker than records: with 30 numbers a record, 60 rows take 0.5 ms
+# either way and 1,000 rows 5 ms instead of 9.
+COLUMN_BYTES = 2**16
 
 
 @dataclass(slots=True)
@@ -64,10 +73,38 @@ class Engine:
         validates = "'function-" in schema or "post_init" in schema
         self.predicts_columns = type(model).predicts_columns() and not validates
         """True if whole columns may go to the model once they are within the fields' bounds."""
+        self._column_path: ColumnPath | None = None
         # The bound methods: looking them up again costs a microsecond a request.
         self._validate_one = self._one.validator.validate_json
         self._validate_many = self._many.validator.validate_json
         self._serialize = outputs.serializer.to_json
+
+    def use_columns(self, examples: list[Any]) -> None:
+        """Predict large JSON batches by columns from now on, if that gives the same predictions.
+
+        The model's two methods are compared on `examples`, records as JSON values. A model whose
+        summaries need the records is left as it is.
+        """
+        path = find_column_path(self.model, batch_rows=self.batch_rows)
+        if path is None or self._summarizer is not None:
+            return
+        bodies = [to_json(batch) for batch in (*([each] for each in examples), examples)]
+        if path.agrees(bodies, self._predict_by_record):
+            self._column_path = path
+        else:
+            log.info("%s: JSON batches are predicted by record", type(self.model).__name__)
+
+    def _predict_by_record(self, body: bytes) -> bytes:
+        records = self.parse(body)
+        return self.serialize(self.model.predict(records), len(records))
+
+    def _predict_by_column(self, body: bytes) -> ModelResponse | None:
+        """Return the predictions for a large batch; None if it must be predicted by record."""
+        path = self._column_path
+        if path is None or len(body) < COLUMN_BYTES or body.lstrip()[:1] != b"[":
+            return None
+        found = path.predict(body)
+        return None if found is None else ModelResponse(*found)
 
     def predict(self, body: bytes) -> ModelResponse:
         """Return the predictions for a JSON record or list of records.
@@ -76,6 +113,8 @@ class Engine:
             Problem: the body is refused.
             Exception: whatever the model raises.
         """
+        if len(body) >= COLUMN_BYTES and (response := self._predict_by_column(body)) is not None:
+            return response
         start = perf_counter()
         records = self.parse(body)
         validated = perf_counter()
@@ -170,6 +209,13 @@ class Engine:
         Raises:
             Exception: whatever the model raises; no request has a response then.
         """
+        # A large batch gains nothing from sharing a call.
+        by_column = [self._predict_by_column(body) for body in bodies]
+        others = [body for body, one in zip(bodies, by_column, strict=True) if one is None]
+        by_record = iter(self._predict_records_together(others) if others else ())
+        return [next(by_record) if one is None else one for one in by_column]
+
+    def _predict_records_together(self, bodies: list[bytes]) -> list[ModelResponse | Problem]:
         parsed: list[tuple[list[Record], float] | Problem] = []
         for body in bodies:
             start = perf_counter()

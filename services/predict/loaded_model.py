@@ -108,6 +108,7 @@ class LoadedModel(ServedVersion):
             # The first call of a session allocates memory; the first caller should not wait for it.
             for example in source.shipped.examples[:1]:
                 engine.predict(to_json(example["input"]))
+            engine.use_columns([example["input"] for example in source.shipped.examples])
             self.batcher = RequestBatcher(self, engine, self.isolate)
             self.engine = engine
         metrics.LOAD_SECONDS.observe(time.perf_counter() - start)

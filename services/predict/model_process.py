@@ -224,7 +224,10 @@ def _handlers(engine: Engine, source: VersionFiles) -> dict[str, Callable[[Any],
 
 
 def _load(source: VersionFiles, batch_rows: int) -> Engine:
-    return Engine(source.load(), batch_rows=batch_rows, thumbnails=source.thumbnails)
+    engine = Engine(source.load(), batch_rows=batch_rows, thumbnails=source.thumbnails)
+    if not source.shipped.serving.slow:
+        engine.use_columns([each["input"] for each in source.shipped.examples])
+    return engine
 
 
 def _resident_bytes() -> int:
