@@ -1,11 +1,13 @@
-"""Run docker-compose.yml's proxy outside Docker: HAProxy with the repository's own file."""
+"""Run docker-compose.yml's proxy outside Docker: HAProxy with the repository's own files."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway import home
@@ -15,6 +17,7 @@ from tests.conftest import ROOT, running
 from tests.infra.names import Names
 
 FILE = ROOT / "infra" / "proxy" / "haproxy.cfg"
+SUPERVISOR = FILE.with_name("supervisor.py")
 SERVICE = "predict"
 # The same containers on another network.
 ASIDE = "predict-aside"
@@ -26,6 +29,11 @@ class Proxy:
     address: str
     metrics_address: str
     """The address that Prometheus scrapes."""
+    supervisor: psutil.Process
+
+    def haproxy(self) -> psutil.Process | None:
+        """Return HAProxy's process; None while there is none."""
+        return next(iter(self.supervisor.children()), None)
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the samples with these labels.
@@ -47,15 +55,13 @@ class Proxy:
         return self.metric("haproxy_backend_active_servers", proxy=backend)
 
 
-def configuration(*, port: int, figures: int, names: str, servers: int) -> str:
+def configuration(*, names: str, servers: int) -> str:
     """Return the file with the containers' addresses replaced by those of a test.
 
     Raises AssertionError: the file lacks an expected address.
     """
     text = FILE.read_text()
     for there, here in {
-        "bind :8000\n": f"bind {home.LOOPBACK}:{port}\n",
-        "bind :8404\n": f"bind {home.LOOPBACK}:{figures}\n",
         "nameserver dns 127.0.0.11:53\n": f"nameserver dns {names}\n",
         f" {SERVICE}:{home.PORTS[SERVICE]}\n": f" {SERVICE}:{servers}\n",
         f" {ASIDE}:{home.PORTS[SERVICE]} ": f" {ASIDE}:{servers} ",
@@ -67,21 +73,31 @@ def configuration(*, port: int, figures: int, names: str, servers: int) -> str:
 
 @contextmanager
 def run_proxy(
-    folder: Path, names: Names, *, servers: int, quick_seconds: int = 10
+    folder: Path,
+    names: Names,
+    *,
+    servers: int,
+    quick_seconds: int = 10,
+    replaced: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """Run HAProxy before the model servers that `names` resolves, all on the port `servers`.
 
-    After `quick_seconds` a prediction of a quick model is repeated.
+    After `quick_seconds` a prediction of a quick model is repeated. `replaced` maps parts of the
+    file to others.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port, figures = free_port(), free_port()
+    door, metrics = (f"{home.LOOPBACK}:{free_port()}" for _ in range(2))
     file = folder / "haproxy.cfg"
-    address = f"http://{home.LOOPBACK}:{port}"
     with names.answering() as resolver:
-        text = configuration(port=port, figures=figures, names=resolver, servers=servers)
-        assert QUICK.format(10) in text
-        file.write_text(text.replace(QUICK.format(10), QUICK.format(quick_seconds)))
-        command = (binary("haproxy"), "-db", "-f", file)
+        text = configuration(names=resolver, servers=servers)
+        others = {QUICK.format(10): QUICK.format(quick_seconds), **(replaced or {})}
+        for there, here in others.items():
+            assert there in text, f"{FILE} has no {there!r}"
+            text = text.replace(there, here)
+        file.write_text(text)
+        command = (sys.executable, SUPERVISOR, "--door", door, "--metrics", metrics, "--")
+        command = (*command, binary("haproxy"), "-db", "-f", file)
         log = folder / "haproxy.log"
-        with running(*command, env={}, log=log, ready=f"{address}/proxy/live"):
-            yield Proxy(address, f"http://{home.LOOPBACK}:{figures}")
+        with running(*command, env={}, log=log, ready=f"http://{door}/proxy/live") as process:
+            supervisor = psutil.Process(process.pid)
+            yield Proxy(f"http://{door}", f"http://{metrics}", supervisor)

@@ -1,6 +1,7 @@
 """The proxy: HAProxy with the repository's file, before real model servers."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,9 +58,16 @@ def kill(server: Server) -> None:
         each.kill()
 
 
-def test_haproxy_takes_the_file_as_it_stands() -> None:
+def test_haproxy_accepts_the_file_without_a_warning(tmp_path: Path) -> None:
+    """The supervisor ends with the status of a HAProxy that ends by itself."""
     checked = subprocess.run(
-        [binary("haproxy"), "-c", "-dW", "-f", proxy_fixture.FILE], capture_output=True, text=True
+        [
+            *(sys.executable, proxy_fixture.SUPERVISOR),
+            *("--door", f"{home.LOOPBACK}:0", "--metrics", f"{home.LOOPBACK}:0", "--"),
+            *(binary("haproxy"), "-c", "-dW", "-f", proxy_fixture.FILE),
+        ],
+        capture_output=True,
+        text=True,
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -218,7 +226,7 @@ def test_a_missing_address_in_the_file_is_reported(
 ) -> None:
     """Or a test would speak with whoever listens on the port of the container."""
     other = tmp_path / "haproxy.cfg"
-    other.write_text(proxy_fixture.FILE.read_text().replace("bind :8404", "bind :8405"))
+    other.write_text(proxy_fixture.FILE.read_text().replace("predict:8000", "predict:8001"))
     monkeypatch.setattr(proxy_fixture, "FILE", other)
-    with pytest.raises(AssertionError, match="bind :8404"):
-        proxy_fixture.configuration(port=1, figures=2, names="127.0.0.1:3", servers=4)
+    with pytest.raises(AssertionError, match="predict:8000"):
+        proxy_fixture.configuration(names="127.0.0.1:3", servers=4)
