@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, Pause
+from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, KillChildren, Pause
 
 # The services that a prediction passes through; the last only when features are looked up.
 PATH = ("proxy", "predict", "redis")
 # Services that may hang without dying: the stores and a model server. Their clients must not hang.
 HANGS = ("redis", "postgres", "mlflow", "predict")
+# The services whose first process replaces its children; callers see the death of these.
+SUPERVISORS = ("proxy", "predict")
 # The service whose volume is filled.
 RECORDER = "predict"
 QUICK = ("kill predict", "kill redis", "pause mlflow", Fill.name)
@@ -27,14 +29,15 @@ def faults(config: Mapping[str, Any], *, left_out: list[str]) -> list[InjectedFa
     """Return every fault, for the configuration that `docker compose config` prints.
 
     Raises:
-        KeyError: a service of `PATH` or `HANGS` is not in the file any more.
+        KeyError: a service of `PATH`, `SUPERVISORS` or `HANGS` is not in the file any more.
     """
     services = {name: count for name, count in long_running(config).items() if name not in left_out}
-    for name in (*PATH, *HANGS):
+    for name in (*PATH, *SUPERVISORS, *HANGS):
         services[name]
     every: list[InjectedFault] = [
         Kill(name, number) for name, count in services.items() for number in range(1, count + 1)
     ]
+    every += [KillChildren(name, 1) for name in SUPERVISORS]
     every += [Pause(name, 1) for name in HANGS]
     every += [
         Cut(name, 1, network) for name in PATH for network in config["services"][name]["networks"]

@@ -17,6 +17,10 @@ def expected(fault: InjectedFault) -> Expectation:
             why = "the one proxy on one machine: connections are refused until Docker starts it"
             shut = CallerPromise(errors=frozenset({CONNECTION}), within_seconds=5, must_occur=True)
             return Expectation(why, plain=shut, looked_up=shut)
+        case ("kill children of", "proxy", _):
+            why = "requests in HAProxy are lost; others wait until its supervisor has replaced it"
+            lost = CallerPromise(errors=frozenset({CONNECTION}), within_seconds=1)
+            return Expectation(why, plain=lost, looked_up=lost)
         case ("cut", "proxy", "door"):
             why = "the one proxy on one machine: Docker moves its port to another network, and back"
             shut = CallerPromise(errors=SHUT, within_seconds=5)
@@ -36,7 +40,7 @@ def expected(fault: InjectedFault) -> Expectation:
             why = "its requests go to the other server once the proxy's timeout has passed"
         case ("cut", "proxy", "serving"):
             why = "the proxy also reaches the model servers on the telemetry network"
-        case ("kill" | "cut", "predict", _):
+        case ("kill" | "kill children of" | "cut", "predict", _):
             why = "the proxy retries on the other model server"
         case _:
             why = "no prediction passes through it"

@@ -73,6 +73,18 @@ class Kill(_ContainerFault):
 
 
 @dataclass(frozen=True)
+class KillChildren(Kill):
+    """SIGKILL to the children of the container's first process, which starts them again."""
+
+    kind = "kill children of"
+
+    def inflict(self, stack: Stack) -> None:
+        number = int(docker("inspect", "--format", "{{.State.Pid}}", self.container(stack)))
+        children = f"$(cat /proc/{number}/task/{number}/children)"
+        stack.compose("exec", "-T", HELPER, "sh", "-c", f"kill -KILL {children}")
+
+
+@dataclass(frozen=True)
 class Pause(_ContainerFault):
     """A frozen container: its connections stay open and get no response, so clients must time
     out."""

@@ -12,7 +12,7 @@ import yaml
 
 from infra.chaos import discover, measure, results
 from infra.chaos.expectations import expected
-from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, Pause
+from infra.chaos.faults import Cut, Fill, InjectedFault, Kill, KillChildren, Pause
 from infra.chaos.judge import (
     CallerMeasurements,
     CallerPromise,
@@ -171,6 +171,13 @@ def test_every_service_that_goes_on_is_killed() -> None:
     assert not {name for name in killed if "prepare" in name or "backup" in name}
 
 
+def test_children_of_supervisors_are_killed() -> None:
+    found = discover.faults(config(), left_out=[])
+    assert {KillChildren("proxy", 1), KillChildren("predict", 1)} <= set(found)
+    names = ["kill children of proxy", "kill the child of predict"]
+    assert len(discover.select(found, names)) == 2
+
+
 def test_what_has_no_image_is_not_killed() -> None:
     found = discover.faults(config(), left_out=["grafana"])
     assert "kill grafana" not in [each.name for each in found]
@@ -204,7 +211,7 @@ def test_the_quick_faults_are_there() -> None:
 
 @pytest.mark.parametrize("fault", discover.faults(config(), left_out=[]), ids=lambda it: it.name)
 def test_plain_predictions_see_errors_at_the_proxy_only(fault: InjectedFault) -> None:
-    at_proxy = fault in (Kill("proxy", 1), Cut("proxy", 1, "door"))
+    at_proxy = fault in (Kill("proxy", 1), KillChildren("proxy", 1), Cut("proxy", 1, "door"))
     assert bool(expected(fault).plain.errors) == at_proxy
     assert expected(fault).why
 
