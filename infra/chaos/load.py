@@ -63,7 +63,7 @@ class LoadCaller:
 class Load:
     """Runs all callers in a thread of its own until it is stopped."""
 
-    def __init__(self, callers: Sequence[LoadCaller], *, port: int, key: str) -> None:
+    def __init__(self, callers: Sequence[LoadCaller], *, port: int, key: str = "") -> None:
         self.callers = callers
         self._port, self._key = port, key
         self._stopping = threading.Event()
@@ -150,8 +150,9 @@ class Load:
             f"Host: {home.LOOPBACK}:{self._port}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
-            f"Authorization: Bearer {self._key}",
         ]
+        if self._key:
+            lines.append(f"Authorization: Bearer {self._key}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 

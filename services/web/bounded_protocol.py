@@ -5,7 +5,8 @@ Every service speaks HTTP through this class, so each limit is stated and checke
 | what | limit | response |
 | --- | --- | --- |
 | request line, headers, trailers and chunk framing | 64 KiB, and as many bytes as the body | 431 |
-| time | 30 s, and a second for each 16 KiB of body | connection closed |
+| time to send a request | 30 s, and a second for each 16 KiB of body | 408 |
+| a pause while a request is sent | 30 s | 408 |
 | a response that the client does not read | 30 s without progress | connection closed |
 | connections of all clients, and of one | settings | 503 |
 | Host | one; an IP address, localhost or a name of the settings | 400, 421 |
@@ -89,6 +90,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._closing_since: float | None = None
         self._unread_since: float | None = None
         self._unread_bytes = 0
+        self._arrived_at = 0.0
+        self._arrived_bytes = 0
         self._last = self.loop.time()
 
     def connection_made(self, transport: Any) -> None:
@@ -218,12 +221,34 @@ class BoundedProtocol(HttpToolsProtocol):
             if now - self._closing_since > slow:
                 self.transport.abort()
         elif self._began is not None:
-            if now - self._began > slow + self._body_bytes / BYTES_PER_SECOND:
-                self.transport.abort()
+            late = now - self._began > slow + self._body_bytes / BYTES_PER_SECOND
+            if late or self._is_paused_for(now, self._began) > slow:
+                self._cut_slow_sender()
         elif self._is_unread_for(now) > slow:
             self.transport.abort()
         elif self.is_idle and now - self._last > IDLE_SECONDS:
             self.transport.close()
+
+    def _is_paused_for(self, now: float, began: float) -> float:
+        """Return the seconds for which the client has sent nothing of its request."""
+        arrived = self._overhead + self._body_bytes
+        # Not a pause of the client's: the application takes nothing more at the moment.
+        if arrived != self._arrived_bytes or self.flow.read_paused:
+            self._arrived_at, self._arrived_bytes = now, arrived
+        return now - max(self._arrived_at, began)
+
+    def _cut_slow_sender(self) -> None:
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body == cycle.response_complete:
+            # What the client would read is not the response to this request: an earlier one is in
+            # progress, or this one has its response already.
+            self.transport.abort()
+            return
+        detail = (
+            f"send at least {BYTES_PER_SECOND} bytes a second, and pause for at most "
+            f"{self.limits.slow_seconds:g} s"
+        )
+        self._refuse(Problem(408, "Request too slow", detail))
 
     def _is_unread_for(self, now: float) -> float:
         """Return the seconds for which the client has read nothing of what waits for it."""

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.web.headers import SECURITY
 from services.web.problem import Problem, invalid_input, response
@@ -33,6 +34,11 @@ def add_handlers(app: FastAPI, *, service: str) -> None:
         result = response(Problem(error.status_code, str(error.detail), str(error.detail)))
         result.headers.update(error.headers or {})
         return result
+
+    @app.exception_handler(ClientDisconnect)
+    async def handle_client_disconnect(_: Request, __: ClientDisconnect) -> Response:
+        """Nobody reads this response; without it a traceback would be logged."""
+        return Response(status_code=499)
 
     @app.exception_handler(Exception)
     async def handle_exception(request: Request, error: Exception) -> Response:

@@ -174,7 +174,7 @@ def test_every_service_that_goes_on_is_killed() -> None:
 def test_children_of_supervisors_are_killed() -> None:
     found = discover.faults(config(), left_out=[])
     assert {KillChildren("proxy", 1), KillChildren("predict", 1)} <= set(found)
-    names = ["kill children of proxy", "kill the child of predict"]
+    names = ["kill children of proxy", "kill children of predict"]
     assert len(discover.select(found, names)) == 2
 
 
