@@ -46,7 +46,8 @@ class Settings(BaseModel):
     client_connections: Annotated[int, Field(gt=0)] = 1000
     """Concurrent connections from one address, which may be a proxy's."""
     slow_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """Time to receive a request, besides a second for each 16 KiB of its body."""
+    """Time to receive a request, besides a second for each 16 KiB of its body, and the longest
+    pause in which nothing of it arrives."""
     json_logs: bool = True
 
     @property
