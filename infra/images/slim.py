@@ -10,12 +10,18 @@ import sys
 from pathlib import Path
 
 # With the packages named: mypy, which Feast requires and its code does not import.
-INSTALLERS = ("pip", "uv")
+INSTALLERS = ("pip", "uv", "setuptools")
 PARTS = (
     "**/tests",
     "feast/ui",  # a web page in JavaScript, 26 MB
     "pyarrow/include",  # headers for compilers
     "pyarrow/src",
+    # Copies of a library under the names that only linkers use, 5 MB. Modules load `*.so.2500`.
+    "pyarrow/libarrow_python*.so",
+    "pyarrow/libarrow_python*.so.*.*",
+    "numpy/f2py",  # a compiler of Fortran
+    "numpy/distutils",
+    "numpy/**/*.a",
     "tornado/test",  # contains a private key
     "pyarrow/*flight*",  # Arrow's own remote protocol, 31 MB
     "onnxruntime/quantization",

@@ -24,11 +24,11 @@ from services.predict.browser_graph import find_browser_graph
 from services.predict.chunks import stream_prediction
 from services.predict.engine import Engine, ModelResponse
 from services.predict.explaining import explain_records, way_of
+from services.predict.packages import check_packages, needed_groups
 from services.predict.shipped_examples import check_examples
 from services.predict.snapshot import Profile
 from services.web.problem import Problem
 from slipway.contract import StreamingModel, shared_code
-from slipway.contract.groups import check_groups
 
 # Imported once by the fork server, so that a model starts in milliseconds instead of a second.
 PRELOADED = ["services.predict.model_process", "numpy", "onnxruntime", "pydantic"]
@@ -247,10 +247,12 @@ def try_out(source: VersionFiles, batch_rows: int) -> Profile:
     """
     shipped = source.shipped
     serving = shipped.serving
-    check_groups(serving.requires)
+    check_packages(serving.requires)
     before, start = _resident_bytes(), perf_counter()
     engine = _load(source, batch_rows)
     load_seconds = perf_counter() - start
+    looked_up = type(engine.model).looked_up
+    check_packages(needed_groups(serving.requires, looked_up))
     bodies = [json.dumps(each["input"]).encode() for each in shipped.examples]
     if not bodies:
         raise ValueError("about/examples.json holds no example to try the model with")
@@ -278,7 +280,7 @@ def try_out(source: VersionFiles, batch_rows: int) -> Profile:
         output_schema=engine.output_type.model_json_schema(mode="serialization"),
         explains=way is not None,
         explained_by=way,
-        looked_up=type(engine.model).looked_up,
+        looked_up=looked_up,
         latency_seconds=serving.latency_seconds,
         threads=serving.threads,
         requires=serving.requires,

@@ -21,13 +21,14 @@ from services.predict import snapshot
 from services.predict.artifacts import Unsafe, fetch, verify
 from services.predict.backend import VersionFiles
 from services.predict.model_process import ModelProcess
+from services.predict.packages import check_packages, needed_groups
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
 from services.predict.suspects import take_suspects
 from services.web import logs
 from slipway import policy
 from slipway.contract import shared_code
-from slipway.contract.groups import ServingGroupMissing, check_groups
+from slipway.contract.groups import ServingGroupMissing
 from slipway.contract.shipped import Shipped
 from slipway.registry import signatures, tracking
 from slipway.registry.copies import DigestMismatch
@@ -212,7 +213,7 @@ class RegistrySync:
             try:
                 signatures.check(name, known.version, _signed(known))
                 verify(known.folder, known.digest)
-                check_groups(known.profile.requires)
+                _check_packages(known.profile)
             except (NotSigned, DigestMismatch, Unsafe, ServingGroupMissing, OSError) as fault:
                 log.error("v%s in %s: %s; fetched again", known.version, known.folder, fault)
                 return False
@@ -229,12 +230,14 @@ class RegistrySync:
         folder = fetch(name, number, wanted, self.cache)
         self._verified.add(wanted)
         shipped = Shipped(folder)
-        check_groups(shipped.serving.requires)
+        check_packages(shipped.serving.requires)
         notes = folder / f"profile{'-triton' if self.settings.triton else ''}.json"
         profile = _noted(notes)
         if profile is None or profile.code != shared_code.fingerprint(shipped.about):
             profile = self._try_out(VersionFiles(name, number, folder, self.settings.triton))
             notes.write_text(profile.model_dump_json())
+        else:
+            _check_packages(profile)  # an image with other packages may have tried it out
         log.info(
             "%s v%s passed its try-out: %.1f ms per record",
             name,
@@ -283,6 +286,10 @@ class ForeignRegistry(Exception):
 
 class _NotServed(Exception):
     """Raised when a version cannot be served; the message is the reason."""
+
+
+def _check_packages(profile: Profile) -> None:
+    check_packages(needed_groups(profile.requires, profile.looked_up))
 
 
 def _noted(notes: Path) -> Profile | None:
