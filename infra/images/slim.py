@@ -1,11 +1,13 @@
 """`python slim.py FOLDER [PACKAGE ...]`: remove from an environment what a server never runs.
 
-Whole packages are removed by their RECORD, parts of packages by their path in site-packages. The
-images' tests, which start each image and send it requests, fail if a removed part is needed.
+Whole packages are removed by their RECORD, parts of packages by their path in site-packages, and
+debugging information from libraries. The images' tests, which start each image and send it
+requests, fail if a removed part is needed.
 """
 
 import csv
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +40,7 @@ def main(environment: Path, packages: list[str]) -> None:
     for part in PARTS:
         for found in sorted(site.glob(part)):
             remove(found)
+    strip_debugging(site)
     # uv's lock file, which is world-writable.
     remove(environment / ".lock")
     print(f"slim: {before / 1e6:.0f} MB before, {size(environment) / 1e6:.0f} MB after")
@@ -55,6 +58,16 @@ def remove_package(site: Path, name: str) -> None:
     # Python would still import an empty folder as a package.
     for top in {file.relative_to(site).parts[0] for file in files} - {".."}:
         remove(site / top)
+
+
+def strip_debugging(site: Path) -> None:
+    """Remove debugging information: nine tenths of uvloop and of ml_dtypes, 34 MB.
+
+    Libraries without it stay as they are, since some wheels' tools lay them out in their own way.
+    """
+    for library in sorted(site.rglob("*.so*")):
+        if b".debug_info" in library.read_bytes():
+            subprocess.run(["strip", "--strip-debug", library], check=True)
 
 
 def remove(path: Path) -> None:
