@@ -10,8 +10,8 @@ from tests.tiers import TIERS, all_files, files, tier_of
 # A fast test starts no model server, no registry server and no Spark, trains no project, and makes
 # no environment. A single program, like git, is allowed: milliseconds.
 SLOW = re.compile(
-    r"\b(serving_python|small_models|small_registry|mlflow_server|serving_alone|running|trained"
-    r"|server|SparkSession|make_venv)\b\s*[(:,)]"
+    r"\b(serving_python|features_python|small_models|small_registry|mlflow_server|serving_alone"
+    r"|running|trained|server|SparkSession|make_venv)\b\s*[(:,)]"
 )
 
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).resolve().parent / "locks"
 # Each group includes the ones before it.
 GROUPS = ("serving", "monitoring", "training", "torch", "methods", "development")
-# Each adds its packages to serving; `media` has those of the four before it. Training and the groups
-# after it include those of `media`, development all of them.
+# Each adds its packages to serving; `media` has those of the four before it. Training and the
+# groups after it include those of `media`, development all of them.
 BRANCHES = ("vision", "audio", "language", "features", "media", "explain", "stream")
 # Programs that run beside Slipway, each in a separate environment.
 APART = ("federated", "litserve", "load", "mlserver", "openapi", "registry", "triton")

@@ -23,11 +23,12 @@ def check_packages(needed: list[str]) -> None:
     try:
         check_groups(needed)
     except ServingGroupMissing as fault:
-        image = _image_with(needed)
-        raise ServingGroupMissing(f"{fault}; the image {image} has it" if image else fault) from None
+        image = image_with(needed)
+        hint = f"; the image {image} has it" if image else ""
+        raise ServingGroupMissing(f"{fault}{hint}") from None
 
 
-def _image_with(needed: list[str]) -> str | None:
+def image_with(needed: list[str]) -> str | None:
     """Return the smallest image with all groups; None if one is of a later release."""
     if not set(needed) <= set(group_names()):
         return None

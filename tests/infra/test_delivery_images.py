@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.delivery import advisories, dockerfile
+from infra.delivery import advisories, dockerfile, sizes
 from infra.delivery.contents import Contents, Finding, _settings, files
 from infra.delivery.sbom import SbomFault, validate
+from services.predict.packages import image_with
+from slipway.contract.groups import group_names
 from tests.conftest import ROOT
 
 KEY = "-----BEGIN RSA " + "PRIVATE KEY-----\n" + "A" * 64 + "\n"
@@ -124,19 +126,33 @@ def test_this_repositorys_images_are_found() -> None:
     assert not {"base", "installer"} & set(found)
 
 
-def test_the_media_image_is_the_serving_image_with_other_packages() -> None:
+@pytest.mark.parametrize("group", ["features", "media"])
+def test_an_image_with_a_serving_group_differs_in_its_packages_alone(group: str) -> None:
     text = (ROOT / dockerfile.FILE).read_text()
     _, *parts = dockerfile.STAGE.split(text)
     stages = dict(zip(parts[::2], parts[1::2], strict=True))
 
-    def statements(stage: str, **replaced: str) -> list[str]:
-        text = stages[stage]
-        for word, other in replaced.items():
-            text = text.replace(word, other)
+    def statements(stage: str) -> list[str]:
+        # Feast requires mypy, which no other package of a server does.
+        text = stages[stage].replace(group, "serving").replace("/opt/slipway mypy", "/opt/slipway")
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
-    assert statements("serving-media", media="serving") == statements("serving")
-    assert statements("media-environment", media="serving") == statements("serving-environment")
+    assert statements(f"serving-{group}") == statements("serving")
+    assert statements(f"{group}-environment") == statements("serving-environment")
+
+
+def test_the_sizes_in_the_documentation_are_the_measured_ones() -> None:
+    measured = sizes.read(ROOT)
+    assert measured.keys() == sizes.PURPOSES.keys()
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = "| image | for | above Python's image |\n| --- | --- | --- |\n"
+    assert table + "\n".join(sizes.rows(measured)) + "\n" in page
+
+
+def test_a_missing_package_is_found_in_the_image_that_the_message_names() -> None:
+    named = {image_with([name]) for name in group_names()}
+    assert named == {"serving-features", "serving-media"}
+    assert named <= set(dockerfile.targets((ROOT / dockerfile.FILE).read_text()))
 
 
 def test_a_list_that_is_not_cyclonedx_is_refused() -> None:

@@ -59,10 +59,11 @@ def test_the_dashboard_has_the_media_packages_and_its_own_and_trains_nothing() -
         ("vision", {"av", "opencv-python-headless"}),
         ("audio", {"av"}),
         ("language", {"tokenizers"}),
-        ("media", {"av", "opencv-python-headless", "tokenizers"}),
+        ("features", {"feast", "pandas", "redis", "sqlalchemy"}),
+        ("media", {"av", "feast", "opencv-python-headless", "tokenizers"}),
     ],
 )
-def test_a_media_group_adds_its_packages_to_serving(group: str, packages: set[str]) -> None:
+def test_a_serving_group_adds_its_packages_to_serving(group: str, packages: set[str]) -> None:
     added = pins(group).keys() - pins("serving").keys()
     assert packages <= added
     assert not {"torch", "transformers", "scikit-learn"} & added
@@ -73,12 +74,22 @@ def test_servers_look_for_the_packages_that_their_groups_have(environment: Modul
     listed = environment.pyproject()["dependency-groups"]
     for name in group_names():
         group = serving_group(name)
-        assert {re.split("[<>=]", each)[0] for each in listed[name]} == group.packages.keys()
+        assert {re.split(r"[\[<>=]", each)[0] for each in listed[name]} == group.packages.keys()
         assert group.packages.keys() <= pins("media").keys()
 
 
-def test_the_serving_group_trains_nothing() -> None:
-    assert not {"torch", "scikit-learn", "dvc", "mlflow", "matplotlib"} & pins("serving").keys()
+def test_the_serving_group_has_nothing_that_it_must_not_have(environment: ModuleType) -> None:
+    """Names and reasons are in pyproject.toml; a name that no lock has would forbid nothing."""
+    forbidden = environment.pyproject()["tool"]["slipway"]["not-in-serving"]
+    assert forbidden.keys() & pins("serving").keys() == set()
+    assert forbidden.keys() - pins("development").keys() == {"torch"}  # which no lock can name
+    assert {"feast", "pandas", "sqlalchemy", "scikit-learn", "sympy"} <= forbidden.keys()
+    assert all(len(reason) > 20 for reason in forbidden.values())
+
+
+def test_the_stream_and_the_monitor_look_up_no_features() -> None:
+    for group in ("stream", "monitoring"):
+        assert not {"feast", "redis", "dask"} & pins(group).keys()
 
 
 @pytest.mark.parametrize("file", sorted(LOCKS.glob("*.txt")), ids=lambda file: file.stem)

@@ -13,20 +13,24 @@ from tests.infra.manifests import (
     render,
 )
 
-OPTIONAL = ("stream", "media")
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
-def test_production_names_images_by_digest_once_they_are_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("component", "chosen"), [("media", "serving-media"), ("small", "serving")]
+)
+def test_production_names_images_by_digest_once_they_are_set(
+    tmp_path: Path, component: str, chosen: str
+) -> None:
     """Committed image references are invalid; with digests nothing else must be set."""
     copied = tmp_path / "k8s"
     shutil.copytree(K8S, copied)
     production, gpu = (copied / "overlays" / name for name in ("production", "gpu"))
     # With the optional components.
     file = production / "kustomization.yaml"
-    added = "".join(f"  - ../../components/{name}\n" for name in OPTIONAL)
+    added = "".join(f"  - ../../components/{name}\n" for name in ("stream", component))
     file.write_text(file.read_text().replace("components:\n", f"components:\n{added}"))
-    names = ("serving", "serving-media", "monitor", "training", "registry", "stream")
+    names = (chosen, "serving-features", "monitor", "training", "registry", "stream")
     ours = {f"slipway/{name}" for name in names}
     unset = images(render(production))
     assert {name.rpartition("@")[0].removeprefix("registry.invalid/") for name in unset} == ours

@@ -40,8 +40,8 @@ from tests.infra.manifests import (
 
 # Each service's module, with the image that has its packages.
 IMAGES = {
-    "predict": "slipway/serving",
-    "features": "slipway/serving",
+    "predict": "slipway/serving-features",
+    "features": "slipway/serving-features",
     "monitor": "slipway/monitor",
     "trainer": "slipway/training",
     "mlflow": "slipway/registry",
@@ -73,13 +73,18 @@ def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
     assert {name.removeprefix("slipway/") for name in found.values()} <= set(targets)
 
 
-def test_a_component_chooses_the_image_with_the_media_packages(rendered: Rendered) -> None:
-    found = servers(rendered["components/media"])
+@pytest.mark.parametrize(
+    ("component", "chosen"), [("media", "serving-media"), ("small", "serving")]
+)
+def test_a_component_chooses_another_image_for_model_servers(
+    rendered: Rendered, component: str, chosen: str
+) -> None:
+    found = servers(rendered[f"components/{component}"])
     others = {container["image"] for service, _, container in found if service != "predict"}
     predict = {container["image"] for service, _, container in found if service == "predict"}
-    assert predict == {"slipway/serving-media"}
+    assert predict == {f"slipway/{chosen}"}
     assert others <= set(IMAGES.values())
-    assert "serving-media" in images.targets(ROOT)
+    assert chosen in images.targets(ROOT)
 
 
 @cache

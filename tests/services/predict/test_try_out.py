@@ -10,10 +10,11 @@ import pytest
 from services.predict import snapshot
 from services.predict.backend import VersionFiles
 from services.predict.model_process import try_out
+from services.predict.packages import check_packages
 from services.predict.registry_sync import RegistrySync
 from services.predict.settings import Settings
 from services.predict.shipped_examples import ExamplesDiffer, check_examples
-from slipway.contract import groups, shared_code
+from slipway.contract import Lookup, Model, groups, shared_code
 from slipway.contract.groups import ServingGroup, ServingGroupMissing
 from slipway.contract.shipped import Shipped
 from slipway.policy.changes import change_policy
@@ -146,9 +147,30 @@ def test_a_version_needs_the_groups_that_it_requires(
     # Before its code runs, which could not be imported.
     (readings.shipped.code).write_text("import cv2_that_is_not_installed\n")
     with pytest.raises(
-        ServingGroupMissing, match=r"^needs the serving group vision \(opencv-python-headless\)$"
+        ServingGroupMissing,
+        match=r"^needs the serving group vision \(opencv-python-headless\); "
+        "the image serving-media has it$",
     ):
         try_out(readings, 64)
+
+
+def test_a_version_that_looks_up_features_needs_their_group(
+    readings: VersionFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = Lookup(entity="customer_id", service="repurchase")
+    monkeypatch.setattr(Model, "looked_up", lookup)
+    profile = try_out(readings, 64)
+    assert (profile.requires, profile.looked_up) == ([], lookup)
+    lacking = ServingGroup({"feast": "feast_that_is_not_installed"})
+    monkeypatch.setattr(groups, "serving_group", lambda name: lacking)
+    message = r"^needs the serving group features \(feast\); the image serving-features has it$"
+    with pytest.raises(ServingGroupMissing, match=message):
+        try_out(readings, 64)
+
+
+def test_a_group_of_a_later_release_is_in_no_image_of_this_one() -> None:
+    with pytest.raises(ServingGroupMissing, match=r"^needs the serving group smell \(.*\)$"):
+        check_packages(["smell"])
 
 
 @pytest.fixture

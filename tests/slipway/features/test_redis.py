@@ -257,8 +257,8 @@ def test_an_invalid_address_is_refused(
     assert "secret" not in str(refused.value)
 
 
-def test_the_serving_packages_are_enough(
-    feature_repository: FeatureRepository, serving_python: Path, server: Server
+def test_the_packages_of_the_group_are_enough(
+    feature_repository: FeatureRepository, features_python: Path, server: Server
 ) -> None:
     materialize(until=MOMENT)
     code = (
@@ -271,7 +271,7 @@ def test_the_serving_packages_are_enough(
     )
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
-        [serving_python, "-c", code],
+        [features_python, "-c", code],
         cwd=feature_repository.root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
