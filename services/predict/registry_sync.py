@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from services.predict import snapshot
 from services.predict.artifacts import Unsafe, fetch, verify
 from services.predict.backend import VersionFiles
-from services.predict.model_process import ModelProcess
+from services.predict.model_process import ModelProcess, stop_fork_server
 from services.predict.packages import check_packages, needed_groups
 from services.predict.settings import Settings
 from services.predict.snapshot import Entry, Profile, Snapshot, Version
@@ -30,7 +30,8 @@ from slipway import policy
 from slipway.contract import shared_code
 from slipway.contract.groups import ServingGroupMissing
 from slipway.contract.shipped import Shipped
-from slipway.registry import signatures, tracking
+from slipway.predictions.segment import CLOSED, COMPACTED
+from slipway.registry import reading, signatures, tracking
 from slipway.registry.copies import DigestMismatch
 from slipway.registry.signatures import NotSigned
 
@@ -102,6 +103,9 @@ class RegistrySync:
                 registry=self._registry,
             )
         )
+        if all(each.done() for each in self._pending.values()):
+            # It starts again in 0.3 s when the next version needs a try-out.
+            stop_fork_server()
 
     def _publish(self, new: Snapshot) -> None:
         if new != self._known:
@@ -115,12 +119,11 @@ class RegistrySync:
             ForeignRegistry: it knows none of the projects that are served.
             Exception: the registry cannot be reached.
         """
-        registry = tracking.client()
         found, names = {}, set()
-        for model in tracking.every(registry.search_registered_models):
+        for model in reading.reader().models():
             names.add(model.name)
             aliases = {
-                variant: str(model.aliases[variant])
+                variant: model.aliases[variant]
                 for variant in policy.VARIANTS
                 if variant in model.aliases
             }
@@ -224,7 +227,7 @@ class RegistrySync:
         return True
 
     def _fetch_and_try_out(self, name: str, number: str) -> Version:
-        tags = tracking.client().get_model_version(name, number).tags
+        tags = reading.reader().version(name, number).tags
         signatures.check(name, number, tags)
         wanted = tags.get("digest", "")
         folder = fetch(name, number, wanted, self.cache)
@@ -357,27 +360,37 @@ def kick(settings: Settings) -> None:
 
 def maintain_log(settings: Settings, stopping: threading.Event) -> None:
     """Recover dead workers' log segments, compact the prediction log, enforce its limits."""
-    from slipway.predictions import compact, reader
-
     os.nice(NICENESS)
     while not stopping.is_set():
         try:
-            reader.recover(settings.records)
-            done = compact.compact(settings.records, seconds=COMPACT_SECONDS)
-            if done.damaged:
-                log.error(
-                    "%d damaged lines set aside: %s/*.damaged", done.damaged, settings.records
-                )
-            removed = compact.retain(
-                settings.records, days=settings.log_days, bytes=settings.log_bytes
-            )
-            if removed.records:
-                log.info("%d prediction records removed by age or size", removed.records)
+            _maintain_log_once(settings)
         except OSError as error:
             log.warning("prediction log not maintained: %s", error)
         except Exception:
             log.exception("prediction log not maintained")
         stopping.wait(COMPACT_SECONDS)
+
+
+def _maintain_log_once(settings: Settings) -> None:
+    from slipway.predictions import reader
+    from slipway.predictions.own_clock import own_time
+
+    if not settings.records.is_dir():  # no worker has made it yet
+        return
+    reader.recover(settings.records)
+    if not any(next(settings.records.glob(f"*{each}"), None) for each in (CLOSED, COMPACTED)):
+        # Retention reads this clock; it must run from before the first segment is closed.
+        own_time(settings.records)
+        return
+    # pyarrow takes 0.15 s and 10 MiB; a server whose first segment is open needs it not yet.
+    from slipway.predictions import compact
+
+    done = compact.compact(settings.records, seconds=COMPACT_SECONDS)
+    if done.damaged:
+        log.error("%d damaged lines set aside: %s/*.damaged", done.damaged, settings.records)
+    removed = compact.retain(settings.records, days=settings.log_days, bytes=settings.log_bytes)
+    if removed.records:
+        log.info("%d prediction records removed by age or size", removed.records)
 
 
 def run_jobs(settings: Settings, stopping: threading.Event) -> None:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from slipway.contract.shipped import Shipped
+from slipway.registry import reading
 
 from .digest import digest
 
@@ -19,14 +20,12 @@ def copied(name: str, version: str, folder: Path) -> Shipped:
     after the verification. Links are copied as links.
 
     Raises:
-        mlflow.exceptions.MlflowException: the registry or its store cannot be reached.
+        Exception: the registry or its store cannot be reached.
     """
-    import mlflow
-
     scratch = folder / "fetched" / name
     scratch.mkdir(parents=True)
-    stored = mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(scratch))
-    source, own = Shipped(Path(stored)), Shipped(folder / "own" / name)
+    source = Shipped(reading.reader().download_model(name, version, scratch))
+    own = Shipped(folder / "own" / name)
     own.weights.parent.mkdir(parents=True)
     shutil.copyfile(source.entry, own.entry)
     shutil.copytree(source.weights, own.weights, symlinks=True)
