@@ -23,7 +23,7 @@ from tests.services.fake_models import ModelRegistryFixture, echo
 pytestmark = pytest.mark.quick_container
 
 # Of the layers above the Python image, which differs from place to place.
-# tests/infra/test_environment.py holds the names of `serving`'s packages, without an engine.
+# tests/infra/test_environment.py, which needs no engine, checks the names of `serving`'s packages.
 MEGABYTES = {
     "serving": 500,
     "serving-features": 600,

@@ -216,8 +216,8 @@ def test_a_missing_group_is_the_fault_that_the_server_reports(
         patch.setattr(groups, "serving_group", lambda name: lacking)
         RegistrySync(settings).sync()
         found = snapshot.read(settings.folder)
-        fault = "champion v1: needs the serving group vision (opencv-python-headless)"
-        assert found.faults["needy"] == fault
+        fault = "champion v1: needs the serving group vision (opencv-python-headless); "
+        assert found.faults["needy"] == fault + "the image serving-media has it"
         assert "needy" not in found.projects
     RegistrySync(settings).sync()
     assert "needy" in snapshot.read(settings.folder).projects
