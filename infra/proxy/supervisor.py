@@ -82,7 +82,7 @@ class ProxySupervisor:
         self.leaving = False
 
     def run(self) -> int:
-        """Run until HAProxy ends by itself or is told to; return the exit status."""
+        """Run until HAProxy ends by itself or a signal stops it; return the exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
         with tempfile.NamedTemporaryFile(prefix="servers-") as file:
             self.start(Path(file.name))

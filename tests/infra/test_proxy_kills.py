@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from infra.chaos.load import CONNECTION, OK, Load, LoadCaller, Response
@@ -19,7 +18,7 @@ from tests.infra import proxy_fixture
 from tests.infra.names import Names
 from tests.infra.proxy_fixture import Proxy
 from tests.services.fake_models import ModelRegistryFixture, Server, echo
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 CONCERNS = ("infra/proxy/*",)
 
@@ -74,7 +73,7 @@ def kill(proxy: Proxy) -> Death:
     assert process is not None
     before = time.monotonic()
     process.kill()
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    process.wait(PATIENCE)
     return Death(before, time.monotonic())
 
 
