@@ -22,6 +22,7 @@ FLOORS: list[set[str]] = [
         *(
             "slipway.arguments",
             "slipway.marks",
+            "slipway.keyring",
             "slipway.names",
             "slipway.rest",
             "slipway.paths",
@@ -50,7 +51,14 @@ FLOORS: list[set[str]] = [
     {"services.metrics_page", "services.with_secrets"},
     {"infra.committed", "infra.docker", "infra.documentation", "infra.environment", "infra.load"},
     {"infra.cluster", "infra.slo"},
-    {"infra.compose", "infra.delivery", "infra.grafana", "infra.images", "infra.local"},
+    {
+        "infra.compose",
+        "infra.delivery",
+        "infra.grafana",
+        "infra.images",
+        "infra.local",
+        "infra.proxy",
+    },
     {"infra.chaos", "infra.demo", "infra.locust"},
     {"benchmarks"},
 ]

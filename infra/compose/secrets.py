@@ -8,6 +8,7 @@ from infra.compose import places
 from slipway.access import keys
 from slipway.access.keys import BadKey, Keyring, NoKey
 from slipway.files import replace_text
+from slipway.keyring import keys_file
 from slipway.registry import signatures
 
 # The folder of each caller's key.
@@ -51,7 +52,7 @@ def _password(folder: Path, name: str, derived: dict[str, Callable[[str], str]])
 
 
 def _callers(place: Path) -> list[str]:
-    ring, drawn = Keyring(keys.keys_file()), []
+    ring, drawn = Keyring(keys_file()), []
     for variable, folder in CALLERS.items():
         file = place / folder / places.KEY
         name, scope = WANTED[variable]

@@ -31,7 +31,7 @@ from slipway.contract import shared_code
 from slipway.contract.groups import ServingGroupMissing
 from slipway.contract.shipped import Shipped
 from slipway.predictions.segment import CLOSED, COMPACTED
-from slipway.registry import reading, signatures, tracking
+from slipway.registry import readers, signatures, tracking
 from slipway.registry.copies import DigestMismatch
 from slipway.registry.signatures import NotSigned
 
@@ -120,7 +120,7 @@ class RegistrySync:
             Exception: the registry cannot be reached.
         """
         found, names = {}, set()
-        for model in reading.reader().models():
+        for model in readers.reader().models():
             names.add(model.name)
             aliases = {
                 variant: model.aliases[variant]
@@ -227,7 +227,7 @@ class RegistrySync:
         return True
 
     def _fetch_and_try_out(self, name: str, number: str) -> Version:
-        tags = reading.reader().version(name, number).tags
+        tags = readers.reader().version(name, number).tags
         signatures.check(name, number, tags)
         wanted = tags.get("digest", "")
         folder = fetch(name, number, wanted, self.cache)

@@ -6,9 +6,10 @@ from enum import StrEnum
 from services.settings import Settings
 from services.web.problem import Problem
 from slipway import home
-from slipway.access.keys import BadKey, Key, Keyring, MissingScope, NoKey, keys_file
+from slipway.access.keys import BadKey, Key, Keyring, MissingScope, NoKey
 from slipway.access.limits import Limiter
 from slipway.access.scopes import Scope
+from slipway.keyring import keys_file
 
 BEARER = b"bearer "
 

@@ -17,9 +17,9 @@ from typing import Annotated, Self
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from slipway import home
 from slipway.access.scopes import Scope
 from slipway.files import replace_text
+from slipway.keyring import keys_file
 
 # The last character of the secret has two unused bits. The text is hashed, not the bytes that it
 # encodes, so that exactly one text is valid.
@@ -114,11 +114,6 @@ class _KeysFile(BaseModel):
         if len({key.id for key in self.keys}) != len(self.keys):
             raise ValueError("two keys have the same id")
         return self
-
-
-def keys_file() -> Path:
-    """Return $SLIPWAY_KEYRING, for homes that share their keys, else keys.json in the home."""
-    return Path(os.environ.get("SLIPWAY_KEYRING") or home.home() / "keys.json")
 
 
 def create(

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from slipway.contract.shipped import Shipped
-from slipway.registry import reading
+from slipway.registry import readers
 
 from .digest import digest
 
@@ -24,7 +24,7 @@ def copied(name: str, version: str, folder: Path) -> Shipped:
     """
     scratch = folder / "fetched" / name
     scratch.mkdir(parents=True)
-    source = Shipped(reading.reader().download_model(name, version, scratch))
+    source = Shipped(readers.reader().download_model(name, version, scratch))
     own = Shipped(folder / "own" / name)
     own.weights.parent.mkdir(parents=True)
     shutil.copyfile(source.entry, own.entry)

@@ -1,4 +1,4 @@
-"""Reads the registry by plain requests to MLflow's server; see `slipway.registry.reading`."""
+"""Reads the registry by plain requests to MLflow's server; see `slipway.registry.readers`."""
 
 import base64
 import json

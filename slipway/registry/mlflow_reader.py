@@ -1,4 +1,4 @@
-"""Reads the registry through MLflow's client; see `slipway.registry.reading`."""
+"""Reads the registry through MLflow's client; see `slipway.registry.readers`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway import paths
-from slipway.access.keys import keys_file
 from slipway.files import replace_text
+from slipway.keyring import keys_file
 from slipway.registry import tracking
 
 if TYPE_CHECKING:

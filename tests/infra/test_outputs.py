@@ -29,7 +29,7 @@ def tasks(page: str) -> list[str]:
 @pytest.mark.parametrize("page", NAMES)
 def test_every_task_shows_a_picture_or_an_output(page: str) -> None:
     sections = dict(
-        re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", text(page), re.MULTILINE | re.DOTALL)
+        re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", text(page), re.MULTILINE | re.DOTALL)
     )
     assert tasks(page)
     for task in tasks(page):

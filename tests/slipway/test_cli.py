@@ -23,6 +23,7 @@ SLIPWAY = Path(sys.executable).with_name("slipway")
 LISTS = {
     *("list", "datasets", "keys list", "runs list", "runs decisions", "history", "status", "logs"),
     *("rollout status", "images list", "affected", "features freshness", "features lineage"),
+    "signatures list",
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from slipway.home import free_port
-from slipway.registry import http_reader, reading
+from slipway.registry import http_reader, readers, reading
 from slipway.registry.http_reader import HttpReader, RegistryRefused, RegistryUnreachable
 from tests.conftest import ROOT, mlflow_server
 from tests.services.fake_models import ModelRegistryFixture, echo
@@ -49,8 +49,8 @@ def by_mlflow(address: str, monkeypatch: pytest.MonkeyPatch) -> reading.Reader:
     """The reader for addresses that need MLflow's client, at the same address."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "")
-    monkeypatch.setattr(reading, "reads_by_http", lambda _: False)
-    return reading.reader()
+    monkeypatch.setattr(readers, "reads_by_http", lambda _: False)
+    return readers.reader()
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -205,17 +205,17 @@ def test_other_registries_go_through_mlflow(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert reading.reads_by_http(address) is enough
+    assert readers.reads_by_http(address) is enough
 
 
 def test_a_credentials_file_goes_through_mlflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert reading.reads_by_http("http://mlflow:5000")
+    assert readers.reads_by_http("http://mlflow:5000")
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "credentials").touch()
-    assert not reading.reads_by_http("http://mlflow:5000")
+    assert not readers.reads_by_http("http://mlflow:5000")
 
 
 def test_reading_imports_neither_mlflow_nor_pandas(address: str) -> None:
