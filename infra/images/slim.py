@@ -1,11 +1,12 @@
 """`python slim.py FOLDER [PACKAGE ...]`: remove from an environment what a server never runs.
 
 Whole packages are removed by their RECORD, parts of packages by their path in site-packages, and
-debugging information from libraries. The images' tests, which start each image and send it
+debugging information from some modules. The images' tests, which start each image and send it
 requests, fail if a removed part is needed.
 """
 
 import csv
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,15 @@ PARTS = (
     "onnxruntime/quantization",
     "onnxruntime/tools",
     "onnxruntime/transformers",
+)
+# Modules that are mostly debugging information, 40 MB together. Only these: `strip` makes libraries
+# that auditwheel has rewritten, such as NumPy's libgfortran, impossible to load.
+STRIPPED = (
+    "aiohttp/**/*.so",
+    "httptools/**/*.so",
+    "ml_dtypes/*.so",
+    "sqlalchemy/**/*.so",
+    "uvloop/*.so",
 )
 
 
@@ -61,13 +71,15 @@ def remove_package(site: Path, name: str) -> None:
 
 
 def strip_debugging(site: Path) -> None:
-    """Remove debugging information: nine tenths of uvloop and of ml_dtypes, 34 MB.
+    """Remove debugging information from STRIPPED.
 
-    Libraries without it stay as they are, since some wheels' tools lay them out in their own way.
+    Raises:
+        CalledProcessError: `strip` cannot read a module.
+        OSError: a module cannot be loaded afterwards.
     """
-    for library in sorted(site.rglob("*.so*")):
-        if b".debug_info" in library.read_bytes():
-            subprocess.run(["strip", "--strip-debug", library], check=True)
+    for module in sorted(found for pattern in STRIPPED for found in site.glob(pattern)):
+        subprocess.run(["strip", "--strip-debug", module], check=True)
+        ctypes.CDLL(str(module))
 
 
 def remove(path: Path) -> None:
