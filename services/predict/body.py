@@ -48,7 +48,7 @@ async def read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> byt
         # A chunked body, all chunks of which arrived before the first was read.
         raise too_large(limit)
     if b"content-encoding" in headers:
-        body = unpack(body, headers[b"content-encoding"], limit)
+        body = await unpack(body, headers[b"content-encoding"], limit)
     return body
 
 
@@ -74,7 +74,7 @@ async def _rest(receive: Receive, message: Any, limit: int) -> bytes:
         raise Problem(408, "Body too slow", message) from None
 
 
-def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
+async def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Return the decompressed body.
 
     Raises:
@@ -88,13 +88,22 @@ def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
         raise Problem(415, "Unsupported content encoding", message)
     # 32: accept both gzip's and zlib's headers.
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    parts, size = [], 0
     try:
-        # A bomb of 16 MiB unpacks to 16 GiB, so at most one byte over the limit is unpacked.
-        content = stream.decompress(body, limit + 1)
+        while not stream.eof:
+            part = stream.decompress(body, UNPACKED_STEP)
+            body = stream.unconsumed_tail
+            if not part and not body:
+                break
+            # A bomb of 16 MiB unpacks to 16 GiB, so at most a step over the limit is unpacked.
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+            parts.append(part)
+            # A step takes 0.1 ms. 16 MiB at once took 30 ms, for which every other caller waited.
+            await asyncio.sleep(0)
     except zlib.error as error:
         raise Problem(400, "Damaged body", f"it is no {kind.decode()}: {error}") from None
-    if len(content) > limit:
-        raise too_large(limit)
     if not stream.eof:
         raise Problem(400, "Damaged body", f"the {kind.decode()} stream ends too early")
-    return content
+    return b"".join(parts)
