@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from slipway import home
+from slipway.access.registry_keys import key_file
 from slipway.programs.debian import binary
 from tests.browser import Tab, chromium
 from tests.conftest import ROOT
@@ -88,22 +89,35 @@ def show_words(tab: Tab) -> None:
     scroll_to(tab, "for this record is")
 
 
+def key_header() -> dict[str, str]:
+    return {"X-API-Key": key_file().read_text()}
+
+
+def signed_in(service: str) -> str:
+    """Return the address with the key as the password of Basic authentication."""
+    return address(service).replace("://", f"://me:{key_file().read_text()}@")
+
+
 def titanic_runs() -> tuple[str, list[str]]:
     """Return the experiment of titanic and its newest runs of candidates."""
     server, path = address("mlflow"), "api/2.0/mlflow"
     found = httpx.get(
-        f"{server}/{path}/experiments/get-by-name", params={"experiment_name": "titanic"}
+        f"{server}/{path}/experiments/get-by-name",
+        params={"experiment_name": "titanic"},
+        headers=key_header(),
     ).json()
     experiment = found["experiment"]["experiment_id"]
     body = {"experiment_ids": [experiment], "filter": "tags.mlflow.parentRunId LIKE '%'"}
-    runs = httpx.post(f"{server}/{path}/runs/search", json=body).json()["runs"]
+    runs = httpx.post(f"{server}/{path}/runs/search", json=body, headers=key_header()).json()[
+        "runs"
+    ]
     return experiment, [each["info"]["run_id"] for each in runs][:4]
 
 
 def show_comparison(tab: Tab) -> None:
     experiment, runs = titanic_runs()
     chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
-    tab.open(f"{address('mlflow')}/#/compare-runs?{chosen}")
+    tab.open(f"{signed_in('mlflow')}/#/compare-runs?{chosen}")
     wait(tab, "document.body.innerText.includes('Parallel Coordinates Plot')")
     wait(tab, "document.querySelector('svg.main-svg')")
     close_assistant(tab)
@@ -113,9 +127,10 @@ def show_run(tab: Tab) -> None:
     """The run of the registered version: its parameters and metrics."""
     path = "api/2.0/mlflow/registered-models/alias"
     query = {"name": "titanic", "alias": "champion"}
-    version = httpx.get(f"{address('mlflow')}/{path}", params=query).json()["model_version"]
+    response = httpx.get(f"{address('mlflow')}/{path}", params=query, headers=key_header())
+    version = response.json()["model_version"]
     experiment, _ = titanic_runs()
-    tab.open(f"{address('mlflow')}/#/experiments/{experiment}/runs/{version['run_id']}")
+    tab.open(f"{signed_in('mlflow')}/#/experiments/{experiment}/runs/{version['run_id']}")
     wait(tab, "/Metrics \\(\\d+\\)/.test(document.body.innerText)")
     close_assistant(tab)
     tab.run(

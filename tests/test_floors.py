@@ -44,7 +44,13 @@ FLOORS: list[set[str]] = [
     {"services", "services.health", "services.settings", "services.zero_init"},
     {"services.jobs", "services.web"},
     {
-        *("services.explain", "services.features", "services.monitor", "services.predict"),
+        *(
+            "services.explain",
+            "services.features",
+            "services.mlflow",
+            "services.monitor",
+            "services.predict",
+        ),
         *("services.rollout", "services.stream"),
     },
     {"services.trainer"},

@@ -11,10 +11,11 @@ from infra.chaos.load import LoadCaller
 from infra.compose.running import PROFILES, Failed, Stack, request_status, wait_until
 from infra.docker import docker
 from slipway import home
+from slipway.project import find
 
 PROJECT = "slipway-chaos"
 OVERRIDE = "infra/chaos/compose.yml"
-# Both train in half a minute.
+# Both train in a minute.
 MODEL, WITH_FEATURES = "titanic", "churn"
 DATA = ("titanic", "telco_customer_churn")
 TABLE, VIEWS = "telco_customers", ("telco_household", "telco_services", "telco_billing")
@@ -38,7 +39,8 @@ def stack(
         DockerFault: it does not start.
         Failed: it is incomplete, or a project of this name exists already.
     """
-    it = Stack(home.root(), home.free_port(), home.free_port(), project, overrides)
+    group = find(WITH_FEATURES).params.environment
+    it = Stack(home.root(), home.free_port(), home.free_port(), project, overrides, group)
     if docker("ps", "--quiet", "--all", "--filter", f"label=com.docker.compose.project={project}"):
         raise Failed(
             f"the project {project} exists already, from a run that is in progress or was "

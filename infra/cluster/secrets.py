@@ -1,7 +1,7 @@
 """The secrets that a new cluster needs, as files that become Secrets.
 
     keys.json      the services' keyring: hashes of all API keys
-    callers.env    the keys that Prometheus, the monitor and Alertmanager send
+    callers.env    the keys that Prometheus, Alertmanager, the services and training send
     database.env   the password of MLflow's database, and its URI
     signing-key    the private key with which training signs the versions that it registers
     trusted-keys   its public key, by which the services verify them
@@ -25,6 +25,8 @@ SIGNING, TRUSTED = "signing-key", "trusted-keys"
 WANTED = {
     "METRICS_KEY": ("prometheus", Scope.METRICS),
     "TRAIN_KEY": ("alerts", Scope.TRAIN),
+    "REGISTRY_KEY": ("training", Scope.REGISTRY),
+    "REGISTRY_READ_KEY": ("services", Scope.REGISTRY_READ),
 }
 
 

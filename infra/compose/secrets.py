@@ -5,14 +5,17 @@ from pathlib import Path
 
 from infra.cluster.secrets import WANTED, database_uri, drawn_password
 from infra.compose import places
-from slipway.access import keys
-from slipway.access.keys import BadKey, Keyring, NoKey
+from slipway.access.callers import ensure_key
 from slipway.files import replace_text
-from slipway.keyring import keys_file
 from slipway.registry import signatures
 
 # The folder of each caller's key.
-CALLERS = {"METRICS_KEY": places.PROMETHEUS, "TRAIN_KEY": places.ALERTMANAGER}
+CALLERS = {
+    "METRICS_KEY": places.PROMETHEUS,
+    "TRAIN_KEY": places.ALERTMANAGER,
+    "REGISTRY_KEY": places.REGISTRY,
+    "REGISTRY_READ_KEY": places.REGISTRY_READ,
+}
 
 
 def prepare(place: Path) -> list[str]:
@@ -52,12 +55,11 @@ def _password(folder: Path, name: str, derived: dict[str, Callable[[str], str]])
 
 
 def _callers(place: Path) -> list[str]:
-    ring, drawn = Keyring(keys_file()), []
+    drawn = []
     for variable, folder in CALLERS.items():
         file = place / folder / places.KEY
         name, scope = WANTED[variable]
-        if not (file.is_file() and _is_accepted(ring, file.read_text())):
-            _write(file, keys.create(name, [scope])[1])
+        if ensure_key(file, name, [scope], mode=places.READABLE):
             drawn.append(f"{folder}: API key of scope {scope}")
     return drawn
 
@@ -67,14 +69,6 @@ def _signing(place: Path) -> list[str]:
     file = place / places.SIGNING / places.SIGNING_KEY
     made = signatures.make_key(file, signatures.trusted_keys_file())
     return [f"{places.SIGNING}: key that signs versions"] if made else []
-
-
-def _is_accepted(ring: Keyring, text: str) -> bool:
-    try:
-        ring.authenticate(text)
-    except (BadKey, NoKey):
-        return False
-    return True
 
 
 def _write(file: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from infra.local.starters import StarterTraining, quick_first
 from infra.slo import configuration
 from services import health
 from slipway import home
+from slipway.access import registry_keys
 from slipway.features import places
 from slipway.processes import terminate
 from slipway.programs import browser_runtime, debian
@@ -44,6 +45,7 @@ TITLES = {
     "prometheus": "Prometheus",
     "alertmanager": "Alertmanager",
 }
+HINTS = {"mlflow": "  any user; the password: slipway keys registry"}
 
 
 class PlatformFault(Exception):
@@ -90,26 +92,21 @@ class Service:
 
 
 def services() -> list[Service]:
-    python, mlflow = sys.executable, home.port("mlflow")
-    database = f"sqlite:///{home.home() / 'mlflow.db'}"
+    python = sys.executable
     return [
         Service(
             "mlflow",
-            (
-                *(python, "-m", "mlflow", "server", "--backend-store-uri", database),
-                *("--artifacts-destination", (home.home() / "artifacts").as_uri()),
-                # One worker without job execution takes 0.55 GB; the default 3.5 GB.
-                *("--workers", "1", "--host", home.LOOPBACK, "--port", str(mlflow)),
-            ),
+            (python, "-m", "services.mlflow"),
             "/health",
-            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            # Those of the shell are for a registry elsewhere.
+            {"MLFLOW_BACKEND_STORE_URI": "", "MLFLOW_ARTIFACTS_DESTINATION": ""},
         ),
         Service(
             "predict",
             (*(python, "-m", "services.predict"),),
             # Ready only with a first model, which is still being trained at the start.
             "/v1/live",
-            {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{mlflow}"},
+            {"MLFLOW_TRACKING_URI": registry_keys.mlflow_address()},
         ),
         *feedback_loop(),
     ]
@@ -118,7 +115,7 @@ def services() -> list[Service]:
 def feedback_loop() -> list[Service]:
     """Return the services that monitor the model server and retrain models."""
     installed = {name: debian.installed(name) for name in ("alertmanager", "prometheus")}
-    environment = {"MLFLOW_TRACKING_URI": f"http://{home.LOOPBACK}:{home.port('mlflow')}"}
+    environment = {"MLFLOW_TRACKING_URI": registry_keys.mlflow_address()}
     if installed["alertmanager"] is None or installed["prometheus"] is None:
         trainer = f"http://{home.LOOPBACK}:{home.port('trainer')}"
         environment["SLIPWAY_MONITOR_WEBHOOK"] = f"{trainer}/v1/alerts"
@@ -152,6 +149,7 @@ def up() -> None:
         check_port(service)
     check_disk()
     configuration.write()
+    registry_keys.ensure()
     starters = quick_first(project for project in discover() if project.params.starter)
     with progress([each.name for each in starters]) as shown:
         training = StarterTraining(starters, shown)
@@ -191,7 +189,6 @@ def serve_while_training(
         training,
         shown,
         model_server=by_name["predict"].address,
-        mlflow=by_name["mlflow"].address,
         first_served=partial(show_first, starters, shown, start_time),
     ).follow()
 
@@ -249,7 +246,7 @@ def start(service: Service, say: Callable[[str], None] = print) -> None:
             child = subprocess.Popen(
                 service.command,
                 cwd=home.root(),
-                env={**dvc_environment(), **service.environment},
+                env=registry_keys.with_token({**dvc_environment(), **service.environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -314,7 +311,7 @@ def summarize(running: list[Service], starters: list[Project], training: Starter
     print(f"  metrics        {address}/metrics")
     for name, title in TITLES.items():
         if name in by_name:
-            print(f"  {title:14} {by_name[name].address}")
+            print(f"  {title:14} {by_name[name].address}{HINTS.get(name, '')}")
     print(f"  {'explanations':14} {dashboard_line()}")
     if "prometheus" not in by_name:
         print("  no Prometheus: slipway slo programs unpacks it, no root needed; then make up")

@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.local.progress import StageProgress
 from infra.local.starters import StarterTraining
+from slipway.access import registry_keys
 
 REQUEST_SECONDS = 10
 # The server loads and tests a model before serving it, on cores that train others meanwhile.
@@ -39,18 +40,21 @@ def served(model_server: str) -> ServerState:
     )
 
 
-def champion(mlflow: str, name: str) -> str | None:
+def champion(name: str) -> str | None:
     """Return the version that the registry names champion; None without one."""
     query = urllib.parse.urlencode({"name": name, "alias": "champion"})
-    found = _json(f"{mlflow}/api/2.0/mlflow/registered-models/alias?{query}")
+    mlflow, key = registry_keys.mlflow_address(), registry_keys.read_key_file().read_text()
+    found = _json(f"{mlflow}/api/2.0/mlflow/registered-models/alias?{query}", key)
     version = found.get("model_version", {}).get("version")
     return None if version is None else str(version)
 
 
-def _json(address: str) -> dict[str, Any]:
+def _json(address: str, key: str = "") -> dict[str, Any]:
     """Return the response as JSON; empty if there is none, or it is an error."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(address, headers=headers)
     try:
-        with urllib.request.urlopen(address, timeout=REQUEST_SECONDS) as response:
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
             found: dict[str, Any] = json.load(response)
     except (OSError, urllib.error.URLError, ValueError):
         return {}
@@ -66,12 +70,11 @@ class ServingWatch:
         shown: StageProgress,
         *,
         model_server: str,
-        mlflow: str,
         first_served: Callable[[str], None],
     ) -> None:
         """Create a watch; `first_served` gets the first served project while others still train."""
         self._training, self._shown = training, shown
-        self._model_server, self._mlflow = model_server, mlflow
+        self._model_server = model_server
         self._first_served = first_served
         self._since: dict[str, float] = {}
         self._first, self._announced = "", False
@@ -100,7 +103,7 @@ class ServingWatch:
         now = served(self._model_server) if waiting else ServerState()
         for name in waiting:
             seconds = time.monotonic() - self._since.setdefault(name, time.monotonic())
-            version, wanted = now.versions.get(name), champion(self._mlflow, name)
+            version, wanted = now.versions.get(name), champion(name)
             if version is not None and version == wanted:
                 self._first = self._first or name
                 self._shown.served(name, version)

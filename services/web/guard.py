@@ -51,8 +51,10 @@ class Guard:
         self.closed = frozenset(closed)
         self.on_refusal = on_refusal
 
-    def admit(self, headers: Mapping[bytes, bytes], scope: str) -> Key | None:
+    def admit(self, headers: Mapping[bytes, bytes], scope: str, *others: str) -> Key | None:
         """Return the caller's key, or None if the request needs no key.
+
+        The key has `scope`, or one of the others.
 
         Raises:
             Problem: 401, 403 or 429.
@@ -66,7 +68,7 @@ class Guard:
             text = text[7:].strip()
         try:
             key = self.keyring.authenticate(text)
-            self.keyring.require(key, scope)
+            self.keyring.require(key, scope, *others)
         except NoKey:
             detail = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
             raise self._refused(Refusal.KEY, Problem(401, "API key needed", detail)) from None

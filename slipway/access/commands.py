@@ -125,6 +125,15 @@ def revoke(id: KeyId) -> None:
     typer.echo(f"key {key.id} of {key.name} is revoked")
 
 
+@app.command()
+def registry() -> None:
+    """Print the key with which people call the MLflow that `make up` starts."""
+    from slipway.access import registry_keys
+
+    registry_keys.ensure()
+    typer.echo(registry_keys.key_file().read_text())
+
+
 @dataclass
 class _Line:
     """A line of the audit log, which the command completes."""

@@ -232,9 +232,9 @@ class Keyring:
         return _verified(state, text)
 
     @staticmethod
-    def require(key: Key, scope: str) -> None:
-        """Raise MissingScope if the key lacks the scope."""
-        if scope not in key.scopes:
+    def require(key: Key, scope: str, *others: str) -> None:
+        """Raise MissingScope if the key has neither the scope nor one of the others."""
+        if scope not in key.scopes and not any(other in key.scopes for other in others):
             raise MissingScope(
                 f"key {key.id} lacks the scope {scope}; it has {', '.join(key.scopes)}"
             )

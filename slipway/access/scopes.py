@@ -14,3 +14,7 @@ class Scope(StrEnum):
     """Training runs and the alerts that start them."""
     ADMIN = "admin"
     METRICS = "metrics"
+    REGISTRY = "registry"
+    """MLflow's server, reading and writing."""
+    REGISTRY_READ = "registry-read"
+    """MLflow's server, reading only."""

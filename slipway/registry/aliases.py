@@ -12,9 +12,9 @@ from pathlib import Path
 
 from slipway.names import project_names, unknown
 from slipway.registry import tracking
+from slipway.registry.http_reader import credentials
 
 SECONDS = 10.0
-CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
 
 
 class NoSuchModel(LookupError):
@@ -41,7 +41,7 @@ def registered_model(name: str) -> RegisteredModel:
     try:
         if uri.startswith("sqlite:///"):
             return _from_file(Path(uri.removeprefix("sqlite:///")), name)
-        if uri.startswith("http") and not any(each in os.environ for each in CREDENTIALS):
+        if uri.startswith("http") and "MLFLOW_TRACKING_AUTH" not in os.environ:
             return _from_server(uri.rstrip("/"), name)
     except (sqlite3.Error, urllib.error.URLError, KeyError):
         pass  # another release's tables, a proxy, no server: MLflow's client knows or says why
@@ -65,7 +65,10 @@ def _from_file(file: Path, name: str) -> RegisteredModel:
 def _from_server(address: str, name: str) -> RegisteredModel:
     query = urllib.parse.urlencode({"name": name})
     place = f"{address}/api/2.0/mlflow/registered-models/get?{query}"
-    with urllib.request.urlopen(place, timeout=SECONDS) as response:
+    request = urllib.request.Request(place)
+    for header, value in credentials(os.environ).items():
+        request.add_unredirected_header(header, value)
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
         model = json.load(response)["registered_model"]
     return RegisteredModel(
         {each["alias"]: each["version"] for each in model.get("aliases", ())},

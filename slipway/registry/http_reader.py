@@ -139,7 +139,7 @@ class HttpReader:
 
     def _opened(self, path: str) -> HTTPResponse:
         request = urllib.request.Request(self._address + path)
-        for name, value in _credentials(os.environ).items():
+        for name, value in credentials(os.environ).items():
             # Not sent on to another host that the server redirects to.
             request.add_unredirected_header(name, value)
         try:
@@ -151,7 +151,7 @@ class HttpReader:
         return response
 
 
-def _credentials(environment: Mapping[str, str]) -> dict[str, str]:
+def credentials(environment: Mapping[str, str]) -> dict[str, str]:
     user, password = (
         environment.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.delivery import images
 from infra.docker import docker
-from tests.conftest import ROOT
+from tests.conftest import ROOT, shared_folder
 
 TARGETS = images.targets(ROOT)
 # Every image of ours has this label.
@@ -21,6 +21,15 @@ CONFINED = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--tmpfs", "/var/lib/slipway:uid=10001,gid=10001"),
 )
+
+
+def trusting() -> tuple[str, ...]:
+    """Return options of a container that trusts the versions that the tests have signed."""
+    place = "/run/slipway/keyring"
+    return (
+        *("--volume", f"{shared_folder() / 'trusted-keys'}:{place}/trusted-keys:ro"),
+        *("-e", f"SLIPWAY_KEYRING={place}/keys.json"),
+    )
 
 
 @cache

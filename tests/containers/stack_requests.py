@@ -9,7 +9,7 @@ from infra.compose.running import wait_until
 from tests.conftest import ROOT
 from tests.containers.stack import Stack
 
-# Trained by the checkout, and in a container. Both take half a minute.
+# Trained by the checkout, and in a container. Both take a minute.
 ADOPTED, BOOTSTRAPPED = "titanic", "churn"
 
 
@@ -33,6 +33,16 @@ def predict(stack: Stack, key: str) -> httpx.Response:
         headers=bearer(key),
         timeout=30,
     )
+
+
+def looked_up(stack: Stack, key: str) -> int:
+    """Return the status of a prediction whose fields are looked up in Redis."""
+    return httpx.post(
+        f"{stack.address}/v1/models/{BOOTSTRAPPED}/predict",
+        json={"telco_customer_id": "7590-VHVEG"},
+        headers=bearer(key),
+        timeout=30,
+    ).status_code
 
 
 def wait_until_healthy(stack: Stack) -> None:

@@ -12,7 +12,7 @@ from slipway import home
 from slipway.home import free_port
 from tests.browser import Browser, Tab
 from tests.conftest import ROOT, running
-from tests.containers.docker import Container, container, image, inspected
+from tests.containers.docker import Container, container, image, inspected, trusting
 from tests.containers.stack import Stack, request_status
 from tests.containers.test_images import responds
 from tests.services.explained_models import add_explained_models
@@ -47,7 +47,8 @@ def dashboard(
             ready=f"{registry_address}/health",
         ),
         container(
-            "explain", "--volume", volume, environment=settings | {"HOME": "/tmp"}
+            *("explain", "--volume", volume, *trusting()),
+            environment=settings | {"HOME": "/tmp"},
         ) as started,
     ):
         address = f"http://{home.LOOPBACK}:{port}"

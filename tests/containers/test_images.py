@@ -16,7 +16,7 @@ from infra.docker import docker
 from slipway import home
 from slipway.home import free_port
 from tests.conftest import ROOT, running
-from tests.containers.docker import TARGETS, Container, container, image, inspected
+from tests.containers.docker import TARGETS, Container, container, image, inspected, trusting
 from tests.services.fake_models import ModelRegistryFixture, echo
 
 # Each starts one container at most: seconds, once the image is built.
@@ -109,7 +109,7 @@ def serving(
     own = f"http://{home.LOOPBACK}:{port}"
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
     volume = f"{fake_models.folder}:{fake_models.folder}:ro"
-    with container(target, "--volume", volume, environment=settings) as it:
+    with container(target, "--volume", volume, *trusting(), environment=settings) as it:
         wait_until(lambda: responds(f"{own}/v1/ready"), 60, details=lambda: it.log)
         yield it, own, time.monotonic() - began
 
@@ -229,7 +229,7 @@ def test_it_stops_cleanly_on_sigterm(registry: tuple[ModelRegistryFixture, str])
     port = free_port()
     settings = {"MLFLOW_TRACKING_URI": address, "SLIPWAY_PREDICT_PORT": port}
     volume = f"{fake_models.folder}:{fake_models.folder}:ro"
-    with container("serving", "--volume", volume, environment=settings) as it:
+    with container("serving", "--volume", volume, *trusting(), environment=settings) as it:
         wait_until(
             lambda: responds(f"http://{home.LOOPBACK}:{port}/v1/ready"), 60, details=lambda: it.log
         )

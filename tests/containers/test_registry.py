@@ -64,17 +64,22 @@ class Cluster:
         given = container_variables(pod, container, self.found)
         for each in container["env"]:
             if reference := each.get("valueFrom", {}).get("secretKeyRef"):
-                secret = named(self.found, "Secret", reference["name"])
-                assert secret
-                given[each["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
+                given[each["name"]] = self.secret(reference["name"], reference["key"])
         return [f"--env={variable}={value}" for variable, value in given.items()]
+
+    def secret(self, name: str, key: str) -> str:
+        secret = named(self.found, "Secret", name)
+        assert secret
+        return base64.b64decode(secret["data"][key]).decode()
 
     def run_client(self, program: str) -> str:
         """Return what a Python program prints that has the model servers' variables for MLflow."""
         pod, container = self.pod("predict")
         address = container_variables(pod, container, self.found)["MLFLOW_TRACKING_URI"]
         own = ("--network", NAME, *ALONE, "--tmpfs", "/tmp", "--env", "HOME=/tmp")
-        args = ("--env", f"MLFLOW_TRACKING_URI={address}", image("registry"), "python", "-c")
+        token = f"MLFLOW_TRACKING_TOKEN={self.secret('slipway-callers', 'REGISTRY_KEY')}"
+        variables = ("--env", f"MLFLOW_TRACKING_URI={address}", "--env", token)
+        args = (*variables, image("registry"), "python", "-c")
         return docker("run", "--rm", *own, *args, program, seconds=120).splitlines()[-1]
 
     @contextmanager
@@ -99,8 +104,13 @@ class Cluster:
         context = pod.spec["securityContext"]
         user = f"{context['runAsUser']}:{context['runAsGroup']}"
         folders = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-        mounts = (f"--volume={self.artifacts}:{folders['artifacts']}", "--tmpfs", folders["tmp"])
-        [entry, *rest] = [*container["command"], *container["args"]]
+        keyring = self.artifacts.with_name("keys.json")
+        keyring.write_text(self.secret("slipway-keys", "keys.json"))
+        mounts = (
+            *(f"--volume={self.artifacts}:{folders['artifacts']}", "--tmpfs", folders["tmp"]),
+            f"--volume={keyring}:{folders['keys']}/keys.json:ro",
+        )
+        [entry, *rest] = container["command"]
         options = (*ALONE, "--user", user, *mounts, "--entrypoint", entry)
         own = (*options, *self.variables("mlflow"), image("registry"), *rest)
         with self._run("mlflow", *own) as it:
@@ -164,3 +174,4 @@ def test_with_another_password_mlflow_is_refused(cluster: Cluster) -> None:
     with cluster.database(), Cluster(other, cluster.artifacts).mlflow() as it:
         refused = "password authentication failed"
         wait_until(lambda: refused in it.log, 120, refused, lambda: it.log)
+        assert secrets.database_uri("***") in it.log

@@ -21,11 +21,13 @@ from infra.compose.running import PROFILES, wait_until
 from infra.docker import docker
 from slipway import home
 from slipway.home import free_port
+from slipway.project import find
 from tests.containers.stack import Stack, request_status, steadily
 from tests.containers.stack_requests import (
     ADOPTED,
     BOOTSTRAPPED,
     bearer,
+    looked_up,
     passenger,
     predict,
     wait_until_healthy,
@@ -39,11 +41,12 @@ NEWER = {"SLIPWAY_PREDICT_WORKERS": "2"}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("checkout")
-    commit_checkout(folder)
+    commit_checkout(folder, BOOTSTRAPPED)
     # Containers read it as another user.
     for each in (folder, *folder.parents[:3]):
         each.chmod(0o755)
-    it = Stack(folder, free_port(), free_port())
+    group = find(BOOTSTRAPPED).params.environment
+    it = Stack(folder, free_port(), free_port(), training_group=group)
     it.down()
     it.build(*PROFILES)
     try:
@@ -193,6 +196,7 @@ def test_no_secret_shows_in_settings(up: Stack) -> None:
         "predict",
         "import sys; [print(open(f).read()) for f in sys.argv[1:]]",
         "/run/slipway/redis/password",
+        "/run/slipway/registry-read/key",
     ).split()
     assert secrets
     assert all(len(each) >= 24 for each in secrets)
@@ -209,7 +213,12 @@ def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
             if str(mount["target"]).startswith("/run/slipway/"):
                 holders.setdefault(mount["source"], set()).add(name)
     assert holders == {
-        "keyring": {"prepare", "keys", "predict", "monitor", "trainer", "features", "explain"},
+        "keyring": {
+            *("prepare", "keys", "predict", "monitor", "trainer", "features", "explain"),
+            "mlflow",
+        },
+        "registry-secret": {"prepare", "adopt", "bootstrap", "trainer"},
+        "registry-read-secret": {"prepare", "predict", "monitor", "explain", "graphs"},
         "database-secret": {"prepare", "postgres", "mlflow", "backup", "restore"},
         "redis-secret": {"prepare", "redis", "predict", "features", "materialize"},
         "prometheus-settings": {"prepare", "prometheus", "trainer"},
@@ -272,17 +281,8 @@ def test_traffic_is_seen_on_both_model_servers(served: Stack, key: str) -> None:
 def test_a_feature_is_looked_up_in_redis(served: Stack, key: str) -> None:
     served.materialize(TABLE, *VIEWS)
     wait_until(
-        lambda: _looked_up(served, key) == 200, 60, details=lambda: str(_looked_up(served, key))
+        lambda: looked_up(served, key) == 200, 60, details=lambda: str(looked_up(served, key))
     )
-
-
-def _looked_up(stack: Stack, key: str) -> int:
-    return httpx.post(
-        f"{stack.address}/v1/models/{BOOTSTRAPPED}/predict",
-        json={"telco_customer_id": "7590-VHVEG"},
-        headers=bearer(key),
-        timeout=30,
-    ).status_code
 
 
 def test_an_alert_of_prometheus_is_taken_by_the_trainer(served: Stack) -> None:

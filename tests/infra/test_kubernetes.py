@@ -36,7 +36,7 @@ OUTSIDE = [
 SECRETS = {
     "slipway-keys": {"keys.json", "trusted-keys"},
     "slipway-signing": {"signing-key"},
-    "slipway-callers": {"METRICS_KEY", "TRAIN_KEY"},
+    "slipway-callers": {"METRICS_KEY", "TRAIN_KEY", "REGISTRY_KEY", "REGISTRY_READ_KEY"},
     "slipway-stores": {"REDIS_URL"},
     "slipway-database": {"password", "uri"},
 }

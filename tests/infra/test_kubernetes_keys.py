@@ -44,8 +44,13 @@ def test_the_keys_that_are_made_open_what_they_are_for(rendered: Rendered, tmp_p
     requested = {
         key for pod in pods(found) for name, key in secret_keys(pod) if name == "slipway-callers"
     }
-    assert requested == {"TRAIN_KEY"}
-    wanted = {"METRICS_KEY": Scope.METRICS, "TRAIN_KEY": Scope.TRAIN}
+    assert requested == {"TRAIN_KEY", "REGISTRY_KEY", "REGISTRY_READ_KEY"}
+    wanted = {
+        "METRICS_KEY": Scope.METRICS,
+        "TRAIN_KEY": Scope.TRAIN,
+        "REGISTRY_KEY": Scope.REGISTRY,
+        "REGISTRY_READ_KEY": Scope.REGISTRY_READ,
+    }
     assert held["slipway-callers"].keys() == wanted.keys() == secrets.WANTED.keys()
     for name, scope in wanted.items():
         key = keyring.authenticate(base64.b64decode(held["slipway-callers"][name]))

@@ -68,7 +68,7 @@ def test_every_service_is_there_in_its_own_image(rendered: Rendered) -> None:
     assert found == IMAGES
     folders = {each.parent.name for each in (ROOT / "services").glob("*/__main__.py")}
     # The dashboard has no API keys: it runs on a person's own machine, or with Compose.
-    assert found.keys() == folders - {"explain"} | {"mlflow"}
+    assert found.keys() == folders - {"explain"}
     targets = images.targets(ROOT)
     assert {name.removeprefix("slipway/") for name in found.values()} <= set(targets)
 

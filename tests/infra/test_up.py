@@ -165,7 +165,10 @@ class SmallPlatform:
         """Delete the project's model from the registry."""
         mlflow = f"http://{home.LOOPBACK}:{self.env['SLIPWAY_MLFLOW_PORT']}"
         path = "api/2.0/mlflow/registered-models/delete"
-        httpx.request("DELETE", f"{mlflow}/{path}", json={"name": project}).raise_for_status()
+        key = {"X-API-Key": (self.home / "registry-key").read_text()}
+        asked = {"json": {"name": project}}
+        assert httpx.request("DELETE", f"{mlflow}/{path}", **asked).status_code == 401
+        httpx.request("DELETE", f"{mlflow}/{path}", headers=key, **asked).raise_for_status()
 
     def down(self) -> None:
         """Stop the runs that a failed test left, and the services."""

@@ -21,11 +21,11 @@ def git(folder: Path, *words: str) -> str:
 KEPT = ("film_retrieval", "fashion_mnist", "movies", "spam", "titanic")
 
 
-def commit_checkout(root: Path) -> Path:
-    """Copy this checkout with some of its projects; its branch main is one commit."""
+def commit_checkout(root: Path, *others: str) -> Path:
+    """Copy this checkout with a few projects and the others; its branch main is one commit."""
     copy_checkout(root)
     for project in discover(root):
-        if project.name not in KEPT:
+        if project.name not in (*KEPT, *others):
             shutil.rmtree(project.folder)
     git(root, "init", "--quiet", "-b", "main")
     git(root, "add", "--all")
