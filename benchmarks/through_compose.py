@@ -2,7 +2,7 @@
 
 Requests go through the proxy to two model servers, with every container running, every prediction
 on record and a feature store in Redis. The generator is the `load` container on the same machine.
-Callers of the churn model send only a customer's code, or the whole record. Writes
+Callers of the repurchase model send only a customer's number, or the whole record. Writes
 through_compose.json and its table in the README. Needs a Docker engine.
 """
 
@@ -25,7 +25,7 @@ from slipway import home
 
 PROJECT = "slipway-bench"
 FILE, MARK = Path(__file__).with_name("through_compose.json"), "through compose"
-MODEL, KEY = prepare.WITH_FEATURES, "telco_customer_id"
+MODEL, KEY = prepare.WITH_FEATURES, prepare.KEY
 PATH = f"/v1/models/{MODEL}/predict"
 WAYS = {
     "key": f"`{KEY}` alone, looked up in Redis",

@@ -11,15 +11,15 @@ from infra.chaos.load import LoadCaller
 from infra.compose.running import PROFILES, Failed, Stack, request_status, wait_until
 from infra.docker import docker
 from slipway import home
-from slipway.project import find
 
 PROJECT = "slipway-chaos"
 OVERRIDE = "infra/chaos/compose.yml"
-# Both train in a minute.
-MODEL, WITH_FEATURES = "titanic", "churn"
-DATA = ("titanic", "telco_customer_churn")
-TABLE, VIEWS = "telco_customers", ("telco_household", "telco_services", "telco_billing")
-CUSTOMERS = ("7590-VHVEG", "5575-GNVDE", "3668-QPYBK", "7795-CFOCW", "9237-HQITU")
+# Both train in a minute, with the packages of the default image.
+MODEL, WITH_FEATURES = "titanic", "repurchase"
+DATA = ("titanic", "online_retail_ii")
+TABLE = "customer_days"
+VIEWS = ("customer_purchases", "customer_returns", "customer_baskets")
+KEY, CUSTOMERS = "customer_id", (12347, 12348, 12349, 12352, 12356)
 # Redis writes its snapshot a minute after the first change.
 SAVED_SECONDS = 90
 ANSWERED_SECONDS = 60
@@ -39,8 +39,7 @@ def stack(
         DockerFault: it does not start.
         Failed: it is incomplete, or a project of this name exists already.
     """
-    group = find(WITH_FEATURES).params.environment
-    it = Stack(home.root(), home.free_port(), home.free_port(), project, overrides, group)
+    it = Stack(home.root(), home.free_port(), home.free_port(), project, overrides)
     if docker("ps", "--quiet", "--all", "--filter", f"label=com.docker.compose.project={project}"):
         raise Failed(
             f"the project {project} exists already, from a run that is in progress or was "
@@ -89,7 +88,7 @@ def callers(it: Stack, rates: dict[str, float], key: str) -> list[LoadCaller]:
     """
     examples = home.root() / "pipelines" / "ml" / MODEL / "examples.json"
     records = [each["input"] for each in json.loads(examples.read_text())]
-    keys = [{"telco_customer_id": each} for each in CUSTOMERS]
+    keys = [{KEY: each} for each in CUSTOMERS]
     both = [
         LoadCaller(PLAIN, MODEL, _bodies(records), rates[PLAIN]),
         LoadCaller(LOOKED_UP, WITH_FEATURES, _bodies(keys), rates[LOOKED_UP]),

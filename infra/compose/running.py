@@ -35,7 +35,6 @@ class Stack:
 
     `folder` is a checkout; `port` and `grafana_port` are the published ports on this machine.
     `overrides` are compose files besides docker-compose.yml, by their path in the checkout.
-    `training_group` has the packages of what containers train.
     """
 
     folder: Path
@@ -43,7 +42,6 @@ class Stack:
     grafana_port: int
     project: str
     overrides: tuple[str, ...] = ()
-    training_group: str = "training"
 
     @property
     def address(self) -> str:
@@ -65,7 +63,6 @@ class Stack:
         ports = {
             "SLIPWAY_PREDICT_PORT": str(self.port),
             "SLIPWAY_GRAFANA_PORT": str(self.grafana_port),
-            "SLIPWAY_TRAINING_GROUP": self.training_group,
         }
         files = [arg for name in ("docker-compose.yml", *self.overrides) for arg in ("-f", name)]
         command = ["docker", "compose", "--project-name", self.project, *files, *map(str, args)]

@@ -5,12 +5,13 @@ from typing import Any
 
 import httpx
 
+from infra.chaos.prepare import CUSTOMERS, KEY, MODEL, WITH_FEATURES
 from infra.compose.running import wait_until
 from tests.conftest import ROOT
 from tests.containers.stack import Stack
 
 # Trained by the checkout, and in a container. Both take a minute.
-ADOPTED, BOOTSTRAPPED = "titanic", "churn"
+ADOPTED, BOOTSTRAPPED = MODEL, WITH_FEATURES
 
 
 def passenger() -> dict[str, Any]:
@@ -39,7 +40,7 @@ def looked_up(stack: Stack, key: str) -> int:
     """Return the status of a prediction whose fields are looked up in Redis."""
     return httpx.post(
         f"{stack.address}/v1/models/{BOOTSTRAPPED}/predict",
-        json={"telco_customer_id": "7590-VHVEG"},
+        json={KEY: CUSTOMERS[0]},
         headers=bearer(key),
         timeout=30,
     ).status_code

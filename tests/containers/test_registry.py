@@ -109,6 +109,7 @@ class Cluster:
         mounts = (
             *(f"--volume={self.artifacts}:{folders['artifacts']}", "--tmpfs", folders["tmp"]),
             f"--volume={keyring}:{folders['keys']}/keys.json:ro",
+            *("--tmpfs", f"{folders['home']}:uid=10001,gid=10001"),
         )
         [entry, *rest] = container["command"]
         options = (*ALONE, "--user", user, *mounts, "--entrypoint", entry)

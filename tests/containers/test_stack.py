@@ -21,7 +21,6 @@ from infra.compose.running import PROFILES, wait_until
 from infra.docker import docker
 from slipway import home
 from slipway.home import free_port
-from slipway.project import find
 from tests.containers.stack import Stack, request_status, steadily
 from tests.containers.stack_requests import (
     ADOPTED,
@@ -45,8 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # Containers read it as another user.
     for each in (folder, *folder.parents[:3]):
         each.chmod(0o755)
-    group = find(BOOTSTRAPPED).params.environment
-    it = Stack(folder, free_port(), free_port(), training_group=group)
+    it = Stack(folder, free_port(), free_port())
     it.down()
     it.build(*PROFILES)
     try:
