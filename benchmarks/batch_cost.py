@@ -168,7 +168,6 @@ def load_way(
 def timed_functions() -> list[tuple[str, Any, str]]:
     """Return the steps that are timed: what each does, and the function that does it."""
     from services.predict import engine, predictor, recording
-    from services.predict.json_columns import reader
     from services.predict.json_columns.path import ColumnPath
     from services.predict.json_columns.reader import ColumnReader
     from services.predict.json_columns.writer import RowWriter
@@ -185,7 +184,7 @@ def timed_functions() -> list[tuple[str, Any, str]]:
         ("the record's line, SHA-256 of the input in it", recording, "line"),
         ("the record written", PredictionLog, "append"),
         ("predictions as tensors", codec, "encode"),
-        ("JSON parsed into Python objects", reader, "from_json"),
+        ("JSON parsed into Python objects", ColumnReader, "_parse"),
         ("30 columns made of them and checked", ColumnReader, "read"),
         ("the model around its graph", ColumnPath, "predict"),
         ("predictions as JSON", RowWriter, "write"),

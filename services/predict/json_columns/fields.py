@@ -4,6 +4,7 @@ Everything that is not known to mean the same for a column as for a record makes
 unfit: own validators and serializers, nested records, media, aliases, other settings of pydantic.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ VALUES = {
     "literal": {"type", "metadata", "expected"},
     "str": {"type", "metadata", "min_length", "max_length", "pattern"},
 }
+# JSON escapes these, and msgspec compares names as they are written.
+UNREADABLE = re.compile(r'[\\"\x00-\x1f]')
 EXACT = 2**53
 """Doubles do not hold every integer beyond it."""
 
@@ -71,7 +74,7 @@ def fields_of(record: type[Record]) -> tuple[Field, ...]:
 
 
 def _field(name: str, field: Mapping[str, Any]) -> Field | None:
-    if not field.keys() <= FIELD:
+    if not field.keys() <= FIELD or UNREADABLE.search(name):
         return None
     schema = field["schema"]
     while schema["type"] in WRAPPERS and schema.keys() <= WRAPPERS[schema["type"]]:

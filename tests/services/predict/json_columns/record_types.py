@@ -26,7 +26,7 @@ FIELDS: dict[str, tuple[Any, list[str]]] = {
     "grade": (Literal[1, 2, 3], ["1", "3"]),
     "maybe": (Annotated[float, Field(ge=0)] | None, ["1.5", "0"]),
     "usual": (Annotated[int, Field(default=3, le=9)], ["4", "-1"]),
-    'odd "%s" name': (float, ["1.25"]),
+    "odd %s name": (float, ["1.25"]),
 }
 # JSON texts that some field refuses, or reads in another way than a plain value.
 HOSTILE = [

@@ -132,5 +132,11 @@ def test_other_fields_do_not(annotation: Any) -> None:
     assert fields_of(create_model("Row", __base__=Record, field=(annotation, ...))) == ()
 
 
+@pytest.mark.parametrize("name", ['"', "back\\slash", "new\nline", "\0"])
+def test_names_that_json_escapes_do_not(name: str) -> None:
+    kind = create_model("Row", __base__=Record, **{name: (float, ...)})  # type: ignore[call-overload]
+    assert fields_of(kind) == ()
+
+
 def test_a_record_without_fields_does_not() -> None:
     assert fields_of(Record) == ()

@@ -104,6 +104,12 @@ def both_outcomes(names: list[str], body: bytes) -> list[tuple[str, bytes]]:
 @example((["number"], b'[{"number": "x"}, {"number": 1}]'))
 @example((["number"], b"[" + b'{"number": 1},' * 4 + b'{"number": 1}]'))
 @example((["whole"], b'[{"whole": 9007199254740993.0}]'))
+@example((["number"], b'[{"num\\u0062er": 1}, {"number": 2}]'))
+@example((["number"], b'[{"number": 1, "num\\u0062er": 2}]'))
+@example((["number"], b'[{"number": 123456789012345678901234567890}]'))
+@example((["whole"], b'[{"whole": 123456789012345678901234567890}]'))
+@example((["number"], b'[{"number": 1e400}]'))
+@example((["number"], b'[{"number": -0}, {"number": 1E+2}]'))
 def test_responses_are_the_same(case: tuple[list[str], bytes]) -> None:
     names, body = case
     by_record, by_column = both_outcomes(names, body)
