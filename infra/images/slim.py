@@ -22,7 +22,6 @@ PARTS = (
     # Copies of a library under the names that only linkers use, 5 MB. Modules load `*.so.2500`.
     "pyarrow/libarrow_python*.so",
     "pyarrow/libarrow_python*.so.*.*",
-    "numpy/f2py",  # a compiler of Fortran
     "numpy/distutils",
     "numpy/**/*.a",
     "tornado/test",  # contains a private key

@@ -143,7 +143,10 @@ def test_compose_confines_it_and_keeps_it_from_what_it_does_not_need(
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert host["Memory"] > 0
-    assert not [each for each in started["Mounts"] if each["Type"] == "volume"]
+    volumes = [each for each in started["Mounts"] if each["Type"] == "volume"]
+    places = {each["Destination"] for each in volumes}
+    assert places == {"/run/slipway/keyring", "/run/slipway/registry-read"}
+    assert not any(each["RW"] for each in volumes)
     [database] = stack.containers("postgres")
     names = {each.split("_")[-1] for each in started["NetworkSettings"]["Networks"]}
     assert names == {"door", "registry"}

@@ -69,6 +69,22 @@ def test_the_dashboard_is_optional_and_reads_the_registry_alone() -> None:
     assert dashboard["cpu_shares"] < SERVICES["predict"]["cpu_shares"]
 
 
+WITH_SECRETS = ["python", "-m", "services.with_secrets"]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_who_gets_secrets_by_files_starts_by_reading_them(name: str) -> None:
+    """Our images do by their own entrypoint, so another one must do it, too."""
+    service = SERVICES[name]
+    named = [each for each in service.get("environment", {}) if each.endswith("_FILE")]
+    if named and (entrypoint := service.get("entrypoint")):
+        assert entrypoint[:3] == WITH_SECRETS, named
+    for variable in named:
+        folder = service["environment"][variable].rpartition("/")[0]
+        places = [str(each).split(":")[1] for each in service["volumes"] if ":" in str(each)]
+        assert folder in places, f"{name}: {variable} is on no volume"
+
+
 def test_the_catalogue_gets_the_links_that_the_shell_sets() -> None:
     environment = SERVICES["predict"]["environment"]
     assert environment["SLIPWAY_PREDICT_LINKS"] is None
