@@ -213,7 +213,7 @@ def test_each_sees_the_secrets_that_it_needs_alone(up: Stack) -> None:
     assert holders == {
         "keyring": {
             *("prepare", "keys", "predict", "monitor", "trainer", "features", "explain"),
-            "mlflow",
+            *("mlflow", "adopt", "bootstrap"),
         },
         "registry-secret": {"prepare", "adopt", "bootstrap", "trainer"},
         "registry-read-secret": {"prepare", "predict", "monitor", "explain", "graphs"},

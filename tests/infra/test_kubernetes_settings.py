@@ -47,6 +47,7 @@ IMAGES = {
     "mlflow": "slipway/registry",
     "stream": "slipway/stream",
 }
+TRUSTED = "trusted-keys"
 # Needs a Kafka, which no overlay has.
 OPTIONAL = {"stream"}
 
@@ -314,7 +315,14 @@ def test_a_service_finds_its_keys_and_a_job_has_none(rendered: Rendered, place: 
     """
     for pod in pods(rendered[place]):
         every = [each for each in pod.spec.get("volumes", []) if "secret" in each]
-        secret = [each for each in every if each["name"] != "signing"]
+        secret = [each for each in every if each["name"] not in ("signing", "trusted")]
+        # Of the keyring, a job has only the public keys that verify signatures.
+        for each in every:
+            if each["name"] == "trusted":
+                [item] = each["secret"]["items"]
+                assert (each["secret"]["secretName"], item["key"]) == ("slipway-keys", TRUSTED)
+        names = {each["name"] for each in every}
+        assert "signing" not in names or names & {"keys", "trusted"}, pod.where
         for container in pod.containers if secret != every else ():
             given = container_variables(pod, container, rendered[place])
             assert given["SLIPWAY_SIGNING_KEY"] == "/etc/slipway/signing/signing-key"
