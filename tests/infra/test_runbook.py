@@ -230,7 +230,8 @@ def test_every_address_belongs_to_a_service(page: Path) -> None:
     for port, path in re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w/-]*)", page.read_text()):
         service = by_port[port]
         folder = ROOT / "services" / service
-        if not folder.is_dir() or path == "/":
+        # The last are MLflow's own.
+        if not folder.is_dir() or path == "/" or (service == "mlflow" and path[:5] == "/api/"):
             continue
         source = "".join(file.read_text() for file in folder.glob("*.py"))
         generic = re.sub(r"/(titanic|PROJECT)(?=/|$)", r"/{name}", path)
