@@ -55,6 +55,8 @@ def test_it_registers_a_version_unpromoted_and_leaves_the_project_as_it_is(
     titanic: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
+    # MLflow sets it for child processes, so it may name the registry of an earlier test.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before, kept = files(titanic), tmp_path / "kept"
     done = train(titanic, "--register", "--output", str(kept))
     assert done.returncode == 0, done.stdout + done.stderr
