@@ -93,9 +93,13 @@ def key_header() -> dict[str, str]:
     return {"X-API-Key": key_file().read_text()}
 
 
-def signed_in(service: str) -> str:
-    """Return the address with the key as the password of Basic authentication."""
-    return address(service).replace("://", f"://me:{key_file().read_text()}@")
+def open_mlflow(tab: Tab, place: str) -> None:
+    """Open a page of MLflow, signed in.
+
+    Chromium keeps the key of the first address. A page whose own address has one may fetch nothing.
+    """
+    tab.open(address("mlflow").replace("://", f"://me:{key_file().read_text()}@"))
+    tab.open(f"{address('mlflow')}/{place}")
 
 
 def titanic_runs() -> tuple[str, list[str]]:
@@ -117,7 +121,7 @@ def titanic_runs() -> tuple[str, list[str]]:
 def show_comparison(tab: Tab) -> None:
     experiment, runs = titanic_runs()
     chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
-    tab.open(f"{signed_in('mlflow')}/#/compare-runs?{chosen}")
+    open_mlflow(tab, f"#/compare-runs?{chosen}")
     wait(tab, "document.body.innerText.includes('Parallel Coordinates Plot')")
     wait(tab, "document.querySelector('svg.main-svg')")
     close_assistant(tab)
@@ -130,7 +134,7 @@ def show_run(tab: Tab) -> None:
     response = httpx.get(f"{address('mlflow')}/{path}", params=query, headers=key_header())
     version = response.json()["model_version"]
     experiment, _ = titanic_runs()
-    tab.open(f"{signed_in('mlflow')}/#/experiments/{experiment}/runs/{version['run_id']}")
+    open_mlflow(tab, f"#/experiments/{experiment}/runs/{version['run_id']}")
     wait(tab, "/Metrics \\(\\d+\\)/.test(document.body.innerText)")
     close_assistant(tab)
     tab.run(

@@ -21,7 +21,7 @@ SEARCH = re.compile(r"/(ajax-)?api/\d\.\d/mlflow/[a-z-]+/search")
 REGISTRY = re.compile(r"/(ajax-)?api/\d\.\d/mlflow/(registered-models|model-versions)/.+")
 BASIC = b"basic "
 # Browsers show their own dialog for a user and a password.
-CHALLENGE = 'Basic realm="MLflow: any user, an API key as the password", Bearer'
+CHALLENGE = 'Basic realm="MLflow: any user, an API key as the password"'
 
 
 class Admission:
@@ -43,7 +43,8 @@ class Admission:
         except Problem as problem:
             refusal = response(problem)
             if problem.status == 401:
-                refusal.headers["www-authenticate"] = CHALLENGE
+                # A header of its own: Chromium reads only the first challenge of each.
+                refusal.headers.append("www-authenticate", CHALLENGE)
             # The rest of a body that nobody reads must not become the next request.
             refusal.headers["connection"] = "close"
             await refusal(scope, receive, send)
